@@ -1,0 +1,165 @@
+"""The shared vocabulary: what the bridge publishes, as bytes that are built once.
+
+An event is one JSON object in CloudEvents 1.0 form, the same bytes on Redis, WebSocket and SSE. The worker
+builds everything but the head and the ``as_of`` stamp; ``journal.lua`` knows those two and puts the pieces
+together. So the order of the members is part of the format: ``specversion, id, sequence`` first, and within
+``data`` ``unread`` and ``as_of`` last. Readers cut what they need out of the bytes instead of parsing them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+import orjson
+
+MAIL_NEW: Final = "exmail.mail.new"
+MAIL_UNREAD: Final = "exmail.mail.unread"
+USER_ADDED: Final = "exmail.directory.user.added"
+USER_UPDATED: Final = "exmail.directory.user.updated"
+USER_DELETED: Final = "exmail.directory.user.deleted"
+DIRECTORY_SYNCED: Final = "exmail.directory.synced"
+DIRECTORY_HELD: Final = "exmail.directory.held"
+UPSTREAM_CONNECTED: Final = "exmail.upstream.connected"
+UPSTREAM_DISCONNECTED: Final = "exmail.upstream.disconnected"
+UPSTREAM_DEGRADED: Final = "exmail.upstream.degraded"
+UPSTREAM_MISSED: Final = "exmail.upstream.missed"
+LEADER_CHANGED: Final = "exmail.leader.changed"
+
+DIRECTORY: Final = "directory"
+"""Name of the stream of member events; no address can take it, addresses hold an ``@``."""
+SYSTEM: Final = "system"
+"""Name of the stream of events about the bridge itself."""
+
+UpstreamState = Literal["connected", "degraded", "disconnected"]
+
+_POSITION = re.compile(r"([a-z0-9]{8})-(0|[1-9][0-9]{0,17})", re.ASCII)
+# Control characters (NUL, CR, LF among them), bidi controls and white space end up in logs, channel names and
+# headers; no real address has them.
+_ADDRESS = re.compile(
+    r"[^\s@\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]{1,128}@[^\s@\x00-\x20\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069/]{1,190}"
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in one stream. ``seq`` counts 1, 2, 3 … within ``epoch``; 0 is before the first event."""
+
+    epoch: str
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}-{self.seq}"
+
+
+def parse_position(text: str) -> Position | None:
+    """Read a position that a client gives back; ``None`` if it is none of ours."""
+    match = _POSITION.fullmatch(text)
+    return Position(match[1], int(match[2])) if match else None
+
+
+def normalise_address(text: str) -> str | None:
+    """Trim and lower-case an address at the border; ``None`` if it cannot be one."""
+    address = text.strip().lower()
+    return address if _ADDRESS.fullmatch(address) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event that the journal has not numbered yet.
+
+    ``body`` is the JSON from ``"source"`` on. With ``stamped`` it ends in ``"as_of":`` and the journal adds the
+    stamp and the closing braces; else it is whole.
+    """
+
+    type: str
+    stream: str
+    body: bytes
+    stamped: bool = False
+
+
+def timestamp(epoch_s: float) -> str:
+    """RFC 3339 in UTC with milliseconds, as in the ``time`` member."""
+    return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def build_event(
+    *, namespace: str, stream: str, type: str, time_s: float, data: dict[str, Any], stamped: bool = False
+) -> Event:
+    """Put an event together.
+
+    ``stream`` is an address, :data:`DIRECTORY` or :data:`SYSTEM`; ``time_s`` epoch seconds of what it tells of.
+    With ``stamped`` the journal adds ``as_of`` (epoch ms of Redis's clock) as the last member of ``data``.
+    """
+    mailbox = "@" in stream
+    source = f"/{namespace}/mailbox/{stream}" if mailbox else f"/{namespace}/{stream}"
+    head: dict[str, Any] = {"source": source, "type": type}
+    if mailbox:
+        head["subject"] = stream
+    elif "alias" in data:
+        head["subject"] = data["alias"]
+    head["time"] = timestamp(time_s)
+    head["datacontenttype"] = "application/json"
+    head["data"] = data
+    body = orjson.dumps(head)[1:]
+    if stamped:
+        body = body[:-2] + (b',"as_of":' if data else b'"as_of":')
+    return Event(type, stream, body, stamped)
+
+
+def event_head(position: Position) -> bytes:
+    """The head that the journal writes before an event's body; here for tests and readers."""
+    return b'{"specversion":"1.0","id":"%b","sequence":"%016d",' % (str(position).encode(), position.seq)
+
+
+_ID_START: Final = len(b'{"specversion":"1.0","id":"')
+
+
+def position_of(event: bytes) -> Position:
+    """Cut the position out of an event's bytes.
+
+    Raises:
+        ValueError: these bytes are not an event of ours.
+    """
+    end = event.find(b'"', _ID_START, _ID_START + 40)
+    position = parse_position(event[_ID_START:end].decode("ascii", "replace")) if end > 0 else None
+    if position is None:
+        raise ValueError("not an event of this bridge: no position at its head")
+    return position
+
+
+def time_of(event: bytes) -> float | None:
+    """Cut ``time`` out of an event's bytes, as epoch seconds; ``None`` if there is none.
+
+    Quotes inside strings are escaped, so the first ``"time":"`` is the member.
+    """
+    start = event.find(b'"time":"')
+    if start < 0:
+        return None
+    text = event[start + 8 : start + 32].decode("ascii", "replace")
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
+
+
+def unread_of(event: bytes) -> tuple[int | None, int] | None:
+    """Cut ``(unread, as_of)`` out of a mailbox event's bytes; ``None`` if it carries none."""
+    start = event.rfind(b'"unread":')
+    stamp = event.rfind(b',"as_of":')
+    if start < 0 or stamp < 0:
+        return None
+    data = orjson.loads(b"{" + event[start:].rstrip(b"}") + b"}")
+    return data.get("unread"), data["as_of"]
+
+
+def is_mail(event: bytes) -> bool:
+    """Say whether these bytes are a ``exmail.mail.new``."""
+    return b'"type":"exmail.mail.new"' in event
+
+
+def to_json(value: Any) -> bytes:
+    """Encode what leaves the bridge (frames, profiles, answers)."""
+    return orjson.dumps(value)

@@ -1,0 +1,1 @@
+"""Durable state, history and wake-up: the only room that says "redis"."""

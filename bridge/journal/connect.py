@@ -1,0 +1,60 @@
+"""From a URL to a client, the same way everywhere.
+
+redis-py repeats a command whose answer was lost; a write must not be repeated by anybody who does not know its
+call number. So every client here retries nothing: whoever calls decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.asyncio import Connection, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
+
+
+class _Credentials(CredentialProvider):
+    """Reads the password anew for each connection, so that a changed secret file is obeyed."""
+
+    def __init__(self, username: str | None, password: Callable[[], str | None]) -> None:
+        self._username = username
+        self._password = password
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        password = self._password() or ""
+        return (self._username, password) if self._username else (password,)
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAddress:
+    """Where Redis is and who we are there. ``url``: ``redis://``, ``rediss://`` or ``unix://``."""
+
+    url: str
+    username: str | None = None
+    password: Callable[[], str | None] = field(default=lambda: None, repr=False)
+
+    def client(self, *, timeout_s: float = 5.0, connections: int = 32) -> Redis:
+        """A client that retries nothing and gives up on a silent server after ``timeout_s``."""
+        options: dict[str, Any] = {
+            "socket_timeout": timeout_s,
+            "socket_connect_timeout": timeout_s,
+            "socket_keepalive": True,
+            "max_connections": connections,
+            "retry": Retry(NoBackoff(), 0),
+            "health_check_interval": 0,
+            "protocol": 2,
+        }
+        if self.url.startswith("unix:"):
+            del options["socket_keepalive"]
+        if self.username or self.password():
+            options["credential_provider"] = _Credentials(self.username, self.password)
+        return Redis.from_url(self.url, **options)
+
+    def connection(self, *, timeout_s: float = 5.0) -> Connection:
+        """One bare connection, not dialled yet; its owner reads the socket itself."""
+        pool: Any = self.client(timeout_s=timeout_s).connection_pool
+        connection: Connection = pool.make_connection()
+        return connection

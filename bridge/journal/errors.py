@@ -1,0 +1,63 @@
+"""What can go wrong with the journal, by whose fault. redis-py's errors are translated here, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis import exceptions as redis_errors
+
+
+class JournalError(Exception):
+    """Any fault of the journal."""
+
+
+class JournalAway(JournalError):
+    """Redis does not answer now; asking again later will help. A write may or may not have been applied."""
+
+
+class JournalRefused(JournalError):
+    """Redis answered and said no: wrong password, no rights, an old version, a read-only or full server."""
+
+
+class FormatTooNew(JournalRefused):
+    """The data were written by a newer program; this one would damage them."""
+
+
+class LeaseLost(JournalError):
+    """Another worker leads. What was not committed must be dropped and announced."""
+
+
+# The server answers, but cannot serve now: loading its file, failing over, full. It gets better by itself.
+_PASSING = (
+    "LOADING",
+    "MASTERDOWN",
+    "READONLY",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "OOM",
+    "MISCONF",
+    "BUSY",
+    "NOREPLICAS",
+    "UNBLOCKED",
+)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn redis-py's errors and the network's into this room's."""
+    try:
+        yield
+    except (redis_errors.AuthenticationError, redis_errors.AuthorizationError) as error:
+        # Both are ConnectionErrors to redis-py; waiting mends neither.
+        raise JournalRefused(str(error)) from error
+    except redis_errors.ResponseError as error:
+        if str(error).startswith(_PASSING) or isinstance(
+            error, redis_errors.OutOfMemoryError | redis_errors.ReadOnlyError
+        ):
+            raise JournalAway(str(error)) from error
+        raise JournalRefused(str(error)) from error
+    except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError, TimeoutError) as error:
+        raise JournalAway(str(error) or type(error).__name__) from error
+    except redis_errors.RedisError as error:
+        raise JournalRefused(str(error)) from error

@@ -1,0 +1,87 @@
+"""Every name the bridge uses in Redis, and nowhere else.
+
+All keys of one corporation share the hash tag ``{<namespace>}``, so that one script may touch any of them and a
+cluster holds the corporation whole. Channels have no tag: they are no keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys and channels of one namespace. ``stream`` is an address, ``directory`` or ``system``."""
+
+    namespace: str
+    format: str = field(init=False)
+    ver: str = field(init=False)
+    events: str = field(init=False)
+    directory: str = field(init=False)
+    directory_next: str = field(init=False)
+    slaves: str = field(init=False)
+    slaves_next: str = field(init=False)
+    upstream: str = field(init=False)
+    online: str = field(init=False)
+    wanted: str = field(init=False)
+    lease: str = field(init=False)
+    fence: str = field(init=False)
+    commits: str = field(init=False)
+    generation: str = field(init=False)
+    server: str = field(init=False)
+    token: str = field(init=False)
+    token_lock: str = field(init=False)
+    probe: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        for name, suffix in _SUFFIXES.items():
+            object.__setattr__(self, name, f"{{{self.namespace}}}:{suffix}")
+
+    def state(self, stream: str) -> str:
+        """Hash: generation, epoch, seq, unread, as_of."""
+        return f"{{{self.namespace}}}:mailbox:{stream}"
+
+    def log(self, stream: str) -> str:
+        """Stream: the history, entry id ``<seq>-0``, field ``event``."""
+        return f"{{{self.namespace}}}:log:{stream}"
+
+    def seen(self, mailbox: str) -> str:
+        """Sorted set: MailIds that were published, by the time of it in ms."""
+        return f"{{{self.namespace}}}:seen:{mailbox}"
+
+    def ticket(self, digest: str) -> str:
+        """A one-time ticket, named by its hash."""
+        return f"{{{self.namespace}}}:private:ticket:{digest}"
+
+    def mailbox_channel(self, mailbox: str) -> str:
+        return f"{self.namespace}:mailbox:{mailbox}"
+
+    def kind_channel(self, kind: str) -> str:
+        """``mail.new``, ``mail.unread``, ``directory`` or ``system``."""
+        return f"{self.namespace}:{kind}"
+
+    def probe_channel(self, edge: str) -> str:
+        """Where one edge process hears its own probe."""
+        return f"{self.namespace}:private:probe:{edge}"
+
+
+_SUFFIXES = {
+    "format": "format",
+    "ver": "ver",
+    "events": "events",
+    "directory": "directory",
+    "directory_next": "directory.next",
+    "slaves": "slaves",
+    "slaves_next": "slaves.next",
+    "upstream": "upstream",
+    "online": "online",
+    "wanted": "wanted",
+    "lease": "lease",
+    "fence": "fence",
+    "commits": "commits",
+    "generation": "generation",
+    "server": "server",
+    "token": "private:token",
+    "token_lock": "private:token.lock",
+    "probe": "private:probe",
+}

@@ -1,0 +1,102 @@
+"""The worker's reads: cursor, directory mirror, who is online, which counts are wanted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+
+from bridge.journal.errors import translated
+from bridge.journal.keys import Keys
+
+
+class Mirror:
+    """Reads what the leader needs to decide; changes nothing but the set of wanted counts."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        # redis-py types an answer as everything that some option could make of it; ours are bytes.
+        self._redis: Any = redis
+        self._keys = keys
+
+    async def ver(self) -> int | None:
+        """The cursor: the Ver whose member changes are applied (protocol 3.3.3); ``None`` before the first."""
+        with translated():
+            value = await self._redis.get(self._keys.ver)
+        return None if value is None else int(value)
+
+    async def size(self) -> int:
+        """How many accounts the mirror holds."""
+        with translated():
+            return int(await self._redis.hlen(self._keys.directory))
+
+    async def aliases(self) -> set[str]:
+        """All accounts' main addresses."""
+        with translated():
+            return {alias.decode() for alias in await self._redis.hkeys(self._keys.directory)}
+
+    async def profiles(self, aliases: Sequence[str]) -> list[bytes | None]:
+        """The stored profiles (JSON) of these accounts, in order."""
+        if not aliases:
+            return []
+        with translated():
+            found: list[bytes | None] = await self._redis.hmget(self._keys.directory, list(aliases))
+        return found
+
+    async def slaves(self) -> Mapping[str, str]:
+        """Slave (别名) → account, all of them."""
+        with translated():
+            pairs = await self._redis.hgetall(self._keys.slaves)
+        return {slave.decode(): alias.decode() for slave, alias in pairs.items()}
+
+    async def seqs(self, mailboxes: Sequence[str]) -> list[tuple[int, int | None, int | None]]:
+        """``(seq, unread, as_of ms)`` of each mailbox; seq 0 where it is absent. Take it before asking for a count."""
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.get(self._keys.generation)
+        for mailbox in mailboxes:
+            pipeline.hmget(self._keys.state(mailbox), "generation", "seq", "unread", "as_of")
+        with translated():
+            generation, *states = await pipeline.execute()
+        return [
+            (int(seq), None if unread is None else int(unread), None if as_of is None else int(as_of))
+            if seq and of == generation
+            else (0, None, None)
+            for of, seq, unread, as_of in states
+        ]
+
+    async def online(self) -> list[str]:
+        """Mailboxes with an open browser."""
+        with translated():
+            return [m.decode() for m in await self._redis.zrangebyscore(self._keys.online, time.time(), "+inf")]
+
+    async def forget_offline(self) -> None:
+        """Drop the expired entries of ``online``."""
+        with translated():
+            await self._redis.zremrangebyscore(self._keys.online, "-inf", f"({time.time():.3f}")
+
+    async def active(self, *, entries: int = 2000) -> list[str]:
+        """Mailboxes of the newest events, the latest first: who was active lately."""
+        with translated():
+            newest = await self._redis.xrevrange(self._keys.events, count=entries)
+        mailboxes = (fields.get(b"mailbox", b"").decode() for _, fields in newest)
+        return [mailbox for mailbox in dict.fromkeys(mailboxes) if mailbox]
+
+    async def take_wanted(self, most: int) -> list[str]:
+        """Take up to ``most`` mailboxes whose count a browser waits for."""
+        with translated():
+            taken = await self._redis.spop(self._keys.wanted, most)
+        return [mailbox.decode() for mailbox in taken or ()]
+
+    async def want(self, mailboxes: Iterable[str]) -> None:
+        """Put mailboxes back that could not be asked for."""
+        names = list(mailboxes)
+        if names:
+            with translated():
+                await self._redis.sadd(self._keys.wanted, *names)
+
+    async def upstream(self) -> Mapping[str, str]:
+        """The upstream hash as the last leader left it."""
+        with translated():
+            fields = await self._redis.hgetall(self._keys.upstream)
+        return {name.decode(): value.decode() for name, value in fields.items()}

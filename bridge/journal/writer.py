@@ -1,0 +1,446 @@
+"""The leader's side of the journal: every write that needs the lease.
+
+One writer holds one lease value. Its calls go one batch after the other and are numbered, so that a batch whose
+answer was lost can be sent again and applies once. ``commit`` hides Redis being away: it waits, claims again where
+the lease has run out, and sends the same batch; only when another worker has led since does it give up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import string
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Protocol
+
+from redis.asyncio import Redis
+
+from bridge.events import DIRECTORY, SYSTEM, Event
+from bridge.journal.errors import FormatTooNew, JournalAway, JournalRefused, LeaseLost
+from bridge.journal.keys import Keys
+from bridge.journal.script import Argument, Script
+
+log = logging.getLogger(__name__)
+
+FORMAT: Final = 1
+_SEEN_MS: Final = 7 * 86_400_000
+_SEEN_ENTRIES: Final = 1000
+_ALPHABET: Final = string.ascii_lowercase + string.digits
+
+Result = Literal["published", "duplicate", "unchanged", "moved", "again", "cursor"]
+_RESULTS: Final[dict[int, Result]] = {
+    1: "published",
+    2: "duplicate",
+    3: "unchanged",
+    4: "moved",
+    5: "again",
+    6: "cursor",
+}
+
+
+def new_epoch() -> str:
+    """Eight random characters of ``[a-z0-9]``; the caller of the script gives them, Redis's random repeats itself."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(8))
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much is kept: entries and seconds of each mailbox's log, entries of the stream of all events."""
+
+    history_events: int = 200
+    history_s: int = 86_400
+    events_max: int = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one call. ``seq`` is set for ``published`` and ``moved`` (then: where the mailbox is now)."""
+
+    result: Result
+    epoch: str = ""
+    seq: int = 0
+
+
+class Call(Protocol):
+    """One numbered write."""
+
+    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
+        """Return keys 4…, the verb, and the arguments from the fifth on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RecordMail:
+    """A mail: published once for each (mailbox, ``mail_id``); an empty id is never de-duplicated.
+
+    ``unread`` is the count that came with it, if any; ``correction`` the ``mail.unread`` event that is published
+    instead when the mail is a duplicate but its count is news.
+    """
+
+    event: Event
+    mail_id: str
+    unread: int | None
+    correction: Event
+
+    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
+        return _record(keys, retention, "mail", self.mail_id, self.unread, 0, self.event, self.correction.body)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordCount:
+    """An unread count that was pushed; publishes nothing when it equals the stored one."""
+
+    event: Event
+    unread: int
+
+    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
+        return _record(keys, retention, "push", "", self.unread, 0, self.event, b"")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPoll:
+    """An unread count that was asked for; applies only if the mailbox's seq still is ``asked_at``."""
+
+    event: Event
+    unread: int
+    asked_at: int
+
+    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
+        return _record(keys, retention, "poll", "", self.unread, self.asked_at, self.event, b"")
+
+
+def _record(
+    keys: Keys,
+    retention: Retention,
+    kind: str,
+    mail_id: str,
+    unread: int | None,
+    asked_at: int,
+    event: Event,
+    correction: bytes,
+) -> tuple[Sequence[str], str, Sequence[Argument]]:
+    mailbox = event.stream
+    return (
+        (keys.state(mailbox), keys.log(mailbox), keys.events, keys.seen(mailbox)),
+        "record",
+        (
+            kind,
+            mail_id,
+            "" if unread is None else unread,
+            asked_at,
+            mailbox,
+            event.body,
+            correction,
+            retention.history_events,
+            retention.history_s * 1000,
+            retention.events_max,
+            keys.mailbox_channel(mailbox),
+            keys.kind_channel("mail.new"),
+            keys.kind_channel("mail.unread"),
+            _SEEN_MS,
+            _SEEN_ENTRIES,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """An event about the bridge itself; ``upstream`` are fields of the upstream hash that change with it."""
+
+    event: Event
+    upstream: Mapping[str, str] = field(default_factory=dict)
+
+    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
+        return (
+            (keys.state(SYSTEM), keys.log(SYSTEM), keys.events, keys.upstream),
+            "announce",
+            (
+                self.event.type,
+                self.event.body,
+                retention.history_events,
+                retention.history_s * 1000,
+                retention.events_max,
+                keys.kind_channel("system"),
+                *(part for pair in self.upstream.items() for part in pair),
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Member changes and the cursor, in one step. At most about 500 profiles a call.
+
+    ``expect_ver``/``to_ver``: the Ver that must be stored (None = none yet) and the one to store (None = it stays).
+    ``into``: ``now`` changes the mirror; ``next`` fills the stage (empty = clears it); ``swap`` makes the
+    stage the mirror.
+    """
+
+    expect_ver: int | None
+    to_ver: int | None
+    into: Literal["now", "next", "swap"] = "now"
+    profiles: Mapping[str, bytes] = field(default_factory=dict)
+    removed: Sequence[str] = ()
+    slaves: Mapping[str, str] = field(default_factory=dict)
+    slaves_removed: Sequence[str] = ()
+    events: Sequence[Event] = ()
+
+    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
+        counts = (len(self.profiles), len(self.removed), len(self.slaves), len(self.slaves_removed), len(self.events))
+        arguments: list[Argument] = [
+            "" if self.expect_ver is None else self.expect_ver,
+            "" if self.to_ver is None else self.to_ver,
+            self.into,
+            retention.history_events,
+            retention.history_s * 1000,
+            retention.events_max,
+            keys.kind_channel("directory"),
+            ",".join(map(str, counts)),
+        ]
+        for alias, profile in self.profiles.items():
+            arguments += (alias, profile)
+        arguments += self.removed
+        for slave, alias in self.slaves.items():
+            arguments += (slave, alias)
+        arguments += self.slaves_removed
+        for event in self.events:
+            arguments += (event.type, event.body)
+        return (
+            (
+                keys.state(DIRECTORY),
+                keys.log(DIRECTORY),
+                keys.events,
+                keys.ver,
+                keys.directory,
+                keys.slaves,
+                keys.directory_next,
+                keys.slaves_next,
+            ),
+            "advance",
+            arguments,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The answer to a claim that succeeded."""
+
+    fence: int
+    generation: int
+    new_generation: bool
+    another_led: bool
+
+
+class Writer:
+    """Holds the lease and writes. One object a process; safe to use from several tasks.
+
+    ``pause`` waits between tries while Redis is away; ``on_batch`` is told seconds and outcomes of each round trip.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        keys: Keys,
+        *,
+        lease_s: float,
+        retention: Retention,
+        pause: Callable[[float], Any] = asyncio.sleep,
+        on_batch: Callable[[float, Sequence[Outcome]], None] = lambda seconds, outcomes: None,
+    ) -> None:
+        self._redis = redis
+        self._script = Script(redis)
+        self._keys = keys
+        self._lease_ms = int(lease_s * 1000)
+        self._retention = retention
+        self._pause = pause
+        self._on_batch = on_batch
+        self._random = secrets.token_hex(8)
+        self._lease: str | None = None
+        self._fence: int | None = None
+        self._generation = 0
+        self._told = 0
+        self._turn = asyncio.Lock()
+        self._running: set[asyncio.Task[list[Outcome]]] = set()
+
+    @property
+    def fence(self) -> int:
+        """The fence of the last successful claim; 0 before the first."""
+        return self._fence or 0
+
+    @property
+    def generation(self) -> int:
+        """The generation of the last successful claim; 0 before the first."""
+        return self._generation
+
+    async def claim(self) -> Claimed | None:
+        """Try to become the leader; ``None`` if another holds the lease. Nothing may be waiting to be committed.
+
+        Raises:
+            JournalAway, JournalRefused, FormatTooNew
+        """
+        async with self._turn:
+            return await self._claim(resending=False)
+
+    async def _claim(self, *, resending: bool) -> Claimed | None:
+        keys = self._keys
+        remembered = ("", "") if self._fence is None else (self._fence, self._told)
+        [answer] = await self._script.run(
+            [
+                (
+                    (keys.lease, keys.commits, keys.generation, keys.fence, keys.server, keys.format),
+                    ("claim", self._random, self._lease_ms, *remembered, FORMAT),
+                )
+            ]
+        )
+        if answer[0] == 0:
+            if answer[1] == b"format":
+                raise FormatTooNew(f"the data have layout {answer[2]}, this program knows {FORMAT}")
+            self._lease = None
+            return None
+        _, fence, commits, generation = answer
+        claimed = Claimed(
+            fence=fence,
+            generation=generation,
+            new_generation=generation != self._generation,
+            another_led=self._fence is not None and fence > self._fence + 1,
+        )
+        # Commits may be ahead of what we were told: calls whose answer was lost. Whoever sends them again needs their
+        # old numbers; after a new generation those mean nothing.
+        if claimed.new_generation or not resending:
+            self._told = commits
+        self._fence, self._generation = fence, generation
+        self._lease = f"{fence}:{self._random}"
+        return claimed
+
+    async def renew(self) -> None:
+        """Keep the lease for its whole length again.
+
+        Raises:
+            LeaseLost: it is gone, or Redis went back; ``commit`` or ``claim`` finds out what that means.
+            JournalAway, JournalRefused
+        """
+        lease, told = self._lease, self._told
+        if lease is None:
+            raise LeaseLost("no lease is held")
+        [answer] = await self._script.run(
+            [
+                (
+                    (self._keys.lease, self._keys.commits, self._keys.server),
+                    ("renew", lease, self._lease_ms, told),
+                )
+            ]
+        )
+        if answer[0] == 0:
+            raise LeaseLost(f"not renewed: {answer[1].decode()}")
+
+    async def keep(self) -> None:
+        """Renew; where the lease has merely run out or Redis went back, claim again.
+
+        Raises:
+            LeaseLost: another worker leads or has led.
+            JournalAway, JournalRefused
+        """
+        try:
+            await self.renew()
+        except LeaseLost:
+            async with self._turn:
+                await self._claim_again()
+
+    async def release(self) -> None:
+        """Give the lease up, so that another worker can lead at once."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            await self._script.run([((self._keys.lease,), ("release", lease))])
+
+    async def commit(self, calls: Sequence[Call]) -> list[Outcome]:
+        """Apply the calls in order, each once; wait as long as Redis is away.
+
+        Raises:
+            LeaseLost: another worker leads or has led; none or some of the calls were applied.
+            JournalRefused: Redis refuses for a reason that waiting does not mend.
+        """
+        # Once sent, a batch must be seen through: whoever is cancelled here leaves its numbers to this task.
+        task = asyncio.create_task(self._commit(calls), name="commit")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def close(self, *, timeout_s: float) -> None:
+        """Let what is being committed finish, at most ``timeout_s``, and release the lease."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=timeout_s)
+        for task in self._running:
+            task.cancel()
+        async with asyncio.timeout(timeout_s):
+            await self.release()
+
+    async def _commit(self, calls: Sequence[Call]) -> list[Outcome]:
+        async with self._turn:
+            base = self._told
+            generation = self._generation
+            delay_s = 0.05
+            while True:
+                if self._generation != generation:
+                    # Redis went back: the numbers we were told are gone, and so may be what was applied.
+                    base, generation = self._told, self._generation
+                try:
+                    started = time.perf_counter()
+                    outcomes = await self._send(calls, base)
+                except JournalAway as error:
+                    log.warning("journal away, waiting to commit", extra={"error": str(error), "calls": len(calls)})
+                    await self._pause(delay_s)
+                    delay_s = min(delay_s * 2, 1.0)
+                    continue
+                if outcomes is None:
+                    if not await self._reclaimed():
+                        await self._pause(delay_s)
+                        delay_s = min(delay_s * 2, 1.0)
+                    continue
+                self._told = base + len(calls)
+                self._on_batch(time.perf_counter() - started, outcomes)
+                return outcomes
+
+    async def _reclaimed(self) -> bool:
+        try:
+            await self._claim_again()
+        except JournalAway:
+            return False
+        return True
+
+    async def _claim_again(self) -> None:
+        claimed = await self._claim(resending=True)
+        if claimed is None:
+            raise LeaseLost("another worker leads")
+        if claimed.another_led:
+            self._lease = None
+            raise LeaseLost("another worker has led in between")
+        log.warning(
+            "lease claimed again",
+            extra={"fence": claimed.fence, "generation": claimed.generation, "new_generation": claimed.new_generation},
+        )
+
+    async def _send(self, calls: Sequence[Call], base: int) -> list[Outcome] | None:
+        """One round trip; ``None`` when the lease is not ours any more or Redis went back."""
+        lease = self._lease
+        if lease is None:
+            raise LeaseLost("no lease is held")
+        keys = self._keys
+        first = (keys.lease, keys.commits, keys.generation)
+        rendered = []
+        for number, call in enumerate(calls, base + 1):
+            more_keys, verb, arguments = call.render(keys, self._retention)
+            rendered.append(((*first, *more_keys), (verb, lease, number, new_epoch(), *arguments)))
+        outcomes = []
+        for answer in await self._script.run(rendered):
+            code = answer[0]
+            if code == 0:
+                if answer[1] not in (b"lease", b"back"):
+                    raise JournalRefused(f"the script refused: {answer[1]!r}")
+                return None
+            if code == 1:
+                outcomes.append(Outcome("published", answer[1].decode(), answer[2]))
+            else:
+                outcomes.append(Outcome(_RESULTS[code], seq=answer[1] if code == 4 else 0))
+        return outcomes
