@@ -51,12 +51,14 @@ if verb == 'claim' then
   return {1, fence, commits, generation}
 end
 
--- renew: KEYS 1 lease 2 commits 3 server   ARGV lease value, lease ms, commits that this worker was told
+-- renew: KEYS 1 lease 2 commits 3 server 4 upstream
+--   ARGV lease value, lease ms, commits that this worker was told, when the provider was last heard ('' = not)
 if verb == 'renew' then
   if redis.call('GET', KEYS[1]) ~= ARGV[2] then return {0, 'lease'} end
   if tonumber(redis.call('GET', KEYS[2]) or '0') < tonumber(ARGV[4]) then return {0, 'back'} end
   -- A replica that was promoted and lost nothing is the recorded server from here on.
   redis.call('SET', KEYS[3], run_id())
+  if ARGV[5] ~= '' then redis.call('HSET', KEYS[4], 'heard', ARGV[5]) end
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
   return {1}
 end

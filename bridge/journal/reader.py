@@ -221,6 +221,11 @@ class Reader:
             for of, epoch, seq in states
         ]
 
+    async def commits(self) -> int:
+        """How many commits there were; unchanged = nothing was written in between."""
+        with translated():
+            return int(await self._redis.get(self._keys.commits) or 0)
+
     async def upstream(self) -> Upstream:
         """The provider connection as the leader last wrote it; no lease = disconnected."""
         pipeline = self._redis.pipeline(transaction=False)

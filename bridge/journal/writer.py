@@ -314,8 +314,8 @@ class Writer:
         self._lease = f"{fence}:{self._random}"
         return claimed
 
-    async def renew(self) -> None:
-        """Keep the lease for its whole length again.
+    async def renew(self, *, heard_ms: int | None = None) -> None:
+        """Keep the lease for its whole length again; ``heard_ms``: when the provider last gave a byte (epoch ms).
 
         Raises:
             LeaseLost: it is gone, or Redis went back; ``commit`` or ``claim`` finds out what that means.
@@ -327,15 +327,15 @@ class Writer:
         [answer] = await self._script.run(
             [
                 (
-                    (self._keys.lease, self._keys.commits, self._keys.server),
-                    ("renew", lease, self._lease_ms, told),
+                    (self._keys.lease, self._keys.commits, self._keys.server, self._keys.upstream),
+                    ("renew", lease, self._lease_ms, told, "" if heard_ms is None else heard_ms),
                 )
             ]
         )
         if answer[0] == 0:
             raise LeaseLost(f"not renewed: {answer[1].decode()}")
 
-    async def keep(self) -> None:
+    async def keep(self, *, heard_ms: int | None = None) -> None:
         """Renew; where the lease has merely run out or Redis went back, claim again.
 
         Raises:
@@ -343,7 +343,7 @@ class Writer:
             JournalAway, JournalRefused
         """
         try:
-            await self.renew()
+            await self.renew(heard_ms=heard_ms)
         except LeaseLost:
             async with self._turn:
                 await self._claim_again()

@@ -1,0 +1,9 @@
+"""The composition root: the only place that knows every room and the settings."""
+
+from __future__ import annotations
+
+from bridge.app.dev import run_dev
+from bridge.app.edge import run_edge
+from bridge.app.worker import run_worker
+
+__all__ = ["run_dev", "run_edge", "run_worker"]

@@ -1,0 +1,116 @@
+"""What worker, edge and dev build alike from the settings."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from redis.asyncio import Redis
+
+from bridge.journal.connect import RedisAddress
+from bridge.journal.errors import JournalAway, JournalError, JournalRefused
+from bridge.journal.keys import Keys
+from bridge.journal.reader import Reader
+from bridge.journal.writer import Retention
+from bridge.settings import Settings
+from bridge.supervision import StartRefused
+
+log = logging.getLogger(__name__)
+
+
+def redis_address(settings: Settings) -> RedisAddress:
+    password = settings.redis.password
+    return RedisAddress(
+        settings.redis.url, settings.redis.username or None, (lambda: password()) if password else (lambda: None)
+    )
+
+
+def build_reader(settings: Settings, redis: Redis) -> Reader:
+    return Reader(
+        redis,
+        Keys(settings.namespace),
+        history_events=settings.history.events,
+        history_s=settings.history.seconds,
+    )
+
+
+def retention(settings: Settings) -> Retention:
+    return Retention(settings.history.events, settings.history.seconds, settings.events.max)
+
+
+class RedisHealth:
+    """Whether Redis answers, looked at every two seconds; a standby is ready when it does."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._why: str | None = "Redis has not answered yet"
+
+    def verdict(self) -> str | None:
+        """``None`` when it answered the last time, else why it did not."""
+        return self._why
+
+    async def watch(self) -> None:
+        """Look until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(2.0):
+                    await self._reader.commits()
+                self._why = None
+            except (JournalError, TimeoutError) as error:
+                self._why = f"Redis: {error}"
+            await asyncio.sleep(2.0)
+
+
+async def redis_accepted(reader: Reader, stop: asyncio.Event, *, pause_s: float = 1.0) -> bool:
+    """Wait until Redis answers and find out whether it will do; ``False`` if the process is told to stop meanwhile.
+
+    Raises:
+        StartRefused: it answers, and waiting does not mend what it says.
+    """
+    while not stop.is_set():
+        try:
+            warning = await reader.check()
+        except JournalRefused as error:
+            raise StartRefused(f"Redis will not do: {error}") from error
+        except JournalAway as error:
+            log.warning("waiting for Redis", extra={"error": str(error)})
+            try:
+                async with asyncio.timeout(pause_s):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+        else:
+            if warning:
+                log.warning("Redis is set up for losing data", extra={"why": warning})
+            return True
+    return False
+
+
+async def until_stopped(run: Callable[[], Awaitable[None]], stop: asyncio.Event, *, name: str) -> asyncio.Task[None]:
+    """Run until ``stop``; return the task, which still runs unless it ended by itself.
+
+    Raises:
+        Whatever ended ``run`` before that.
+    """
+    task: asyncio.Task[None] = asyncio.create_task(_as_coroutine(run), name=name)
+    stopping = asyncio.create_task(stop.wait(), name=f"{name} stop")
+    try:
+        await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+    if task.done():
+        task.result()
+    return task
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait for its end."""
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled() and (error := task.exception()) is not None:
+        raise error
+
+
+async def _as_coroutine(run: Callable[[], Awaitable[None]]) -> None:
+    await run()

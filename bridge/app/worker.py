@@ -1,0 +1,105 @@
+"""The worker process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import aiohttp
+
+from bridge import __version__
+from bridge.app.parts import RedisHealth, build_reader, ended, redis_accepted, redis_address, retention, until_stopped
+from bridge.journal.keys import Keys
+from bridge.journal.mirror import Mirror
+from bridge.journal.tokens import RedisTokenStore
+from bridge.journal.writer import Writer
+from bridge.obs.admin import Admin
+from bridge.obs.metrics import Metrics
+from bridge.provider.client import ProviderClient
+from bridge.provider.token import Token
+from bridge.settings import Settings
+from bridge.supervision import Shutdown
+from bridge.worker.backlog import observe
+from bridge.worker.worker import Worker, WorkerOptions
+
+log = logging.getLogger(__name__)
+
+
+async def run_worker(settings: Settings) -> None:
+    """Run a worker until SIGTERM or Ctrl-C."""
+    metrics = Metrics(version=__version__, edge=False)
+    with Shutdown() as shutdown:
+        await serve_worker(settings, metrics, shutdown.event, admin=True)
+
+
+async def serve_worker(settings: Settings, metrics: Metrics, stop: asyncio.Event, *, admin: bool) -> None:
+    """Run a worker until ``stop``. With ``admin`` its metrics and health have a port.
+
+    Shutdown: stop listening, commit what was read, release the lease.
+    """
+    redis = redis_address(settings).client()
+    keys = Keys(settings.namespace)
+    reader = build_reader(settings, redis)
+    health = RedisHealth(reader)
+    port = Admin(
+        metrics=metrics,
+        host=settings.worker.admin_listen.host,
+        port=settings.worker.admin_listen.port,
+        alive=lambda: None,
+        ready=health.verdict,
+    )
+    if admin:
+        await port.start()
+    try:
+        if not await redis_accepted(reader, stop):
+            return
+        async with aiohttp.ClientSession(trust_env=False) as session:
+            client = ProviderClient(
+                api_url=settings.provider.api_url,
+                auth_url=settings.provider.auth_url,
+                client_id=settings.provider.client_id,
+                client_secret=settings.provider.client_secret,
+                session=session,
+                tokens=RedisTokenStore(redis, keys, Token),
+                on_call=lambda endpoint, outcome, seconds: _observe_call(metrics, endpoint, outcome, seconds),
+            )
+            writer = Writer(
+                redis,
+                keys,
+                lease_s=settings.worker.lease_s,
+                retention=retention(settings),
+                on_batch=lambda seconds, outcomes: observe(metrics, seconds, outcomes),
+            )
+            worker = Worker(
+                client=client, writer=writer, mirror=Mirror(redis, keys), metrics=metrics, options=_options(settings)
+            )
+
+            async def run() -> None:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(health.watch(), name="redis health")
+                    tasks.create_task(worker.run(), name="worker")
+
+            task = await until_stopped(run, stop, name="worker")
+            await worker.stop()
+            await ended(task)
+            await worker.close()
+    finally:
+        await port.stop()
+        await redis.aclose()
+
+
+def _options(settings: Settings) -> WorkerOptions:
+    return WorkerOptions(
+        namespace=settings.namespace,
+        privacy=settings.privacy,
+        directory_fields=settings.directory.fields,
+        lease_s=settings.worker.lease_s,
+        backlog=settings.worker.backlog,
+        newcount_rate=settings.worker.newcount_rate,
+        listen_silence_s=settings.provider.listen_silence_s,
+    )
+
+
+def _observe_call(metrics: Metrics, endpoint: str, outcome: str, seconds: float) -> None:
+    metrics.provider_calls.labels(endpoint=endpoint, outcome=outcome).inc()
+    metrics.provider_call_seconds.labels(endpoint=endpoint).observe(seconds)

@@ -1,0 +1,96 @@
+"""The command line: the table of commands, exit codes, and errors in one line.
+
+A command that is not built is not in the table. An expected failure (settings, a port in use, a Redis that is too
+old) is one line on standard error; a defect is logged with its traceback, because somebody has to read that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from bridge import __version__
+from bridge.commands import config, dev, edge, simulate, test, worker
+from bridge.commands.command import CANNOT_LISTEN, FAILED, MISUSED, Command
+from bridge.settings import SettingsError
+from bridge.supervision import StartRefused
+
+log = logging.getLogger(__name__)
+
+COMMANDS: Final[tuple[Command, ...]] = (
+    dev.COMMAND,
+    test.COMMAND,
+    worker.COMMAND,
+    edge.COMMAND,
+    simulate.COMMAND,
+    config.COMMAND,
+)
+
+_PROGRAM: Final = "exmail-bridge"
+_INTERRUPTED: Final = 130
+
+
+def run_command_line(words: Sequence[str]) -> int:
+    """Run what ``words`` say and return the exit code: 0 done, 1 failed, 2 wrong call or settings."""
+    try:
+        return _run(words)
+    except SettingsError as error:
+        return _refuse(str(error), MISUSED)
+    except StartRefused as error:
+        return _refuse(str(error), FAILED)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`… | head`); Python must not try to flush to it at exit.
+        sys.stdout = None
+        return FAILED
+    except OSError as error:
+        if error.errno in CANNOT_LISTEN:
+            return _refuse(error.strerror or str(error), FAILED)
+        log.critical("the program ends on an unexpected error", exc_info=True)
+        return FAILED
+    except Exception:
+        log.critical("the program ends on an unexpected error", exc_info=True)
+        return FAILED
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of all commands; each puts its :class:`Command` into ``arguments.command``."""
+    parser = argparse.ArgumentParser(
+        prog=_PROGRAM,
+        description="Real-time notification bridge for Tencent Exmail.",
+        epilog=f"examples:\n  {_PROGRAM} dev\n  {_PROGRAM} config reference\n  {_PROGRAM} worker --help\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"{_PROGRAM} {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        one = commands.add_parser(
+            command.name,
+            help=command.summary,
+            description=command.summary,
+            epilog="examples:\n" + "".join(f"  {_PROGRAM} {example}\n" for example in command.examples),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        one.set_defaults(command=command)
+        command.add_arguments(one)
+    return parser
+
+
+def _run(words: Sequence[str]) -> int:
+    passed_on = next((command for command in COMMANDS if command.passes_on and [command.name] == list(words[:1])), None)
+    if passed_on is not None and list(words[1:2]) not in (["-h"], ["--help"]):
+        return passed_on.run(argparse.Namespace(rest=list(words[1:])))
+    arguments = build_parser().parse_args(words)
+    command: Command = arguments.command
+    return command.run(arguments)
+
+
+def _refuse(why: str, code: int) -> int:
+    sys.stderr.write(f"{_PROGRAM}: {why}\n")
+    return code

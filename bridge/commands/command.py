@@ -1,0 +1,71 @@
+"""What a command is, and the options that several share."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bridge.settings import Address, Settings, SettingsError, load_settings
+from bridge.settings.values import address
+
+OK: Final = 0
+FAILED: Final = 1
+MISUSED: Final = 2
+"""Exit codes; ``MISUSED`` is a wrong command line or wrong settings: repeating the call will not help."""
+
+CANNOT_LISTEN: Final = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
+"""Errors of the system that speak of the address that an operator chose, not of a defect."""
+
+DEV_FOLDER: Final = Path(".dev")
+"""Where ``dev`` keeps everything, below the current folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One line of ``exmail-bridge --help``.
+
+    ``summary`` is that line; ``examples`` end the command's own help, one call a line. ``run`` returns the exit
+    code. With ``passes_on`` nothing is parsed: ``run`` finds the words after the command in ``arguments.rest``.
+    """
+
+    name: str
+    summary: str
+    examples: tuple[str, ...]
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+    passes_on: bool = False
+
+
+def add_settings_options(parser: argparse.ArgumentParser, *, dev: bool = False) -> None:
+    """Add ``--config``, and ``--dev`` where the command may work on a running ``dev``."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--config", metavar="FILE", type=Path, help="TOML file with settings")
+    if dev:
+        where.add_argument("--dev", action="store_true", help="the settings of `dev` in this folder")
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    """Load the settings that the options ask for.
+
+    Raises:
+        SettingsError: they cannot be used, or there is no ``dev`` here.
+    """
+    path: Path | None = arguments.config
+    if getattr(arguments, "dev", False):
+        path = DEV_FOLDER / "bridge.toml"
+        if not path.exists():
+            raise SettingsError([f"there is no {path} here; run `dev` in this folder first"])
+    return load_settings(os.environ, path)
+
+
+def listen_address(text: str) -> Address:
+    """Read ``host:port``, as a ``type`` of argparse."""
+    try:
+        return address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -1,0 +1,39 @@
+"""``edge``: the WebSocket and SSE edge."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+
+from bridge.commands.command import OK, Command, add_settings_options, settings_of
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_settings_options(parser)
+    parser.add_argument("--workers", type=_processes, default=1, metavar="N", help="processes on the one port (1)")
+
+
+def _processes(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 256:
+        raise argparse.ArgumentTypeError("a number from 1 to 256")
+    return int(text)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    settings = settings_of(arguments)
+    settings.require_for("edge")
+    from bridge.app import run_edge
+    from bridge.obs.logs import setup_logs
+
+    setup_logs(settings.log.level, settings.log.format)
+    asyncio.run(run_edge(settings, arguments.workers))
+    return OK
+
+
+COMMAND = Command(
+    name="edge",
+    summary="serve browsers over WebSocket and SSE from Redis",
+    examples=("edge", "edge --workers 4"),
+    add_arguments=_add_arguments,
+    run=_run,
+)

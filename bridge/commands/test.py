@@ -1,0 +1,45 @@
+"""``test``: all tests, with nothing of this machine's configuration in them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from bridge.commands.command import FAILED, MISUSED, Command
+
+
+def _add_arguments(_parser: argparse.ArgumentParser) -> None:
+    """Everything after ``test`` is pytest's."""
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    root = Path(__file__).resolve().parents[2]
+    if not (root / "tests" / "conftest.py").is_file():
+        sys.stderr.write("exmail-bridge: the tests are in the source checkout, not in the installed package\n")
+        return MISUSED
+    # A test run must never reach the Redis or the provider that the shell is configured for.
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("BRIDGE_") or name.startswith("BRIDGE_TEST_")
+    }
+    os.chdir(root)
+    sys.stdout.flush()
+    try:
+        # Replaced, not called: signals and the exit code are then pytest's own.
+        os.execve(sys.executable, [sys.executable, "-m", "pytest", *arguments.rest], kept)  # noqa: S606 - our own Python
+    except OSError as error:
+        sys.stderr.write(f"exmail-bridge: cannot run {sys.executable}: {error.strerror}\n")
+    return FAILED
+
+
+COMMAND = Command(
+    name="test",
+    summary="run all tests; what follows goes to pytest",
+    examples=("test", "test tests/edge -x", "test -k resume"),
+    add_arguments=_add_arguments,
+    run=_run,
+    passes_on=True,
+)

@@ -1,0 +1,28 @@
+"""``worker``: the long-connection worker."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+
+from bridge.commands.command import OK, Command, add_settings_options, settings_of
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    settings = settings_of(arguments)
+    settings.require_for("worker")
+    from bridge.app import run_worker
+    from bridge.obs.logs import setup_logs
+
+    setup_logs(settings.log.level, settings.log.format)
+    asyncio.run(run_worker(settings))
+    return OK
+
+
+COMMAND = Command(
+    name="worker",
+    summary="listen to the provider and publish to Redis; several may run, one leads",
+    examples=("worker", "worker --config /etc/exmail-bridge/bridge.toml"),
+    add_arguments=add_settings_options,
+    run=_run,
+)

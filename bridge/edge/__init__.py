@@ -1,0 +1,1 @@
+"""The edge: browsers' WebSocket and SSE connections, fed from Redis."""

@@ -1,0 +1,120 @@
+"""All browser connections of this process, and everything about them that time brings.
+
+One tick a second for all, no timer for each connection: heartbeats and pings go to a twenty-fifth of the
+connections a tick, pong deadlines, token expiry and sockets that stay backed up are looked through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from bridge.edge import codes
+from bridge.edge.frames import HEARTBEAT, Frame
+from bridge.obs.metrics import Metrics
+
+if TYPE_CHECKING:
+    from bridge.edge.subscriber import Subscriber
+
+HEARTBEAT_S: Final = 25
+_PONG_S: Final = 10
+_BACKED_UP_S: Final = 30.0
+_TICK_S: Final = 1.0
+
+
+class Audience:
+    """Holds the connections. ``clock`` is monotonic seconds, ``wall`` epoch seconds (tokens expire by it)."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.behind: set[Subscriber] = set()
+        self.closing = False
+        self.now = clock
+        self._wall = wall
+        self._metrics = metrics
+        self._slots: list[set[Subscriber]] = [set() for _ in range(HEARTBEAT_S)]
+        self._next_slot = 0
+        self._beat = 0
+        self._wants: Callable[[Subscriber], None] = lambda subscriber: None
+        self._connections = {name: metrics.edge_connections.labels(transport=name) for name in ("websocket", "sse")}
+        self._connects = {name: metrics.edge_connects.labels(transport=name) for name in ("websocket", "sse")}
+        self._frames = {name: metrics.edge_frames.labels(transport=name) for name in ("websocket", "sse")}
+        self.count = 0
+
+    def on_cold_read(self, wants: Callable[[Subscriber], None]) -> None:
+        """Say who reads the journal for a subscriber that is too far behind for the ring."""
+        self._wants = wants
+
+    def retry_ms(self, code: int) -> int:
+        """How long a client that was closed with this code should wait; spread, so that not all come at once."""
+        return 3_600_000 if not codes.may_return(code) else random.randint(2000, 5000)  # noqa: S311 - no secret
+
+    def read_for(self, subscriber: Subscriber) -> None:
+        self._wants(subscriber)
+
+    def add(self, subscriber: Subscriber) -> None:
+        # The slot before the next beat: a connection's first heartbeat comes after a whole period.
+        subscriber.slot = self._next_slot
+        self._next_slot = (self._next_slot + 1) % HEARTBEAT_S
+        self._slots[subscriber.slot].add(subscriber)
+        self.count += 1
+        self._connections[subscriber.transport_name].inc()
+        self._connects[subscriber.transport_name].inc()
+
+    def discard(self, subscriber: Subscriber) -> None:
+        self.behind.discard(subscriber)
+        slot = self._slots[subscriber.slot]
+        if subscriber not in slot:
+            return
+        slot.remove(subscriber)
+        self.count -= 1
+        self._connections[subscriber.transport_name].dec()
+        self._metrics.edge_closes.labels(code=str(subscriber.code or 1006)).inc()
+        if subscriber.code == codes.TOO_SLOW:
+            self._metrics.edge_slow_cuts.inc()
+
+    def written(self, subscriber: Subscriber, frames: int) -> None:
+        self._frames[subscriber.transport_name].inc(frames)
+
+    def broadcast(self, frame: Frame) -> None:
+        """Write one frame of the edge itself to everybody."""
+        for slot in self._slots:
+            for subscriber in list(slot):
+                subscriber.say(frame)
+
+    def end_all(self, code: int) -> None:
+        """Close every connection at once; new ones are refused from here on."""
+        self.closing = True
+        for slot in self._slots:
+            for subscriber in list(slot):
+                subscriber.end(code)
+                if subscriber.transport is not None:
+                    subscriber.transport.close()
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        while True:
+            await asyncio.sleep(_TICK_S)
+            self.tick()
+
+    def tick(self) -> None:
+        """One second has passed."""
+        wall, now = self._wall(), self.now()
+        for slot in self._slots:
+            for subscriber in [s for s in slot if s.identity.expires <= wall]:
+                subscriber.end(codes.EXPIRED)
+        for subscriber in [s for s in self.behind if now - s.behind_since > _BACKED_UP_S]:
+            subscriber.cut()
+        self._beat = (self._beat + 1) % HEARTBEAT_S
+        for subscriber in list(self._slots[self._beat]):
+            subscriber.beat(HEARTBEAT)
+        for subscriber in list(self._slots[(self._beat - _PONG_S) % HEARTBEAT_S]):
+            subscriber.check_pong()

@@ -1,0 +1,405 @@
+"""From Redis to the tails: the process's one pub/sub connection, and every question to the journal.
+
+Pub/sub loses without a word: a jump in seq, a reconnect, or a last message that never came. Each of them sends the
+readers to the journal, and all of that is one operation, ``open``, for many mailboxes in one round trip.
+Subscribe first, wait for Redis's confirmation, then read the position and the history, then let live through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from bridge.edge.audience import Audience
+from bridge.edge.frames import upstream_frame
+from bridge.edge.subscriber import Subscriber, entries_of
+from bridge.edge.tail import Tail
+from bridge.events import Position, head_of, time_of
+from bridge.journal.connect import RedisAddress
+from bridge.journal.errors import JournalAway, JournalError
+from bridge.journal.keys import Keys
+from bridge.journal.reader import Opened, OpenRequest, Reader, Upstream
+from bridge.journal.subscription import Subscription
+from bridge.obs.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+_BATCH = 256
+_KEEP_IDLE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often the feed looks after itself, in seconds."""
+
+    probe_s: float = 2.0
+    deaf_s: float = 10.0
+    tops_s: float = 15.0
+    reconnect_s: float = 0.25
+
+
+class Feed:
+    """The tails of this process. ``run`` keeps them fed; ``open`` is what a new connection asks."""
+
+    def __init__(
+        self,
+        *,
+        address: RedisAddress,
+        keys: Keys,
+        reader: Reader,
+        audience: Audience,
+        metrics: Metrics,
+        pace: Pace | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._address = address
+        self._keys = keys
+        self._reader = reader
+        self._audience = audience
+        self._metrics = metrics
+        self._pace = pace or Pace()
+        self._clock = clock
+        self._tails: dict[bytes, Tail] = {}
+        self._subscription: Subscription | None = None
+        self._confirming: dict[Tail, asyncio.Future[None]] = {}
+        self._openings: list[tuple[OpenRequest, asyncio.Future[Opened]]] = []
+        self._gaps: dict[Tail, None] = {}
+        self._cold: dict[Subscriber, None] = {}
+        self._work = asyncio.Event()
+        self._system_channel = keys.kind_channel("system").encode()
+        self._probe_channel = keys.probe_channel(secrets.token_hex(6))
+        self._probe_bytes = self._probe_channel.encode()
+        self._heard_at = -1e9
+        self._upstream: Upstream | None = None
+        self._look = asyncio.Event()
+        audience.on_cold_read(self._read_cold)
+
+    # -- what connections ask
+
+    def ready(self) -> str | None:
+        """``None`` when a probe has come round through Redis lately, else why not."""
+        if self._subscription is None:
+            return "no pub/sub connection"
+        if self._clock() - self._heard_at > self._pace.deaf_s:
+            return "the pub/sub probe did not come back"
+        return None
+
+    async def open(self, mailbox: str, after: Position | None) -> tuple[Tail, Opened]:
+        """Open a mailbox for a new connection; the tail counts it as ``opening`` until :meth:`opened`.
+
+        Raises:
+            JournalAway: Redis does not answer; the client should come later.
+        """
+        while True:
+            tail = self._tail(mailbox)
+            tail.opening += 1
+            try:
+                await self._listening(tail)
+                opened = await self._ask(OpenRequest(mailbox, after, ask=True))
+            except BaseException:
+                self.opened(tail)
+                raise
+            if opened.mailbox == mailbox:
+                break
+            # A slave: its account's stream is the one to follow.
+            self.opened(tail)
+            mailbox = opened.mailbox
+        if not tail.adopt(opened):
+            self._gap(tail, "seq")
+        return tail, opened
+
+    def opened(self, tail: Tail) -> None:
+        """The connection that :meth:`open` was for has joined the tail, or is gone."""
+        tail.opening -= 1
+        tail.idle_since = self._clock()
+
+    @property
+    def mailboxes(self) -> list[str]:
+        """Mailboxes that somebody here looks at."""
+        return [tail.mailbox for tail in self._tails.values() if tail.subscribers]
+
+    @property
+    def upstream(self) -> Upstream | None:
+        """The state of the provider connection that was last told to the browsers."""
+        return self._upstream
+
+    # -- subscriptions
+
+    def _tail(self, mailbox: str) -> Tail:
+        channel = self._keys.mailbox_channel(mailbox).encode()
+        tail = self._tails.get(channel)
+        if tail is None:
+            tail = self._tails[channel] = Tail(mailbox)
+            tail.idle_since = self._clock()
+            self._confirming[tail] = asyncio.get_running_loop().create_future()
+            self._work.set()
+        return tail
+
+    async def _listening(self, tail: Tail) -> None:
+        if self._subscription is None:
+            raise JournalAway("no pub/sub connection")
+        if (confirming := self._confirming.get(tail)) is not None:
+            await asyncio.shield(confirming)
+
+    def _confirmed(self, tails: list[Tail]) -> None:
+        for tail in tails:
+            if (future := self._confirming.pop(tail, None)) is not None and not future.done():
+                future.set_result(None)
+
+    async def _ask(self, request: OpenRequest) -> Opened:
+        future: asyncio.Future[Opened] = asyncio.get_running_loop().create_future()
+        self._openings.append((request, future))
+        self._work.set()
+        return await future
+
+    # -- live messages
+
+    def _received(self, messages: list[tuple[bytes, bytes]]) -> None:
+        """What one read of the socket brought: append all, then write once for each subscriber."""
+        tails = self._tails
+        touched: dict[Tail, bytes] = {}
+        for channel, event in messages:
+            tail = tails.get(channel)
+            if tail is None:
+                self._other(channel, event)
+                continue
+            epoch, seq = head_of(event)
+            if tail.append(epoch, seq, event):
+                touched.setdefault(tail, event)
+            else:
+                self._gap(tail, "seq")
+        sample = None
+        for tail, event in touched.items():
+            if tail.flush():
+                sample = sample or event
+        if sample is not None and (arrived := time_of(sample)) is not None:
+            # The oldest of each read: the worst case, at a price that does not grow with the number of events.
+            self._metrics.delivery_seconds.observe(max(0.0, time.time() - arrived))
+
+    def _other(self, channel: bytes, payload: bytes) -> None:
+        if channel == self._probe_bytes:
+            self._heard_at = self._clock()
+            self._metrics.feed_lag_seconds.observe(max(0.0, self._heard_at - float(payload)))
+        elif channel == self._system_channel and b'"type":"exmail.upstream.' in payload:
+            self._look.set()
+
+    # -- gaps and cold reads
+
+    def _gap(self, tail: Tail, kind: str) -> None:
+        if tail not in self._gaps:
+            self._metrics.feed_gaps.labels(kind=kind).inc()
+            self._gaps[tail] = None
+            self._work.set()
+
+    def _read_cold(self, subscriber: Subscriber) -> None:
+        self._cold[subscriber] = None
+        self._work.set()
+
+    async def _ask_journal(self) -> None:
+        """Serve openings, gaps and cold reads in batches; subscribe new channels first."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            await self._subscribe_new()
+            while self._openings or self._gaps or self._cold:
+                try:
+                    await self._one_batch()
+                except JournalAway:
+                    self._fail_openings("Redis does not answer")
+                    await asyncio.sleep(self._pace.reconnect_s)
+
+    async def _subscribe_new(self) -> None:
+        """Send SUBSCRIBE for tails that wait for it. The confirmation is awaited elsewhere: the socket keeps order."""
+        subscription = self._subscription
+        tails = list(self._confirming)
+        if subscription is None or not tails:
+            return
+        channels = [self._keys.mailbox_channel(tail.mailbox) for tail in tails]
+        try:
+            await subscription.subscribe(channels)
+        except JournalError:
+            return
+        self._confirmed(tails)
+
+    async def _one_batch(self) -> None:
+        openings = [(request, future) for request, future in self._openings[:_BATCH] if not future.done()]
+        del self._openings[:_BATCH]
+        gaps = [tail for tail in list(self._gaps)[:_BATCH] if tail.position is not None]
+        cold = [subscriber for subscriber in list(self._cold)[:_BATCH] if subscriber.transport is not None]
+        for tail in gaps:
+            del self._gaps[tail]
+        asked = [subscriber.position for subscriber in cold]
+        requests = [request for request, _ in openings]
+        requests += [OpenRequest(tail.mailbox, tail.position) for tail in gaps]
+        requests += [OpenRequest(s.tail.mailbox, after) for s, after in zip(cold, asked, strict=True)]
+        for gone in [tail for tail in self._gaps if tail.position is None]:
+            del self._gaps[gone]
+        for left in [subscriber for subscriber in self._cold if subscriber.transport is None]:
+            del self._cold[left]
+        if not requests:
+            return
+        try:
+            answers = await self._reader.open(requests)
+        except JournalAway:
+            self._openings[:0] = openings
+            for tail in gaps:
+                self._gaps[tail] = None
+            raise
+        except JournalError as error:
+            for _, future in openings:
+                if not future.done():
+                    future.set_exception(error)
+            raise
+        for (_, future), opened in zip(openings, answers[: len(openings)], strict=True):
+            if not future.done():
+                future.set_result(opened)
+        del answers[: len(openings)]
+        for tail, after, opened in zip(gaps, [r.after for r in requests[len(openings) :]], answers, strict=False):
+            assert after is not None
+            tail.repair(opened, entries_of(opened, after) if opened.status == "resumed" else [])
+        del answers[: len(gaps)]
+        for subscriber, after, opened in zip(cold, asked, answers, strict=True):
+            self._cold.pop(subscriber, None)
+            subscriber.read(opened, after)
+
+    def _fail_openings(self, why: str) -> None:
+        openings, self._openings = self._openings, []
+        for _, future in openings:
+            if not future.done():
+                future.set_exception(JournalAway(why))
+
+    # -- looking after itself
+
+    async def run(self) -> None:
+        """Keep a connection, and look after what pub/sub cannot say. Runs until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._stay_connected(), name="feed connection")
+            tasks.create_task(self._ask_journal(), name="feed journal")
+            tasks.create_task(self._watch_upstream(), name="feed upstream")
+            tasks.create_task(self._compare_tops(), name="feed tops")
+            tasks.create_task(self._drop_idle(), name="feed idle")
+
+    async def _stay_connected(self) -> None:
+        delay_s = self._pace.reconnect_s
+        first = True
+        while True:
+            subscription = Subscription(self._received)
+            try:
+                await subscription.connect(self._address)
+                await subscription.subscribe([self._system_channel.decode(), self._probe_channel])
+                tails = list(self._tails.values())
+                await subscription.subscribe([self._keys.mailbox_channel(tail.mailbox) for tail in tails])
+                self._subscription = subscription
+                self._confirmed(tails)
+                if not first:
+                    self._metrics.feed_reconnects.inc()
+                    for tail in tails:
+                        self._gap(tail, "reconnect")
+                self._work.set()
+                self._look.set()
+                first = False
+                delay_s = self._pace.reconnect_s
+                why = await self._probe_until_lost(subscription)
+                log.warning("pub/sub connection lost", extra={"error": why})
+            except JournalError as error:
+                log.warning("no pub/sub connection", extra={"error": str(error)})
+            finally:
+                self._subscription = None
+                subscription.close()
+            self._fail_confirming()
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, 5.0)
+
+    def _fail_confirming(self) -> None:
+        """Connections that wait for a confirmation are told to come later; their tails stay to be subscribed."""
+        for tail, future in list(self._confirming.items()):
+            if not future.done():
+                future.set_exception(JournalAway("pub/sub connection lost"))
+                future.exception()
+            self._confirming[tail] = asyncio.get_running_loop().create_future()
+
+    async def _probe_until_lost(self, subscription: Subscription) -> str:
+        """Send probes round through Redis; return why the connection cannot be used any more."""
+        self._heard_at = self._clock()
+        published_at = self._heard_at
+        while True:
+            done, _ = await asyncio.wait([subscription.lost], timeout=self._pace.probe_s)
+            if done:
+                return subscription.lost.result()
+            now = self._clock()
+            # Deaf: Redis took a probe and it did not come. A probe that could not be sent says nothing.
+            if published_at - self._heard_at > self._pace.deaf_s:
+                return "deaf: probes are published and do not arrive"
+            try:
+                await self._reader.publish(self._probe_channel, f"{now:.6f}")
+                published_at = now
+            except JournalError:
+                continue
+
+    async def _watch_upstream(self) -> None:
+        """Tell the browsers each change of the provider connection's state; a lease that ran out is one too."""
+        while True:
+            self._look.clear()
+            with suppress(JournalError):
+                upstream = await self._reader.upstream()
+                if upstream != self._upstream:
+                    self._upstream = upstream
+                    self._audience.broadcast(upstream_frame(upstream))
+            try:
+                async with asyncio.timeout(self._pace.probe_s):
+                    await self._look.wait()
+            except TimeoutError:
+                continue
+
+    async def _compare_tops(self) -> None:
+        """A lost last message leaves no gap behind it; only the journal knows of it."""
+        compared_at = None
+        while True:
+            await asyncio.sleep(self._pace.tops_s)
+            try:
+                commits = await self._reader.commits()
+            except JournalError:
+                continue
+            for tail in self._tails.values():
+                tail.forget()
+            if commits == compared_at:
+                # Nothing was written since the last comparison, so nothing can have been lost.
+                continue
+            tails = [tail for tail in self._tails.values() if tail.position is not None]
+            for start in range(0, len(tails), _BATCH):
+                batch = tails[start : start + _BATCH]
+                try:
+                    tops = await self._reader.tops([tail.mailbox for tail in batch])
+                except JournalError:
+                    break
+                for tail, top in zip(batch, tops, strict=True):
+                    if top != tail.position:
+                        self._gap(tail, "top")
+            else:
+                compared_at = commits
+
+    async def _drop_idle(self) -> None:
+        """Unsubscribe what nobody has looked at for a while."""
+        while True:
+            await asyncio.sleep(_KEEP_IDLE_S / 2)
+            before = self._clock() - _KEEP_IDLE_S
+            idle = [
+                (channel, tail)
+                for channel, tail in self._tails.items()
+                if not tail.subscribers and not tail.opening and tail.idle_since < before
+            ]
+            for channel, tail in idle:
+                del self._tails[channel]
+                self._confirming.pop(tail, None)
+                self._gaps.pop(tail, None)
+            self._metrics.edge_mailboxes.set(len(self._tails))
+            if idle and self._subscription is not None:
+                try:
+                    self._subscription.unsubscribe([channel.decode() for channel, _ in idle])
+                except JournalAway:
+                    continue

@@ -1,0 +1,122 @@
+"""Bytes that are ready for a socket.
+
+A frame is built once an entry and transport, when the first subscriber needs it; all others share the bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from bridge.edge import codes, wire
+from bridge.events import Position, embedded, to_json
+from bridge.journal.reader import Opened, Upstream
+
+Transport = Literal["websocket", "sse"]
+
+
+def ws_frame(payload: bytes, opcode: int = wire.TEXT) -> bytes:
+    """One whole, unmasked WebSocket frame (RFC 6455, 5.2)."""
+    length = len(payload)
+    if length < 126:
+        return bytes((0x80 | opcode, length)) + payload
+    if length < 65536:
+        return bytes((0x80 | opcode, 126)) + length.to_bytes(2, "big") + payload
+    return bytes((0x80 | opcode, 127)) + length.to_bytes(8, "big") + payload
+
+
+def ws_close(code: int) -> bytes:
+    """A close frame with the code's words."""
+    return ws_frame(code.to_bytes(2, "big") + codes.REASONS.get(code, "").encode(), wire.CLOSE)
+
+
+def sse_block(payload: bytes, position: Position | None = None) -> bytes:
+    """One event of an event stream. JSON has no raw line breaks, so one ``data:`` line holds it."""
+    if position is None:
+        return b"data: " + payload + b"\n\n"
+    return b"id: " + str(position).encode() + b"\ndata: " + payload + b"\n\n"
+
+
+def sse_retry(milliseconds: int) -> bytes:
+    """How long an ``EventSource`` waits before it comes back."""
+    return b"retry: %d\n\n" % milliseconds
+
+
+class Frame:
+    """Something for every subscriber of one mailbox, or of all: the payload, and its bytes for each transport.
+
+    ``position`` stands in the SSE ``id:`` line; frames of the edge itself (heartbeat, upstream) have none.
+    """
+
+    __slots__ = ("_sse", "_websocket", "payload", "position")
+
+    def __init__(self, payload: bytes, position: Position | None = None) -> None:
+        self.payload = payload
+        self.position = position
+        self._websocket: bytes | None = None
+        self._sse: bytes | None = None
+
+    def websocket(self) -> bytes:
+        if self._websocket is None:
+            self._websocket = ws_frame(self.payload)
+        return self._websocket
+
+    def sse(self) -> bytes:
+        if self._sse is None:
+            self._sse = sse_block(self.payload, self.position)
+        return self._sse
+
+
+class Entry(Frame):
+    """An event with its place in the mailbox's stream."""
+
+    __slots__ = ("epoch", "seq")
+
+    def __init__(self, epoch: str, seq: int, event: bytes) -> None:
+        super().__init__(event, None)
+        self.epoch = epoch
+        self.seq = seq
+
+    def sse(self) -> bytes:
+        if self._sse is None:
+            self._sse = b"id: %b-%d\ndata: %b\n\n" % (self.epoch.encode(), self.seq, self.payload)
+        return self._sse
+
+
+HEARTBEAT: Final = Frame(b'{"type":"exmail.heartbeat","data":{}}')
+
+
+def upstream_data(upstream: Upstream) -> dict[str, Any]:
+    """The provider connection's state as browsers see it."""
+    return {"state": upstream.state, "since": upstream.since, "why": upstream.why}
+
+
+def upstream_frame(upstream: Upstream) -> Frame:
+    return Frame(to_json({"type": "exmail.upstream", "data": upstream_data(upstream)}))
+
+
+def closing_payload(code: int, retry_ms: int) -> bytes:
+    """``exmail.closing``, the last frame of an event stream."""
+    reason = codes.REASONS.get(code, "closed")
+    return to_json({"type": "exmail.closing", "data": {"code": code, "reason": reason, "retry_ms": retry_ms}})
+
+
+def snapshot_frame(opened: Opened, *, after: Position | None) -> Frame:
+    """The first frame of a connection, or on an open one the word that a gap cannot be filled.
+
+    The following frames continue from ``position``: where the subscriber was if it is resumed, else the top.
+    """
+    resumed = opened.status == "resumed" and after is not None
+    position = after if resumed and after is not None else opened.top
+    data: dict[str, Any] = {
+        "mailbox": opened.mailbox,
+        "unread": opened.unread,
+        "as_of": opened.as_of,
+        "position": str(position),
+        "resumed": resumed,
+    }
+    if not resumed:
+        data["reason"] = opened.status
+        data["recent"] = [embedded(event) for event in opened.events]
+    data["upstream"] = upstream_data(opened.upstream)
+    data["known"] = opened.known
+    return Frame(to_json({"type": "exmail.snapshot", "data": data}), position)

@@ -1,0 +1,328 @@
+"""The edge's HTTP surface: handshakes, and the few plain requests beside them.
+
+A script cannot see why a WebSocket or EventSource was refused: it sees no status, and an EventSource that is
+answered with anything but 200 never comes back. So refusals of those two speak their own protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+
+from aiohttp import hdrs, web
+
+from bridge.edge import codes
+from bridge.edge.access import Access, Identity, Refused
+from bridge.edge.audience import Audience
+from bridge.edge.feed import Feed
+from bridge.edge.frames import closing_payload, sse_block, sse_retry, ws_close
+from bridge.edge.handover import Gone, take_socket
+from bridge.edge.origins import Origins
+from bridge.edge.sse import SseSubscriber
+from bridge.edge.subscriber import Subscriber
+from bridge.edge.websocket import WebSocketSubscriber
+from bridge.events import Position, embedded, parse_position, to_json
+from bridge.journal.errors import JournalAway
+from bridge.journal.reader import TICKET_S, Opened, Reader
+from bridge.obs.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+_WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_OPEN_S = 10.0
+_UNREADABLE = Position("-", 0)
+"""Stands for a position that cannot be read: no epoch is like it, so the answer is ``resumed:false``, ``epoch``."""
+
+_SSE_HEAD = (
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-store, no-transform\r\n"
+    "X-Accel-Buffering: no\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n"
+)
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class EdgeServer:
+    """Routes and handshakes of one process."""
+
+    def __init__(
+        self,
+        *,
+        feed: Feed,
+        audience: Audience,
+        access: Access,
+        origins: Origins,
+        reader: Reader,
+        metrics: Metrics,
+        prefix: str = "",
+    ) -> None:
+        self._feed = feed
+        self._audience = audience
+        self._access = access
+        self._origins = origins
+        self._reader = reader
+        self._metrics = metrics
+        self._prefix = prefix.rstrip("/")
+        self._client_js = files("bridge.edge").joinpath("static/client.js").read_bytes()
+
+    def mount(self, app: web.Application) -> None:
+        """Add the routes, at the root and below the public URL's path prefix."""
+        for prefix in dict.fromkeys(("", self._prefix)):
+            app.router.add_get(f"{prefix}/ws", self.ws, allow_head=False)
+            app.router.add_get(f"{prefix}/events", self.events, allow_head=False)
+            app.router.add_get(f"{prefix}/client.js", self.client_js, allow_head=False)
+            for method, path, answer in (
+                (hdrs.METH_GET, "/unread", self.unread),
+                (hdrs.METH_GET, "/history", self.history),
+                (hdrs.METH_POST, "/ticket", self.ticket),
+            ):
+                app.router.add_route(method, prefix + path, self._guarded(answer))
+                app.router.add_route(hdrs.METH_OPTIONS, prefix + path, self.preflight)
+            app.router.add_route(hdrs.METH_OPTIONS, f"{prefix}/events", self.preflight)
+
+    # -- the two that stay open
+
+    async def ws(self, request: web.Request) -> web.StreamResponse:
+        """``GET /ws``: one event a text frame."""
+        try:
+            self._origins.check(request, cookie=self._by_cookie(request))
+            accept = _websocket_accept(request)
+        except Refused as refused:
+            return self._refuse(request, refused)
+        head = (
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        ).encode()
+        after = _after(request.query.get("after"))
+        try:
+            identity, opened, subscriber = await self._open(request, after, WebSocketSubscriber)
+        except Refused as refused:
+            # The script of an allowed origin sees a close code; it would not see a status.
+            self._count(refused)
+            try:
+                transport, _ = take_socket(request)
+            except Gone:
+                return web.Response(status=400)
+            transport.set_protocol(asyncio.Protocol())
+            transport.write(head + ws_close(refused.code))
+            transport.close()
+            return web.Response(status=101)
+        self._begin(request, head, subscriber, opened, after, identity)
+        return web.Response(status=101)
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """``GET /events``: an event stream for ``EventSource``."""
+        try:
+            origin = self._origins.check(request, cookie=self._by_cookie(request))
+        except Refused as refused:
+            return self._refuse(request, refused)
+        after = _after(request.headers.get("Last-Event-ID") or request.query.get("after"))
+        try:
+            identity, opened, subscriber = await self._open(request, after, SseSubscriber)
+        except Refused as refused:
+            if "text/event-stream" not in request.headers.get(hdrs.ACCEPT, ""):
+                return self._refuse(request, refused, origin)
+            self._count(refused)
+            retry_ms = self._audience.retry_ms(refused.code)
+            body = sse_retry(retry_ms) + sse_block(closing_payload(refused.code, retry_ms))
+            return web.Response(
+                body=body,
+                content_type="text/event-stream",
+                charset="utf-8",
+                headers={"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
+                | self._origins.cors_headers(origin),
+            )
+        cors = "".join(f"{name}: {value}\r\n" for name, value in self._origins.cors_headers(origin).items())
+        head = f"{_SSE_HEAD}{cors}\r\n".encode() + sse_retry(self._audience.retry_ms(0))
+        self._begin(request, head, subscriber, opened, after, identity)
+        return web.Response()
+
+    async def _open(
+        self, request: web.Request, after: Position | None, kind: type[Subscriber]
+    ) -> tuple[Identity, Opened, Subscriber]:
+        """Check who asks, and open the mailbox; the caller must hand the subscriber to :meth:`_begin` at once."""
+        if self._audience.closing:
+            raise Refused(503, codes.SHUTTING_DOWN, "closing", "this process is shutting down", retry_after_s=2)
+        try:
+            async with asyncio.timeout(_OPEN_S):
+                identity = await self._access.identify(request)
+                mailbox = self._access.choose(identity, request.query.get("mailbox"))
+                tail, opened = await self._feed.open(mailbox, after)
+        except (JournalAway, TimeoutError) as error:
+            raise _busy() from error
+        return identity, opened, kind(self._audience, identity, tail)
+
+    def _begin(
+        self,
+        request: web.Request,
+        head: bytes,
+        subscriber: Subscriber,
+        opened: Opened,
+        after: Position | None,
+        identity: Identity,
+    ) -> None:
+        """Take the socket over and start the subscriber on it; no await between the journal's answer and here."""
+        try:
+            transport, early = take_socket(request)
+        except Gone:
+            self._feed.opened(subscriber.tail)
+            return
+        self._metrics.edge_resumes.labels(result=opened.status).inc()
+        _detect_dead_peer(transport)
+        transport.set_protocol(subscriber)
+        transport.write(head)
+        subscriber.begin(transport, opened, after if opened.status == "resumed" else None)
+        self._feed.opened(subscriber.tail)
+        if self._audience.closing:
+            subscriber.end(codes.SHUTTING_DOWN)
+        if early:
+            subscriber.data_received(early)
+
+    # -- plain requests
+
+    async def unread(self, request: web.Request) -> web.StreamResponse:
+        """``GET /unread``: the badge, for anything that can only ask."""
+        mailbox = await self._mailbox(request)
+        account, unread, as_of = await self._reader.unread(mailbox)
+        return _json({"mailbox": account, "unread": unread, "as_of": as_of})
+
+    async def history(self, request: web.Request) -> web.StreamResponse:
+        """``GET /history``: a page of events, oldest first."""
+        mailbox = await self._mailbox(request)
+        text = request.query.get("after")
+        after = parse_position(text) if text else None
+        if text and after is None:
+            raise Refused(400, codes.BAD_REQUEST, "request", "after is not a position: <epoch>-<seq>")
+        limit_text = request.query.get("limit", "50")
+        if not (limit_text.isascii() and limit_text.isdigit() and 1 <= int(limit_text[:9]) <= 200):
+            raise Refused(400, codes.BAD_REQUEST, "request", "limit is a number from 1 to 200")
+        page = await self._reader.page(mailbox, after=after, limit=int(limit_text))
+        return _json(
+            {
+                "events": [embedded(event) for event in page.events],
+                "position": str(page.position),
+                "more": page.more,
+                "complete": page.complete,
+            }
+        )
+
+    async def ticket(self, request: web.Request) -> web.StreamResponse:
+        """``POST /ticket``: a one-time credential that may stand in a URL."""
+        identity = await self._access.identify(request, tickets=False)
+        return _json({"ticket": await self._access.make_ticket(identity), "expires_in": TICKET_S})
+
+    async def client_js(self, request: web.Request) -> web.StreamResponse:
+        """``GET /client.js``: may be loaded from anywhere."""
+        return web.Response(
+            body=self._client_js,
+            content_type="text/javascript",
+            charset="utf-8",
+            headers={
+                "Access-Control-Allow-Origin": "*",
+                "Cross-Origin-Resource-Policy": "cross-origin",
+                "Cache-Control": "public, max-age=300",
+                "X-Content-Type-Options": "nosniff",
+            },
+        )
+
+    async def preflight(self, request: web.Request) -> web.StreamResponse:
+        """``OPTIONS``: what a foreign page may ask before it asks."""
+        try:
+            origin = self._origins.check(request, cookie=False)
+        except Refused as refused:
+            return self._refuse(request, refused)
+        return web.Response(status=204, headers=self._origins.preflight_headers(origin))
+
+    # -- what they share
+
+    def _by_cookie(self, request: web.Request) -> bool:
+        return self._access.credential(request) == "cookie"
+
+    async def _mailbox(self, request: web.Request) -> str:
+        identity = await self._access.identify(request)
+        return self._access.choose(identity, request.query.get("mailbox"))
+
+    def _guarded(self, answer: Answer) -> Answer:
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            origin = None
+            try:
+                origin = self._origins.check(request, cookie=self._by_cookie(request))
+                try:
+                    async with asyncio.timeout(_OPEN_S):
+                        response = await answer(request)
+                except (JournalAway, TimeoutError) as error:
+                    raise _busy() from error
+            except Refused as refused:
+                return self._refuse(request, refused, origin)
+            response.headers.update(self._origins.cors_headers(origin))
+            return response
+
+        return guarded
+
+    def _count(self, refused: Refused) -> None:
+        self._metrics.edge_refusals.labels(reason=refused.label).inc()
+
+    def _refuse(self, request: web.Request, refused: Refused, origin: str | None = None) -> web.Response:
+        self._count(refused)
+        headers = self._origins.cors_headers(origin)
+        if refused.status == 401:
+            headers["WWW-Authenticate"] = 'Bearer realm="exmail-bridge"'
+        if refused.retry_after_s is not None:
+            headers["Retry-After"] = str(refused.retry_after_s)
+        response = _json({"error": refused.label, "message": refused.message}, status=refused.status)
+        response.headers.update(headers)
+        return response
+
+
+def _busy() -> Refused:
+    return Refused(503, codes.BUSY, "busy", "Redis does not answer, come later", retry_after_s=3)
+
+
+def _json(value: object, status: int = 200) -> web.Response:
+    return web.Response(
+        body=to_json(value),
+        status=status,
+        content_type="application/json",
+        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
+    )
+
+
+def _after(text: str | None) -> Position | None:
+    """The position a client comes with; what cannot be read is a position of no epoch, never an error."""
+    return (parse_position(text) or _UNREADABLE) if text else None
+
+
+def _websocket_accept(request: web.Request) -> str:
+    """Answer the handshake's key (RFC 6455, 4.2).
+
+    Raises:
+        Refused: this is no WebSocket handshake.
+    """
+    headers = request.headers
+    connection = {part.strip().lower() for part in headers.get(hdrs.CONNECTION, "").split(",")}
+    if headers.get(hdrs.UPGRADE, "").lower() != "websocket" or "upgrade" not in connection:
+        raise Refused(400, codes.BAD_REQUEST, "request", "not a WebSocket handshake; behind nginx: Upgrade headers")
+    if headers.get(hdrs.SEC_WEBSOCKET_VERSION) != "13":
+        raise Refused(400, codes.BAD_REQUEST, "request", "WebSocket version 13 is needed")
+    key = headers.get(hdrs.SEC_WEBSOCKET_KEY, "")
+    try:
+        whole = len(base64.b64decode(key, validate=True)) == 16
+    except binascii.Error:
+        whole = False
+    if not whole:
+        raise Refused(400, codes.BAD_REQUEST, "request", "Sec-WebSocket-Key is not 16 bytes of base64")
+    digest = hashlib.sha1(key.encode() + _WEBSOCKET_GUID, usedforsecurity=False).digest()
+    return base64.b64encode(digest).decode()
+
+
+def _detect_dead_peer(transport: asyncio.Transport) -> None:
+    """Have the kernel give up on a peer that acknowledges nothing for a minute (Linux)."""
+    sock = transport.get_extra_info("socket")
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if sock is not None and option is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, option, 60_000)

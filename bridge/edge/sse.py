@@ -1,0 +1,27 @@
+"""An open ``/events`` connection: an event stream until close, on a socket that aiohttp has let go."""
+
+from __future__ import annotations
+
+from bridge.edge.frames import Frame, closing_payload, sse_block
+from bridge.edge.subscriber import Subscriber
+
+
+class SseSubscriber(Subscriber):
+    """Events out, nothing in: an event stream has no way back."""
+
+    __slots__ = ()
+    transport_name = "sse"
+
+    def render(self, frame: Frame) -> bytes:
+        return frame.sse()
+
+    def say_goodbye(self, code: int) -> None:
+        assert self.transport is not None
+        self.transport.write(sse_block(closing_payload(code, self.audience.retry_ms(code))))
+        self.transport.close()
+
+    def check_pong(self) -> None:
+        """A dead client shows by TCP_USER_TIMEOUT and by bytes that stay unsent."""
+
+    def data_received(self, data: bytes) -> None:
+        """Whatever a client sends after its request means nothing here."""

@@ -1,0 +1,252 @@
+"""A browser connection: a cursor over its mailbox's entries, and a socket.
+
+No task, queue or timer of its own. Frames are written straight to the transport while it takes them; a socket that
+is backed up keeps its cursor where it is, and goes on when it has drained. Whoever stays backed up is cut, and
+resume does the rest. Buffers are limited to nothing (``high=0``): asyncio then says at once that bytes are unsent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from bridge.edge import codes
+from bridge.edge.frames import Entry, Frame, Transport, snapshot_frame
+from bridge.edge.tail import Tail
+from bridge.events import Position
+from bridge.journal.reader import Opened
+
+if TYPE_CHECKING:
+    from bridge.edge.access import Identity
+    from bridge.edge.audience import Audience
+
+_CHUNK: Final = 65_536
+_MOST_OWED: Final = 262_144
+
+
+class Subscriber(asyncio.Protocol):
+    """What both transports share. ``transport_name`` labels metrics; ``render`` picks the frame's bytes."""
+
+    __slots__ = (
+        "_owed",
+        "_queue",
+        "_reading",
+        "audience",
+        "behind_since",
+        "code",
+        "epoch",
+        "identity",
+        "seq",
+        "slot",
+        "tail",
+        "transport",
+    )
+    transport_name: ClassVar[Transport]
+
+    def __init__(self, audience: Audience, identity: Identity, tail: Tail) -> None:
+        self.audience = audience
+        self.identity = identity
+        self.tail = tail
+        self.transport: asyncio.Transport | None = None
+        self.epoch = ""
+        self.seq = 0
+        self.code = 0
+        self.slot = 0
+        self.behind_since = 0.0
+        self._queue: deque[Frame] | None = None
+        self._owed = 0
+        self._reading = False
+
+    # -- what the transports differ in
+
+    def render(self, frame: Frame) -> bytes:
+        raise NotImplementedError
+
+    def say_goodbye(self, code: int) -> None:
+        """Write the last frame and begin to close."""
+        raise NotImplementedError
+
+    def check_pong(self) -> None:
+        """The answer to the last heartbeat is due now."""
+        raise NotImplementedError
+
+    # -- the life of a connection
+
+    def begin(self, transport: asyncio.Transport, opened: Opened, after: Position | None) -> None:
+        """The socket is ours: write the snapshot and what was missed, then join the tail."""
+        self.transport = transport
+        transport.set_write_buffer_limits(high=0)
+        self.audience.add(self)
+        self.tail.subscribers.append(self)
+        self._restart(opened, after)
+
+    def restart(self, opened: Opened) -> None:
+        """A gap cannot be filled: a new snapshot, throw away what you have."""
+        self._restart(opened, None)
+
+    def _restart(self, opened: Opened, after: Position | None) -> None:
+        frame = snapshot_frame(opened, after=after)
+        assert frame.position is not None
+        self.epoch, self.seq = frame.position.epoch, frame.position.seq
+        self._owed = 0
+        self._queue = deque((frame,))
+        if opened.status == "resumed" and after is not None:
+            self._queue.extend(entries_of(opened, after))
+        self.pump()
+
+    @property
+    def caught_up(self) -> bool:
+        """Nothing is waiting for this connection."""
+        return not self.behind_since and self._queue is None and not self._reading and self.seq == self.tail.top
+
+    def deliver(self, entries: list[Entry]) -> None:
+        """Take entries that were just appended to the tail."""
+        if self.behind_since or self._queue is not None or self._reading:
+            self._owed += sum(len(entry.payload) for entry in entries)
+            if self._owed > _MOST_OWED:
+                self.cut()
+            return
+        if self.seq != entries[0].seq - 1 or self.transport is None:
+            self.pump()
+            return
+        self.seq = entries[-1].seq
+        if len(entries) == 1:
+            self.transport.write(self.render(entries[0]))
+        else:
+            self.transport.write(b"".join([self.render(entry) for entry in entries]))
+        self.audience.written(self, len(entries))
+
+    def say(self, frame: Frame) -> None:
+        """Write a frame of the edge itself, after what is waiting."""
+        if self.transport is None:
+            return
+        if self.behind_since or self._queue is not None:
+            if self._queue is None:
+                self._queue = deque()
+            self._queue.append(frame)
+        else:
+            self.transport.write(self.render(frame))
+
+    def beat(self, frame: Frame) -> None:
+        """Write a heartbeat, unless bytes are waiting anyway."""
+        if self.transport is not None and not self.behind_since:
+            self.transport.write(self.render(frame))
+
+    def pump(self) -> None:
+        """Write what is due, as long as the socket takes it."""
+        while not self.behind_since and self.transport is not None and not self._reading:
+            frames = self._next_frames()
+            if not frames:
+                return
+            self.transport.write(b"".join([self.render(frame) for frame in frames]))
+            self.audience.written(self, len(frames))
+
+    def _next_frames(self) -> list[Frame]:
+        """Take up to a chunk of what is due and move the cursor over it."""
+        if self._queue is not None:
+            frames = self._from_queue(self._queue)
+            if not self._queue:
+                self._queue = None
+            return frames
+        entries = self.tail.after(self.epoch, self.seq)
+        if entries is None:
+            ahead = self.epoch == self.tail.epoch and self.seq > (self.tail.top or 0)
+            if not ahead:
+                self._reading = True
+                self.audience.read_for(self)
+            # Ahead of the ring: another edge's event, which this one has not heard of yet.
+            return []
+        frames = []
+        size = 0
+        for entry in entries:
+            frames.append(entry)
+            size += len(entry.payload)
+            self.seq = entry.seq
+            if size >= _CHUNK:
+                return frames
+        self._owed = 0
+        return frames
+
+    def _from_queue(self, queue: deque[Frame]) -> list[Frame]:
+        frames = []
+        size = 0
+        while queue and size < _CHUNK:
+            frame = queue.popleft()
+            if isinstance(frame, Entry):
+                self.seq = frame.seq
+            frames.append(frame)
+            size += len(frame.payload)
+        return frames
+
+    @property
+    def position(self) -> Position:
+        """The last event that was written to the transport."""
+        return Position(self.epoch, self.seq)
+
+    def read(self, opened: Opened, asked: Position) -> None:
+        """Take the journal's answer to ``read_for``: what stands after ``asked``."""
+        self._reading = False
+        if self.transport is None:
+            return
+        if asked != self.position:
+            # A new snapshot was written meanwhile; the answer belongs to what it threw away.
+            self.pump()
+            return
+        if opened.status != "resumed":
+            self._restart(opened, None)
+            return
+        self._queue = self._queue or deque()
+        self._queue.extend(entries_of(opened, asked))
+        if not self._queue:
+            self._queue = None
+        self.pump()
+
+    # -- endings
+
+    def end(self, code: int) -> None:
+        """Close with a code, telling the client where that is possible."""
+        if self.code:
+            return
+        self.code = code
+        if self.behind_since or self.transport is None:
+            self._abort()
+        else:
+            self.say_goodbye(code)
+
+    def cut(self) -> None:
+        """Close a socket that is backed up; it cannot be told."""
+        if not self.code:
+            self.code = codes.TOO_SLOW
+        self._abort()
+
+    def _abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+    # -- asyncio.Protocol
+
+    def pause_writing(self) -> None:
+        self.behind_since = self.audience.now()
+        self.audience.behind.add(self)
+
+    def resume_writing(self) -> None:
+        self.behind_since = 0.0
+        self.audience.behind.discard(self)
+        if not self.code:
+            self.pump()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        self._queue = None
+        self.audience.discard(self)
+        if self in self.tail.subscribers:
+            self.tail.subscribers.remove(self)
+
+
+def entries_of(opened: Opened, after: Position) -> list[Entry]:
+    """The events of a resumed opening as entries: they follow each other from ``after`` on."""
+    return [Entry(after.epoch, after.seq + number, event) for number, event in enumerate(opened.events, 1)]

@@ -1,0 +1,121 @@
+"""The recent entries of one mailbox, and who reads them.
+
+A subscriber is a cursor over the ring. Live delivery, resume and catching up are one mechanism: what stands in the
+ring after my cursor. Whoever is too far behind for the ring reads from the journal.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from bridge.edge.frames import Entry
+from bridge.events import Position
+from bridge.journal.reader import Opened
+
+if TYPE_CHECKING:
+    from bridge.edge.subscriber import Subscriber
+
+_RING: Final = 64
+
+
+class Tail:
+    """One mailbox on this edge. ``top`` is ``None`` until the journal was read for the first time."""
+
+    __slots__ = ("_fresh", "_ring", "epoch", "idle_since", "mailbox", "opening", "subscribers", "top")
+
+    def __init__(self, mailbox: str) -> None:
+        self.mailbox = mailbox
+        self.epoch = ""
+        self.top: int | None = None
+        self.subscribers: list[Subscriber] = []
+        self.opening = 0
+        self.idle_since = 0.0
+        self._ring: list[Entry] = []
+        self._fresh: list[Entry] = []
+
+    @property
+    def position(self) -> Position | None:
+        """The last entry's position; ``None`` before the journal was read."""
+        return None if self.top is None else Position(self.epoch, self.top)
+
+    def append(self, epoch: bytes, seq: int, event: bytes) -> bool:
+        """Take a live entry; ``False`` if something is missing before it (then ask the journal).
+
+        Nothing is written yet: :meth:`flush` does that once for all that one read brought.
+        """
+        entry = Entry(epoch.decode(), seq, event)
+        if self.top is None:
+            # The journal has not answered yet; adopt() sorts out what it already gave.
+            self._ring.append(entry)
+            return True
+        if entry.epoch != self.epoch or seq > self.top + 1:
+            return False
+        if seq <= self.top:
+            return True
+        self.top = seq
+        self._fresh.append(entry)
+        return True
+
+    def flush(self) -> int:
+        """Give what was appended to all subscribers; return how many entries that were."""
+        entries = self._fresh
+        if not entries:
+            return 0
+        self._fresh = []
+        self._keep(entries)
+        for subscriber in self.subscribers[:]:
+            subscriber.deliver(entries)
+        return len(entries)
+
+    def adopt(self, opened: Opened) -> bool:
+        """Learn from an opening where the mailbox stands; ``False`` if that does not fit what came live.
+
+        The first answer sets ``top``. Later ones change nothing: what they know beyond it is on its way.
+        """
+        if self.top is not None:
+            return opened.top.epoch == self.epoch
+        self.epoch, self.top = opened.top.epoch, opened.top.seq
+        early, self._ring = self._ring, []
+        complete = True
+        for entry in early:
+            complete &= self.append(entry.epoch.encode(), entry.seq, entry.payload)
+        self.flush()
+        return complete
+
+    def repair(self, opened: Opened, entries: list[Entry]) -> None:
+        """Close a gap with what the journal gave: all entries after ``top``, or a new beginning."""
+        self.flush()
+        if opened.status == "resumed" and opened.top.epoch == self.epoch:
+            # Live entries may have come meanwhile; what they brought is not given twice.
+            entries = [entry for entry in entries if self.top is not None and entry.seq > self.top]
+            if entries:
+                self.top = entries[-1].seq
+                self._keep(entries)
+                for subscriber in self.subscribers[:]:
+                    # The list that was read, not the ring: it may hold more than the ring does.
+                    subscriber.deliver(entries)
+            return
+        self.epoch, self.top, self._ring = opened.top.epoch, opened.top.seq, []
+        for subscriber in self.subscribers[:]:
+            subscriber.restart(opened)
+
+    def after(self, epoch: str, seq: int) -> list[Entry] | None:
+        """Entries after a cursor, oldest first; ``None`` if the ring does not reach back that far."""
+        if epoch != self.epoch or self.top is None or seq > self.top:
+            return None
+        if seq == self.top:
+            return []
+        first = self._ring[0].seq if self._ring else self.top + 1
+        return None if seq + 1 < first else self._ring[seq + 1 - first :]
+
+    def forget(self) -> None:
+        """Drop the ring when nobody is behind: idle mailboxes cost nothing."""
+        if not self._ring or self.opening or self.top is None:
+            return
+        if all(subscriber.caught_up for subscriber in self.subscribers):
+            self._ring = []
+
+    def _keep(self, entries: list[Entry]) -> None:
+        self._ring += entries
+        if len(self._ring) > 2 * _RING:
+            del self._ring[:-_RING]

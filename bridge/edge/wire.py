@@ -1,0 +1,142 @@
+"""Read WebSocket frames from a client (RFC 6455, section 5).
+
+No I/O: bytes go in, messages come out. Clients of ``/ws`` have little to say: pings, pongs, a close, and text that
+is ignored up to 4 KiB. So messages are bounded and never kept across calls longer than needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.edge import codes
+
+TEXT: Final = 1
+BINARY: Final = 2
+CLOSE: Final = 8
+PING: Final = 9
+PONG: Final = 10
+_CONTINUATION: Final = 0
+_VALID_CLOSE = frozenset((1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014))
+
+
+class WireError(Exception):
+    """The client broke the protocol; close with ``code``."""
+
+    def __init__(self, code: int, why: str) -> None:
+        super().__init__(why)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A whole message; control frames (close, ping, pong) are messages too."""
+
+    opcode: int
+    payload: bytes
+
+
+class FrameReader:
+    """Cut a client's bytes into messages. ``most`` bounds a message's payload, in bytes."""
+
+    __slots__ = ("_buffer", "_kind", "_most", "_parts")
+
+    def __init__(self, *, most: int = 4096) -> None:
+        self._most = most
+        self._buffer = b""
+        self._kind = 0
+        self._parts = b""
+
+    def feed(self, chunk: bytes) -> list[Message]:
+        """Return the messages that ``chunk`` completed.
+
+        Raises:
+            WireError: after the messages before it were lost; nothing after it can be trusted.
+        """
+        data = self._buffer + chunk if self._buffer else chunk
+        messages: list[Message] = []
+        start = 0
+        while (end := self._frame(data, start, messages)) > start:
+            start = end
+        self._buffer = data[start:]
+        return messages
+
+    def _frame(self, data: bytes, start: int, messages: list[Message]) -> int:
+        """Read one frame at ``start``; return where it ends, or ``start`` if it is not all there."""
+        if len(data) < start + 2:
+            return start
+        first, second = data[start], data[start + 1]
+        opcode = first & 0x0F
+        self._check_head(first, second, opcode)
+        length = second & 0x7F
+        at = start + 2
+        if length >= 126:
+            width = 2 if length == 126 else 8
+            if len(data) < at + width:
+                return start
+            length = int.from_bytes(data[at : at + width], "big")
+            at += width
+        if length + len(self._parts) > self._most:
+            raise WireError(codes.BAD_REQUEST, f"message over {self._most} bytes")
+        end = at + 4 + length
+        if len(data) < end:
+            return start
+        payload = _unmask(data[at + 4 : end], data[at : at + 4])
+        self._take(bool(first & 0x80), opcode, payload, messages)
+        return end
+
+    def _check_head(self, first: int, second: int, opcode: int) -> None:
+        if first & 0x70:
+            raise WireError(codes.PROTOCOL_ERROR, "reserved bits set, no extension was agreed on")
+        if not second & 0x80:
+            raise WireError(codes.PROTOCOL_ERROR, "frame of a client is not masked")
+        if opcode in (CLOSE, PING, PONG):
+            if not first & 0x80 or second & 0x7F > 125:
+                raise WireError(codes.PROTOCOL_ERROR, "control frame is fragmented or too long")
+        elif opcode not in (_CONTINUATION, TEXT, BINARY):
+            raise WireError(codes.PROTOCOL_ERROR, "unknown opcode")
+        elif (opcode == _CONTINUATION) != bool(self._kind):
+            raise WireError(codes.PROTOCOL_ERROR, "fragments out of order")
+
+    def _take(self, final: bool, opcode: int, payload: bytes, messages: list[Message]) -> None:
+        if opcode >= CLOSE:
+            messages.append(Message(opcode, payload))
+            return
+        if opcode != _CONTINUATION:
+            self._kind = opcode
+        self._parts += payload
+        if final:
+            if self._kind == TEXT:
+                _check_text(self._parts)
+            messages.append(Message(self._kind, self._parts))
+            self._kind, self._parts = 0, b""
+
+
+def read_close(payload: bytes) -> int:
+    """Return the code of a close frame, 1000 where it has none.
+
+    Raises:
+        WireError: the code may not stand on the wire, or the reason is not UTF-8.
+    """
+    if not payload:
+        return codes.NORMAL
+    code = int.from_bytes(payload[:2], "big")
+    if len(payload) == 1 or not (code in _VALID_CLOSE or 3000 <= code <= 4999):
+        raise WireError(codes.PROTOCOL_ERROR, "invalid close code")
+    _check_text(payload[2:])
+    return code
+
+
+def _check_text(payload: bytes) -> None:
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        raise WireError(codes.NOT_UTF8, "text is not UTF-8") from None
+
+
+def _unmask(payload: bytes, mask: bytes) -> bytes:
+    if not payload:
+        return b""
+    length = len(payload)
+    key = int.from_bytes((mask * (length // 4 + 1))[:length], "big")
+    return (int.from_bytes(payload, "big") ^ key).to_bytes(length, "big")

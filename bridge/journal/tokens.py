@@ -1,0 +1,95 @@
+"""The provider's one access token, shared by all processes of a namespace.
+
+A new token may kill the old one, so whoever fetches one does so alone. The shapes are those that
+``provider.token.TokenStore`` asks for; this room does not import it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, Generic, Protocol, TypeVar
+
+from redis.asyncio import Redis
+
+from bridge.events import from_json, to_json
+from bridge.journal.errors import JournalAway, JournalError, translated
+from bridge.journal.keys import Keys
+from bridge.journal.script import Script
+
+_LOCK_MS = 30_000
+_LOOK_S = 0.1
+
+
+class SharedToken(Protocol):
+    """A token as the provider room knows it: ``expires_at`` in epoch seconds."""
+
+    @property
+    def value(self) -> str: ...
+    @property
+    def expires_at(self) -> float: ...
+
+
+T = TypeVar("T", bound=SharedToken)
+
+
+class RedisTokenStore(Generic[T]):
+    """Keeps the token in ``{ns}:private:token``. ``make(value, expires_at)`` builds the provider room's type."""
+
+    def __init__(self, redis: Redis, keys: Keys, make: Callable[[str, float], T]) -> None:
+        # redis-py types an answer as everything that some option could make of it; ours are bytes.
+        self._redis: Any = redis
+        self._script = Script(redis)
+        self._keys = keys
+        self._make = make
+
+    async def get(self) -> T | None:
+        """The stored token, if any."""
+        with _unreachable():
+            stored = await self._redis.get(self._keys.token)
+        if stored is None:
+            return None
+        fields = from_json(stored)
+        return self._make(fields["value"], fields["expires_at"])
+
+    async def put(self, token: T) -> None:
+        """Replace the token; it expires by itself."""
+        left_ms = max(1, int((token.expires_at - time.time()) * 1000))
+        fields = to_json({"value": token.value, "expires_at": token.expires_at})
+        with _unreachable():
+            await self._redis.set(self._keys.token, fields, px=left_ms)
+
+    async def drop(self, token_value: str) -> None:
+        """Forget the token if it still is this one. Only the holder of :meth:`lock` calls this."""
+        stored = await self.get()
+        if stored is not None and stored.value == token_value:
+            with _unreachable():
+                await self._redis.delete(self._keys.token)
+
+    @asynccontextmanager
+    async def lock(self) -> AsyncIterator[None]:
+        """Exclude the other processes; a holder that died blocks for 30 s at most."""
+        mine = secrets.token_hex(8)
+        while True:
+            with _unreachable():
+                if await self._redis.set(self._keys.token_lock, mine, px=_LOCK_MS, nx=True):
+                    break
+            await asyncio.sleep(_LOOK_S)
+        try:
+            yield
+        finally:
+            with suppress(JournalError):
+                await self._script.run([((self._keys.token_lock,), ("release", mine))])
+
+
+@contextmanager
+def _unreachable() -> Iterator[None]:
+    """Redis away is a ``ConnectionError`` to the provider room, which knows no journal."""
+    try:
+        with translated():
+            yield
+    except JournalAway as error:
+        raise ConnectionError(str(error)) from error

@@ -1,0 +1,91 @@
+"""Logs: one line a record, JSON for machines, text on a terminal.
+
+A record is a constant sentence with fields beside it (``extra``), so that a search for the sentence finds every
+case and the fields can be counted. The caller keeps mail, tokens and secrets out of both.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, TextIO
+
+import orjson
+
+Format = Literal["auto", "json", "text"]
+
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """``time`` (RFC 3339, UTC, ms), ``level``, ``logger``, ``message``, the fields, and ``exception`` if any."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": _time(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        for name, value in fields_of(record).items():
+            line[name if name not in line else f"{name}_"] = value
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(_encodable(line), default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+class TextFormatter(logging.Formatter):
+    """Local time, level, room, sentence, ``name=value`` fields; a traceback on the lines after it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = _time(record).astimezone().strftime("%H:%M:%S.%f")[:-3]
+        fields = "".join(f"  {name}={_plain(value)}" for name, value in fields_of(record).items())
+        line = f"{time} {record.levelname:<7} {record.name.removeprefix('bridge.')}: {record.getMessage()}{fields}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def setup_logs(level: str, format: Format, *, stream: TextIO | None = None) -> None:
+    """Send the process's logs to ``stream`` (standard error), replacing what was set up before.
+
+    ``level`` is ``debug`` to ``critical``; ``format`` ``auto`` means text on a terminal, else JSON.
+    """
+    stream = stream if stream is not None else sys.stderr
+    text = format == "text" or (format == "auto" and stream.isatty())
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(TextFormatter() if text else JsonFormatter())
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    logging.captureWarnings(True)
+    # Request lines hold tickets.
+    logging.getLogger("aiohttp.access").disabled = True
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, Any]:
+    """Return what the caller gave as ``extra``."""
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+
+
+def _time(record: logging.LogRecord) -> datetime:
+    return datetime.fromtimestamp(record.created, UTC)
+
+
+def _plain(value: object) -> str:
+    text = str(value)
+    return text if text.isprintable() and " " not in text else repr(text)
+
+
+def _encodable(value: Any) -> Any:
+    """Replace what orjson refuses in text (lone surrogates): a log line must never be the thing that fails."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_encodable(name): _encodable(each) for name, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_encodable(each) for each in value]
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value)
+    return value

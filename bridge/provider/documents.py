@@ -1,0 +1,86 @@
+"""Read the provider's JSON, the broken kinds too.
+
+orjson is strict, the provider is not: its own examples have trailing commas and padded keys, and a summary cut in
+mid-character is bad UTF-8. A mail with U+FFFD in it is better than none, so what orjson refuses is repaired and read
+again. Good documents never pay for that.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+import orjson
+
+_TRAILING_COMMA: Final = re.compile(r'("[^"\\]*+(?:\\.[^"\\]*+)*+")|,(?=\s*+[}\]])', re.DOTALL)
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_BOM: Final = "\ufeff"
+
+
+class NotJson(ValueError):
+    """These bytes are not JSON, even after repair."""
+
+
+def read_json(document: bytes) -> Any:
+    """Read one JSON text; repair it if need be (provider-in-practice 2).
+
+    Raises:
+        NotJson: nothing can be made of it.
+    """
+    try:
+        return orjson.loads(document)
+    except ValueError:
+        return _repair(document)
+
+
+def _repair(document: bytes) -> Any:
+    text = document.decode("utf-8", "replace").lstrip(_BOM + " \t\r\n")
+    text = _TRAILING_COMMA.sub(lambda match: match[1] or "", text)
+    try:
+        # strict=False: control characters inside strings are let through.
+        return _without_surrogates(json.loads(text, strict=False))
+    except (ValueError, RecursionError) as error:
+        raise NotJson("not JSON, even after repair") from error
+
+
+def _without_surrogates(value: Any) -> Any:
+    """Lone surrogates can be neither encoded nor sent on; pairs have been joined by the parser already."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    return value
+
+
+def fold_keys(document: dict[str, Any]) -> dict[str, Any]:
+    """The same object with keys trimmed and lower-cased: the provider pads them, and changes their case."""
+    return {key.strip().lower(): value for key, value in document.items()}
+
+
+def to_int(value: Any) -> int | None:
+    """Read a number that may have come as text; ``None`` if it is no whole number of 64 bits."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        text = value.strip()
+        if len(text) > 20 or not (text.isascii() and text.lstrip("+-").isdigit()):
+            return None
+        try:
+            value = int(text)
+        except ValueError:
+            return None
+    elif isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and -(2**63) <= value < 2**63 else None
+
+
+def to_text(value: Any) -> str | None:
+    """Read text that may have come as a number; ``None`` if it is neither."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return None

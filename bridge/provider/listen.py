@@ -1,0 +1,253 @@
+"""One listen session: a conversation with the provider about pushes (protocol 3.2).
+
+It may take several requests, and several connections where the provider closes after an answer; it ends, with an
+error, when pushes may have been lost. The rule of when to ask is in ``asking``; framing in ``responses`` and
+``framer``; here they meet the socket: one read, one batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from . import endpoints
+from .asking import SETTLE_S, Asking
+from .errors import (
+    AddressNotAllowed,
+    InvalidToken,
+    ListenEnded,
+    ListenRefused,
+    ListenSilent,
+    ProviderAway,
+    ProviderError,
+    UnreadableAnswer,
+    plain,
+    refusal,
+)
+from .framer import DocumentTooLarge, Framer
+from .models import Online, Push, Refused, Unreadable, VersionChanged
+from .pushes import parse_push
+from .responses import BadResponse, Mark, ResponseReader
+from .token import TokenSource
+from .transport import Stream, Transport
+
+READ_MOST: Final = 128 * 1024
+"""Bytes of one read, which bounds a batch and how long parsing it keeps the event loop."""
+_INVALID_TOKEN: Final = "1200"  # noqa: S105  # an errcode
+_BUSY: Final = "1002"
+
+
+class ListenSession:
+    """Enter it to connect and ask, iterate it for batches of pushes, oldest first.
+
+    A batch is what one read of the socket completed, never empty. Iteration ends only by an error:
+
+    Raises:
+        ProviderAway: no connection, no token, or what came is no HTTP or not status 200.
+        ListenEnded: the provider closed.
+        ListenSilent: nothing came for three times ``silence_s``.
+        ListenRefused: a ``Ret`` other than 0.
+        InvalidToken: 1200 again after one renewal.
+        ProviderRefused: another errcode answered the request; 1002 is asked again instead, paced.
+        UnreadableAnswer: a document past the limit.
+    """
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        tokens: TokenSource,
+        ver: Callable[[], int],
+        on_ver: Callable[[int], None],
+        silence_s: float,
+        settle_s: float = SETTLE_S,
+        on_online: Callable[[], None] | None = None,
+        on_bytes: Callable[[], None] | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._transport = transport
+        self._tokens = tokens
+        self._ver = ver
+        self._on_ver = on_ver
+        self._on_online = on_online
+        self._on_bytes = on_bytes
+        self._now = now
+        self._asking = Asking(silence_s=silence_s, settle_s=settle_s, now=now)
+        self._stream: Stream | None = None
+        self._reader = ResponseReader()
+        self._framer = Framer()
+        self._token = ""
+        self._refused_token: Refused | None = None
+        self._token_renewed = False
+        self._failure: ProviderError | None = None
+        self.acknowledged_at: float | None = None
+        """When reconciliation could start (monotonic seconds); ``None`` until then."""
+
+    @property
+    def last_byte_at(self) -> float:
+        """When the provider last sent anything (monotonic seconds); the session's start if it has not yet."""
+        return self._asking.last_byte_at
+
+    async def __aenter__(self) -> Self:
+        await self._ask()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._drop_connection()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> list[Push]:
+        while self._failure is None:
+            await self._keep_asking()
+            if self._failure is not None:
+                break
+            batch = await self._read()
+            if self.acknowledged_at is None and self._asking.is_online:
+                self.acknowledged_at = self._now()
+                if self._on_online is not None:
+                    self._on_online()
+            if batch:
+                # Ask before the batch is given away: its reader may take long, and a long poll that is not asked
+                # hears nothing. A failure waits until the batch has been taken.
+                await self._keep_asking()
+                return batch
+            if self._asking.is_silent:
+                self._failure = ListenSilent(self._now() - self.last_byte_at)
+        self._drop_connection()
+        raise self._failure
+
+    # Asking.
+
+    async def _keep_asking(self) -> None:
+        """Renew the token if it was refused, ask if it is time to; what goes wrong ends the session."""
+        if self._failure is not None:
+            return
+        try:
+            if self._refused_token is not None:
+                await self._renew_token(self._refused_token)
+            if self._asking.wants_to_ask:
+                await self._ask()
+        except ProviderError as error:
+            self._failure = error
+
+    async def _ask(self) -> None:
+        self._token = await self._tokens.token()
+        if self._stream is None:
+            self._stream = await self._transport.open_stream()
+            self._reader = ResponseReader()
+            self._framer = Framer()
+        # No drain: a few hundred bytes. A connection that is broken shows when it is read.
+        self._stream.writer.write(self._transport.listen_request(ver=self._ver(), token=self._token))
+        self._asking.asked()
+
+    async def _renew_token(self, refused: Refused) -> None:
+        self._refused_token = None
+        if self._token_renewed and not self._asking.served:
+            raise InvalidToken(refused.errcode, refused.text, endpoints.LISTEN.name)
+        self._token_renewed = True
+        await self._tokens.renew(self._token)
+        if self._reader.body_is_open:
+            # Nothing may be written while a body is open, and this one has nothing more to say.
+            self._drop_connection()
+        self._asking.token_renewed()
+
+    # Reading.
+
+    async def _read(self) -> list[Push]:
+        """Wait for bytes, or for the time when there is something else to do."""
+        wait_s = self._asking.wait_s()
+        stream = self._stream
+        if stream is None:
+            await asyncio.sleep(wait_s)
+            return []
+        why = "closed by the provider"
+        try:
+            # Not zero: what is in the socket already must get its turn before a deadline that passed while our
+            # reader was busy.
+            async with asyncio.timeout(max(wait_s, 0.001)) as deadline:
+                chunk = await stream.reader.read(READ_MOST)
+        except OSError as error:
+            if isinstance(error, TimeoutError) and deadline.expired():
+                return []
+            chunk, why = b"", f"connection lost ({type(error).__name__})"
+        if not chunk:
+            return self._connection_ended(why)
+        self._asking.bytes_came()
+        if self._on_bytes is not None:
+            self._on_bytes()
+        batch: list[Push] = []
+        try:
+            self._follow(self._reader.feed(chunk), batch)
+        except DocumentTooLarge as error:
+            self._note([Unreadable("too-large", error.head)], batch)
+            self._failure = UnreadableAnswer(endpoints.LISTEN.name, str(error))
+        except BadResponse as error:
+            self._failure = ProviderAway(endpoints.LISTEN.name, plain(str(error)))
+        return batch
+
+    def _follow(self, found: Iterable[bytes | Mark], batch: list[Push]) -> None:
+        for item in found:
+            if item is Mark.BEGAN:
+                self._asking.response_began()
+            elif item is Mark.COMPLETE:
+                self._border(batch)
+                self._asking.response_complete()
+            elif isinstance(item, bytes):
+                for document in self._framer.feed(item):
+                    self._note(parse_push(document), batch)
+
+    def _border(self, batch: list[Push]) -> None:
+        """No document goes on over a border."""
+        if left := self._framer.end():
+            self._note([Unreadable("truncated", left)] if left[:1] == b"{" else parse_push(left), batch)
+
+    def _note(self, pushes: Sequence[Push], batch: list[Push]) -> None:
+        for push in pushes:
+            if isinstance(push, VersionChanged):
+                self._on_ver(push.ver)
+            elif isinstance(push, Online) and push.ret != 0:
+                self._failure = ListenRefused(push.ret)
+            elif isinstance(push, Refused):
+                self._refused(push)
+        self._asking.pushes_came(pushes)
+        batch += pushes
+
+    def _refused(self, refused: Refused) -> None:
+        if refused.errcode == _INVALID_TOKEN:
+            self._refused_token = refused
+        elif refused.errcode != _BUSY and self._asking.awaits_answer:
+            error = refusal(refused.errcode, refused.text, endpoints.LISTEN.name)
+            if isinstance(error, AddressNotAllowed) and self._stream is not None:
+                error.local_address = self._stream.local_address
+            self._failure = error
+
+    # Ending.
+
+    def _connection_ended(self, why: str) -> list[Push]:
+        batch: list[Push] = []
+        found = self._reader.end()
+        try:
+            self._follow(found, batch)
+            self._border(batch)
+        except DocumentTooLarge as error:
+            self._note([Unreadable("too-large", error.head)], batch)
+        goes_on = self._asking.connection_lost(
+            cut=Mark.CUT in found, by_close=Mark.COMPLETE in found, says_close=self._reader.says_close
+        )
+        if not goes_on and self._failure is None and self._refused_token is None:
+            self._failure = ListenEnded(why)
+        self._drop_connection()
+        return batch
+
+    def _drop_connection(self) -> None:
+        if self._stream is not None:
+            self._stream.abort()
+            self._stream = None
+            self._asking.connection_dropped()

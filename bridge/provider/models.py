@@ -1,0 +1,126 @@
+"""What the provider says, in types.
+
+Names follow the protocol document, so that code and document grep alike. The only conversions made on the way in:
+numbers that came as text are ``int``, and addresses are trimmed (their case is the reader's affair).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+import msgspec
+
+UnreadableReason = Literal["bad-json", "not-object", "unknown-shape", "truncated", "too-large"]
+"""Why a document is dead. A closed set, fit for a metric label.
+
+``bad-json``: not JSON even after repair · ``not-object``: text with no JSON object in it · ``unknown-shape``: an
+object of which nothing can be told · ``truncated``: its response or connection ended inside it · ``too-large``.
+"""
+
+
+# Structs, not dataclasses: these are built once a push. gc=False: they hold text and numbers only, no cycles.
+class Online(msgspec.Struct, frozen=True, gc=False):
+    """``{"Ret": 0}``: we are listening (protocol 3.2.1). Any other ``ret`` is a refusal."""
+
+    ret: int
+
+
+class VersionChanged(msgspec.Struct, frozen=True, gc=False):
+    """``{"Ver": …}``: the member directory changed (protocol 3.2.2 (1)). ``ver`` is epoch milliseconds."""
+
+    ver: int
+
+
+class MailArrived(msgspec.Struct, frozen=True, gc=False):
+    """A mail arrived (protocol 3.2.2 (2)).
+
+    ``mail_id`` is ``''`` if the provider sent none; texts are ``None`` if absent; ``unread`` is the mailbox's
+    unread count after this mail, ``None`` if absent or no number.
+    """
+
+    mailbox: str
+    mail_id: str
+    sender: str | None
+    receiver: str | None
+    subject: str | None
+    summary: str | None
+    unread: int | None
+
+
+class UnreadChanged(msgspec.Struct, frozen=True, gc=False):
+    """The unread count of a mailbox changed (protocol 3.2.2 (3))."""
+
+    mailbox: str
+    unread: int
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """An errcode document on the listen stream. ``errcode`` is text, as the provider sends it."""
+
+    errcode: str
+    text: str
+
+
+class Unreadable(msgspec.Struct, frozen=True, gc=False):
+    """A dead document: nothing can be told from it. It moves nothing; ``document`` is kept for inspection."""
+
+    reason: UnreadableReason
+    document: bytes
+
+
+Push = Online | VersionChanged | MailArrived | UnreadChanged | Refused | Unreadable
+
+
+class Action(IntEnum):
+    """What happened to an account (protocol 3.3.3)."""
+
+    DEL = 1
+    ADD = 2
+    MOD = 3
+
+
+@dataclass(frozen=True, slots=True)
+class UserChange:
+    """One line of ``user/list`` (protocol 3.3.3). An action that the protocol does not know reads as ``MOD``."""
+
+    action: Action
+    alias: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """One answer of ``user/list`` (protocol 3.3.3).
+
+    ``ver`` is ``None`` if the answer has none that can be read. ``changes`` are as sent, an alias may occur twice.
+    ``count`` is the provider's own count of lines, for comparison; ``unreadable`` counts lines without an alias,
+    which are not among ``changes``.
+    """
+
+    ver: int | None
+    changes: tuple[UserChange, ...]
+    count: int | None = None
+    unreadable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """An account as ``user/get`` tells it (protocol 3.3.1).
+
+    ``gender``: 0 not set, 1 male, 2 female. ``open_type``: 1 enabled, 2 disabled, 0 not told. ``slaves`` are the
+    account's further addresses (别名), ``parties`` its departments as paths without the root. ``status`` is not
+    in the document but was seen.
+    """
+
+    alias: str
+    name: str
+    gender: int
+    slaves: tuple[str, ...]
+    position: str
+    tel: str
+    mobile: str
+    ext_id: str
+    parties: tuple[str, ...]
+    open_type: int
+    status: int | str | None

@@ -1,0 +1,16 @@
+"""What an operator can set, and where each value came from.
+
+``table`` declares every setting once; ``load`` reads environment and file into it; ``reference`` writes it down
+for people. Only the composition root and the commands know this package: rooms get plain values.
+"""
+
+from __future__ import annotations
+
+from bridge.settings.errors import SettingsError
+from bridge.settings.load import DEFAULT_CONFIG, load_settings
+from bridge.settings.reference import reference, show
+from bridge.settings.secret import Secret
+from bridge.settings.table import Settings
+from bridge.settings.values import Address
+
+__all__ = ["DEFAULT_CONFIG", "Address", "Secret", "Settings", "SettingsError", "load_settings", "reference", "show"]

@@ -1,0 +1,202 @@
+"""Put the settings together: defaults, then the file, then the environment.
+
+Names that are not in the table are refused, because a misspelt setting that is silently ignored is found in
+production; the exceptions are what Kubernetes and Docker inject for a service that is called ``bridge-…``.
+All problems are collected before anything is raised.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from bridge.settings.errors import SettingsError
+from bridge.settings.secret import Secret
+from bridge.settings.table import GROUPS, TABLE, Setting, Settings, settings_in
+
+DEFAULT_CONFIG: Final = Path("/etc/exmail-bridge/bridge.toml")
+
+_BY_VARIABLE: Final = {setting.variable: setting for setting in TABLE}
+_BY_KEY: Final = {(setting.section, setting.key): setting for setting in TABLE}
+_CONFIG: Final = "BRIDGE_CONFIG"
+_INJECTED: Final = re.compile(r"BRIDGE_(.+_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_[0-9]+_.*)")
+_INJECTED_PORT: Final = re.compile(r"BRIDGE_(.+_)?PORT")
+_INJECTED_PORT_VALUE: Final = re.compile(r"(tcp|udp|sctp)://.*")
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A value that somebody gave: text, or the file that holds it."""
+
+    value: str | Path
+    source: str
+
+    def read(self) -> str:
+        return self.value.read_text("utf-8") if isinstance(self.value, Path) else self.value
+
+
+def load_settings(environ: Mapping[str, str], config_path: Path | None = None) -> Settings:
+    """Read and check all settings.
+
+    ``config_path`` must exist if given, so must ``BRIDGE_CONFIG``; else :data:`DEFAULT_CONFIG` is read if it is
+    there. What only one command needs is checked by :meth:`Settings.require_for`.
+
+    Raises:
+        SettingsError: everything that is wrong, one line each.
+    """
+    problems: list[str] = []
+    named = config_path or (Path(environ[_CONFIG]) if environ.get(_CONFIG) else None)
+    given: dict[str, _Given] = {}
+    if named is not None or DEFAULT_CONFIG.exists():
+        given |= _from_file(named or DEFAULT_CONFIG, problems)
+    given |= _from_environment(environ, problems)
+    _take_user_out_of_url(given)
+    groups = {name: group(**_read_group(group, given, problems)) for name, group in GROUPS.items()}
+    top = _read_group(Settings, given, problems)
+    if problems:
+        raise SettingsError(problems)
+    sources = {setting.variable: _source(setting, given) for setting in TABLE}
+    texts = {setting.variable: _shown(setting, given) for setting in TABLE}
+    return Settings(sources=sources, texts=texts, **groups, **top)
+
+
+def _from_environment(environ: Mapping[str, str], problems: list[str]) -> dict[str, _Given]:
+    given: dict[str, _Given] = {}
+    for name, value in sorted(environ.items()):
+        # Empty counts as not set: compose files and unit files cannot leave a variable out.
+        if not name.startswith("BRIDGE_") or not value:
+            continue
+        setting = _BY_VARIABLE.get(name)
+        of_file = _BY_VARIABLE.get(name.removesuffix("_FILE")) if name.endswith("_FILE") else None
+        if setting is not None:
+            given[name] = _Given(value, "environment")
+        elif of_file is not None:
+            _give_file(given, of_file, Path(value), name, "environment", problems)
+        elif name != _CONFIG and not name.startswith("BRIDGE_TEST_") and not _injected(name, value):
+            problems.append(f"{name} is not a setting{_nearest(name, list(_BY_VARIABLE))}")
+    return given
+
+
+def _from_file(path: Path, problems: list[str]) -> dict[str, _Given]:
+    try:
+        with path.open("rb") as file:
+            document = tomllib.load(file)
+    except OSError as error:
+        problems.append(f"cannot read {path}: {error.strerror}")
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        # TOMLDecodeError names a place and a character, never a line of the file.
+        why = error if isinstance(error, tomllib.TOMLDecodeError) else "not UTF-8 text"
+        problems.append(f"{path}: {why}")
+        return {}
+    given: dict[str, _Given] = {}
+    for name, value in document.items():
+        entries = value.items() if isinstance(value, dict) else [(name, value)]
+        section = name if isinstance(value, dict) else ""
+        for key, each in entries:
+            _from_entry(given, path, section, key, each, problems)
+    return given
+
+
+def _from_entry(given: dict[str, _Given], path: Path, section: str, key: str, value: Any, problems: list[str]) -> None:
+    where = f"[{section}] {key}" if section else key
+    setting = _BY_KEY.get((section, key))
+    of_file = _BY_KEY.get((section, key.removesuffix("_file"))) if key.endswith("_file") else None
+    if setting is not None:
+        separator = "\n" if setting.secret else ","
+        if isinstance(value, list) and all(isinstance(part, str) for part in value):
+            value = separator.join(value)
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            problems.append(f"{path}: {where} must be text, a number or a list of texts")
+            return
+        given[setting.variable] = _Given(str(value), str(path))
+    elif of_file is not None and isinstance(value, str):
+        _give_file(given, of_file, path.parent / value, f"{path}: {where}", str(path), problems)
+    else:
+        names = [f"[{each.section}] {each.key}" if each.section else each.key for each in TABLE]
+        problems.append(f"{path}: {where} is not a setting{_nearest(where, names)}")
+
+
+def _give_file(
+    given: dict[str, _Given], setting: Setting, path: Path, where: str, source: str, problems: list[str]
+) -> None:
+    if not setting.secret:
+        problems.append(f"{where}: only secrets are read from files; set {setting.variable}")
+    elif setting.variable in given:
+        problems.append(f"{where}: {setting.variable} is set beside it; set one of them")
+    else:
+        given[setting.variable] = _Given(path, f"{source}, from {path}")
+
+
+def _take_user_out_of_url(given: dict[str, _Given]) -> None:
+    """Move user and password from the Redis URL to their own settings, so that the URL is no secret."""
+    url = given.get("BRIDGE_REDIS_URL")
+    if url is None:
+        return
+    text = url.read()
+    try:
+        parts = urlsplit(text.strip())
+    except ValueError:
+        return  # the setting's own check says so
+    user, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return
+    name, _, password = user.partition(":")
+    for variable, part in (("BRIDGE_REDIS_USERNAME", name), ("BRIDGE_REDIS_PASSWORD", password)):
+        if part:
+            given.setdefault(variable, _Given(unquote(part), f"{url.source}, in BRIDGE_REDIS_URL"))
+    given["BRIDGE_REDIS_URL"] = _Given(parts._replace(netloc=host).geturl(), url.source)
+
+
+def _read_group(group: type[Any], given: Mapping[str, _Given], problems: list[str]) -> dict[str, Any]:
+    return {name: _read(setting, given.get(setting.variable), problems) for name, setting in settings_in(group)}
+
+
+def _read(setting: Setting, given: _Given | None, problems: list[str]) -> Any:
+    if setting.secret:
+        read: Callable[[], str] | None = given.read if given is not None else None
+        secret = Secret(setting.variable, setting.read, read)
+        if secret:
+            try:
+                secret()
+            except SettingsError as error:
+                problems.extend(error.problems)
+        return secret
+    text = given.read() if given is not None else setting.default
+    try:
+        return setting.read(text)
+    except ValueError as error:
+        quote = f", not {text!r}" if setting.quoted and text.strip() else ""
+        problems.append(f"{setting.variable}: {error}{quote}")
+        return None
+
+
+def _source(setting: Setting, given: Mapping[str, _Given]) -> str:
+    there = given.get(setting.variable)
+    return there.source if there is not None else "default"
+
+
+def _shown(setting: Setting, given: Mapping[str, _Given]) -> str:
+    there = given.get(setting.variable)
+    if setting.secret:
+        return "(hidden)" if there is not None else ""
+    return there.read().strip() if there is not None else setting.default
+
+
+def _injected(name: str, value: str) -> bool:
+    """Say whether Kubernetes or a Docker link made this variable for a service named like us."""
+    if _INJECTED.fullmatch(name):
+        return True
+    # A person who writes BRIDGE_EDGE_PORT=8080 is told; what is injected is always a URL.
+    return bool(_INJECTED_PORT.fullmatch(name) and _INJECTED_PORT_VALUE.fullmatch(value))
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    near = get_close_matches(name, names, n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else "; `config reference` lists them all"

@@ -1,0 +1,45 @@
+"""The settings as people read them: the reference page, and what is in force."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bridge.settings.table import TABLE, Setting, Settings
+
+_HEAD: Final = """\
+# Settings
+
+Written by `exmail-bridge config reference`; change `bridge/settings/table.py`, not this page.
+
+Each setting is an environment variable or a key of a TOML file: `--config FILE`, else `BRIDGE_CONFIG`, else
+`/etc/exmail-bridge/bridge.toml` if it is there. Defaults give way to the file, the file to the environment, where an
+empty variable counts as not set. A secret may be in a file of its own: add `_FILE` to the variable, or `_file` to the
+key, and name that file. Unknown names are refused. `exmail-bridge config show` prints what is in force and where each
+value came from, `exmail-bridge config check` whether it is valid.
+
+| variable | in the file | default | unit | meaning |
+|---|---|---|---|---|
+"""
+
+
+def reference() -> str:
+    """Return the page ``docs/settings.md``."""
+    return _HEAD + "".join(_row(setting) for setting in TABLE)
+
+
+def show(settings: Settings) -> str:
+    """Return one line a setting: variable, value (never a secret's) and source."""
+    rows = [
+        (setting.variable, settings.texts[setting.variable] or "-", settings.sources[setting.variable])
+        for setting in TABLE
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    return "".join(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {source}\n" for name, value, source in rows)
+
+
+def _row(setting: Setting) -> str:
+    place = f"`[{setting.section}] {setting.key}`" if setting.section else f"`{setting.key}`"
+    default = f"`{setting.default}`" if setting.default else "–"
+    meaning = f"Secret. {setting.help}" if setting.secret else setting.help
+    cells = (f"`{setting.variable}`", place, default, setting.unit, meaning)
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"

@@ -1,0 +1,205 @@
+"""From the text that an operator wrote to the value that a room gets.
+
+Each function takes the text and raises ``ValueError`` with what is wrong in words that follow the setting's
+name. The functions for secrets never quote the text.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Final, NamedTuple, TypeVar
+from urllib.parse import SplitResult, parse_qs, urlsplit
+
+Network = IPv4Network | IPv6Network
+ChoiceT = TypeVar("ChoiceT", bound=str)
+
+_LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+_JWT_SECRET_BYTES: Final = 32
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+class Address(NamedTuple):
+    """Where to listen; port 0 means any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def text(value: str) -> str:
+    """One line of text, trimmed."""
+    value = value.strip()
+    if not value.isprintable():
+        raise ValueError("must be one line without control characters")
+    return value
+
+
+def secret_text(value: str) -> str:
+    """One line that is not empty; a line end that an editor added does not count."""
+    value = value.rstrip("\r\n")
+    if not value:
+        raise ValueError("is empty")
+    if not value.isprintable():
+        raise ValueError("must be one line without control characters")
+    return value
+
+
+def matching(pattern: str, example: str) -> Callable[[str], str]:
+    """Text that the whole of ``pattern`` matches."""
+    compiled = re.compile(pattern, re.ASCII)
+
+    def read(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise ValueError(f"must look like {example}")
+        return value
+
+    return read
+
+
+def one_of(*choices: ChoiceT) -> Callable[[str], ChoiceT]:
+    """One of a closed set of words, in any case."""
+    by_name = {choice.lower(): choice for choice in choices}
+
+    def read(value: str) -> ChoiceT:
+        try:
+            return by_name[value.strip().lower()]
+        except KeyError:
+            raise ValueError(f"must be one of {', '.join(choices)}") from None
+
+    return read
+
+
+def integer(least: int, most: int) -> Callable[[str], int]:
+    """A whole number between bounds."""
+
+    def read(value: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,18}", value.strip()) or not least <= int(value) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return int(value)
+
+    return read
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    """A decimal number between bounds."""
+
+    def read(value: str) -> float:
+        if not re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,9})?", value.strip()) or not least <= float(value) <= most:
+            raise ValueError(f"must be a number from {least:g} to {most:g}")
+        return float(value)
+
+    return read
+
+
+def address(value: str) -> Address:
+    """``host:port``; an IPv6 host in brackets."""
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%]+)\]|([^\s:\[\]/]+)):([0-9]{1,5})", value.strip())
+    if match is None or int(match[3]) > 65535:
+        raise ValueError("must be host:port, as in 0.0.0.0:8080 or [::]:8080")
+    return Address(match[1] or match[2], int(match[3]))
+
+
+def redis_url(value: str) -> str:
+    """A URL of one Redis server. Never quoted: it may hold a password."""
+    parts = _split(value)
+    if parts.scheme in ("redis+sentinel", "redis+cluster"):
+        raise ValueError(f"{parts.scheme}:// is not supported yet; redis://, rediss:// and unix:// are")
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    if "password" in parse_qs(parts.query):
+        raise ValueError("holds a password in its query; use BRIDGE_REDIS_PASSWORD")
+    if parts.scheme == "unix":
+        if not parts.path.startswith("/") or parts.netloc.rpartition("@")[2]:
+            raise ValueError("must name the socket by its whole path, as in unix:///run/valkey/valkey.sock")
+    elif not parts.hostname or not re.fullmatch(r"/?[0-9]{0,6}", parts.path):
+        raise ValueError("must look like redis://127.0.0.1:6379/0")
+    return value.strip()
+
+
+def http_url(value: str) -> str:
+    """An ``http://`` or ``https://`` address without user, query or fragment; no slash at its end."""
+    parts = _split(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise ValueError("must be an http:// or https:// address without a user name")
+    if parts.query or parts.fragment:
+        raise ValueError("must not have a query or fragment")
+    return value.strip().rstrip("/")
+
+
+def origins(value: str) -> tuple[str, ...]:
+    """Exact web origins between commas, lower case, default ports dropped."""
+    return tuple(_origin(part) for part in _list(value))
+
+
+def networks(value: str) -> tuple[Network, ...]:
+    """Addresses and networks between commas; the word ``loopback`` stands for 127.0.0.0/8 and ::1."""
+    found: list[Network] = []
+    for part in _list(value):
+        if part.lower() == "loopback":
+            found.extend(_LOOPBACK)
+            continue
+        try:
+            found.append(ip_network(part))
+        except ValueError:
+            raise ValueError(f"{part} is no address or network (as in 10.0.0.0/8)") from None
+    return tuple(found)
+
+
+def fields_of(known: Sequence[str], *, always: str) -> Callable[[str], tuple[str, ...]]:
+    """Names out of ``known`` between commas, each once, ``always`` among them."""
+
+    def read(value: str) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(part.lower() for part in _list(value)))
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"{unknown[0]} is no field of a profile; {', '.join(known)} are")
+        if always not in names:
+            raise ValueError(f"must hold {always}")
+        return names
+
+    return read
+
+
+def jwt_secrets(value: str) -> tuple[bytes, ...]:
+    """HMAC secrets, one a line, as UTF-8 or after ``base64:``; each 32 bytes or more."""
+    secrets: list[bytes] = []
+    for place, line in enumerate((line for line in map(str.strip, value.splitlines()) if line), start=1):
+        try:
+            secret = base64.b64decode(line[7:], validate=True) if line.startswith("base64:") else line.encode()
+        except binascii.Error:
+            raise ValueError(f"secret {place} begins with base64: but is not base64") from None
+        if len(secret) < _JWT_SECRET_BYTES:
+            raise ValueError(f"secret {place} has {len(secret)} bytes; HS256 needs {_JWT_SECRET_BYTES} or more")
+        secrets.append(secret)
+    if not secrets:
+        raise ValueError("is empty")
+    return tuple(secrets)
+
+
+def _origin(value: str) -> str:
+    if value == "*":
+        raise ValueError("must name each origin; * would let any page read mail")
+    parts = _split(value)
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.path not in ("", "/") or parts.query:
+        raise ValueError(f"{value} is no origin (as in https://oa.corp.com)")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    port = "" if parts.port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}"
+
+
+def _list(value: str) -> list[str]:
+    return [part for part in (part.strip() for part in value.split(",")) if part]
+
+
+def _split(value: str) -> SplitResult:
+    try:
+        parts = urlsplit(value.strip())
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is no URL") from None
+    return parts

@@ -1,0 +1,33 @@
+"""Wait for a fact to become true, without sleeping and asking again.
+
+Tests wait for listeners, calls and faults; each of these nouns owns a bell and rings it at every change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+class Bell:
+    """Wakes everybody who waits whenever something changed; they look for themselves whether it was their thing."""
+
+    __slots__ = ("_rung",)
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """Something changed."""
+        self._rung.set()
+        self._rung = asyncio.Event()
+
+    async def until(self, holds: Callable[[], bool], *, timeout_s: float) -> None:
+        """Return as soon as ``holds()`` is true.
+
+        Raises:
+            TimeoutError: it was still false after ``timeout_s`` seconds.
+        """
+        async with asyncio.timeout(timeout_s):
+            while not holds():
+                await self._rung.wait()

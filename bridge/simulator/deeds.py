@@ -1,0 +1,137 @@
+"""Everything that can be done to the simulated provider, by name and with JSON values.
+
+One table serves both the admin calls of a test in another process and the steps of a fault plan. ``fault`` takes
+``for_s``, the seconds after which it ends by itself: who refuses connections from outside could not end that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .account import Account
+from .dialect import Dialect, Rules, change
+from .faults import Faults, FaultValue
+from .listen import Listeners
+from .mail import Mail
+from .traffic import Traffic
+from .world import World
+
+Arguments = Mapping[str, Any]
+
+
+class DeedRefused(Exception):
+    """There is no such deed, or its arguments do not fit; the text says which."""
+
+
+class Deeds:
+    """The table of deeds."""
+
+    __slots__ = ("_dialect", "_faults", "_rules", "_table", "_traffic", "_world")
+
+    def __init__(
+        self,
+        *,
+        world: World,
+        faults: Faults,
+        listeners: Listeners,
+        dialect: Dialect,
+        rules: Rules,
+        traffic: Traffic,
+        cut: Callable[..., int],
+    ) -> None:
+        self._world = world
+        self._faults = faults
+        self._dialect = dialect
+        self._rules = rules
+        self._traffic = traffic
+        self._table: dict[str, Callable[..., object]] = {
+            "mail": self._mail,
+            "burst": self._burst,
+            "read": self._read,
+            "add-user": self._add_user,
+            "modify-user": self._modify_user,
+            "delete-user": world.delete_user,
+            "expire-tokens": world.expire_tokens,
+            "cut": cut,
+            "push": lambda text: listeners.push(text.encode("utf-8", "surrogatepass")),
+            "push-errcode": listeners.push_errcode,
+            "fault": self._fault,
+            "clear": faults.clear,
+            "dialect": lambda **values: change(dialect, **values),
+            "rules": lambda **values: change(rules, **values),
+            "traffic": self._change_traffic,
+        }
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The deeds that there are."""
+        return frozenset(self._table)
+
+    def do(self, name: str, arguments: Arguments) -> object:
+        """Do it; returns JSON-like values about what was done.
+
+        Raises:
+            DeedRefused: nothing was done.
+        """
+        deed = self._table.get(name)
+        if deed is None:
+            raise DeedRefused(f"there is no deed {name}")
+        try:
+            return deed(**arguments)
+        except KeyError as error:
+            raise DeedRefused(f"{name}: there is no {error}") from error
+        except (TypeError, ValueError) as error:
+            raise DeedRefused(f"{name}: {error}") from error
+
+    def _mail(self, mailbox: str | None = None, **fields: str) -> dict[str, object]:
+        return _told(self._world.deliver_mail(mailbox, **fields))
+
+    def _burst(self, n: int, mailbox: str | None = None) -> dict[str, object]:
+        mails = self._world.deliver_many(n, mailbox)
+        return {"mails": len(mails), "pushed": sum(mail.pushed for mail in mails)}
+
+    def _read(self, mailbox: str, n: int | None = None) -> dict[str, object]:
+        left = self._world.read(mailbox, self._world.unread[mailbox] if n is None else n)
+        return {"mailbox": mailbox, "unread": left}
+
+    def _add_user(self, alias: str | None = None, **fields: Any) -> Account:
+        return self._world.add_user(alias, **_as_tuples(fields))
+
+    def _modify_user(self, alias: str, **fields: Any) -> Account:
+        return self._world.modify_user(alias, **_as_tuples(fields))
+
+    def _fault(
+        self,
+        kind: str,
+        *,
+        on: bool = True,
+        endpoint: str | None = None,
+        value: FaultValue = None,
+        times: int | None = None,
+        chance: float = 1.0,
+        for_s: float | None = None,
+    ) -> dict[str, object]:
+        if on:
+            fault = self._faults.on(kind, endpoint=endpoint or "*", value=value, times=times, chance=chance)
+            if for_s is not None:
+                asyncio.get_running_loop().call_later(for_s, self._faults.end, fault)
+        else:
+            self._faults.off(kind, endpoint=endpoint)
+        return {"active": [fault.kind for fault in self._faults.active]}
+
+    def _change_traffic(self, rate_per_s: float | None = None, paused: bool | None = None) -> dict[str, object]:
+        if rate_per_s is not None:
+            self._traffic.rate_per_s = rate_per_s
+        if paused is not None:
+            (self._traffic.pause if paused else self._traffic.resume)()
+        return {"rate_per_s": self._traffic.rate_per_s, "paused": self._traffic.paused}
+
+
+def _told(mail: Mail) -> dict[str, object]:
+    return {"mailbox": mail.mailbox, "mail_id": mail.mail_id, "unread": mail.unread, "pushed": mail.pushed}
+
+
+def _as_tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}

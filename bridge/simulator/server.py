@@ -1,0 +1,251 @@
+"""The simulated provider: one port, plain HTTP, every endpoint that is built, and the faults.
+
+It imports nothing of the bridge, so that a wrong belief about the wire cannot hide in both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from enum import StrEnum
+from typing import Self
+
+from .admin import PREFIX, Admin
+from .bell import Bell
+from .calls import CallLog
+from .connection import Connection
+from .deeds import Deeds
+from .dialect import Dialect, Rules
+from .documents import encode, errcode_document
+from .door import Door
+from .endpoints import ENDPOINTS, Endpoint, Question, Refusal
+from .faults import Faults, Kind
+from .framings import response
+from .listen import Listeners
+from .request import Request
+from .traffic import Traffic
+from .world import World
+
+log = logging.getLogger(__name__)
+
+
+class Cut(StrEnum):
+    """How a connection is cut."""
+
+    FIN = "fin"
+    RST = "rst"
+
+
+class Simulator:
+    """A running provider; start it with `start`.
+
+    ``world`` is the truth, ``faults`` what is broken, ``listeners`` who is connected, ``calls`` what was asked,
+    ``traffic`` what happens by itself (quiet at first); ``dialect`` and ``rules`` may be changed at any time.
+    """
+
+    def __init__(self, world: World, *, host: str, port: int, dialect: Dialect, rules: Rules) -> None:
+        self.world = world
+        self.dialect = dialect
+        self.rules = rules
+        self.faults = Faults(seed=world.seed)
+        self.calls = CallLog()
+        self.listeners = Listeners(world, dialect=dialect, rules=rules, faults=self.faults)
+        self._door = Door(self._connect, host=host, port=port)
+        self._connections: set[Connection] = set()
+        self._connection_count = 0
+        self.traffic = Traffic(world)
+        self.deeds = Deeds(
+            world=world,
+            faults=self.faults,
+            listeners=self.listeners,
+            dialect=dialect,
+            rules=rules,
+            traffic=self.traffic,
+            cut=self.cut,
+        )
+        self._admin = Admin(
+            self.deeds, views={"truth": world.truth, "calls": lambda: list(self.calls), "state": self._state}
+        )
+        self._ended_bell = Bell()
+        self._happening: asyncio.Task[None] | None = None
+        self._unwatch = world.watch(self.listeners.publish)
+        self.faults.watch(self._move_door)
+
+    @classmethod
+    async def start(
+        cls,
+        world: World,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        dialect: Dialect | None = None,
+        rules: Rules | None = None,
+    ) -> Self:
+        """Listen on ``host`` and ``port`` (0: any free one) and serve until `stop`.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        simulator = cls(world, host=host, port=port, dialect=dialect or Dialect(), rules=rules or Rules())
+        simulator._door.open()
+        await simulator._door.opened()
+        simulator._happening = asyncio.create_task(simulator.traffic.run(), name="simulator traffic")
+        simulator._happening.add_done_callback(_report_broken_traffic)
+        return simulator
+
+    @property
+    def url(self) -> str:
+        """The base URL, for tokens and for the API."""
+        host = f"[{self._door.host}]" if ":" in self._door.host else self._door.host
+        return f"http://{host}:{self._door.port}"
+
+    @property
+    def port(self) -> int:
+        """The port that is served."""
+        return self._door.port
+
+    @property
+    def connection_count(self) -> int:
+        """How many TCP connections were accepted since the start."""
+        return self._connection_count
+
+    async def stop(self) -> None:
+        """End every connection and give the port back; the second time nothing happens."""
+        happening, self._happening = self._happening, None
+        if happening is None:
+            return
+        self._unwatch()
+        happening.cancel()
+        await asyncio.wait([happening])
+        await self._door.remove()
+        for connection in tuple(self._connections):
+            if connection.unsent_bytes:
+                connection.reset()
+            else:
+                connection.close()
+        await self._ended_bell.until(lambda: not self._connections, timeout_s=5)
+        if not happening.cancelled():
+            happening.result()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    # Deeds.
+
+    def cut(self, how: Cut | str = Cut.RST, *, everything: bool = False) -> int:
+        """Cut the listeners' connections, or every connection; returns how many there were."""
+        how = Cut(how)
+        doomed = list(self._connections) if everything else [each.connection for each in self.listeners]
+        for connection in doomed:
+            self.listeners.forget(connection)
+            if how is Cut.FIN:
+                connection.close()
+            else:
+                connection.reset()
+        return len(doomed)
+
+    def push(self, document: bytes) -> None:
+        """Send any bytes to all listeners, as one document."""
+        self.listeners.push(document)
+
+    def push_errcode(self, code: int) -> None:
+        """Send an errcode document to all listeners, in mid-listen."""
+        self.listeners.push_errcode(code)
+
+    # Connections and requests.
+
+    def _connect(self) -> Connection:
+        self._connection_count += 1
+        return Connection(
+            number=self._connection_count,
+            opened=self._connections.add,
+            asked=self._asked,
+            ended=self._ended,
+            unsent_limit_bytes=lambda: self.rules.unsent_limit_bytes,
+        )
+
+    def _ended(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self.listeners.forget(connection)
+        self._ended_bell.ring()
+
+    def _asked(self, connection: Connection, request: Request) -> None:
+        endpoint = ENDPOINTS.get(request.path)
+        if request.path.startswith(PREFIX):
+            status, body = self._admin.answer(request, peer=connection.peer)
+            connection.write(response(body, Dialect(), status=status))
+        elif self.listeners.has_open_body(connection):
+            self.calls.record(request.path, request, "ignored", connection=connection.number)
+        elif endpoint is None:
+            connection.write(response(b"", self.dialect, status=404))
+            self.calls.record(request.path, request, "http 404", connection=connection.number)
+        elif self.faults.strike(Kind.SILENT, endpoint.name):
+            self.calls.record(endpoint.name, request, "silent", connection=connection.number)
+        elif delay := self.faults.strike(Kind.DELAY, endpoint.name):
+            connection.later(delay.number, lambda: self._answer(connection, endpoint, request))
+        else:
+            self._answer(connection, endpoint, request)
+
+    def _answer(self, connection: Connection, endpoint: Endpoint, request: Request) -> None:
+        try:
+            outcome = self._answer_or_refuse(connection, endpoint, request)
+        except Refusal as refusal:
+            outcome = str(refusal.code)
+            if endpoint.answer is None:
+                self.listeners.forget(connection)
+            document = errcode_document(refusal.code, self.dialect, refusal.text)
+            self._respond(connection, endpoint, request, document)
+        self.calls.record(endpoint.name, request, outcome, connection=connection.number)
+
+    def _answer_or_refuse(self, connection: Connection, endpoint: Endpoint, request: Request) -> str:
+        if fault := self.faults.strike(Kind.HTTP_STATUS, endpoint.name):
+            status = int(fault.number)
+            page = b"<html><head><title>%d</title></head><body><center>nginx</center></body></html>" % status
+            self._respond(connection, endpoint, request, page, status=status)
+            return f"http {status}"
+        if fault := self.faults.strike(Kind.ERRCODE, endpoint.name):
+            raise Refusal(int(fault.number))
+        question = Question(self.world, request, self.dialect, self.faults)
+        if endpoint.needs_token:
+            question.require_token()
+        if endpoint.answer is None:
+            return self.listeners.listen(connection, question.require_ver())
+        self._respond(connection, endpoint, request, encode(endpoint.answer(question), self.dialect))
+        return "ok"
+
+    def _respond(
+        self, connection: Connection, endpoint: Endpoint, request: Request, body: bytes, *, status: int = 200
+    ) -> None:
+        drip = self.faults.strike(Kind.DRIP, endpoint.name)
+        # A page of an error comes from a proxy before the provider, which knows no dialect.
+        dialect = self.dialect if status == 200 else Dialect(content_type="text/html")
+        data = response(body, dialect, status=status, close=not request.keep_alive)
+        ended = None if request.keep_alive else connection.close
+        connection.write(data, byte_every_s=None if drip is None else drip.number, done=ended)
+
+    def _move_door(self) -> None:
+        if self.faults.has(Kind.REFUSE):
+            self._door.shut()
+        elif self._happening is not None:
+            self._door.open()
+
+    def _state(self) -> dict[str, object]:
+        return {
+            "listeners": self.listeners.count,
+            "asked_vers": self.listeners.asked_vers,
+            "connections": len(self._connections),
+            "connections_since_start": self._connection_count,
+            "faults": self.faults.active,
+            "dialect": self.dialect,
+            "rules": self.rules,
+            "traffic": {"rate_per_s": self.traffic.rate_per_s, "paused": self.traffic.paused},
+        }
+
+
+def _report_broken_traffic(happening: asyncio.Task[None]) -> None:
+    # `stop` raises it too, but a program that runs for ever would fall quiet without a word.
+    if not happening.cancelled() and (error := happening.exception()) is not None:
+        log.error("simulator traffic broke", exc_info=error)

@@ -1,0 +1,135 @@
+"""Keep the process's work running: retry what is expected to fail, end on what is not, stop when told to.
+
+A provider or a Redis that is away is a fault to wait out, declared as data; anything else is a defect, leaves
+the task group and ends the process, so that the service manager starts a new one. The back-off is forgotten only
+after progress, not after a connection that came to nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_never, wait_random_exponential
+
+log = logging.getLogger(__name__)
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class StartRefused(Exception):
+    """The process cannot start or go on; the text is one line for people, without a traceback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How to wait between attempts: a random time that begins near ``first_s`` and doubles up to ``limit_s``.
+
+    At least half of ``first_s`` is waited, so that faults cannot spin.
+    """
+
+    first_s: float = 0.5
+    limit_s: float = 30.0
+
+
+async def supervise(
+    run: Callable[[Callable[[], None]], Awaitable[None]],
+    *,
+    expected: tuple[type[Exception], ...],
+    retry: Retry,
+    on_fault: Callable[[Exception, float], None],
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Await ``run(progress)`` until it returns; again, after a wait, when it raises what is ``expected``.
+
+    ``run`` calls ``progress()`` when it got somewhere: the next wait is short again. ``on_fault`` is told each
+    expected fault and the seconds until the next attempt. A group whose members are all expected (from a
+    TaskGroup inside ``run``) counts as expected and is handed on as its first member.
+
+    Raises:
+        Whatever else ``run`` raises, at once.
+    """
+    progressed = False
+    exponential = wait_random_exponential(multiplier=retry.first_s, min=retry.first_s / 2, max=retry.limit_s)
+
+    def progress() -> None:
+        nonlocal progressed
+        progressed = True
+
+    def wait(state: RetryCallState) -> float:
+        nonlocal progressed
+        if progressed:
+            state.attempt_number = 1
+            progressed = False
+        return exponential(state)
+
+    def tell(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome is not None else None
+        if isinstance(error, Exception) and state.next_action is not None:
+            on_fault(_first(error), state.next_action.sleep)
+
+    attempts = AsyncRetrying(
+        sleep=sleep,
+        stop=stop_never,
+        wait=wait,
+        retry=retry_if_exception(lambda error: _is_expected(error, expected)),
+        before_sleep=tell,
+        reraise=True,
+    )
+    await attempts(run, progress)
+
+
+class Shutdown:
+    """Turns SIGTERM and SIGINT into an event, from ``with`` to its end.
+
+    A second Ctrl-C ends the process at once, for somebody who does not want to wait for the drain. A second
+    SIGTERM does not: a parent may pass on what the terminal has already sent.
+    """
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+
+    def ask(self) -> None:
+        """Ask for the shutdown from within; may be called again."""
+        self.event.set()
+
+    async def wait(self) -> None:
+        """Return when the shutdown was asked for."""
+        await self.event.wait()
+
+    def __enter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self._take, number)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+
+    def _take(self, number: signal.Signals) -> None:
+        log.info("shutdown asked for", extra={"signal": number.name})
+        if number is signal.SIGINT:
+            asyncio.get_running_loop().remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+        self.event.set()
+
+
+def _is_expected(error: BaseException, expected: tuple[type[Exception], ...]) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(expected)[1] is None
+    return isinstance(error, expected)
+
+
+def _first(error: Exception) -> Exception:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error

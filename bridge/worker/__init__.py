@@ -1,0 +1,1 @@
+"""The worker: from the provider's listen connection to the journal."""

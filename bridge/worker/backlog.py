@@ -1,0 +1,95 @@
+"""What was read from the provider and is not committed yet, in order and bounded.
+
+While Redis is away the listener keeps reading until the backlog is full; then it waits, and the socket is left
+unread: the provider's own buffers are the last reserve.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from bridge.journal.writer import Call, Outcome, Writer
+from bridge.obs.metrics import Metrics
+
+_BATCH = 256
+
+
+class Backlog:
+    """A queue of calls between the listener and the journal. ``most`` bounds it, in pushes."""
+
+    def __init__(self, writer: Writer, metrics: Metrics, *, most: int) -> None:
+        self._writer = writer
+        self._metrics = metrics
+        self._most = most
+        self._calls: deque[Call] = deque()
+        self._committing = 0
+        self._something = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def __len__(self) -> int:
+        return len(self._calls) + self._committing
+
+    async def put(self, calls: Sequence[Call]) -> None:
+        """Append calls; wait first while the backlog is full."""
+        while len(self) >= self._most:
+            self._room.clear()
+            await self._room.wait()
+        self.add(calls)
+
+    def add(self, calls: Sequence[Call]) -> None:
+        """Append calls, full or not: for the few that must not wait."""
+        self._calls.extend(calls)
+        self._empty.clear()
+        self._something.set()
+        self._metrics.backlog.set(len(self))
+
+    async def run(self) -> None:
+        """Commit what has been read so far, one round trip after the other.
+
+        Raises:
+            LeaseLost, JournalRefused
+        """
+        while True:
+            await self._something.wait()
+            batch = [self._calls.popleft() for _ in range(min(len(self._calls), _BATCH))]
+            self._committing = len(batch)
+            await self._writer.commit(batch)
+            self._committing = 0
+            if not self._calls:
+                self._something.clear()
+                self._empty.set()
+            if len(self._calls) < self._most:
+                self._room.set()
+            self._metrics.backlog.set(len(self))
+
+    async def drained(self) -> None:
+        """Return when everything is committed."""
+        await self._empty.wait()
+
+    def drop(self) -> int:
+        """Give up what waits, because another worker leads; return how many that were."""
+        dropped = len(self)
+        self._calls.clear()
+        self._committing = 0
+        self._something.clear()
+        self._room.set()
+        self._empty.set()
+        self._metrics.backlog.set(0)
+        if dropped:
+            self._metrics.backlog_dropped.inc(dropped)
+        return dropped
+
+
+def observe(metrics: Metrics, seconds: float, outcomes: Sequence[Outcome]) -> None:
+    """Count one round trip of commits."""
+    metrics.commit_seconds.observe(seconds)
+    counted: dict[str, int] = {}
+    for outcome in outcomes:
+        counted[outcome.result] = counted.get(outcome.result, 0) + 1
+    for result, count in counted.items():
+        metrics.commits.labels(result=result if result != "cursor" else "refused").inc(count)

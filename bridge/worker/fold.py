@@ -1,0 +1,130 @@
+"""What a delta changes in the mirror. Pure: old profiles and new ones in, changes out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from bridge.events import USER_ADDED, USER_DELETED, USER_UPDATED, normalise_address, to_json
+from bridge.provider.models import Action, Profile, UserChange
+
+FIELDS: Final = (
+    "alias",
+    "name",
+    "gender",
+    "slaves",
+    "position",
+    "tel",
+    "mobile",
+    "ext_id",
+    "parties",
+    "open_type",
+    "status",
+)
+"""What a profile may hold, in the order in which it is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One account that really changed. ``profile`` is ``None`` for a deleted one."""
+
+    type: str
+    alias: str
+    profile: dict[str, Any] | None
+
+
+@dataclass(slots=True)
+class Fold:
+    """What is to be stored and published."""
+
+    changes: list[Change] = field(default_factory=list)
+    profiles: dict[str, bytes] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+    slaves: dict[str, str] = field(default_factory=dict)
+    slaves_removed: list[str] = field(default_factory=list)
+
+
+def last_actions(changes: Sequence[UserChange]) -> dict[str, Action]:
+    """Each account once, with its last action; addresses that cannot be one are left out."""
+    actions: dict[str, Action] = {}
+    for change in changes:
+        alias = normalise_address(change.alias)
+        if alias is not None:
+            actions.pop(alias, None)
+            actions[alias] = change.action
+    return actions
+
+
+def stored_profile(profile: Profile, fields: Collection[str]) -> dict[str, Any]:
+    """The part of a profile that may be kept, addresses normalised."""
+    whole: dict[str, Any] = {
+        "alias": normalise_address(profile.alias) or profile.alias.strip().lower(),
+        "name": profile.name,
+        "gender": profile.gender,
+        "slaves": slaves_of(profile),
+        "position": profile.position,
+        "tel": profile.tel,
+        "mobile": profile.mobile,
+        "ext_id": profile.ext_id,
+        "parties": list(profile.parties),
+        "open_type": profile.open_type,
+        "status": profile.status,
+    }
+    return {name: whole[name] for name in FIELDS if name in fields or name == "alias"}
+
+
+def slaves_of(profile: Profile) -> list[str]:
+    """The account's further addresses (别名), normalised."""
+    return [slave for slave in map(normalise_address, profile.slaves) if slave is not None]
+
+
+def fold(
+    old: Mapping[str, bytes | None],
+    new: Mapping[str, dict[str, Any] | None],
+    slaves: Mapping[str, Sequence[str]],
+    known_slaves: Mapping[str, str],
+) -> Fold:
+    """Compare what is stored with what the provider says now.
+
+    ``old``: stored JSON by alias (``None`` = not stored); ``new``: profiles by alias (``None`` = deleted);
+    ``slaves``: each present account's slaves; ``known_slaves``: slave → account as stored. Only real changes come out.
+    """
+    result = Fold()
+    for alias, profile in new.items():
+        before = old.get(alias)
+        if profile is None:
+            if before is not None:
+                result.changes.append(Change(USER_DELETED, alias, None))
+                result.removed.append(alias)
+            continue
+        after = to_json(profile)
+        if before is None:
+            result.changes.append(Change(USER_ADDED, alias, profile))
+        elif orjson.loads(before) != orjson.loads(after):
+            result.changes.append(Change(USER_UPDATED, alias, profile))
+        else:
+            continue
+        result.profiles[alias] = after
+    _fold_slaves(result, new, slaves, known_slaves)
+    return result
+
+
+def _fold_slaves(
+    result: Fold,
+    new: Mapping[str, dict[str, Any] | None],
+    slaves: Mapping[str, Sequence[str]],
+    known_slaves: Mapping[str, str],
+) -> None:
+    """Slaves may move from one account to another within one delta: what is taken last counts."""
+    gone = {slave for slave, alias in known_slaves.items() if alias in new}
+    for alias, names in slaves.items():
+        if new.get(alias) is None:
+            continue
+        for slave in names:
+            gone.discard(slave)
+            if slave != alias and known_slaves.get(slave) != alias:
+                result.slaves[slave] = alias
+    result.slaves_removed = sorted(gone)

@@ -1,0 +1,147 @@
+"""One listen session after the other: pushes in, calls out.
+
+What was pushed while no session stood cannot be had again (protocol 3.2: no replay), so a session that ends is
+followed by the next at once, paced only where the provider refuses or is away.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from bridge.journal.writer import Call
+from bridge.obs.metrics import Metrics
+from bridge.provider.client import ProviderClient
+from bridge.provider.errors import (
+    ListenEnded,
+    ListenRefused,
+    ListenSilent,
+    ProviderAway,
+    ProviderError,
+    ProviderRefused,
+)
+from bridge.provider.models import (
+    MailArrived,
+    Online,
+    Push,
+    Refused,
+    Unreadable,
+    UnreadChanged,
+    VersionChanged,
+)
+from bridge.worker.backlog import Backlog
+from bridge.worker.translate import BadAddress, Translator
+from bridge.worker.upstream import Upstream
+
+log = logging.getLogger(__name__)
+
+LISTEN_FAULTS: Final = (ProviderError,)
+
+
+class Listener:
+    """Reads pushes for a leader.
+
+    ``version`` hears of changes of the member directory, ``online`` of each session that stands: counts may then be
+    asked for. ``cursor`` gives the Ver to listen with; ``silence_s`` is how long no byte may come.
+    """
+
+    def __init__(
+        self,
+        client: ProviderClient,
+        backlog: Backlog,
+        translator: Translator,
+        upstream: Upstream,
+        *,
+        version: Callable[[int], None],
+        online: Callable[[], None],
+        metrics: Metrics,
+        cursor: Callable[[], int],
+        silence_s: float,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._backlog = backlog
+        self._translator = translator
+        self._upstream = upstream
+        self._version = version
+        self._online = online
+        self._metrics = metrics
+        self._cursor = cursor
+        self._silence_s = silence_s
+        self._wall = wall
+
+    async def session(self, progress: Callable[[], None]) -> None:
+        """Hold one session until it ends; call ``progress`` when a document has come.
+
+        Raises:
+            ProviderError: why it ended.
+        """
+        pushes = 0
+        outcome = "shutdown"
+        try:
+            async with self._client.listen(
+                ver=self._cursor, silence_s=self._silence_s, on_online=self._on_online, on_bytes=self._upstream.heard
+            ) as session:
+                async for batch in session:
+                    progress()
+                    pushes += len(batch)
+                    calls = self._translate(batch)
+                    if calls:
+                        await self._backlog.put(calls)
+            raise ListenEnded("the session ended")
+        except ProviderError as error:
+            outcome = _outcome(error)
+            self._upstream.ended(str(error), refused=isinstance(error, ProviderRefused | ListenRefused))
+            raise
+        finally:
+            self._metrics.listen_sessions.labels(outcome=outcome).inc()
+            log.info("listen session ended", extra={"pushes": pushes, "outcome": outcome})
+
+    def _on_online(self) -> None:
+        since_ms, until_ms = self._upstream.online()
+        log.info("listen session online", extra={"gap_since_ms": since_ms, "gap_until_ms": until_ms})
+        self._online()
+
+    def _translate(self, batch: Sequence[Push]) -> list[Call]:
+        """Turn what one read brought into calls, order kept; count what leads to none."""
+        calls: list[Call] = []
+        time_s = self._wall()
+        counted = {"mail": 0, "unread": 0, "version": 0, "online": 0}
+        for push in batch:
+            try:
+                match push:
+                    case MailArrived():
+                        calls.append(self._translator.mail(push, time_s=time_s))
+                        counted["mail"] += 1
+                    case UnreadChanged():
+                        calls.append(self._translator.unread(push, time_s=time_s))
+                        counted["unread"] += 1
+                    case VersionChanged(ver=ver):
+                        counted["version"] += 1
+                        self._version(ver)
+                    case Online():
+                        counted["online"] += 1
+                    case Unreadable(reason=reason):
+                        self._metrics.documents_dropped.labels(reason=reason).inc()
+                    case Refused(errcode=errcode):
+                        log.warning("listen answered with an error", extra={"errcode": errcode})
+            except BadAddress:
+                self._metrics.documents_dropped.labels(reason="bad-address").inc()
+        for type, count in counted.items():
+            if count:
+                self._metrics.pushes.labels(type=type).inc(count)
+        return calls
+
+
+def _outcome(error: ProviderError) -> str:
+    match error:
+        case ListenSilent():
+            return "silent"
+        case ListenEnded():
+            return "ended"
+        case ProviderAway():
+            return "away"
+        case _:
+            return "refused"

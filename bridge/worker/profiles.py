@@ -1,0 +1,66 @@
+"""Fetch the details of accounts: ``user/list`` names them only, so each costs a call (protocol 3.3.1, 3.3.3)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bridge.provider.client import ProviderClient
+from bridge.provider.errors import (
+    AddressNotAllowed,
+    Busy,
+    CredentialsRefused,
+    InvalidToken,
+    NotFound,
+    ProviderRefused,
+    UnreadableAnswer,
+)
+from bridge.worker.fold import slaves_of, stored_profile
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE: Final = 8
+_HOLDS_THE_CURSOR: Final = (Busy, InvalidToken, AddressNotAllowed, CredentialsRefused)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account as the provider tells it now. ``profile`` ``None``: deleted meanwhile (1301)."""
+
+    alias: str
+    profile: dict[str, Any] | None
+    slaves: Sequence[str] = ()
+    incomplete: bool = False
+
+
+async def fetch_accounts(
+    client: ProviderClient, aliases: Sequence[str], *, fields: Collection[str]
+) -> AsyncIterator[Account]:
+    """Yield every account, in order, with a bounded number of calls under way.
+
+    An account that the provider refuses to show for a reason of its own comes as incomplete: it must not hold up
+    all the others.
+
+    Raises:
+        ProviderError: the provider is away, busy, or refuses us altogether.
+    """
+    for start in range(0, len(aliases), _AT_ONCE):
+        piece = aliases[start : start + _AT_ONCE]
+        for account in await asyncio.gather(*(_fetch(client, alias, fields) for alias in piece)):
+            yield account
+
+
+async def _fetch(client: ProviderClient, alias: str, fields: Collection[str]) -> Account:
+    try:
+        profile = await client.user_get(alias)
+    except NotFound:
+        return Account(alias, None)
+    except _HOLDS_THE_CURSOR:
+        raise
+    except (ProviderRefused, UnreadableAnswer) as error:
+        log.warning("account kept as incomplete", extra={"error": str(error)})
+        return Account(alias, {"alias": alias, "incomplete": True}, incomplete=True)
+    return Account(alias, stored_profile(profile, fields) | {"alias": alias}, slaves_of(profile))

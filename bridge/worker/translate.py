@@ -1,0 +1,99 @@
+"""From a push to the call that records it. Pure; the only place where a mail's text passes.
+
+Privacy is applied here, before anything is kept or published, and so are the bounds: a subject of 10 MB is
+delivered, but not at that length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from bridge.events import MAIL_NEW, MAIL_UNREAD, Event, build_event, normalise_address
+from bridge.journal.writer import RecordCount, RecordMail, RecordPoll
+from bridge.provider.models import MailArrived, UnreadChanged
+
+Privacy = Literal["full", "subject", "sender", "count"]
+
+_SHOWN: Final[Mapping[Privacy, frozenset[str]]] = {
+    "full": frozenset(("sender", "receiver", "mail_subject", "summary")),
+    "subject": frozenset(("sender", "receiver", "mail_subject")),
+    "sender": frozenset(("sender", "receiver")),
+    "count": frozenset(),
+}
+_LONGEST: Final = {"sender": 512, "receiver": 2048, "mail_subject": 1024, "summary": 2048}
+_LONGEST_ID: Final = 256
+
+
+class BadAddress(ValueError):
+    """A push names a mailbox that cannot be an address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Translator:
+    """Turns pushes into calls. ``slaves`` (别名 → account) is looked up at each push and may change meanwhile."""
+
+    namespace: str
+    privacy: Privacy
+    slaves: Mapping[str, str]
+
+    def mailbox(self, address: str) -> str:
+        """The account that an address stands for.
+
+        Raises:
+            BadAddress
+        """
+        mailbox = normalise_address(address)
+        if mailbox is None:
+            raise BadAddress
+        return self.slaves.get(mailbox, mailbox)
+
+    def mail(self, push: MailArrived, *, time_s: float) -> RecordMail:
+        """A mail that arrived (protocol 3.2.2 (2)) at ``time_s``.
+
+        Raises:
+            BadAddress
+        """
+        mailbox = self.mailbox(push.mailbox)
+        # An id that long is no id of theirs; without one the mail is announced, only not de-duplicated.
+        mail_id = push.mail_id if len(push.mail_id) <= _LONGEST_ID else ""
+        data: dict[str, Any] = {"mailbox": mailbox, "mail_id": mail_id}
+        shown = _SHOWN[self.privacy]
+        if shown:
+            for name, text in (
+                ("sender", push.sender),
+                ("receiver", push.receiver),
+                ("mail_subject", push.subject),
+                ("summary", push.summary),
+            ):
+                if text is not None and name in shown:
+                    data[name] = _bounded(text, _LONGEST[name])
+        data["unread"] = push.unread
+        event = build_event(
+            namespace=self.namespace, stream=mailbox, type=MAIL_NEW, time_s=time_s, data=data, stamped=True
+        )
+        return RecordMail(event, mail_id, push.unread, self._count(mailbox, push.unread, "push", time_s))
+
+    def unread(self, push: UnreadChanged, *, time_s: float) -> RecordCount:
+        """A count that changed (protocol 3.2.2 (3)).
+
+        Raises:
+            BadAddress
+        """
+        mailbox = self.mailbox(push.mailbox)
+        return RecordCount(self._count(mailbox, push.unread, "push", time_s), push.unread)
+
+    def polled(self, mailbox: str, unread: int, *, asked_at: int, time_s: float) -> RecordPoll:
+        """A count that was asked for when the mailbox's seq was ``asked_at`` (protocol 3.3.4)."""
+        return RecordPoll(self._count(mailbox, unread, "reconcile", time_s), unread, asked_at)
+
+    def _count(self, mailbox: str, unread: int | None, reason: str, time_s: float) -> Event:
+        data = {"mailbox": mailbox, "reason": reason, "unread": unread}
+        return build_event(
+            namespace=self.namespace, stream=mailbox, type=MAIL_UNREAD, time_s=time_s, data=data, stamped=True
+        )
+
+
+def _bounded(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,0 +1,202 @@
+"""One worker process: stands by, leads, and stops.
+
+Several may run; the lease says who leads. A leader that is deposed drops what it holds and stands by again: the
+fence in every write keeps it from doing harm before it notices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.events import LEADER_CHANGED, SYSTEM, build_event
+from bridge.journal.errors import JournalAway, LeaseLost
+from bridge.journal.mirror import Mirror
+from bridge.journal.writer import Announce, Claimed, Writer
+from bridge.obs.metrics import Metrics
+from bridge.provider.client import ProviderClient
+from bridge.supervision import Retry, supervise
+from bridge.worker.backlog import Backlog
+from bridge.worker.directory import DIRECTORY_FAULTS, Directory
+from bridge.worker.listener import LISTEN_FAULTS, Listener
+from bridge.worker.reconcile import Reconciler
+from bridge.worker.translate import Privacy, Translator
+from bridge.worker.upstream import Upstream
+
+log = logging.getLogger(__name__)
+
+_DRAIN_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """What a worker is told by its settings. Times in seconds."""
+
+    namespace: str
+    privacy: Privacy
+    directory_fields: Collection[str]
+    lease_s: float
+    backlog: int
+    newcount_rate: float
+    listen_silence_s: float
+    retry: Retry = Retry(first_s=0.25, limit_s=30.0)  # noqa: RUF009 - frozen
+
+
+class Worker:
+    """Runs until it is cancelled; :meth:`stop` lets go of the lease in order."""
+
+    def __init__(
+        self, *, client: ProviderClient, writer: Writer, mirror: Mirror, metrics: Metrics, options: WorkerOptions
+    ) -> None:
+        self._client = client
+        self._writer = writer
+        self._mirror = mirror
+        self._metrics = metrics
+        self._options = options
+        self._backlog: Backlog | None = None
+        self._listening: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Stand by until the lease is free, lead until it is lost, and again.
+
+        Raises:
+            JournalRefused: Redis refuses what waiting does not mend.
+        """
+        pause_s = self._options.lease_s / 3
+        while True:
+            try:
+                claimed = await self._writer.claim()
+            except JournalAway as error:
+                log.warning("journal away, cannot claim", extra={"error": str(error)})
+                claimed = None
+            if claimed is None:
+                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+                continue
+            try:
+                await self._lead(claimed)
+            except* LeaseLost as lost:
+                log.warning("lease lost", extra={"error": str(lost.exceptions[0])})
+            except* JournalAway as away:
+                log.warning("journal away, stood down", extra={"error": str(away.exceptions[0])})
+            finally:
+                self._stood_down()
+
+    async def stop(self) -> None:
+        """Stop listening, commit what was read, release the lease."""
+        if self._listening is not None:
+            self._listening.cancel()
+        if self._backlog is not None:
+            try:
+                async with asyncio.timeout(_DRAIN_S):
+                    await self._backlog.drained()
+            except TimeoutError:
+                log.warning("not everything could be committed", extra={"pushes": len(self._backlog)})
+
+    async def close(self) -> None:
+        """Release the lease, so that another worker leads at once. After :meth:`run` has ended."""
+        try:
+            await self._writer.close(timeout_s=2.0)
+        except (JournalAway, TimeoutError) as error:
+            log.warning("lease not released, it runs out by itself", extra={"error": str(error)})
+
+    def _stood_down(self) -> None:
+        self._metrics.leader.set(0)
+        self._metrics.upstream_connected.set(0)
+        if self._backlog is not None and (dropped := self._backlog.drop()):
+            log.warning("pushes dropped, another worker leads", extra={"pushes": dropped})
+        self._backlog = None
+        self._listening = None
+
+    async def _lead(self, claimed: Claimed) -> None:
+        options = self._options
+        metrics = self._metrics
+        log.info("leading", extra={"fence": claimed.fence, "generation": claimed.generation})
+        slaves: dict[str, str] = {}
+        backlog = self._backlog = Backlog(self._writer, metrics, most=options.backlog)
+        heard = (await self._mirror.upstream()).get("heard")
+        upstream = Upstream(
+            lambda call: backlog.add([call]),
+            metrics,
+            namespace=options.namespace,
+            silence_s=options.listen_silence_s,
+            heard_ms=int(heard) if heard else None,
+        )
+        translator = Translator(options.namespace, options.privacy, slaves)
+        reconciler = Reconciler(
+            self._client, self._writer, self._mirror, translator, metrics, rate=options.newcount_rate
+        )
+        directory = Directory(
+            self._client,
+            self._writer,
+            self._mirror,
+            metrics,
+            slaves,
+            namespace=options.namespace,
+            fields=options.directory_fields,
+        )
+        listener = Listener(
+            self._client,
+            backlog,
+            translator,
+            upstream,
+            version=directory.version,
+            online=reconciler.after_gap,
+            metrics=metrics,
+            cursor=lambda: directory.cursor,
+            silence_s=options.listen_silence_s,
+        )
+        self._tell_leader(backlog, claimed)
+        await directory.load()
+        metrics.leader.set(1)
+        metrics.generation.set(claimed.generation)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_lease(upstream, reconciler), name="lease")
+            tasks.create_task(backlog.run(), name="commits")
+            tasks.create_task(upstream.watch(), name="upstream watch")
+            tasks.create_task(reconciler.run(), name="reconcile")
+            tasks.create_task(
+                supervise(directory.run, expected=DIRECTORY_FAULTS, retry=options.retry, on_fault=_fault("directory")),
+                name="directory",
+            )
+            self._listening = tasks.create_task(
+                supervise(listener.session, expected=LISTEN_FAULTS, retry=options.retry, on_fault=_fault("listener")),
+                name="listener",
+            )
+
+    def _tell_leader(self, backlog: Backlog, claimed: Claimed) -> None:
+        data = {"fence": claimed.fence, "generation": claimed.generation}
+        event = build_event(
+            namespace=self._options.namespace,
+            stream=SYSTEM,
+            type=LEADER_CHANGED,
+            time_s=time.time(),
+            data=data,
+        )
+        backlog.add([Announce(event)])
+
+    async def _keep_lease(self, upstream: Upstream, reconciler: Reconciler) -> None:
+        generation = self._writer.generation
+        while True:
+            await asyncio.sleep(self._options.lease_s / 3)
+            try:
+                await self._writer.keep(heard_ms=upstream.heard_ms)
+            except JournalAway as error:
+                # Pushes are kept meanwhile; whether the lease still is ours shows when Redis answers.
+                log.warning("journal away, lease not renewed", extra={"error": str(error)})
+            if self._writer.generation != generation:
+                # Redis went back: the counts that browsers look at are gone with the old generation.
+                generation = self._writer.generation
+                self._metrics.generation.set(generation)
+                reconciler.after_gap()
+
+
+def _fault(part: str) -> Callable[[Exception, float], None]:
+    def tell(error: Exception, wait_s: float) -> None:
+        log.warning("will try again", extra={"part": part, "error": str(error), "wait_s": round(wait_s, 2)})
+
+    return tell

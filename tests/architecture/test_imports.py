@@ -1,0 +1,102 @@
+"""The import arrows of docs/architecture.md, held by reading the imports.
+
+A room may import what its line names and nothing else of ours; a library may be imported at its address only.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LEAVES: dict[str, set[str]] = {
+    room: set() for room in ("events", "obs", "supervision", "provider", "simulator", "settings", "bootstrap")
+}
+ARROWS = LEAVES | {
+    "journal": {"events"},
+    "worker": {"provider", "journal", "events", "obs", "supervision"},
+    "edge": {"journal", "events", "obs", "supervision"},
+    "app": {"worker", "edge", "simulator", "provider", "journal", "events", "obs", "supervision", "settings"},
+    "commands": {"app", "simulator", "edge", "journal", "events", "obs", "supervision", "settings"},
+    "cli": {"commands", "settings", "supervision"},
+    "__main__": {"bootstrap", "cli"},
+}
+# The composition root makes what it hands on: a client session for the provider, a Redis client for the journal.
+ADDRESSES = {
+    "redis": ("journal/", "app/"),
+    "hiredis": ("journal/",),
+    "aiohttp": ("provider/", "edge/jwks.py", "app/"),
+    "aiohttp.web": ("edge/", "signon/", "obs/", "simulator/"),
+    "prometheus_client": ("obs/",),
+    "tenacity": ("supervision.py", "provider/"),
+}
+LONGEST = 380
+
+
+def imports_of(path):
+    """Yield (line, module) of every import in full; ``from a import b`` gives ``a.b``."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = path.relative_to(ROOT).parts[: -node.level] if node.level else ()
+            origin = ".".join([*package, *filter(None, [node.module])])
+            yield from ((node.lineno, f"{origin}.{alias.name}") for alias in node.names)
+
+
+def library_of(module):
+    """The name in ADDRESSES that a module falls under: aiohttp is two libraries, a client and a server."""
+    if module.startswith("aiohttp"):
+        client = module == "aiohttp" or module.startswith(("aiohttp.Client", "aiohttp.TCPConnector"))
+        return "aiohttp" if client else "aiohttp.web"
+    return module.split(".")[0]
+
+
+def test_every_import_follows_an_arrow():
+    """Room to room only along the table; each library at its one address."""
+    wrong = []
+    for path in sorted((ROOT / "bridge").rglob("*.py")):
+        place = path.relative_to(ROOT / "bridge").as_posix()
+        room = place.split("/")[0].removesuffix(".py")
+        for line, module in imports_of(path):
+            if module.startswith("bridge."):
+                other = module.split(".")[1]
+                allowed = other in {room, "__version__", *ARROWS.get(room, ())}
+            else:
+                allowed = place.startswith(ADDRESSES.get(library_of(module), ("",)))
+            if not allowed:
+                wrong.append(f"bridge/{place}:{line} imports {module}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_file_is_long():
+    """One noun a file: a long one holds two."""
+    files = [
+        path for folder in ("bridge", "tests") for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".lua")
+    ]
+    long = {str(path.relative_to(ROOT)): lines for path in files if (lines := path.read_text().count("\n")) > LONGEST}
+    assert not long
+
+
+IMPORT_ALL = """
+import importlib, logging, pathlib, sys, threading, prometheus_client
+registered = set(prometheus_client.REGISTRY._collector_to_names)
+opened = []
+forbidden = ("socket.__new__", "socket.bind", "socket.connect", "subprocess.Popen", "os.fork")
+sys.addaudithook(lambda event, arguments: opened.append(event) if event in forbidden else None)
+for path in sorted(pathlib.Path("bridge").rglob("*.py")):
+    name = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+    importlib.import_module(name)
+    assert not opened, f"{name} opens something: {opened}"
+    assert set(prometheus_client.REGISTRY._collector_to_names) == registered, f"{name} registers a metric"
+    assert threading.active_count() == 1, f"{name} starts a thread"
+    assert not logging.getLogger().handlers, f"{name} sets logs up"
+"""
+
+
+def test_importing_opens_and_registers_nothing():
+    """Every module can be imported without a socket, process, thread, log handler or registered metric."""
+    told = subprocess.run([sys.executable, "-c", IMPORT_ALL], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert told.returncode == 0, told.stderr

@@ -1,0 +1,219 @@
+"""A first run from a checkout: it makes its environment from hashed locks, or says in one line why it cannot.
+
+The checkouts here are small: this program's own bootstrap, a command line that prints its words, and one wheel
+in ``vendor/`` that stands for all dependencies, so that no network is needed.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from bridge import bootstrap
+
+PACKAGE = Path(bootstrap.__file__).parent
+MARKER = "exmail-bridge-locks.json"
+# -S: no site-packages, so nothing is importable whatever this machine's Python has installed.
+BARE = [sys.executable, "-S"]
+
+
+def write_wheel(root, version):
+    """Put version ``version`` of the one dependency into ``vendor/``; return its sha256."""
+    wheel = root / "vendor" / f"everything-{version}-py3-none-any.whl"
+    wheel.parent.mkdir(exist_ok=True)
+    info = f"everything-{version}.dist-info"
+    files = {f"{name}.py": f"version = '{version}'\n" for names in bootstrap._NEEDED.values() for name in names}
+    files[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: everything\nVersion: {version}\n"
+    files[f"{info}/WHEEL"] = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    files[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return hashlib.sha256(wheel.read_bytes()).hexdigest()
+
+
+def write_locks(root, version):
+    line = f"everything=={version} --hash=sha256:{write_wheel(root, version)}\n"
+    (root / "deploy").mkdir(exist_ok=True)
+    for name in bootstrap._NEEDED:
+        (root / "deploy" / name).write_text(line)
+
+
+def make_checkout(root):
+    (root / "bridge").mkdir(parents=True)
+    for name in ("__init__.py", "__main__.py", "bootstrap.py"):
+        shutil.copy(PACKAGE / name, root / "bridge")
+    (root / "bridge" / "cli.py").write_text(
+        "import redis\ndef run_command_line(words):\n    print(redis.version, *words)\n    return 7\n"
+    )
+    (root / "pyproject.toml").write_text("")
+    write_locks(root, "1.0")
+    return root
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory):
+    """A checkout after its first run, and what that run said."""
+    root = make_checkout(tmp_path_factory.mktemp("first") / "checkout")
+    return root, run(root, "worker", "--x")
+
+
+@pytest.fixture
+def checkout(installed, tmp_path):
+    """A copy of the installed checkout, to be changed."""
+    return Path(shutil.copytree(installed[0], tmp_path / "checkout", symlinks=True))
+
+
+def run(root, *words, python=BARE):
+    return subprocess.run([*python, "-m", "bridge", *words], cwd=root, capture_output=True, text=True, timeout=120)
+
+
+def test_first_run_installs_and_goes_on(installed):
+    """The first run says what it does, installs the lock, and runs the command with its words and exit code."""
+    root, told = installed
+    assert (told.returncode, told.stdout) == (7, "1.0 worker --x\n")
+    assert [line.split()[1] for line in told.stderr.splitlines()] == ["making", "installing"]
+    assert "vendor/" in told.stderr
+    assert list(json.loads((root / ".venv" / MARKER).read_text())) == ["requirements.lock"]
+
+
+def test_second_run_is_silent(checkout):
+    """With the environment there, nothing is said and nothing installed."""
+    told = run(checkout, "edge")
+    assert (told.returncode, told.stdout, told.stderr) == (7, "1.0 edge\n", "")
+
+
+def test_tests_need_their_lock_too(checkout):
+    """``test`` adds the test lock to an environment that lacks it, and keeps the other."""
+    assert run(checkout, "test").returncode == 7
+    assert set(json.loads((checkout / ".venv" / MARKER).read_text())) == set(bootstrap._NEEDED)
+
+
+@pytest.mark.parametrize("python", [BARE, [".venv/bin/python"]], ids=["outside", "inside"])
+def test_a_changed_lock_is_installed(checkout, python):
+    """After a pull that changed the lock the environment follows, also when run by its own Python."""
+    write_locks(checkout, "2.0")
+    told = run(checkout, "edge", python=python)
+    assert told.stdout == "2.0 edge\n"
+    assert "installing" in told.stderr
+
+
+@pytest.mark.parametrize("marker", ["{}", "{broken"], ids=["none", "cut"])
+def test_an_interrupted_install_begins_again(checkout, marker):
+    """An environment that says it is unfinished is thrown away, whatever is in it."""
+    (checkout / ".venv" / MARKER).write_text(marker)
+    (checkout / ".venv" / "debris").write_text("")
+    told = run(checkout, "edge")
+    assert told.stdout == "1.0 edge\n"
+    assert "beginning again" in told.stderr
+    assert not (checkout / ".venv" / "debris").exists()
+
+
+def test_a_python_that_went_away_is_replaced(checkout):
+    """An upgrade of the system leaves ``.venv`` with a dead link: it is made anew."""
+    for link in (checkout / ".venv" / "bin").glob("python*"):
+        link.unlink()
+    (checkout / ".venv" / "bin" / "python").symlink_to("/nonexistent/python3")
+    assert run(checkout, "edge").stdout == "1.0 edge\n"
+
+
+def test_two_first_runs_do_not_collide(tmp_path):
+    """Two first runs at once: one installs, the other waits, both run."""
+    root = make_checkout(tmp_path / "checkout")
+    both = [
+        subprocess.Popen([*BARE, "-m", "bridge", "edge"], cwd=root, stdout=-1, stderr=-1, text=True) for _ in range(2)
+    ]
+    told = [each.communicate(timeout=120) for each in both]
+    assert [out for out, _ in told] == ["1.0 edge\n"] * 2
+    assert sum("installing" in err for _, err in told) == 1
+
+
+def test_a_foreign_file_is_not_installed(checkout):
+    """A package that is not the one the lock names is refused in one line, and the next run begins again."""
+    write_locks(checkout, "2.0")
+    wheel = checkout / "vendor" / "everything-2.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "a") as archive:
+        archive.writestr("evil.py", "")
+    told = run(checkout, "edge")
+    assert told.returncode == 1
+    assert told.stderr.splitlines()[-1].startswith(
+        "exmail-bridge: cannot install the dependencies: a downloaded file is not the one that the lock names"
+    )
+    assert json.loads((checkout / ".venv" / MARKER).read_text()) == {}
+
+
+def test_a_package_that_cannot_be_had_is_one_line(checkout):
+    """Without the package (no network, nothing in vendor) one line asks the right question."""
+    write_locks(checkout, "2.0")
+    (checkout / "vendor" / "everything-2.0-py3-none-any.whl").unlink()
+    told = run(checkout, "edge")
+    assert told.returncode == 1
+    assert "is there a network" in told.stderr.splitlines()[-1]
+
+
+def test_an_environment_that_others_made_is_left_alone(tmp_path):
+    """A ``.venv`` without our marker is somebody's: used if it suffices, else named, never changed."""
+    root = make_checkout(tmp_path / "checkout")
+    (root / ".venv").mkdir()
+    (root / ".venv" / "theirs").write_text("")
+    told = run(root, "edge")
+    assert told.returncode == 1
+    assert "was not made by this program" in told.stderr
+    assert [path.name for path in (root / ".venv").iterdir()] == ["theirs"]
+
+
+def test_missing_venv_package_is_named(tmp_path):
+    """Debian without python3-venv: one line says what to install."""
+    root = make_checkout(tmp_path / "checkout")
+    code = "import runpy,sys; sys.modules['ensurepip'] = None; runpy.run_module('bridge', run_name='__main__')"
+    told = subprocess.run([*BARE, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
+    assert told.returncode == 1
+    assert told.stderr.splitlines() == [
+        "exmail-bridge: Python's venv is incomplete; on Debian and Ubuntu: apt install python3-venv"
+    ]
+    assert not (root / ".venv").exists()
+
+
+def test_a_checkout_that_cannot_be_written_is_named(tmp_path):
+    """Where ``.venv`` cannot be made, one line gives the system's reason."""
+    root = make_checkout(tmp_path / "checkout")
+    (root / ".venv").symlink_to("/proc/exmail-bridge")
+    told = run(root, "edge")
+    assert told.returncode == 1
+    assert told.stderr.splitlines()[-1].startswith(f"exmail-bridge: cannot write {root}/.venv: ")
+
+
+def test_an_old_python_is_told(monkeypatch):
+    """Python 3.9 gets a sentence; the files that run before it can be read by it."""
+    for name in ("__init__.py", "__main__.py", "bootstrap.py"):
+        ast.parse((PACKAGE / name).read_text(), feature_version=(3, 8))
+    monkeypatch.setattr(sys, "version_info", (3, 9, 2))
+    refusal = bootstrap.enter_environment(["dev"])
+    assert refusal is not None
+    assert refusal.startswith("Python 3.11 or later is needed")
+
+
+def test_an_installed_package_has_no_bootstrap(tmp_path):
+    """Outside a checkout missing dependencies are an installation's fault: named, nothing is made."""
+    root = make_checkout(tmp_path / "installed")
+    (root / "pyproject.toml").unlink()
+    told = run(root, "edge")
+    assert told.returncode == 1
+    assert told.stderr.endswith("is not installed; install the package exmail-bridge again\n")
+    assert not (root / ".venv").exists()
+
+
+def test_tests_of_an_installed_package_are_refused(tmp_path):
+    """``test`` without tests/ is one clear line."""
+    shutil.copytree(PACKAGE, tmp_path / "bridge", ignore=shutil.ignore_patterns("__pycache__"))
+    told = run(tmp_path, "test", python=[sys.executable])
+    assert told.returncode == 2
+    assert told.stderr == "exmail-bridge: the tests are in the source checkout, not in the installed package\n"

@@ -1,0 +1,82 @@
+"""Fixtures of every room's tests: a real Valkey, and programs that a machine may or may not have.
+
+One embedded server serves the session, emptied before each test; a test that kills its server asks for
+``own_server``. What a machine lacks is skipped and counted in one closing line, unless
+``BRIDGE_TEST_REQUIRE_ALL=1`` says that nothing may be skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from bridge.journal.embedded import EmbeddedServer
+
+REQUIRE_ALL = os.environ.get("BRIDGE_TEST_REQUIRE_ALL") == "1"
+
+PACKAGES = {
+    "chromium": "chromium",
+    "nginx": "nginx-light",
+    "promtool": "prometheus",
+    "docker-compose": "docker-compose",
+    "node": "nodejs",
+    "php": "php-cli",
+    "java": "default-jdk-headless",
+}
+"""Programs that tests may ask for, and the Debian package that brings each."""
+
+_missing = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """The session's server; do not stop it, and take ``redis_url`` where an address is enough."""
+    with EmbeddedServer(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: EmbeddedServer) -> str:
+    """``unix://`` URL of an empty Valkey: no keys, no scripts, no clients left from another test."""
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.client_kill_filter(skipme=True)
+        client.flushall()
+        client.script_flush()
+    return redis_server.url
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    """A server for this test alone, which may ``kill()`` and ``restart()`` it."""
+    with EmbeddedServer(tmp_path / "valkey") as server:
+        yield server
+
+
+@pytest.fixture
+def require_binary(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """``require_binary("chromium")`` returns the program's path, or skips the test; fails it under REQUIRE_ALL."""
+
+    def require(name: str) -> str:
+        found = shutil.which(name) or shutil.which(name, path=f"{Path(sys.executable).parent}:/usr/sbin:/sbin")
+        if found is not None:
+            return found
+        package = PACKAGES.get(name, name)
+        if REQUIRE_ALL:
+            pytest.fail(f"{name} is missing: apt install {package}")
+        request.config.stash.setdefault(_missing, []).append(package)
+        pytest.skip(f"{name} is missing: apt install {package}")
+
+    return require
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    missing = config.stash.get(_missing, [])
+    if missing:
+        packages = " ".join(sorted(set(missing)))
+        terminalreporter.write_line(f"{len(missing)} tests skipped: apt install {packages}")

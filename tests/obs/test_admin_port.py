@@ -1,0 +1,71 @@
+"""The admin port answers from memory: metrics, liveness, readiness."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+
+from bridge.obs.admin import Admin, AdminPortTaken
+from bridge.obs.metrics import Metrics
+
+
+@asynccontextmanager
+async def opened(port=0, alive=lambda: None, ready=lambda: None, metrics=None):
+    admin = Admin(metrics=metrics or Metrics(), host="127.0.0.1", port=port, alive=alive, ready=ready)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.stop()
+
+
+async def fetch(admin, path):
+    host, port = admin.address
+    async with aiohttp.ClientSession() as session, session.get(f"http://{host}:{port}{path}") as answer:
+        return answer.status, await answer.text(), answer.headers
+
+
+async def test_metrics_are_prometheus_text():
+    """``/metrics`` is this process's registry, in the content type that Prometheus asks for."""
+    metrics = Metrics()
+    metrics.leader.set(1)
+    async with opened(metrics=metrics) as admin:
+        status, body, headers = await fetch(admin, "/metrics")
+    assert status == 200
+    assert "exmail_bridge_leader 1.0" in body
+    assert headers["Content-Type"].startswith("text/plain; version=")
+
+
+async def test_readiness_is_apart_from_liveness():
+    """Not ready is 503 with the reason, while ``/livez`` stays 200; each is asked anew."""
+    reasons = ["Redis does not answer", None]
+    async with opened(ready=lambda: reasons.pop(0)) as admin:
+        assert (await fetch(admin, "/readyz"))[:2] == (503, "Redis does not answer\n")
+        assert (await fetch(admin, "/livez"))[:2] == (200, "ok\n")
+        assert (await fetch(admin, "/readyz"))[:2] == (200, "ok\n")
+
+
+async def test_dead_is_503():
+    """A process that cannot go on says so."""
+    async with opened(alive=lambda: "listener ended") as admin:
+        assert (await fetch(admin, "/livez"))[:2] == (503, "listener ended\n")
+
+
+async def test_a_taken_port_is_named():
+    """Two processes with one admin address: the second gets one clear line."""
+    async with opened() as first:
+        second = Admin(
+            metrics=Metrics(), host="127.0.0.1", port=first.address[1], alive=lambda: None, ready=lambda: None
+        )
+        with pytest.raises(AdminPortTaken, match=f"admin address 127.0.0.1:{first.address[1]} is in use"):
+            await second.start()
+
+
+async def test_stop_may_be_called_again():
+    """Stopping twice is harmless and the address is gone."""
+    async with opened() as admin:
+        await admin.stop()
+        with pytest.raises(RuntimeError):
+            _ = admin.address

@@ -1,0 +1,176 @@
+"""What the bodies of successful calls say, in every form that was printed or seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bridge.provider import answers, endpoints
+from bridge.provider.documents import fold_keys
+from bridge.provider.errors import (
+    AddressNotAllowed,
+    Busy,
+    CallerFault,
+    InvalidToken,
+    NotFound,
+    ProviderRefused,
+    UnreadableAnswer,
+)
+from bridge.provider.models import Action, Delta, UserChange
+
+
+def profile(**fields: Any) -> Any:
+    return answers.read_profile(fold_keys({"Alias": "a@x"} | fields), asked="a@x")
+
+
+def test_the_documents_examples(sample: Callable[[str], bytes]) -> None:
+    """The answers that the protocol prints are read as printed, a token broken over two lines included."""
+    token = answers.read_token(answers.read_body(sample("token"), endpoints.TOKEN), fetched_at=1000)
+    assert token.value == ("GHUSH-4qIXPScxa_OY0CbPS31W1OM24L_Ys9FCc7LtJyxjHD5OZafLh3Y8gM7gzDtp-GdQEY4dwFXk2qgnkwJA")
+    assert token.expires_at == 1000 + 86400 - 300
+    delta = answers.read_delta(answers.read_body(sample("user-list"), endpoints.USER_LIST))
+    assert delta == Delta(1346674693912, (UserChange(Action.MOD, "test2@gzservice.com"),), 1)
+    assert answers.read_newcount(answers.read_body(sample("newcount"), endpoints.NEWCOUNT)) == 15
+    assert len("".join(answers.read_body(sample("authkey"), endpoints.TOKEN)["authkey"].split())) > 100
+
+
+@pytest.mark.parametrize(("life", "margin_s"), [(86400, 300), ("432000", 300), (3000, 300), (600, 60), (1, 0.1)])
+def test_expiry_is_obeyed_with_a_margin(life: object, margin_s: float) -> None:
+    """A tenth of its life early, five minutes at most."""
+    token = answers.read_token({"access_token": "t", "expires_in": life}, fetched_at=0)
+    assert token.expires_at == pytest.approx(int(str(life)) - margin_s)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{}, {"access_token": "t"}, {"access_token": " ", "expires_in": 1}, {"access_token": "令", "expires_in": 1}],
+)
+def test_unusable_tokens(answer: dict[str, Any]) -> None:
+    """A token that no header can carry, or without a life, is none."""
+    with pytest.raises(UnreadableAnswer):
+        answers.read_token(answer, fetched_at=0)
+
+
+def test_empty_delta() -> None:
+    """Nothing changed: an empty list, or none where the count is 0."""
+    assert answers.read_delta({"ver": "7", "count": 0, "list": []}) == Delta(7, (), 0)
+    assert answers.read_delta({"ver": 7, "count": "0"}) == Delta(7, (), 0)
+
+
+def test_delta_lines() -> None:
+    """Order and repetition are kept; an unknown action is a change; lines without alias are counted."""
+    lines = [
+        {"Action": "1", " Alias ": " a@x "},
+        {"action": 2, "alias": "a@x"},
+        {"Action": 9, "Alias": "b@x"},
+        {"Alias": "c@x"},
+        {"Action": 1},
+        "d@x",
+    ]
+    delta = answers.read_delta({"ver": None, "count": 6, "list": lines})
+    assert delta.ver is None
+    assert [(change.action, change.alias) for change in delta.changes] == [
+        (Action.DEL, "a@x"),
+        (Action.ADD, "a@x"),
+        (Action.MOD, "b@x"),
+        (Action.MOD, "c@x"),
+    ]
+    assert delta.unreadable == 2
+
+
+@pytest.mark.parametrize("answer", [{}, {"ver": 7}, {"ver": 7, "count": 2}, {"ver": 7, "list": "a@x"}])
+def test_delta_without_a_list_is_refused(answer: dict[str, Any]) -> None:
+    """A listing that is missing must not read as one that is empty: accounts would be deleted."""
+    with pytest.raises(UnreadableAnswer):
+        answers.read_delta(answer)
+
+
+@pytest.mark.parametrize(
+    "parties",
+    [
+        {"Count": 2, "List": [{"Value": "广州研发中心/企业邮箱"}, {"Value": "HR"}]},
+        {"count": "2", "list": ["广州研发中心/企业邮箱", "HR"]},
+        ["广州研发中心/企业邮箱", {" value ": "HR"}],
+        "广州研发中心/企业邮箱,HR",
+    ],
+)
+def test_party_list_in_all_its_forms(parties: object) -> None:
+    """A counted list of objects, a list, or a text with commas."""
+    assert profile(PartyList=parties).parties == ("广州研发中心/企业邮箱", "HR")
+
+
+def test_profile_fields() -> None:
+    """Each field under its own name; numbers as text; the undocumented Status is kept as it is."""
+    read = profile(
+        Name=" 王 ",
+        Gender="1",
+        SlaveList="b@x, c@x,",
+        Position="p",
+        Tel=123,
+        Mobile="m",
+        ExtId="e",
+        OpenType=2,
+        Status="3",
+    )
+    assert (read.alias, read.name, read.gender, read.slaves) == ("a@x", "王", 1, ("b@x", "c@x"))
+    assert (read.position, read.tel, read.mobile, read.ext_id) == ("p", "123", "m", "e")
+    assert (read.open_type, read.status, read.parties) == (2, "3", ())
+
+
+def test_profile_with_nothing_in_it() -> None:
+    """Missing fields are empty; the alias is the one that was asked for; an empty body is no profile."""
+    read = answers.read_profile({"partylist": {"count": 0}}, asked="a@x")
+    assert (read.alias, read.slaves, read.gender, read.open_type, read.status) == ("a@x", (), 0, 0, None)
+    with pytest.raises(UnreadableAnswer):
+        answers.read_profile({}, asked="a@x")
+
+
+@pytest.mark.parametrize("count", [None, "many", -1, True, 1.5])
+def test_unusable_counts(count: object) -> None:
+    """No number is better than a wrong one."""
+    with pytest.raises(UnreadableAnswer):
+        answers.read_newcount({"newcount": count})
+
+
+@pytest.mark.parametrize("body", [b"[]", b'"x"', b"<html>", b"null"])
+def test_bodies_that_are_no_object(body: bytes) -> None:
+    """Only an object is an answer; an empty body is one, that is how writes succeed."""
+    with pytest.raises(UnreadableAnswer):
+        answers.read_body(body, endpoints.USER_GET)
+    assert answers.read_body(b" \n", endpoints.USER_GET) == {}
+
+
+@pytest.mark.parametrize(
+    ("errcode", "kind"),
+    [
+        ("1001", CallerFault),
+        ("1002", Busy),
+        (1200, InvalidToken),
+        ("1301", NotFound),
+        ("1400", NotFound),
+        ("1303", CallerFault),
+        ("1310", CallerFault),
+        ("10001", AddressNotAllowed),
+        ("4711", ProviderRefused),
+    ],
+)
+def test_refusals(errcode: object, kind: type[ProviderRefused]) -> None:
+    """Each errcode has its error; unknown ones are carried through as they are."""
+    error = answers.read_refusal({"errcode": errcode, "error": "why"}, endpoints.USER_GET)
+    assert type(error) is kind
+    assert (error.errcode, error.text, error.endpoint) == (str(errcode), "why", "user/get")
+
+
+def test_no_refusal() -> None:
+    """No errcode, or 0 as the successor says it, is success."""
+    assert answers.read_refusal({"newcount": 1}, endpoints.NEWCOUNT) is None
+    assert answers.read_refusal({"errcode": 0, "errmsg": "ok"}, endpoints.NEWCOUNT) is None
+
+
+def test_refused_address_says_what_to_do() -> None:
+    """The operator reads what to change, and that the address seen from here may not be the one."""
+    error = AddressNotAllowed("10001", "", "user/list", "10.1.2.3")
+    for words in ("allow-list", "10.1.2.3", "NAT", "every site"):
+        assert words in str(error)

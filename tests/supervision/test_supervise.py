@@ -1,0 +1,128 @@
+"""Retry what is expected, propagate what is not, forget the back-off after progress."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from bridge.supervision import Retry, Shutdown, supervise
+
+
+class Away(Exception):
+    pass
+
+
+class Supervised:
+    """Runs a script of outcomes under ``supervise`` and keeps the waits that it asked for."""
+
+    def __init__(self, *script):
+        self.script = list(script)
+        self.waits = []
+        self.told = []
+
+    async def run(self, progress):
+        step = self.script.pop(0)
+        if step == "progress, then away":
+            progress()
+            step = Away()
+        if isinstance(step, BaseException):
+            raise step
+
+    async def sleep(self, seconds):
+        self.waits.append(seconds)
+
+    async def go(self, retry):
+        await supervise(
+            self.run,
+            expected=(Away,),
+            retry=retry,
+            on_fault=lambda error, wait_s: self.told.append((type(error), wait_s)),
+            sleep=self.sleep,
+        )
+
+
+async def test_expected_faults_are_waited_out():
+    """Each expected fault is told with its wait and tried again; a return ends the supervision."""
+    supervised = Supervised(Away(), Away(), "return")
+    await supervised.go(Retry(first_s=1, limit_s=8))
+    assert [kind for kind, _ in supervised.told] == [Away, Away]
+    assert [wait for _, wait in supervised.told] == supervised.waits
+
+
+async def test_waits_grow_within_their_bounds():
+    """The n-th wait lies between half of ``first_s`` and ``first_s`` doubled n-1 times, never beyond the limit."""
+    supervised = Supervised(*[Away()] * 200, "return")
+    await supervised.go(Retry(first_s=1, limit_s=8))
+    highest = [min(8, 2**n) for n in range(200)]
+    assert all(0.5 <= wait <= high for wait, high in zip(supervised.waits, highest, strict=True))
+    assert max(supervised.waits) > 4
+    assert len(set(supervised.waits)) > 150
+
+
+async def test_progress_makes_the_next_wait_short_again():
+    """A run that got somewhere starts the back-off anew; a mere connect does not."""
+    supervised = Supervised(*[Away()] * 100, "progress, then away", Away(), "return")
+    await supervised.go(Retry(first_s=1, limit_s=1000))
+    assert supervised.waits[100] <= 1
+    assert supervised.waits[101] <= 2
+    assert max(supervised.waits[:100]) > 2
+
+
+async def test_a_defect_propagates_at_once():
+    """What is not expected is no reason to wait."""
+    supervised = Supervised(ValueError("defect"))
+    with pytest.raises(ValueError, match="defect"):
+        await supervised.go(Retry())
+    assert supervised.waits == []
+
+
+async def test_a_group_of_expected_faults_is_expected():
+    """A TaskGroup inside the run wraps faults; all of them expected counts as expected, one other does not."""
+    supervised = Supervised(ExceptionGroup("g", [Away(), ExceptionGroup("h", [Away()])]), "return")
+    await supervised.go(Retry())
+    assert supervised.told[0][0] is Away
+    with pytest.raises(ExceptionGroup):
+        await Supervised(ExceptionGroup("g", [Away(), ValueError()])).go(Retry())
+
+
+async def test_cancellation_passes_through_the_wait():
+    """A cancelled supervision ends while it waits."""
+    waiting = asyncio.Event()
+
+    async def fail(_progress):
+        raise Away
+
+    task = asyncio.create_task(
+        supervise(fail, expected=(Away,), retry=Retry(60, 60), on_fault=lambda *_: waiting.set()), name="supervised"
+    )
+    await waiting.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_asks_for_the_shutdown(number):
+    """SIGTERM and SIGINT set the event; after ``with`` the process has its old handlers again."""
+    before = signal.getsignal(signal.SIGTERM)
+    with Shutdown() as shutdown:
+        os.kill(os.getpid(), number)
+        async with asyncio.timeout(5):
+            await shutdown.wait()
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+async def test_a_repeated_sigterm_is_harmless():
+    """A parent may pass on what the process group has already got."""
+    with Shutdown() as shutdown:
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(5):
+            await shutdown.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0)
+    assert shutdown.event.is_set()
