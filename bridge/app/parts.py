@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable
 
 from redis.asyncio import Redis
 
+from bridge.journal.calls import Retention
 from bridge.journal.connect import RedisAddress
 from bridge.journal.errors import JournalAway, JournalError, JournalRefused
 from bridge.journal.keys import Keys
 from bridge.journal.reader import Reader
-from bridge.journal.writer import Retention
 from bridge.settings import Settings
 from bridge.supervision import StartRefused
 

@@ -11,6 +11,8 @@ from bridge.commands.command import OK, Command, add_settings_options, settings_
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings_options(parser)
     parser.add_argument("--workers", type=_processes, default=1, metavar="N", help="processes on the one port (1)")
+    # A child of --workers serves on the socket that its parent bound.
+    parser.add_argument("--inherit", type=int, metavar="FD", help=argparse.SUPPRESS)
 
 
 def _processes(text: str) -> int:
@@ -22,11 +24,14 @@ def _processes(text: str) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     settings.require_for("edge")
-    from bridge.app import run_edge
+    from bridge.app import run_edge, serve_child
     from bridge.obs.logs import setup_logs
 
     setup_logs(settings.log.level, settings.log.format)
-    asyncio.run(run_edge(settings, arguments.workers))
+    if arguments.inherit is not None:
+        asyncio.run(serve_child(settings, arguments.inherit))
+    else:
+        asyncio.run(run_edge(settings, arguments.workers))
     return OK
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from bridge.edge.audience import Audience
 from bridge.edge.frames import upstream_frame
-from bridge.edge.subscriber import Subscriber, entries_of
+from bridge.edge.questions import Questions
 from bridge.edge.tail import Tail
 from bridge.events import Position, head_of, time_of
 from bridge.journal.connect import RedisAddress
@@ -67,17 +67,14 @@ class Feed:
         self._tails: dict[bytes, Tail] = {}
         self._subscription: Subscription | None = None
         self._confirming: dict[Tail, asyncio.Future[None]] = {}
-        self._openings: list[tuple[OpenRequest, asyncio.Future[Opened]]] = []
-        self._gaps: dict[Tail, None] = {}
-        self._cold: dict[Subscriber, None] = {}
-        self._work = asyncio.Event()
+        self._questions = Questions(reader, metrics, pause_s=self._pace.reconnect_s)
         self._system_channel = keys.kind_channel("system").encode()
         self._probe_channel = keys.probe_channel(secrets.token_hex(6))
         self._probe_bytes = self._probe_channel.encode()
         self._heard_at = -1e9
         self._upstream: Upstream | None = None
         self._look = asyncio.Event()
-        audience.on_cold_read(self._read_cold)
+        audience.on_cold_read(self._questions.read_cold)
 
     # -- what connections ask
 
@@ -100,7 +97,7 @@ class Feed:
             tail.opening += 1
             try:
                 await self._listening(tail)
-                opened = await self._ask(OpenRequest(mailbox, after, ask=True))
+                opened = await self._questions.open(OpenRequest(mailbox, after, ask=True))
             except BaseException:
                 self.opened(tail)
                 raise
@@ -110,7 +107,7 @@ class Feed:
             self.opened(tail)
             mailbox = opened.mailbox
         if not tail.adopt(opened):
-            self._gap(tail, "seq")
+            self._questions.gap(tail, "seq")
         return tail, opened
 
     def opened(self, tail: Tail) -> None:
@@ -137,7 +134,7 @@ class Feed:
             tail = self._tails[channel] = Tail(mailbox)
             tail.idle_since = self._clock()
             self._confirming[tail] = asyncio.get_running_loop().create_future()
-            self._work.set()
+            self._questions.work.set()
         return tail
 
     async def _listening(self, tail: Tail) -> None:
@@ -151,11 +148,18 @@ class Feed:
             if (future := self._confirming.pop(tail, None)) is not None and not future.done():
                 future.set_result(None)
 
-    async def _ask(self, request: OpenRequest) -> Opened:
-        future: asyncio.Future[Opened] = asyncio.get_running_loop().create_future()
-        self._openings.append((request, future))
-        self._work.set()
-        return await future
+    async def _subscribe_new(self) -> None:
+        """Send SUBSCRIBE for tails that wait for it. The confirmation is awaited elsewhere: the socket keeps order."""
+        subscription = self._subscription
+        tails = list(self._confirming)
+        if subscription is None or not tails:
+            return
+        channels = [self._keys.mailbox_channel(tail.mailbox) for tail in tails]
+        try:
+            await subscription.subscribe(channels)
+        except JournalError:
+            return
+        self._confirmed(tails)
 
     # -- live messages
 
@@ -172,7 +176,7 @@ class Feed:
             if tail.append(epoch, seq, event):
                 touched.setdefault(tail, event)
             else:
-                self._gap(tail, "seq")
+                self._questions.gap(tail, "seq")
         sample = None
         for tail, event in touched.items():
             if tail.flush():
@@ -188,98 +192,13 @@ class Feed:
         elif channel == self._system_channel and b'"type":"exmail.upstream.' in payload:
             self._look.set()
 
-    # -- gaps and cold reads
-
-    def _gap(self, tail: Tail, kind: str) -> None:
-        if tail not in self._gaps:
-            self._metrics.feed_gaps.labels(kind=kind).inc()
-            self._gaps[tail] = None
-            self._work.set()
-
-    def _read_cold(self, subscriber: Subscriber) -> None:
-        self._cold[subscriber] = None
-        self._work.set()
-
-    async def _ask_journal(self) -> None:
-        """Serve openings, gaps and cold reads in batches; subscribe new channels first."""
-        while True:
-            await self._work.wait()
-            self._work.clear()
-            await self._subscribe_new()
-            while self._openings or self._gaps or self._cold:
-                try:
-                    await self._one_batch()
-                except JournalAway:
-                    self._fail_openings("Redis does not answer")
-                    await asyncio.sleep(self._pace.reconnect_s)
-
-    async def _subscribe_new(self) -> None:
-        """Send SUBSCRIBE for tails that wait for it. The confirmation is awaited elsewhere: the socket keeps order."""
-        subscription = self._subscription
-        tails = list(self._confirming)
-        if subscription is None or not tails:
-            return
-        channels = [self._keys.mailbox_channel(tail.mailbox) for tail in tails]
-        try:
-            await subscription.subscribe(channels)
-        except JournalError:
-            return
-        self._confirmed(tails)
-
-    async def _one_batch(self) -> None:
-        openings = [(request, future) for request, future in self._openings[:_BATCH] if not future.done()]
-        del self._openings[:_BATCH]
-        gaps = [tail for tail in list(self._gaps)[:_BATCH] if tail.position is not None]
-        cold = [subscriber for subscriber in list(self._cold)[:_BATCH] if subscriber.transport is not None]
-        for tail in gaps:
-            del self._gaps[tail]
-        asked = [subscriber.position for subscriber in cold]
-        requests = [request for request, _ in openings]
-        requests += [OpenRequest(tail.mailbox, tail.position) for tail in gaps]
-        requests += [OpenRequest(s.tail.mailbox, after) for s, after in zip(cold, asked, strict=True)]
-        for gone in [tail for tail in self._gaps if tail.position is None]:
-            del self._gaps[gone]
-        for left in [subscriber for subscriber in self._cold if subscriber.transport is None]:
-            del self._cold[left]
-        if not requests:
-            return
-        try:
-            answers = await self._reader.open(requests)
-        except JournalAway:
-            self._openings[:0] = openings
-            for tail in gaps:
-                self._gaps[tail] = None
-            raise
-        except JournalError as error:
-            for _, future in openings:
-                if not future.done():
-                    future.set_exception(error)
-            raise
-        for (_, future), opened in zip(openings, answers[: len(openings)], strict=True):
-            if not future.done():
-                future.set_result(opened)
-        del answers[: len(openings)]
-        for tail, after, opened in zip(gaps, [r.after for r in requests[len(openings) :]], answers, strict=False):
-            assert after is not None
-            tail.repair(opened, entries_of(opened, after) if opened.status == "resumed" else [])
-        del answers[: len(gaps)]
-        for subscriber, after, opened in zip(cold, asked, answers, strict=True):
-            self._cold.pop(subscriber, None)
-            subscriber.read(opened, after)
-
-    def _fail_openings(self, why: str) -> None:
-        openings, self._openings = self._openings, []
-        for _, future in openings:
-            if not future.done():
-                future.set_exception(JournalAway(why))
-
     # -- looking after itself
 
     async def run(self) -> None:
         """Keep a connection, and look after what pub/sub cannot say. Runs until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._stay_connected(), name="feed connection")
-            tasks.create_task(self._ask_journal(), name="feed journal")
+            tasks.create_task(self._questions.run(self._subscribe_new), name="feed questions")
             tasks.create_task(self._watch_upstream(), name="feed upstream")
             tasks.create_task(self._compare_tops(), name="feed tops")
             tasks.create_task(self._drop_idle(), name="feed idle")
@@ -299,8 +218,8 @@ class Feed:
                 if not first:
                     self._metrics.feed_reconnects.inc()
                     for tail in tails:
-                        self._gap(tail, "reconnect")
-                self._work.set()
+                        self._questions.gap(tail, "reconnect")
+                self._questions.work.set()
                 self._look.set()
                 first = False
                 delay_s = self._pace.reconnect_s
@@ -379,7 +298,7 @@ class Feed:
                     break
                 for tail, top in zip(batch, tops, strict=True):
                     if top != tail.position:
-                        self._gap(tail, "top")
+                        self._questions.gap(tail, "top")
             else:
                 compared_at = commits
 
@@ -396,7 +315,7 @@ class Feed:
             for channel, tail in idle:
                 del self._tails[channel]
                 self._confirming.pop(tail, None)
-                self._gaps.pop(tail, None)
+                self._questions.forget(tail)
             self._metrics.edge_mailboxes.set(len(self._tails))
             if idle and self._subscription is not None:
                 try:

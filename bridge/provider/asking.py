@@ -116,11 +116,13 @@ class Asking:
         self.served = False
         self._wait_s = 0.0
 
-    def connection_lost(self, *, cut: bool, by_close: bool, says_close: bool) -> bool:
+    def connection_lost(self, *, cut: bool, reset: bool, by_close: bool, says_close: bool) -> bool:
         """The connection ended. Returns whether that is part of the conversation, so that asking goes on.
 
-        ``cut``: inside a response · ``by_close``: the end was what completed the last response · ``says_close``:
-        the last response announced it. If this says no, pushes may have been lost.
+        ``cut``: inside a response · ``reset``: not by an orderly close · ``by_close``: the end was what completed
+        the last response · ``says_close``: the last response announced it. If this says no, pushes may have been
+        lost. It says yes only where the next request is due at once: to wait for it without a connection would be
+        a gap that nobody is told of.
         """
         now = self._now()
         if cut:
@@ -133,7 +135,8 @@ class Asking:
         elif by_close and (self._documents_of_last > 1 or now - self.last_byte_at >= self._settle_s):
             goes_on = False  # not a long poll's answer but a stream that was cut
         else:
-            goes_on = self._last_was_asked_for and (says_close or now - self._completed_at < self._settle_s)
+            announced = says_close or now - self._completed_at < self._settle_s
+            goes_on = self._last_was_asked_for and self._wait_s == 0 and announced and not reset
         self.connection_dropped()
         return goes_on
 

@@ -149,7 +149,7 @@ class ProviderClient:
             return token
 
     async def _fetch_token_as(self, style: TokenStyle) -> Token:
-        answer = await self._patience(endpoints.TOKEN)(self._ask_token, style)
+        answer: dict[str, Any] = await self._patience(endpoints.TOKEN)(self._ask_token, style)
         return answers.read_token(answer, fetched_at=self._now())
 
     async def _ask_token(self, style: TokenStyle) -> dict[str, Any]:

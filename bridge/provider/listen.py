@@ -167,7 +167,7 @@ class ListenSession:
         if stream is None:
             await asyncio.sleep(wait_s)
             return []
-        why = "closed by the provider"
+        fault: OSError | None = None
         try:
             # Not zero: what is in the socket already must get its turn before a deadline that passed while our
             # reader was busy.
@@ -176,9 +176,9 @@ class ListenSession:
         except OSError as error:
             if isinstance(error, TimeoutError) and deadline.expired():
                 return []
-            chunk, why = b"", f"connection lost ({type(error).__name__})"
+            chunk, fault = b"", error
         if not chunk:
-            return self._connection_ended(why)
+            return self._connection_ended(fault)
         self._asking.bytes_came()
         if self._on_bytes is not None:
             self._on_bytes()
@@ -230,7 +230,7 @@ class ListenSession:
 
     # Ending.
 
-    def _connection_ended(self, why: str) -> list[Push]:
+    def _connection_ended(self, fault: OSError | None) -> list[Push]:
         batch: list[Push] = []
         found = self._reader.end()
         try:
@@ -239,9 +239,14 @@ class ListenSession:
         except DocumentTooLarge as error:
             self._note([Unreadable("too-large", error.head)], batch)
         goes_on = self._asking.connection_lost(
-            cut=Mark.CUT in found, by_close=Mark.COMPLETE in found, says_close=self._reader.says_close
+            cut=Mark.CUT in found,
+            reset=fault is not None,
+            by_close=Mark.COMPLETE in found,
+            says_close=self._reader.says_close,
         )
+        # A refused token and a close behind it are one refusal.
         if not goes_on and self._failure is None and self._refused_token is None:
+            why = "closed by the provider" if fault is None else f"connection lost ({type(fault).__name__})"
             self._failure = ListenEnded(why)
         self._drop_connection()
         return batch

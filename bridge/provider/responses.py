@@ -127,7 +127,7 @@ class ResponseReader:
             end = at + self._length
         elif self._in_body and not self._chunked:
             end = len(chunk)
-        elif not self._overhead and (blank := _END_OF_HEAD.search(chunk, at)) is not None:
+        elif not (self._in_body or self._overhead) and (blank := _END_OF_HEAD.search(chunk, at)) is not None:
             end = blank.end()
         else:
             # A header block that did not come whole, or chunks: a message ends at the end of a line.

@@ -10,7 +10,8 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-from bridge.journal.writer import Call, Outcome, Writer
+from bridge.journal.calls import Call
+from bridge.journal.writer import Outcome, Writer
 from bridge.obs.metrics import Metrics
 
 _BATCH = 256

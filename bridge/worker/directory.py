@@ -13,9 +13,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from bridge.events import DIRECTORY, DIRECTORY_HELD, DIRECTORY_SYNCED, Event, build_event, to_json
+from bridge.journal.calls import Advance
 from bridge.journal.errors import JournalAway
 from bridge.journal.mirror import Mirror
-from bridge.journal.writer import Advance, Writer
+from bridge.journal.writer import Writer
 from bridge.obs.metrics import Metrics
 from bridge.provider.client import ProviderClient
 from bridge.provider.errors import ProviderError

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from bridge.journal.writer import Call
+from bridge.journal.calls import Call
 from bridge.obs.metrics import Metrics
 from bridge.provider.client import ProviderClient
 from bridge.provider.errors import (

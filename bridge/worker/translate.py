@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from bridge.events import MAIL_NEW, MAIL_UNREAD, Event, build_event, normalise_address
-from bridge.journal.writer import RecordCount, RecordMail, RecordPoll
+from bridge.journal.calls import RecordCount, RecordMail, RecordPoll
 from bridge.provider.models import MailArrived, UnreadChanged
 
 Privacy = Literal["full", "subject", "sender", "count"]

@@ -20,7 +20,7 @@ from bridge.events import (
     UpstreamState,
     build_event,
 )
-from bridge.journal.writer import Announce
+from bridge.journal.calls import Announce
 from bridge.obs.metrics import Metrics
 
 _TYPES: Final[dict[UpstreamState, str]] = {

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from bridge.events import LEADER_CHANGED, SYSTEM, build_event
+from bridge.journal.calls import Announce
 from bridge.journal.errors import JournalAway, LeaseLost
 from bridge.journal.mirror import Mirror
-from bridge.journal.writer import Announce, Claimed, Writer
+from bridge.journal.writer import Claimed, Writer
 from bridge.obs.metrics import Metrics
 from bridge.provider.client import ProviderClient
 from bridge.supervision import Retry, supervise

@@ -9,11 +9,12 @@ import pytest
 from redis.asyncio import Redis
 
 from bridge.events import DIRECTORY, MAIL_NEW, MAIL_UNREAD, SYSTEM, build_event
+from bridge.journal.calls import Announce, RecordCount, RecordMail, RecordPoll, Retention
 from bridge.journal.connect import RedisAddress
 from bridge.journal.keys import Keys
 from bridge.journal.mirror import Mirror
 from bridge.journal.reader import Reader
-from bridge.journal.writer import Announce, RecordCount, RecordMail, RecordPoll, Retention, Writer
+from bridge.journal.writer import Writer
 
 KEYS = Keys("exmail")
 BOB = "bob@gzdev.com"

@@ -8,8 +8,9 @@ from typing import Any
 import orjson
 
 from bridge.events import DIRECTORY, SYSTEM
+from bridge.journal.calls import Advance, Announce
 from bridge.journal.script import SOURCE
-from bridge.journal.writer import Advance, Announce, Writer
+from bridge.journal.writer import Writer
 
 from .conftest import KEYS, announcement, member_event
 

@@ -182,8 +182,8 @@ async def test_a_mailbox_of_an_older_generation_counts_as_absent(writer: Writer,
 
 async def test_redis_away_is_waited_for_and_the_batch_applied_once(own_server: EmbeddedServer) -> None:
     """kill -9 of the server: the commit waits, the server comes back with its file, the mail is there once."""
+    from bridge.journal.calls import Retention
     from bridge.journal.connect import RedisAddress
-    from bridge.journal.writer import Retention
 
     waited = asyncio.Event()
 

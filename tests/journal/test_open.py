@@ -9,9 +9,10 @@ import orjson
 import pytest
 
 from bridge.events import Position, position_of
+from bridge.journal.calls import Advance
 from bridge.journal.errors import FormatTooNew, JournalRefused
 from bridge.journal.reader import OpenRequest, Reader
-from bridge.journal.writer import Advance, Writer
+from bridge.journal.writer import Writer
 
 from .conftest import BOB, KEYS, announcement, count, mail
 
@@ -73,7 +74,7 @@ async def test_another_epoch_and_a_position_ahead_are_told_apart_from_expiry(wri
 async def test_recent_are_the_newest_mails_without_counts(redis: Any, writer: Writer) -> None:
     """Counts stand between the mails, more than one piece of them; only mails are given, oldest first."""
     reader = Reader(redis, KEYS, history_events=1000, history_s=3600, recent=3)
-    from bridge.journal.writer import Retention
+    from bridge.journal.calls import Retention
 
     writer._retention = Retention(history_events=1000)
     calls: list[Any] = [mail(f"Z{number}", number) for number in range(5)]

@@ -9,8 +9,9 @@ import orjson
 import pytest
 
 from bridge.events import Position, position_of
+from bridge.journal.calls import Retention
 from bridge.journal.reader import OpenRequest, Reader
-from bridge.journal.writer import Retention, Writer
+from bridge.journal.writer import Writer
 
 from .conftest import BOB, KEYS, count, mail, poll
 

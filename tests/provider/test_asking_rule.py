@@ -261,7 +261,7 @@ def test_refusals_are_not_online(asking: Asking, clock: Clock) -> None:
         asks_after(asking, clock)
 
 
-LOST = {"cut": False, "by_close": False, "says_close": False}
+LOST = {"cut": False, "reset": False, "by_close": False, "says_close": False}
 
 
 def test_cut_inside_a_response_is_a_loss(asking: Asking) -> None:
@@ -271,21 +271,38 @@ def test_cut_inside_a_response_is_a_loss(asking: Asking) -> None:
 
 
 def test_close_behind_an_answer_goes_on(asking: Asking, clock: Clock) -> None:
-    """A long poll that closes behind each answer is asked on a new connection, at the pace of the rule."""
+    """A long poll that closes behind each answer is asked on a new connection."""
     asking.asked()
     respond(asking, event())
     assert asking.connection_lost(**LOST)
     assert asking.wants_to_ask
     asking.asked()
-    respond(asking, ACK)
+    clock.s += 30
+    respond(asking)
+    clock.s += 2
     assert asking.connection_lost(**(LOST | {"says_close": True}))
-    assert asks_after(asking, clock) == 1
+    assert asking.wants_to_ask
+
+
+@pytest.mark.parametrize("says_close", [False, True])
+def test_close_behind_an_acknowledgement_is_a_loss(asking: Asking, says_close: bool) -> None:
+    """Where the next request has to wait, nobody listens meanwhile: that is a gap, announced or not."""
+    asking.asked()
+    respond(asking, ACK)
+    assert not asking.connection_lost(**(LOST | {"says_close": says_close}))
+
+
+def test_reset_behind_an_answer_is_a_loss(asking: Asking) -> None:
+    """Only an orderly close is part of a conversation."""
+    asking.asked()
+    respond(asking, event())
+    assert not asking.connection_lost(**(LOST | {"reset": True}))
 
 
 def test_close_long_after_an_answer_is_a_loss(asking: Asking, clock: Clock) -> None:
     """Reading a: a connection that was kept open to push on and then closes was cut, unless it had said so."""
     asking.asked()
-    respond(asking, ACK)
+    respond(asking, event())
     clock.s += 1
     assert not asking.connection_lost(**LOST)
 

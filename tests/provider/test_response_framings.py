@@ -157,3 +157,17 @@ def test_what_the_last_response_says_of_the_connection() -> None:
     assert not reader.says_close
     list(reader.feed(framed(RET, b"Connection: close\r\n")))
     assert reader.says_close
+
+
+MANY = 100_000
+CHUNK_STREAM = chunked(*[MAIL] * MANY)
+SOCKET_STREAM = framed(MAIL) * MANY
+BARE_STREAM = framed(RET) + MAIL * MANY
+
+
+@pytest.mark.parametrize("wire", [CHUNK_STREAM, SOCKET_STREAM, BARE_STREAM], ids=["chunked", "same socket", "bare"])
+def test_work_grows_with_length_only(wire: bytes) -> None:
+    """Eight megabytes given at once: looking through the rest for each of the documents would take minutes."""
+    reader = ResponseReader()
+    size = sum(len(item) for item in reader.feed(wire) if isinstance(item, bytes))
+    assert size >= MANY * len(MAIL)

@@ -1,0 +1,159 @@
+"""``edge --workers N``: a parent that binds the port, and children that inherit it.
+
+The parent serves no browser. It starts the children, starts one that died again, and answers ``/livez`` and
+``/readyz`` for all; each child has a metrics port of its own. Children say on their standard output where that is
+and how they are; their standard input ends when the parent dies, and then they stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bridge import __version__
+from bridge.app.edge import bind, serve_edge
+from bridge.events import from_json, to_json
+from bridge.obs.admin import Admin
+from bridge.obs.metrics import Metrics
+from bridge.settings import Address, Settings
+from bridge.supervision import Shutdown
+
+log = logging.getLogger(__name__)
+
+_TELL_S = 1.0
+_RESTART_S = 1.0
+_END_S = 10.0
+
+
+@dataclass(slots=True)
+class _Child:
+    number: int
+    process: asyncio.subprocess.Process | None = None
+    why_not_ready: str | None = field(default="starting")
+
+
+async def serve_processes(settings: Settings, workers: int, stop: asyncio.Event) -> None:
+    """Run ``workers`` children on one port until ``stop``."""
+    sock = bind(settings.edge.listen)
+    children = [_Child(number) for number in range(workers)]
+    admin = settings.edge.admin_listen
+    port = Admin(
+        metrics=Metrics(version=__version__, worker=False, edge=False),
+        host=admin.host,
+        port=admin.port,
+        alive=lambda: None,
+        ready=lambda: _verdict(children),
+    )
+    try:
+        await port.start()
+        async with asyncio.TaskGroup() as tasks:
+            for child in children:
+                tasks.create_task(_keep(child, sock, admin, stop), name=f"edge process {child.number}")
+    finally:
+        sock.close()
+        await port.stop()
+
+
+def _verdict(children: list[_Child]) -> str | None:
+    """Ready when at least one child serves and none that serves is unwell; one that is being restarted is not asked."""
+    running = [child for child in children if child.process is not None]
+    if not running:
+        return "no edge process runs"
+    return next((child.why_not_ready for child in running if child.why_not_ready), None)
+
+
+async def _keep(child: _Child, sock: socket.socket, admin: Address, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        process = child.process = await _start(child, sock, admin)
+        stopping = asyncio.create_task(stop.wait())
+        listening = asyncio.create_task(_listen(child, process))
+        try:
+            await asyncio.wait([stopping, listening], return_when=asyncio.FIRST_COMPLETED)
+            if stop.is_set():
+                await _end(process)
+        finally:
+            stopping.cancel()
+            listening.cancel()
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+            await process.wait()
+            child.process, child.why_not_ready = None, "starting"
+        if not stop.is_set():
+            log.error(
+                "edge process died, starting another", extra={"process": child.number, "code": process.returncode}
+            )
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_RESTART_S):
+                    await stop.wait()
+
+
+async def _start(child: _Child, sock: socket.socket, admin: Address) -> asyncio.subprocess.Process:
+    port = admin.port + 1 + child.number if admin.port else 0
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bridge", *sys.argv[1:], "--inherit", str(sock.fileno())),
+        env=os.environ | {"BRIDGE_EDGE_ADMIN_LISTEN": str(Address(admin.host, port))},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        pass_fds=(sock.fileno(),),
+    )
+
+
+async def _listen(child: _Child, process: asyncio.subprocess.Process) -> None:
+    """Take what a child says of itself, until it ends."""
+    assert process.stdout is not None
+    while line := await process.stdout.readline():
+        child.why_not_ready = from_json(line)["why"]
+    await process.wait()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_END_S):
+            await process.wait()
+
+
+async def serve_child(settings: Settings, inherited: int) -> None:
+    """Be one of the children: serve on the parent's socket, say how it goes, end with the parent."""
+    sock = socket.socket(fileno=inherited)
+    sock.setblocking(False)
+    metrics = Metrics(version=__version__, worker=False)
+    with Shutdown() as shutdown:
+        telling: list[asyncio.Task[None]] = []
+
+        def tell_health(health: Callable[[], str | None], port: Admin) -> None:
+            telling.append(asyncio.create_task(_tell(health, port), name="health"))
+
+        parent = asyncio.create_task(_parent_gone(shutdown.event), name="parent")
+        try:
+            await serve_edge(settings, metrics, shutdown.event, sock=sock, admin=True, tell_health=tell_health)
+        finally:
+            for task in (parent, *telling):
+                task.cancel()
+
+
+async def _tell(health: Callable[[], str | None], port: Admin) -> None:
+    told: object = ...
+    while True:
+        why = health()
+        if why != told:
+            told = why
+            sys.stdout.buffer.write(to_json({"why": why, "admin": port.address}) + b"\n")
+            sys.stdout.buffer.flush()
+        await asyncio.sleep(_TELL_S)
+
+
+async def _parent_gone(stop: asyncio.Event) -> None:
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await reader.read()
+    stop.set()

@@ -1,0 +1,185 @@
+"""The writes that a leader can make, as data.
+
+Each call knows its keys and arguments for ``journal.lua``; the writer adds the lease and the call number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, Protocol
+
+from bridge.events import DIRECTORY, SYSTEM, Event
+from bridge.journal.keys import Keys
+from bridge.journal.script import Argument
+
+_SEEN_MS: Final = 7 * 86_400_000
+_SEEN_ENTRIES: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much is kept: entries and seconds of each mailbox's log, entries of the stream of all events."""
+
+    history_events: int = 200
+    history_s: int = 86_400
+    events_max: int = 200_000
+
+
+class Call(Protocol):
+    """One numbered write."""
+
+    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
+        """Return keys 4…, the verb, and the arguments from the fifth on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RecordMail:
+    """A mail: published once for each (mailbox, ``mail_id``); an empty id is never de-duplicated.
+
+    ``unread`` is the count that came with it, if any; ``correction`` the ``mail.unread`` event that is published
+    instead when the mail is a duplicate but its count is news.
+    """
+
+    event: Event
+    mail_id: str
+    unread: int | None
+    correction: Event
+
+    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
+        return _record(keys, retention, "mail", self.mail_id, self.unread, 0, self.event, self.correction.body)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordCount:
+    """An unread count that was pushed; publishes nothing when it equals the stored one."""
+
+    event: Event
+    unread: int
+
+    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
+        return _record(keys, retention, "push", "", self.unread, 0, self.event, b"")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPoll:
+    """An unread count that was asked for; applies only if the mailbox's seq still is ``asked_at``."""
+
+    event: Event
+    unread: int
+    asked_at: int
+
+    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
+        return _record(keys, retention, "poll", "", self.unread, self.asked_at, self.event, b"")
+
+
+def _record(
+    keys: Keys,
+    retention: Retention,
+    kind: str,
+    mail_id: str,
+    unread: int | None,
+    asked_at: int,
+    event: Event,
+    correction: bytes,
+) -> tuple[Sequence[str], str, Sequence[Argument]]:
+    mailbox = event.stream
+    return (
+        (keys.state(mailbox), keys.log(mailbox), keys.events, keys.seen(mailbox)),
+        "record",
+        (
+            kind,
+            mail_id,
+            "" if unread is None else unread,
+            asked_at,
+            mailbox,
+            event.body,
+            correction,
+            retention.history_events,
+            retention.history_s * 1000,
+            retention.events_max,
+            keys.mailbox_channel(mailbox),
+            keys.kind_channel("mail.new"),
+            keys.kind_channel("mail.unread"),
+            _SEEN_MS,
+            _SEEN_ENTRIES,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """An event about the bridge itself; ``upstream`` are fields of the upstream hash that change with it."""
+
+    event: Event
+    upstream: Mapping[str, str] = field(default_factory=dict)
+
+    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
+        return (
+            (keys.state(SYSTEM), keys.log(SYSTEM), keys.events, keys.upstream),
+            "announce",
+            (
+                self.event.type,
+                self.event.body,
+                retention.history_events,
+                retention.history_s * 1000,
+                retention.events_max,
+                keys.kind_channel("system"),
+                *(part for pair in self.upstream.items() for part in pair),
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Member changes and the cursor, in one step. At most about 500 profiles a call.
+
+    ``expect_ver``/``to_ver``: the Ver that must be stored (None = none yet) and the one to store (None = it stays).
+    ``into``: ``now`` changes the mirror; ``next`` fills the stage (empty = clears it); ``swap`` makes the
+    stage the mirror.
+    """
+
+    expect_ver: int | None
+    to_ver: int | None
+    into: Literal["now", "next", "swap"] = "now"
+    profiles: Mapping[str, bytes] = field(default_factory=dict)
+    removed: Sequence[str] = ()
+    slaves: Mapping[str, str] = field(default_factory=dict)
+    slaves_removed: Sequence[str] = ()
+    events: Sequence[Event] = ()
+
+    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
+        counts = (len(self.profiles), len(self.removed), len(self.slaves), len(self.slaves_removed), len(self.events))
+        arguments: list[Argument] = [
+            "" if self.expect_ver is None else self.expect_ver,
+            "" if self.to_ver is None else self.to_ver,
+            self.into,
+            retention.history_events,
+            retention.history_s * 1000,
+            retention.events_max,
+            keys.kind_channel("directory"),
+            ",".join(map(str, counts)),
+        ]
+        for alias, profile in self.profiles.items():
+            arguments += (alias, profile)
+        arguments += self.removed
+        for slave, alias in self.slaves.items():
+            arguments += (slave, alias)
+        arguments += self.slaves_removed
+        for event in self.events:
+            arguments += (event.type, event.body)
+        return (
+            (
+                keys.state(DIRECTORY),
+                keys.log(DIRECTORY),
+                keys.events,
+                keys.ver,
+                keys.directory,
+                keys.slaves,
+                keys.directory_next,
+                keys.slaves_next,
+            ),
+            "advance",
+            arguments,
+        )
