@@ -17,7 +17,7 @@ from bridge.app.parts import build_reader, ended, redis_accepted, redis_address,
 from bridge.edge import codes
 from bridge.edge.access import Access, Verifier
 from bridge.edge.audience import Audience
-from bridge.edge.feed import Feed
+from bridge.edge.feed import Feed, Pace
 from bridge.edge.jwks import JwksVerifier
 from bridge.edge.jwt import SecretVerifier
 from bridge.edge.origins import Origins
@@ -77,11 +77,13 @@ async def serve_edge(
     add_routes: Callable[[web.Application], None] | None = None,
     ready: Callable[[str], None] | None = None,
     tell_health: Callable[[Callable[[], str | None], Admin], None] | None = None,
+    pace: Pace | None = None,
 ) -> None:
     """Serve browsers until ``stop``.
 
     ``sock`` is a listening socket that was inherited; without one the address of the settings is bound.
-    ``add_routes`` adds to the surface (``dev``); ``ready`` is told the URL when connections are accepted.
+    ``add_routes`` adds to the surface (``dev``); ``ready`` is told the URL when connections are accepted; ``pace``
+    says how often the feed looks after itself.
 
     Shutdown: stop accepting, say so on ``/readyz``, close every connection with 3001, exit.
     """
@@ -90,7 +92,9 @@ async def serve_edge(
     keys = Keys(settings.namespace)
     reader = build_reader(settings, redis)
     audience = Audience(metrics)
-    feed = Feed(address=redis_address(settings), keys=keys, reader=reader, audience=audience, metrics=metrics)
+    feed = Feed(
+        address=redis_address(settings), keys=keys, reader=reader, audience=audience, metrics=metrics, pace=pace
+    )
 
     def health() -> str | None:
         return "shutting down" if audience.closing else feed.ready()
@@ -111,18 +115,22 @@ async def serve_edge(
             return
         async with _verifier(settings) as verifier:
             server = _server(settings, feed, audience, reader, verifier, metrics)
-            runner = await _start_serving(server, sock, add_routes)
-            try:
+
+            async def run() -> None:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(feed.run(), name="feed")
+                    tasks.create_task(audience.run(), name="audience")
+                    tasks.create_task(Presence(reader, feed).run(), name="presence")
+                    tasks.create_task(serve(), name="serve")
+
+            async def serve() -> None:
+                await feed.connected.wait()
+                await web.SockSite(runner, sock, backlog=LISTEN_BACKLOG).start()
                 if ready is not None:
                     ready(_url(sock))
-                presence = Presence(reader, feed)
 
-                async def run() -> None:
-                    async with asyncio.TaskGroup() as tasks:
-                        tasks.create_task(feed.run(), name="feed")
-                        tasks.create_task(audience.run(), name="audience")
-                        tasks.create_task(presence.run(), name="presence")
-
+            runner = await _runner(server, add_routes)
+            try:
                 task = await until_stopped(run, stop, name="edge")
                 for site in list(runner.sites):
                     await site.stop()
@@ -162,16 +170,13 @@ def _server(
     )
 
 
-async def _start_serving(
-    server: EdgeServer, sock: socket.socket, add_routes: Callable[[web.Application], None] | None
-) -> web.AppRunner:
+async def _runner(server: EdgeServer, add_routes: Callable[[web.Application], None] | None) -> web.AppRunner:
     app = web.Application(client_max_size=65_536)
     server.mount(app)
     if add_routes is not None:
         add_routes(app)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, handle_signals=False)
     await runner.setup()
-    await web.SockSite(runner, sock, backlog=LISTEN_BACKLOG).start()
     return runner
 
 

@@ -44,7 +44,10 @@ class Pace:
 
 
 class Feed:
-    """The tails of this process. ``run`` keeps them fed; ``open`` is what a new connection asks."""
+    """The tails of this process. ``run`` keeps them fed; ``open`` is what a new connection asks.
+
+    ``connected`` is set when Redis was subscribed to for the first time: browsers are of no use before.
+    """
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class Feed:
         self._clock = clock
         self._tails: dict[bytes, Tail] = {}
         self._subscription: Subscription | None = None
+        self.connected = asyncio.Event()
         self._confirming: dict[Tail, asyncio.Future[None]] = {}
         self._questions = Questions(reader, metrics, pause_s=self._pace.reconnect_s)
         self._system_channel = keys.kind_channel("system").encode()
@@ -214,6 +218,7 @@ class Feed:
                 tails = list(self._tails.values())
                 await subscription.subscribe([self._keys.mailbox_channel(tail.mailbox) for tail in tails])
                 self._subscription = subscription
+                self.connected.set()
                 self._confirmed(tails)
                 if not first:
                     self._metrics.feed_reconnects.inc()

@@ -130,13 +130,15 @@ class EdgeServer:
             self._count(refused)
             retry_ms = self._audience.retry_ms(refused.code)
             body = sse_retry(retry_ms) + sse_block(closing_payload(refused.code, retry_ms))
-            return web.Response(
+            response = web.Response(
                 body=body,
                 content_type="text/event-stream",
                 charset="utf-8",
                 headers={"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
                 | self._origins.cors_headers(origin),
             )
+            response.force_close()
+            return response
         cors = "".join(f"{name}: {value}\r\n" for name, value in self._origins.cors_headers(origin).items())
         head = f"{_SSE_HEAD}{cors}\r\n".encode() + sse_retry(self._audience.retry_ms(0))
         self._begin(request, head, subscriber, opened, after, identity)

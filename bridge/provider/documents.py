@@ -13,9 +13,11 @@ from typing import Any, Final
 
 import orjson
 
-_TRAILING_COMMA: Final = re.compile(r'("[^"\\]*+(?:\\.[^"\\]*+)*+")|,(?=\s*+[}\]])', re.DOTALL)
+# A string, kept as it is (one that is not closed is taken to the end, or each quote in it would be tried), or a comma
+# with nothing behind it.
+_TRAILING_COMMA: Final = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z))|,(?=\s*+[}\]])', re.DOTALL)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
-_BOM: Final = "\ufeff"
+_BOM: Final = b"\xef\xbb\xbf"
 
 
 class NotJson(ValueError):
@@ -35,11 +37,14 @@ def read_json(document: bytes) -> Any:
 
 
 def _repair(document: bytes) -> Any:
-    text = document.decode("utf-8", "replace").lstrip(_BOM + " \t\r\n")
-    text = _TRAILING_COMMA.sub(lambda match: match[1] or "", text)
+    document = _TRAILING_COMMA.sub(rb"\1", document.strip().removeprefix(_BOM))
+    try:
+        return orjson.loads(document)
+    except ValueError:
+        pass  # worse than that
     try:
         # strict=False: control characters inside strings are let through.
-        return _without_surrogates(json.loads(text, strict=False))
+        return _without_surrogates(json.loads(document.decode("utf-8", "replace"), strict=False))
     except (ValueError, RecursionError) as error:
         raise NotJson("not JSON, even after repair") from error
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
-
 from .documents import NotJson, fold_keys, read_json, to_int, to_text
 from .errors import plain
 from .models import MailArrived, Online, Push, Refused, Unreadable, UnreadChanged, VersionChanged
@@ -27,12 +25,9 @@ def parse_push(document: bytes) -> tuple[Push, ...]:
     succeeds carries it.
     """
     try:
-        value = orjson.loads(document)
-    except ValueError:
-        try:
-            value = read_json(document)
-        except NotJson:
-            return (Unreadable("bad-json" if document.lstrip()[:1] == b"{" else "not-object", document),)
+        value = read_json(document)
+    except NotJson:
+        return (Unreadable("bad-json" if document.lstrip()[:1] == b"{" else "not-object", document),)
     if not isinstance(value, dict):
         return (Unreadable("not-object", document),)
     # The usual mail, in the document's own spelling: taken as it is.

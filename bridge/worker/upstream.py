@@ -80,8 +80,9 @@ class Upstream:
         now_ms = int(self._wall() * 1000)
         since_ms = None if self._gap_since is None else int(self._gap_since * 1000)
         self._become("connected", "")
-        # Nothing that was pushed in between can be had again; counts are asked for, mails are not there to ask for.
-        self._announce(UPSTREAM_MISSED, {"since": since_ms, "until": now_ms})
+        if since_ms is not None:
+            # What was pushed in between cannot be had again: counts are asked for, mails are not there to ask for.
+            self._announce(UPSTREAM_MISSED, {"since": since_ms, "until": now_ms})
         return since_ms, now_ms
 
     def ended(self, why: str, *, refused: bool) -> None:

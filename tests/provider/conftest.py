@@ -1,113 +1,20 @@
-"""A provider made of bare sockets: tests read each request and write each byte of the answer themselves.
-
-It is not the project's simulator on purpose: here the test says what is on the wire, not a model of the provider.
-"""
+"""A bare provider, a client of it, and sessions that are read in the background."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
-from collections import deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 import aiohttp
 import pytest
 
 from bridge.provider.client import ProviderClient
+from tests.provider.bare_provider import PATIENCE_S, BareProvider
+from tests.provider.listening import LONG_S, Listen, Listening
 
 SAMPLES = Path(__file__).parent.parent / "samples"
-PATIENCE_S = 10
-
-
-@dataclass
-class Request:
-    """One request, with the connection it came on."""
-
-    path: str
-    headers: dict[str, str]
-    form: dict[str, str]
-    writer: asyncio.StreamWriter
-    connection: int
-
-    async def send(self, data: bytes) -> None:
-        self.writer.write(data)
-        await self.writer.drain()
-
-    async def answer(self, body: bytes, *, status: str = "200 OK", headers: str = "") -> None:
-        head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
-        await self.send(head.encode() + body)
-
-    def close(self) -> None:
-        self.writer.close()
-
-    def reset(self) -> None:
-        """Close with RST instead of FIN."""
-        sock = self.writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
-
-
-@dataclass
-class BareProvider:
-    """Requests to ``script`` paths are answered from there; those to listen wait in ``listens`` for the test."""
-
-    script: dict[str, deque[bytes]] = field(default_factory=dict)
-    requests: list[Request] = field(default_factory=list)
-    listens: asyncio.Queue[Request] = field(default_factory=asyncio.Queue)
-    silent: set[str] = field(default_factory=set)
-    tokens: int = 0
-    url: str = ""
-    status: str = "200 OK"
-    _connections: int = 0
-    _writers: list[asyncio.StreamWriter] = field(default_factory=list)
-
-    def will_answer(self, path: str, *bodies: bytes) -> None:
-        self.script.setdefault(path, deque()).extend(bodies)
-
-    def calls(self, path: str) -> list[Request]:
-        return [request for request in self.requests if request.path == path]
-
-    async def listen(self) -> Request:
-        async with asyncio.timeout(PATIENCE_S):
-            return await self.listens.get()
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections += 1
-        connection = self._connections
-        self._writers.append(writer)
-        try:
-            while True:
-                lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-                headers = {k.lower(): v for k, v in (line.split(": ", 1) for line in lines[1:] if line)}
-                body = (await reader.readexactly(int(headers.get("content-length", "0")))).decode()
-                request = Request(lines[0].split(" ")[1], headers, dict(parse_qsl(body)), writer, connection)
-                self.requests.append(request)
-                await self._answer(request)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    async def _answer(self, request: Request) -> None:
-        if request.path == "/openapi/listen":
-            self.listens.put_nowait(request)
-        elif request.path in self.silent:
-            pass
-        elif self.script.get(request.path):
-            await request.answer(self.script[request.path].popleft(), status=self.status)
-        elif request.path == "/cgi-bin/token":
-            self.tokens += 1
-            await request.answer(b'{"access_token":"token-%d","expires_in":86400}' % self.tokens)
-        else:
-            await request.answer(b'{"errcode":"1001","error":"the test did not expect this"}')
-
-    def close(self) -> None:
-        for writer in self._writers:
-            writer.transport.abort()
 
 
 @pytest.fixture
@@ -151,3 +58,21 @@ def client(provider: BareProvider, http: aiohttp.ClientSession, calls: list[tupl
 def sample() -> Callable[[str], bytes]:
     """An example of the protocol document, as printed."""
     return lambda name: (SAMPLES / f"{name}.json").read_bytes()
+
+
+@pytest.fixture
+def listen(client: ProviderClient) -> Listen:
+    @asynccontextmanager
+    async def listen(
+        ver: int = 0, silence_s: float = LONG_S, settle_s: float = LONG_S, **callbacks: Callable[[], None]
+    ) -> AsyncIterator[Listening]:
+        async with client.listen(ver=lambda: ver, silence_s=silence_s, settle_s=settle_s, **callbacks) as session:
+            listening = Listening(session)
+            task = asyncio.create_task(listening.run(), name="listening")
+            try:
+                yield listening
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    return listen

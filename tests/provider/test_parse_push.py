@@ -118,6 +118,15 @@ def test_dead_documents(document: bytes, reason: str) -> None:
     assert parse_push(document) == (Unreadable(reason, document),)  # type: ignore[arg-type]  # one of the set
 
 
+@pytest.mark.parametrize("piece", [b'\\"', b'"', b",", b", ", b'"a",', b"\\", b"{"])
+def test_work_on_broken_documents_grows_with_length_only(piece: bytes) -> None:
+    """A document of megabytes that is broken in the worst way is given up in an instant, not in hours."""
+    (push,) = parse_push(b'{"Subject":"' + piece * 1_000_000)
+    assert isinstance(push, Unreadable)
+    (push,) = parse_push(b'{"Subject":' + piece * 1_000_000 + b"}")
+    assert isinstance(push, Unreadable)
+
+
 def test_refusal_text_is_fit_for_a_log() -> None:
     """What the provider says is bounded, one line, and rid of an echoed token."""
     token = "GHUSH-4qIXPScxa_OY0CbPS31W1OM24L_Ys9FCc7LtJyxjHD5OZafLh3Y8"

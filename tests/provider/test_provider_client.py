@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
@@ -22,9 +21,7 @@ from bridge.provider.errors import (
     UnreadableAnswer,
 )
 from bridge.provider.models import Action, UserChange
-
-if TYPE_CHECKING:
-    from conftest import BareProvider
+from tests.provider.bare_provider import BareProvider
 
 LIST, GET, COUNT, TOKEN = "/openapi/user/list", "/openapi/user/get", "/openapi/mail/newcount", "/cgi-bin/token"
 

@@ -1,0 +1,144 @@
+"""``events``: what another service sees on Redis, as it comes."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from bridge import events
+from bridge.commands.command import OK, Command, add_settings_options, settings_of
+from bridge.settings import Settings
+
+if TYPE_CHECKING:
+    from bridge.journal.follow import Followed, Follower, StreamId
+
+_PREFIX: Final = "exmail."
+_TYPES: Final = (
+    *(events.MAIL_NEW, events.MAIL_UNREAD),
+    *(events.USER_ADDED, events.USER_UPDATED, events.USER_DELETED),
+    *(events.DIRECTORY_SYNCED, events.DIRECTORY_HELD),
+    *(events.UPSTREAM_CONNECTED, events.UPSTREAM_DISCONNECTED, events.UPSTREAM_DEGRADED, events.UPSTREAM_MISSED),
+    events.LEADER_CHANGED,
+)
+# What the channel of this name carries.
+_SYSTEM: Final = tuple(type for type in _TYPES if type.startswith(("exmail.upstream.", "exmail.leader.")))
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_AWAY_PAUSE_S: Final = 1.0
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_settings_options(parser, dev=True)
+    parser.add_argument(
+        "types",
+        metavar="TYPE",
+        nargs="*",
+        type=_types,
+        help="only these: mail.new, mail.unread, directory, system, or the beginning of a type (all)",
+    )
+    parser.add_argument(
+        "--since",
+        metavar="WHEN",
+        type=_since,
+        help="first what was published since then: 90s, 10m, 2h, 1d, or after the id of a stream entry (0-0: all)",
+    )
+
+
+def _types(word: str) -> tuple[str, ...]:
+    """The event types that a word stands for, as a ``type`` of argparse."""
+    name = word.removeprefix(_PREFIX)
+    named = tuple(type for type in _TYPES if f"{type}.".startswith(f"{_PREFIX}{name}."))
+    if name == "system":
+        named = _SYSTEM
+    if not named:
+        known = ", ".join(type.removeprefix(_PREFIX) for type in _TYPES)
+        raise argparse.ArgumentTypeError(f"no event is called {word!r}; there are {known}")
+    return named
+
+
+def _since(text: str) -> float | StreamId:
+    """A duration in seconds or a place in the stream, as a ``type`` of argparse."""
+    from bridge.journal.follow import parse_stream_id
+
+    duration = re.fullmatch(r"([0-9]{1,9})([smhd])", text, re.ASCII)
+    if duration:
+        return float(int(duration[1]) * _UNITS[duration[2]])
+    place = parse_stream_id(text)
+    if place is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a duration (10m) nor the id of a stream entry (1795…-42)"
+        )
+    return place
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    settings = settings_of(arguments)
+    wanted = frozenset(type for types in arguments.types for type in types)
+    asyncio.run(_print_until_stopped(settings, wanted, arguments.since))
+    return OK
+
+
+async def _print_until_stopped(settings: Settings, wanted: frozenset[str], since: float | StreamId | None) -> None:
+    from bridge.app.parts import ended, redis_address, until_stopped
+    from bridge.journal.follow import Follower
+    from bridge.journal.keys import Keys
+    from bridge.supervision import Shutdown
+
+    with Shutdown() as shutdown:
+        async with Follower(redis_address(settings), Keys(settings.namespace)) as follower:
+            begin = time.time() - since if isinstance(since, float) else since
+            printing = await until_stopped(lambda: _print(follower, wanted, begin), shutdown.event, name="events")
+            await ended(printing)
+
+
+async def _print(follower: Follower, wanted: frozenset[str], begin: float | StreamId | None) -> None:
+    """Print for ever; wait where Redis is away, end where it refuses."""
+    from bridge.journal.errors import JournalAway, JournalRefused
+    from bridge.supervision import StartRefused
+
+    started = away = False
+    while True:
+        try:
+            if not started:
+                await follower.start(begin)
+                started = True
+                _say("following; Ctrl-C ends it")
+            entries = await follower.read()
+            if away:
+                away = False
+                _say("Redis is back")
+            _print_entries(entries, wanted)
+        except JournalAway as error:
+            if not away:
+                _say(f"waiting for Redis: {error}")
+            away = True
+            await asyncio.sleep(_AWAY_PAUSE_S)
+        except JournalRefused as error:
+            raise StartRefused(f"Redis will not do: {error}") from error
+
+
+def _print_entries(entries: list[Followed], wanted: frozenset[str]) -> None:
+    for entry in entries:
+        if entry.gap:
+            _say(f"before {entry.id}: {entry.gap}")
+        if not wanted or entry.type in wanted:
+            sys.stdout.buffer.write(entry.event + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _say(text: str) -> None:
+    """Standard output is for the events alone."""
+    sys.stderr.write(f"exmail-bridge: {text}\n")
+    sys.stderr.flush()
+
+
+COMMAND = Command(
+    name="events",
+    summary="what another service sees on Redis, one JSON line an event, as it comes",
+    examples=("events", "events mail.new --since 10m", "events directory system --dev"),
+    add_arguments=_add_arguments,
+    run=_run,
+)

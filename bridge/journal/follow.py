@@ -1,0 +1,140 @@
+"""Follow ``{ns}:events`` as any other service may: every event of every kind, from a place on, as it comes.
+
+A stream is read and not the channels, because a reader that was cut goes on where it was. Redis skips what was
+trimmed away without a word; the ids say it: ``<generation>-<n>``, n without a hole.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from redis.asyncio import Redis
+
+from bridge.events import time_of
+from bridge.journal.connect import RedisAddress
+from bridge.journal.errors import FormatTooNew, translated
+from bridge.journal.keys import Keys
+from bridge.journal.writer import FORMAT
+
+_ID: Final = re.compile(r"([0-9]{1,15})-([0-9]{1,18})", re.ASCII)
+_BATCH: Final = 500
+_ANSWER_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StreamId:
+    """A place in ``{ns}:events``. ``generation`` is epoch ms of its beginning, ``n`` counts 0, 1, 2 … within it."""
+
+    generation: int
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.generation}-{self.n}"
+
+
+BEGINNING: Final = StreamId(0, 0)
+"""Before every entry: generations are far greater than 0."""
+
+
+def parse_stream_id(text: str) -> StreamId | None:
+    """Read an id that somebody kept; ``None`` if it is none."""
+    match = _ID.fullmatch(text)
+    return StreamId(int(match[1]), int(match[2])) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """One entry. ``gap`` says in a few words what is missing before it; ``None``: nothing."""
+
+    id: StreamId
+    type: str
+    event: bytes
+    gap: str | None
+
+
+class Follower:
+    """One reader of one namespace's events; ``block_s``: how long :meth:`read` waits where nothing comes.
+
+    Owns its client: a blocking read needs a longer socket timeout than any other command.
+    """
+
+    def __init__(self, address: RedisAddress, keys: Keys, *, block_s: float = 5.0) -> None:
+        self._redis: Any = address.client(timeout_s=block_s + _ANSWER_S, connections=1)
+        self._keys = keys
+        self._block_s = block_s
+        self._last = BEGINNING
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        redis: Redis = self._redis
+        await redis.aclose()
+
+    @property
+    def last(self) -> StreamId:
+        """Where the next :meth:`read` goes on; keep it to go on there another day."""
+        return self._last
+
+    async def start(self, since: StreamId | float | None = None) -> None:
+        """Choose where to begin: after an id, at the events since a time (epoch seconds), or at those that come.
+
+        Raises:
+            JournalAway, JournalRefused, FormatTooNew
+        """
+        with translated():
+            written = int(await self._redis.get(self._keys.format) or 0)
+            if written > FORMAT:
+                raise FormatTooNew(f"the data have layout {written}, this program knows {FORMAT}")
+            if isinstance(since, StreamId):
+                self._last = since
+            else:
+                self._last = await self._newest_before(since)
+
+    async def read(self) -> list[Followed]:
+        """The next entries, oldest first; empty when none came for ``block_s``.
+
+        Raises:
+            JournalAway: ask again; nothing is lost by it.
+            JournalRefused
+        """
+        with translated():
+            answer = await self._redis.xread(
+                {self._keys.events: str(self._last)}, count=_BATCH, block=int(self._block_s * 1000)
+            )
+        return [self._take(*entry) for _, entries in answer or () for entry in entries]
+
+    def _take(self, raw_id: bytes, fields: dict[bytes, bytes]) -> Followed:
+        id = _stream_id(raw_id)
+        gap = gap_between(self._last, id)
+        self._last = id
+        return Followed(id, fields[b"type"].decode(), fields[b"event"], gap)
+
+    async def _newest_before(self, time_s: float | None) -> StreamId:
+        """The newest entry of all, or the newest that is older than ``time_s``; ids hold no time of their own."""
+        last = "+"
+        while entries := await self._redis.xrevrange(
+            self._keys.events, last, "-", count=1 if time_s is None else _BATCH
+        ):
+            for raw_id, fields in entries:
+                if time_s is None or (time_of(fields[b"event"]) or time_s) < time_s:
+                    return _stream_id(raw_id)
+            last = f"({entries[-1][0].decode()}"
+        return BEGINNING
+
+
+def gap_between(last: StreamId, next: StreamId) -> str | None:
+    """Say what is missing between two entries that were read one after the other; ``None``: nothing."""
+    if next.generation == last.generation:
+        lost = next.n - last.n - 1
+        return f"{lost} events are gone, the stream was trimmed" if lost else None
+    if last == BEGINNING:
+        return f"{next.n} older events are gone, the stream was trimmed" if next.n else None
+    return "a new generation began, Redis went back: events may be gone"
+
+
+def _stream_id(raw: bytes) -> StreamId:
+    generation, _, n = raw.partition(b"-")
+    return StreamId(int(generation), int(n))

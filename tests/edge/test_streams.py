@@ -1,0 +1,468 @@
+"""Browser connections, over both transports: snapshot, live, resume, gaps, slow readers, endings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+from redis.asyncio import Redis
+
+from bridge.edge.feed import Pace
+from bridge.journal.calls import Advance, Announce
+from bridge.journal.writer import Writer
+from tests.support.browser_side import OPENERS, open_sse, open_ws
+from tests.support.stage import ANN, BOB, KEYS, bearer, count, leading_writer, lost_messages, mail, running_edge
+from tests.support.waiting import until
+
+PATHS = {"websocket": "/ws", "sse": "/events"}
+QUICK = Pace(probe_s=0.1, deaf_s=5, tops_s=0.1, reconnect_s=0.02)
+
+
+@pytest.fixture(params=["websocket", "sse"])
+def transport(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+async def stage(redis_url: str) -> AsyncIterator[tuple[str, Writer, Redis]]:
+    """An edge's URL, a writer that leads, and Redis."""
+    async with leading_writer(redis_url) as (writer, redis), running_edge(redis_url, QUICK) as (url, _):
+        yield url, writer, redis
+
+
+async def connect(url: str, transport: str, query: str = "", mailbox: str = BOB, **headers: str) -> Any:
+    return await OPENERS[transport](url, PATHS[transport] + query, **(bearer(mailbox) | headers))
+
+
+def ids(events: list[dict[str, Any]]) -> list[str]:
+    return [event["data"]["mail_id"] for event in events]
+
+
+async def test_a_mailbox_never_seen_is_served(stage: Any, transport: str) -> None:
+    """Nulls, nothing recent, a position that can be resumed over; the upstream's state and whether it is known."""
+    url, writer, redis = stage
+    async with await connect(url, transport) as client:
+        frame = await client.frame()
+        data = frame.data["data"]
+        epoch, _, seq = data.pop("position").partition("-")
+        assert (len(epoch), seq) == (8, "0")
+        assert data.pop("upstream")["state"] == "disconnected"
+        assert data == {
+            "mailbox": BOB,
+            "unread": None,
+            "as_of": None,
+            "resumed": False,
+            "reason": "first",
+            "recent": [],
+            "known": False,
+        }
+        assert await redis.sismember(KEYS.wanted, BOB)
+        await writer.commit([mail("Z1", 5)])
+        [event] = await client.events(1)
+        assert event["id"] == f"{epoch}-1"
+
+
+async def test_an_event_is_the_same_bytes_on_redis_and_in_the_browser(stage: Any, transport: str) -> None:
+    """No re-encoding on the way; SSE's ``id:`` is the position."""
+    url, writer, redis = stage
+    async with await connect(url, transport) as client:
+        await client.frame()
+        await writer.commit([mail("Z1", 5)])
+        frame = await client.frame()
+        [(_, fields)] = await redis.xrange(KEYS.events)
+        assert frame.raw == fields[b"event"]
+        if transport == "sse":
+            assert frame.id == frame.data["id"]
+
+
+async def test_the_snapshot_is_the_badge_and_the_recent_mails(stage: Any, transport: str) -> None:
+    """Who comes for the first time sees what is there, then what comes."""
+    url, writer, _ = stage
+    await writer.commit([mail("Z1", 1), mail("Z2", 2), count(1)])
+    async with await connect(url, transport) as client:
+        frame = await client.frame()
+        data = frame.data["data"]
+        assert (data["unread"], ids(data["recent"])) == (1, ["Z1", "Z2"])
+        assert data["position"].endswith("-3")
+        if transport == "sse":
+            assert frame.id == data["position"]
+            assert 2000 <= client.retry_ms <= 5000
+        await writer.commit([mail("Z3", 2)])
+        assert ids(await client.events(1)) == ["Z3"]
+
+
+async def test_resume_gives_what_was_missed_and_goes_on_live(stage: Any, transport: str) -> None:
+    """Exactly once and in order, over a connection that was dropped hard."""
+    url, writer, _ = stage
+    async with await connect(url, transport) as client:
+        await client.frame()
+        await writer.commit([mail("Z1", 1)])
+        await client.events(1)
+        position = client.position
+    await writer.commit([mail("Z2", 2), count(1), mail("Z3", 2)])
+    async with await connect(url, transport, f"?after={position}") as client:
+        data = (await client.frame()).data["data"]
+        assert (data["resumed"], data["position"], data["unread"]) == (True, position, 2)
+        assert "recent" not in data
+        await writer.commit([mail("Z4", 3)])
+        events = await client.events(4)
+        assert [event["id"].partition("-")[2] for event in events] == ["2", "3", "4", "5"]
+        assert [event["data"]["unread"] for event in events] == [2, 1, 2, 3]
+
+
+async def test_resume_with_nothing_missed(stage: Any, transport: str) -> None:
+    """A quiet mailbox: resumed, whatever the age."""
+    url, writer, redis = stage
+    await writer.commit([mail("Z1", 1)])
+    async with await connect(url, transport) as client:
+        position = (await client.frame()).data["data"]["position"]
+    await redis.delete(KEYS.log(BOB))
+    async with await connect(url, transport, f"?after={position}") as client:
+        assert (await client.frame()).data["data"]["resumed"] is True
+
+
+@pytest.mark.parametrize(
+    ("after", "reason"), [("zzzzzzzz-1", "epoch"), ("nonsense", "epoch"), ("%00", "epoch"), ("", "first")]
+)
+async def test_positions_that_cannot_be_resumed_from(stage: Any, transport: str, after: str, reason: str) -> None:
+    """Never a 400: an EventSource would die of it."""
+    url, _, _ = stage
+    async with await connect(url, transport, f"?after={after}") as client:
+        data = (await client.frame()).data["data"]
+        assert (data["resumed"], data["reason"]) == (False, reason)
+
+
+async def test_a_history_that_is_gone_is_said(stage: Any, transport: str) -> None:
+    """``expired``, with the newest mails instead."""
+    url, writer, redis = stage
+    [first, *_] = await writer.commit([mail("Z1"), mail("Z2"), mail("Z3")])
+    await redis.xtrim(KEYS.log(BOB), maxlen=1, approximate=False)
+    async with await connect(url, transport, f"?after={first.epoch}-1") as client:
+        data = (await client.frame()).data["data"]
+        assert (data["resumed"], data["reason"], ids(data["recent"])) == (False, "expired", ["Z3"])
+
+
+async def test_last_event_id_wins_over_after(stage: Any) -> None:
+    """The header is the newer one: an EventSource's own reconnect repeats the URL."""
+    url, writer, _ = stage
+    [first, *_] = await writer.commit([mail("Z1"), mail("Z2"), mail("Z3")])
+    client = await connect(url, "sse", f"?after={first.epoch}-1", Last_Event_ID=f"{first.epoch}-2")
+    async with client:
+        assert (await client.frame()).data["data"]["position"] == f"{first.epoch}-2"
+        assert ids(await client.events(1)) == ["Z3"]
+
+
+async def test_nobody_sees_anothers_mail(stage: Any, transport: str) -> None:
+    """A token for one mailbox; even the refusal says nothing of the other."""
+    url, writer, _ = stage
+    async with await connect(url, transport) as bob, await connect(url, transport, mailbox=ANN) as ann:
+        await bob.frame()
+        await ann.frame()
+        await writer.commit([mail("Z1", 1, ANN), mail("Z2", 1, BOB), mail("Z3", 2, ANN)])
+        assert ids(await bob.events(1)) == ["Z2"]
+        assert ids(await ann.events(2)) == ["Z1", "Z3"]
+    async with await connect(url, transport, f"?mailbox={ANN}") as client:
+        assert await client.end() == 3507
+
+
+async def test_a_slave_is_its_account(stage: Any, transport: str) -> None:
+    """A token for a 别名 follows the account's stream."""
+    url, writer, _ = stage
+    await writer.commit([Advance(None, 5, profiles={BOB: b"{}"}, slaves={"bobby@gzdev.com": BOB})])
+    async with await connect(url, transport, mailbox="bobby@gzdev.com") as client:
+        data = (await client.frame()).data["data"]
+        assert (data["mailbox"], data["known"]) == (BOB, True)
+        await writer.commit([mail("Z1")])
+        assert ids(await client.events(1)) == ["Z1"]
+
+
+async def test_a_lost_message_is_repaired_in_order(stage: Any, transport: str) -> None:
+    """Pub/sub lost one: the jump in seq sends the edge to the journal."""
+    url, writer, _ = stage
+    async with await connect(url, transport) as client:
+        await client.frame()
+        await writer.commit([mail("Z1")])
+        async with lost_messages(writer):
+            await writer.commit([mail("Z2"), mail("Z3")])
+        await writer.commit([mail("Z4")])
+        assert ids(await client.events(4)) == ["Z1", "Z2", "Z3", "Z4"]
+
+
+async def test_a_lost_last_message_is_found_without_a_next_one(stage: Any, transport: str) -> None:
+    """No jump to see; comparing tops finds it."""
+    url, writer, _ = stage
+    async with await connect(url, transport) as client:
+        await client.frame()
+        async with lost_messages(writer):
+            await writer.commit([mail("Z1")])
+        assert ids(await client.events(1)) == ["Z1"]
+
+
+async def test_a_repair_may_bring_more_than_the_ring_holds(stage: Any, transport: str) -> None:
+    """All of 180 lost messages, none skipped."""
+    url, writer, _ = stage
+    async with await connect(url, transport) as client:
+        await client.frame()
+        async with lost_messages(writer):
+            await writer.commit([mail(f"L{number}") for number in range(180)])
+        await writer.commit([mail("Z1")])
+        assert ids(await client.events(181)) == [*(f"L{number}" for number in range(180)), "Z1"]
+
+
+async def test_a_loss_beyond_the_history_is_said_on_the_open_connection(stage: Any, transport: str) -> None:
+    """A new snapshot: throw away what you have."""
+    url, writer, _ = stage
+    async with await connect(url, transport) as client:
+        await client.frame()
+        async with lost_messages(writer):
+            await writer.commit([mail(f"L{number}", number) for number in range(250)])
+        await writer.commit([mail("Z1", 7)])
+        data = (await client.until("exmail.snapshot")).data["data"]
+        assert (data["resumed"], data["reason"], data["unread"]) == (False, "expired", 7)
+        await writer.commit([mail("Z2", 8)])
+        assert ids(await client.events(1)) == ["Z2"]
+
+
+async def test_a_cut_pubsub_connection_loses_nothing(stage: Any, transport: str) -> None:
+    """Every reconnect is a gap on all channels, repaired from the journal."""
+    url, writer, redis = stage
+    async with await connect(url, transport) as client:
+        await client.frame()
+        await writer.commit([mail("Z1")])
+        await redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        await writer.commit([mail("Z2")])
+        await writer.commit([mail("Z3")])
+        assert ids(await client.events(3)) == ["Z1", "Z2", "Z3"]
+
+
+async def test_a_new_generation_is_a_new_snapshot(stage: Any, transport: str) -> None:
+    """Redis went back: reason ``epoch``, and the new stream from seq 1."""
+    url, writer, redis = stage
+    async with await connect(url, transport) as client:
+        old = (await client.frame()).data["data"]["position"]
+        await writer.commit([mail("Z1"), mail("Z2")])
+        await client.events(2)
+        await redis.set(KEYS.commits, 1)
+        await writer.commit([mail("Z3", 9)])
+        data = (await client.until("exmail.snapshot")).data["data"]
+        assert (data["resumed"], data["reason"], data["unread"]) == (False, "epoch", 9)
+        assert data["position"].partition("-")[0] != old.partition("-")[0]
+        await writer.commit([mail("Z4", 10)])
+        assert ids(await client.events(1)) == ["Z4"]
+
+
+async def test_the_upstream_is_told_at_each_change(stage: Any, transport: str) -> None:
+    """Connected, degraded, and disconnected when nobody leads."""
+    url, writer, _ = stage
+    from bridge.events import SYSTEM, build_event
+
+    def announce(state: str) -> Announce:
+        event = build_event(
+            namespace="exmail", stream=SYSTEM, type=f"exmail.upstream.{state}", time_s=1, data={"since": 1}
+        )
+        return Announce(event, {"state": state, "since": "1", "why": "because"})
+
+    async with await connect(url, transport) as client:
+        await client.frame()
+        await writer.commit([announce("connected")])
+        assert (await client.until("exmail.upstream")).data["data"]["state"] == "connected"
+        await writer.commit([announce("degraded")])
+        assert (await client.until("exmail.upstream")).data["data"] == {
+            "state": "degraded",
+            "since": 1,
+            "why": "because",
+        }
+        await writer.release()
+        assert (await client.until("exmail.upstream")).data["data"]["state"] == "disconnected"
+
+
+async def test_a_reader_that_pauses_loses_nothing(redis_url: str, transport: str) -> None:
+    """Backed up, then reading again: everything, once, in order, from ring and journal."""
+    async with (
+        leading_writer(redis_url) as (writer, _),
+        running_edge(redis_url, QUICK) as (url, _metrics),
+        await connect(url, transport) as client,
+    ):
+        await client.frame()
+        client.writer.transport.pause_reading()
+        big = "长" * 1000
+        await writer.commit([mail(f"Z{number}", subject=big) for number in range(60)])
+        client.writer.transport.resume_reading()
+        assert ids(await client.events(60)) == [f"Z{number}" for number in range(60)]
+
+
+async def test_a_reader_that_never_reads_is_cut_and_can_resume(redis_url: str, transport: str) -> None:
+    """Bounded memory for each; resume does the rest."""
+    async with leading_writer(redis_url) as (writer, _), running_edge(redis_url, QUICK) as (url, metrics):
+        slow = await connect(url, transport)
+        await slow.frame()
+        slow.writer.transport.pause_reading()
+        big = "慢" * 1000
+        sent = 0
+        while metrics.edge_slow_cuts._value.get() == 0:
+            assert sent < 20_000, "never cut"
+            await writer.commit([mail(f"Z{sent + number}", subject=big) for number in range(100)])
+            sent += 100
+        slow.writer.transport.resume_reading()
+        assert await slow.end() is None
+        position = slow.position
+        async with await connect(url, transport, f"?after={position}") as again:
+            data = (await again.frame()).data["data"]
+            if data["resumed"]:
+                last = int(position.partition("-")[2])
+                assert ids(await again.events(sent - last))[-1] == f"Z{sent - 1}"
+            else:
+                assert data["reason"] == "expired"
+
+
+async def test_a_connection_ends_with_its_token(redis_url: str, transport: str) -> None:
+    """3005, told in words the client understands: come back with a new one."""
+    async with leading_writer(redis_url), running_edge(redis_url, QUICK) as (url, _):
+        headers = bearer(life_s=2)
+        async with await OPENERS[transport](url, PATHS[transport], **headers) as client:
+            await client.frame()
+            assert await client.end() == 3005
+
+
+async def test_shutdown_tells_everybody(redis_url: str, transport: str) -> None:
+    """3001 and an end, at once."""
+    async with leading_writer(redis_url):
+        async with running_edge(redis_url, QUICK) as (url, _):
+            clients = [await connect(url, transport) for _ in range(20)]
+            for client in clients:
+                await client.frame()
+        assert [await client.end() for client in clients] == [3001] * 20
+
+
+async def test_redis_away_new_ones_come_later_standing_ones_stay(own_server: Any, transport: str) -> None:
+    """A Redis that was restarted: the standing connection goes on by itself, nothing lost."""
+    async with leading_writer(own_server.url) as (writer, redis), running_edge(own_server.url, QUICK) as (url, _):
+        await redis.config_set("appendfsync", "always")
+        async with await connect(url, transport) as client:
+            await client.frame()
+            await writer.commit([mail("Z1")])
+            await client.events(1)
+            own_server.kill()
+            async with await connect(url, transport, mailbox=ANN) as refused:
+                assert await refused.end() == 3013
+            await asyncio.to_thread(own_server.restart)
+            await writer.commit([mail("Z2")])
+            assert ids(await client.events(1)) == ["Z2"]
+
+
+async def test_yesterdays_data_are_no_silent_resume(own_server: Any, tmp_path: Any, transport: str) -> None:
+    """Redis started with an older file: a new epoch, and no position twice with other contents."""
+    import shutil
+
+    data = tmp_path / "valkey"
+    async with leading_writer(own_server.url) as (writer, redis), running_edge(own_server.url, QUICK) as (url, _):
+        await redis.config_set("appendfsync", "always")
+        await writer.commit([mail("Z1")])
+        shutil.copytree(data, tmp_path / "yesterday", ignore=shutil.ignore_patterns("*.pid", "*.lock"))
+        async with await connect(url, transport) as client:
+            await client.frame()
+            await writer.commit([mail("Z2"), mail("Z3")])
+            seen = {event["id"]: event["data"]["mail_id"] for event in await client.events(2)}
+            own_server.kill()
+            for name in ("appendonlydir",):
+                shutil.rmtree(data / name)
+                shutil.copytree(tmp_path / "yesterday" / name, data / name)
+            await asyncio.to_thread(own_server.restart)
+            await writer.commit([mail("Z4", 4)])
+            snapshot = (await client.until("exmail.snapshot")).data["data"]
+            assert (snapshot["resumed"], snapshot["reason"]) == (False, "epoch")
+            await writer.commit([mail("Z5", 5)])
+            for frame_event in [*snapshot["recent"], *await client.events(1)]:
+                assert seen.get(frame_event["id"], frame_event["data"]["mail_id"]) == frame_event["data"]["mail_id"]
+
+
+async def test_churn_leaves_nothing_behind(redis_url: str) -> None:
+    """Connections, channels and tasks return to where they were."""
+    async with leading_writer(redis_url) as (_, redis), running_edge(redis_url, QUICK) as (url, metrics):
+        async with await connect(url, "sse") as client:
+            await client.frame()
+        before = len(asyncio.all_tasks())
+        for _ in range(10):
+            clients = [await connect(url, transport) for transport in PATHS for _ in range(10)]
+            for client in clients:
+                await client.frame()
+                client.drop()
+        open_now = metrics.edge_connections
+        await until(lambda: all(open_now.labels(transport)._value.get() == 0 for transport in PATHS))
+        assert len(asyncio.all_tasks()) <= before
+        [(_, subscribers)] = await redis.pubsub_numsub(KEYS.mailbox_channel(BOB))
+        assert subscribers <= 1
+
+
+async def test_websocket_clients_may_ping_and_talk(stage: Any) -> None:
+    """Pings are answered, text is ignored, a close is echoed; what comes with the handshake counts too."""
+    url, _, _ = stage
+    from tests.edge.test_wire import client_frame
+
+    client = await open_ws(url, send=client_frame(b"early", 9), **bearer())
+    async with client:
+        kinds = [(await client.frame()).type, (await client.frame()).type]
+        assert sorted(kinds) == ["exmail.snapshot", "pong"]
+        client.send(b"hello?")
+        client.send("什么".encode(), 9)
+        assert (await client.frame()).raw == "什么".encode()
+        client.send((1000).to_bytes(2, "big"), 8)
+        assert await client.end() == 1000
+
+
+@pytest.mark.parametrize(("payload", "code"), [(b"a" * 5000, 3501), (b"\xff", 1007)])
+async def test_websocket_clients_that_misbehave_are_told(stage: Any, payload: bytes, code: int) -> None:
+    """Bounded text; UTF-8."""
+    url, _, _ = stage
+    from tests.edge.test_wire import client_frame
+
+    client = await open_ws(url, **bearer())
+    async with client:
+        await client.frame()
+        client.writer.write(client_frame(payload))
+        assert await client.end() == code
+
+
+async def test_refusals_that_a_script_can_see(stage: Any) -> None:
+    """A bad token: 101 and a close code on /ws; 200, retry and closing on /events; 401 for anything else."""
+    url, _, _ = stage
+    bad = {"Authorization": "Bearer nonsense"}
+    async with await open_ws(url, **bad) as client:
+        assert await client.end() == 3500
+    async with await open_sse(url, **bad) as client:
+        assert await client.end() == 3500
+        assert client.retry_ms == 3_600_000
+    from tests.support.browser_side import Refused
+
+    with pytest.raises(Refused) as refused:
+        await open_sse(url, Accept="*/*", **bad)
+    assert refused.value.status == 401
+    assert "www-authenticate" in refused.value.headers
+    assert orjson.loads(refused.value.body)["message"]
+
+
+@pytest.mark.parametrize("opener", [open_ws, open_sse])
+async def test_foreign_origins_get_403(stage: Any, opener: Any) -> None:
+    """Cross-site WebSocket hijacking ends here, before any token is looked at."""
+    url, _, _ = stage
+    from tests.support.browser_side import Refused
+
+    with pytest.raises(Refused) as refused:
+        await opener(url, Origin="https://evil.example", **bearer())
+    assert refused.value.status == 403
+    assert "evil.example" in orjson.loads(refused.value.body)["message"]
+
+
+async def test_the_public_urls_prefix_is_accepted(redis_url: str) -> None:
+    """Behind a proxy that keeps the path, and one that removes it."""
+    async with (
+        leading_writer(redis_url),
+        running_edge(redis_url, QUICK, BRIDGE_EDGE_PUBLIC_URL="https://oa.corp.com/exmail/") as (url, _),
+    ):
+        for path in ("/ws", "/exmail/ws"):
+            async with await open_ws(url, path, Origin="https://oa.corp.com", **bearer()) as client:
+                assert (await client.frame()).type == "exmail.snapshot"

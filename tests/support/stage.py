@@ -1,0 +1,108 @@
+"""A stage for tests of the edge: a real Valkey, a writer that leads, and an edge on a real port."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import jwt as pyjwt
+from redis.asyncio import Redis
+
+from bridge.app.edge import serve_edge
+from bridge.edge.feed import Pace
+from bridge.events import MAIL_NEW, MAIL_UNREAD, Event, build_event
+from bridge.journal.calls import RecordCount, RecordMail, Retention
+from bridge.journal.connect import RedisAddress
+from bridge.journal.keys import Keys
+from bridge.journal.writer import Writer
+from bridge.obs.metrics import Metrics
+from bridge.settings import load_settings
+
+SECRET = "a-secret-for-tests-of-32-bytes-or-more"
+BOB = "bob@gzdev.com"
+ANN = "ann@gzdev.com"
+KEYS = Keys("exmail")
+
+
+def token(mailbox: str = BOB, *, life_s: float = 600, **claims: Any) -> str:
+    """A token as an OA's back end signs it."""
+    return pyjwt.encode({"sub": mailbox, "exp": int(time.time() + life_s), **claims}, SECRET, "HS256")
+
+
+def bearer(mailbox: str = BOB, **claims: Any) -> dict[str, str]:
+    """The header, as keyword arguments of the clients."""
+    return {"Authorization": f"Bearer {token(mailbox, **claims)}"}
+
+
+def mail(mail_id: str, unread: int = 1, mailbox: str = BOB, *, subject: str = "你好") -> RecordMail:
+    data = {"mailbox": mailbox, "mail_id": mail_id, "mail_subject": subject, "unread": unread}
+    return RecordMail(_event(mailbox, MAIL_NEW, data), mail_id, unread, count(unread, mailbox).event)
+
+
+def count(unread: int, mailbox: str = BOB) -> RecordCount:
+    data = {"mailbox": mailbox, "reason": "push", "unread": unread}
+    return RecordCount(_event(mailbox, MAIL_UNREAD, data), unread)
+
+
+def _event(mailbox: str, type: str, data: dict[str, Any]) -> Event:
+    return build_event(namespace="exmail", stream=mailbox, type=type, time_s=time.time(), data=data, stamped=True)
+
+
+@asynccontextmanager
+async def running_edge(redis_url: str, pace: Pace | None = None, **environ: str) -> AsyncIterator[tuple[str, Metrics]]:
+    """Serve an edge on a free port; yield its URL and metrics."""
+    settings = load_settings(
+        {
+            "BRIDGE_REDIS_URL": redis_url,
+            "BRIDGE_EDGE_JWT_SECRET": SECRET,
+            "BRIDGE_EDGE_LISTEN": "127.0.0.1:0",
+            **environ,
+        },
+        None,
+    )
+    metrics = Metrics(version="test")
+    stop = asyncio.Event()
+    serving: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(
+        serve_edge(settings, metrics, stop, sock=None, admin=False, ready=serving.set_result, pace=pace), name="edge"
+    )
+    await asyncio.wait([task, serving], return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        task.result()
+    try:
+        yield serving.result(), metrics
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, 10)
+
+
+class LossyKeys(Keys):
+    """Names under which a commit is kept but not heard: a message that pub/sub lost."""
+
+    def mailbox_channel(self, mailbox: str) -> str:
+        return f"{self.namespace}:nobody:{mailbox}"
+
+
+@asynccontextmanager
+async def lost_messages(writer: Writer) -> AsyncIterator[None]:
+    """What is committed inside is published where no edge listens."""
+    writer._keys = LossyKeys("exmail")
+    try:
+        yield
+    finally:
+        writer._keys = KEYS
+
+
+@asynccontextmanager
+async def leading_writer(redis_url: str) -> AsyncIterator[tuple[Writer, Redis]]:
+    """A writer with the lease, and its client."""
+    redis = RedisAddress(redis_url).client()
+    writer = Writer(redis, KEYS, lease_s=60, retention=Retention())
+    assert await writer.claim() is not None
+    try:
+        yield writer, redis
+    finally:
+        await redis.aclose()

@@ -1,0 +1,22 @@
+"""Wait for a condition that nothing announces: looked at again and again, with a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+_LOOK_S = 0.02
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]], *, within_s: float = 10.0) -> None:
+    """Return when ``condition`` holds.
+
+    Raises:
+        TimeoutError: it does not come to hold.
+    """
+    async with asyncio.timeout(within_s):
+        while True:
+            holds = condition()
+            if holds if isinstance(holds, bool) else await holds:
+                return
+            await asyncio.sleep(_LOOK_S)
