@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from bridge import __version__
-from bridge.commands import config, dev, edge, simulate, test, token, worker
+from bridge.commands import config, dev, edge, events, simulate, test, token, worker
 from bridge.commands.command import CANNOT_LISTEN, FAILED, MISUSED, Command
 from bridge.settings import SettingsError
 from bridge.supervision import StartRefused
@@ -26,6 +26,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     worker.COMMAND,
     edge.COMMAND,
     simulate.COMMAND,
+    events.COMMAND,
     token.COMMAND,
     config.COMMAND,
 )

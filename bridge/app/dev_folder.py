@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import tempfile
 import tomllib
 from collections.abc import Mapping
@@ -22,13 +23,13 @@ from bridge.settings import DEFAULT_CONFIG, Settings, load_settings
 from bridge.settings.table import TABLE
 from bridge.supervision import StartRefused
 
-Key = tuple[str, str]
-"""Section and key in the settings file; the section is empty for the top."""
+Entries = dict[tuple[str, str], Any]
+"""What stands in a settings file, by section and key; the section is empty for the top."""
 
 _HEAD: Final = "# Written by `dev` at every start. Of what stands here it takes over only the secrets that it made.\n"
 _PROVIDER: Final = "provider"
 _NOT_FOR_SIMULATED: Final = ("BRIDGE_PROVIDER_API_URL", "BRIDGE_PROVIDER_AUTH_URL")
-KEPT: Final[tuple[Key, ...]] = (("edge", "jwt_secret"), (_PROVIDER, "client_secret"))
+KEPT: Final[tuple[tuple[str, str], ...]] = (("edge", "jwt_secret"), (_PROVIDER, "client_secret"))
 
 
 class DevFolder:
@@ -77,7 +78,7 @@ class DevFolder:
             self._lock.write(url)
             self._lock.flush()
 
-    def load(self, entries: Mapping[Key, Any], environ: Mapping[str, str]) -> Settings:
+    def load(self, entries: Entries, environ: Mapping[str, str]) -> Settings:
         """Check these entries and write them down for other commands.
 
         Raises:
@@ -95,14 +96,14 @@ class DevFolder:
             draft.unlink(missing_ok=True)
         return settings
 
-    def kept(self) -> dict[Key, Any]:
+    def kept(self) -> Entries:
         """The secrets of an earlier run; nothing if there was none."""
         with contextlib.suppress(OSError, ValueError):
             return {key: value for key, value in _entries_of(self.settings_path).items() if key in KEPT}
         return {}
 
 
-def given(environ: Mapping[str, str], *, simulated: bool) -> tuple[dict[Key, Any], dict[str, str]]:
+def given(environ: Mapping[str, str], *, simulated: bool) -> tuple[Entries, dict[str, str]]:
     """What an operator has set: as entries of the settings file, and the environment that ``dev`` goes by.
 
     ``BRIDGE_CONFIG`` counts if it is set. The file in ``/etc`` belongs to production: only the real provider is
@@ -113,7 +114,7 @@ def given(environ: Mapping[str, str], *, simulated: bool) -> tuple[dict[Key, Any
     """
     used = {name: value for name, value in environ.items() if not (simulated and name in _NOT_FOR_SIMULATED)}
     named = used.pop("BRIDGE_CONFIG", "")
-    entries: dict[Key, Any] = {}
+    entries: Entries = {}
     try:
         if named:
             entries = _entries_of(Path(named))
@@ -136,26 +137,30 @@ def given(environ: Mapping[str, str], *, simulated: bool) -> tuple[dict[Key, Any
     return entries, used
 
 
-def is_given(entries: Mapping[Key, Any], section: str, key: str) -> bool:
+def is_given(entries: Entries, section: str, key: str) -> bool:
     """Say whether a setting has a value, itself or in a file of its own."""
     return (section, key) in entries or (section, f"{key}_file") in entries
 
 
-def to_toml(entries: Mapping[Key, Any]) -> str:
+def to_toml(entries: Entries) -> str:
     """Write entries as TOML: texts, numbers and lists of texts."""
     sections: dict[str, list[str]] = {"": []}
     for (section, key), value in entries.items():
         # JSON's text, numbers and lists are TOML's, but for one control character.
         text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-        sections.setdefault(section, []).append(f"{json.dumps(key)} = {text}\n")
+        sections.setdefault(section, []).append(f"{_name(key)} = {text}\n")
     top = "".join(sections.pop(""))
-    return top + "".join(f"\n[{json.dumps(name)}]\n{''.join(lines)}" for name, lines in sections.items())
+    return top + "".join(f"\n[{_name(name)}]\n{''.join(lines)}" for name, lines in sections.items())
 
 
-def _entries_of(path: Path) -> dict[Key, Any]:
+def _name(text: str) -> str:
+    return text if re.fullmatch(r"[A-Za-z0-9_-]+", text, re.ASCII) else json.dumps(text)
+
+
+def _entries_of(path: Path) -> Entries:
     with path.open("rb") as file:
         document = tomllib.load(file)
-    entries: dict[Key, Any] = {}
+    entries: Entries = {}
     for name, value in document.items():
         for key, each in value.items() if isinstance(value, dict) else [(name, value)]:
             section = name if isinstance(value, dict) else ""

@@ -23,6 +23,9 @@ from bridge.events import from_json, to_json
 from bridge.settings import Settings
 from bridge.simulator import Defect, Kind, Simulator
 
+Accounts = Callable[[], Awaitable[Mapping[str, str]]]
+"""The mailboxes that the page may sign itself in for, address → name, the default first."""
+
 _TOKEN_S: Final = 43_200
 _MOST_MAILS: Final = 500
 _STATIC: Final = {
@@ -51,10 +54,9 @@ class _DeedRefused(Exception):
 
 
 class DevPage:
-    """Routes of the page. ``accounts`` are the mailboxes to choose from, address → name, the first is the default.
+    """Routes of the page. Without a ``simulator`` the provider is real, and nothing can be done to it.
 
-    Without a ``simulator`` the provider is real and the page has no buttons. :attr:`mailbox` is the one that was
-    looked at last.
+    :attr:`mailbox` is the one that was signed in last.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class DevPage:
         settings: Settings,
         *,
         simulator: Simulator | None,
-        accounts: Callable[[], Awaitable[Mapping[str, str]]],
+        accounts: Accounts,
     ) -> None:
         edge = settings.edge
         self.mailbox: str | None = None
@@ -81,6 +83,7 @@ class DevPage:
             "cut": self._cut,
             "expire": self._expire,
             "silence": self._silence,
+            "traffic": self._traffic,
             "malformed": self._malformed,
         }
 
@@ -121,7 +124,8 @@ class DevPage:
                 "mailbox": await self._signed_in(request),
                 "mailboxes": [{"address": address, "name": name} for address, name in accounts.items()],
                 "simulated": simulator is not None,
-                "silent": simulator is not None and simulator.faults.has(Kind.SILENT),
+                "silence": simulator is not None and simulator.faults.has(Kind.SILENT),
+                "traffic": simulator is not None and simulator.traffic.paused,
                 "local": is_local(request),
             }
         )
@@ -155,7 +159,7 @@ class DevPage:
             _require_own_page(request)
             wanted = _object(await request.read())
             mailbox = wanted.get("mailbox")
-            if mailbox not in await self._accounts():
+            if not isinstance(mailbox, str) or mailbox not in await self._accounts():
                 raise _DeedRefused(400, "there is no such mailbox")
             if name == "mailbox":
                 response = _json({"mailbox": mailbox})
@@ -190,12 +194,15 @@ class DevPage:
         return {}
 
     def _silence(self, simulator: Simulator, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        silent = bool(wanted.get("on"))
-        if silent:
+        if wanted.get("on"):
             simulator.faults.on(Kind.SILENT, endpoint="listen")
         else:
             simulator.faults.off(Kind.SILENT, endpoint="listen")
-        return {"silent": silent}
+        return {"on": simulator.faults.has(Kind.SILENT)}
+
+    def _traffic(self, simulator: Simulator, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        (simulator.traffic.pause if wanted.get("on") else simulator.traffic.resume)()
+        return {"on": simulator.traffic.paused}
 
     def _malformed(self, simulator: Simulator, wanted: Mapping[str, Any]) -> dict[str, Any]:
         defect = next(self._defects)

@@ -104,7 +104,7 @@ async def _print(follower: Follower, wanted: frozenset[str], begin: float | Stre
         try:
             if not started:
                 await follower.start(begin)
-                started = True
+                started, away = True, False
                 _say("following; Ctrl-C ends it")
             entries = await follower.read()
             if away:

@@ -137,8 +137,7 @@ class Access:
         )
 
     async def _spend(self, ticket: str) -> Identity:
-        # Tickets are ASCII; other text could not even be encoded to look for it.
-        kept = await self._tickets.take_ticket(ticket) if ticket.isascii() else None
+        kept = await self._tickets.take_ticket(ticket)
         if kept is None:
             raise _unproved("ticket", "the ticket is unknown, used or too old; a ticket opens one connection")
         claims = from_json(kept)

@@ -82,6 +82,28 @@ class Entry(Frame):
         return self._sse
 
 
+class Delivery:
+    """Entries that follow each other, for all who stand right before them; joined once for each transport."""
+
+    __slots__ = ("before", "count", "entries", "for_sse", "for_websocket", "last")
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self.entries = entries
+        self.before = entries[0].seq - 1
+        self.last = entries[-1].seq
+        self.count = len(entries)
+        self.for_websocket: bytes | None = None
+        self.for_sse: bytes | None = None
+
+    def websocket(self) -> bytes:
+        self.for_websocket = joined = b"".join([entry.websocket() for entry in self.entries])
+        return joined
+
+    def sse(self) -> bytes:
+        self.for_sse = joined = b"".join([entry.sse() for entry in self.entries])
+        return joined
+
+
 HEARTBEAT: Final = Frame(b'{"type":"exmail.heartbeat","data":{}}')
 
 

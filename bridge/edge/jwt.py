@@ -21,7 +21,6 @@ from bridge.edge.sealed import Remembered, Sealed, require_algorithm, take_apart
 ALGORITHMS: Final = ("HS256", "HS384", "HS512")
 
 _LEAST_SECRET_BYTES: Final = 32
-_LEAST_READING_BYTES: Final = 16
 
 
 class SecretVerifier:
@@ -124,9 +123,7 @@ def _other_readings(secret: bytes) -> Iterator[tuple[bytes, str]]:
             decoded = base64.b64decode(padded, altchars=altchars, validate=True)
         except binascii.Error:
             continue
-        # Keys this short can be guessed; to say that one matches would confirm the guess.
-        if len(decoded) >= _LEAST_READING_BYTES:
-            yield decoded, "decoded from base64: write base64: before it, or have the signer use the text"
+        yield decoded, "decoded from base64: write base64: before it, or have the signer use the text"
     try:
         yield bytes.fromhex(secret.decode("ascii")), "decoded from hex: set it as base64: and those bytes in base64"
     except ValueError:

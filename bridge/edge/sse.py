@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.edge.frames import Frame, closing_payload, sse_block
+from bridge.edge.frames import Delivery, Frame, closing_payload, sse_block
 from bridge.edge.subscriber import Subscriber
 
 
@@ -14,6 +14,15 @@ class SseSubscriber(Subscriber):
 
     def render(self, frame: Frame) -> bytes:
         return frame.sse()
+
+    def deliver(self, delivery: Delivery) -> None:
+        if self.live == delivery.before:
+            self.live = delivery.last
+            self.audience.frames["sse"] += delivery.count
+            # A cursor that is live has a transport.
+            self.transport.write(delivery.for_sse or delivery.sse())  # type: ignore[union-attr]
+        else:
+            self._wait_or_catch_up(delivery)
 
     def say_goodbye(self, code: int) -> None:
         assert self.transport is not None

@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from bridge.edge import codes
-from bridge.edge.frames import Entry, Frame, Transport, snapshot_frame
+from bridge.edge.frames import Delivery, Entry, Frame, Transport, snapshot_frame
 from bridge.edge.tail import Tail
 from bridge.events import Position
 from bridge.journal.reader import Opened
@@ -32,12 +32,13 @@ class Subscriber(asyncio.Protocol):
         "_owed",
         "_queue",
         "_reading",
+        "_seq",
         "audience",
         "behind_since",
         "code",
         "epoch",
         "identity",
-        "seq",
+        "live",
         "slot",
         "tail",
         "transport",
@@ -50,7 +51,9 @@ class Subscriber(asyncio.Protocol):
         self.tail = tail
         self.transport: asyncio.Transport | None = None
         self.epoch = ""
-        self.seq = 0
+        # The cursor: in ``live`` while nothing waits, so that live delivery is one comparison; else -1 and in ``_seq``.
+        self.live = -1
+        self._seq = 0
         self.code = 0
         self.slot = 0
         self.behind_since = 0.0
@@ -86,9 +89,10 @@ class Subscriber(asyncio.Protocol):
         self._restart(opened, None)
 
     def _restart(self, opened: Opened, after: Position | None) -> None:
+        self._hold()
         frame = snapshot_frame(opened, after=after)
         assert frame.position is not None
-        self.epoch, self.seq = frame.position.epoch, frame.position.seq
+        self.epoch, self._seq = frame.position.epoch, frame.position.seq
         self._owed = 0
         self._queue = deque((frame,))
         if opened.status == "resumed" and after is not None:
@@ -98,28 +102,25 @@ class Subscriber(asyncio.Protocol):
     @property
     def caught_up(self) -> bool:
         """Nothing is waiting for this connection."""
-        return not self.behind_since and self._queue is None and not self._reading and self.seq == self.tail.top
+        return self.live == self.tail.top
 
-    def deliver(self, entries: list[Entry]) -> None:
-        """Take entries that were just appended to the tail."""
+    def deliver(self, delivery: Delivery) -> None:
+        """Take entries that were just appended to the tail. The hot path: one comparison, one write."""
+        raise NotImplementedError
+
+    def _wait_or_catch_up(self, delivery: Delivery) -> None:
+        if self.code:
+            return
         if self.behind_since or self._queue is not None or self._reading:
-            self._owed += sum(len(entry.payload) for entry in entries)
+            self._owed += sum(len(entry.payload) for entry in delivery.entries)
             if self._owed > _MOST_OWED:
                 self.cut()
-            return
-        if self.seq != entries[0].seq - 1 or self.transport is None:
-            self.pump()
-            return
-        self.seq = entries[-1].seq
-        if len(entries) == 1:
-            self.transport.write(self.render(entries[0]))
         else:
-            self.transport.write(b"".join([self.render(entry) for entry in entries]))
-        self.audience.written(self, len(entries))
+            self.pump()
 
     def say(self, frame: Frame) -> None:
         """Write a frame of the edge itself, after what is waiting."""
-        if self.transport is None:
+        if self.transport is None or self.code:
             return
         if self.behind_since or self._queue is not None:
             if self._queue is None:
@@ -130,17 +131,25 @@ class Subscriber(asyncio.Protocol):
 
     def beat(self, frame: Frame) -> None:
         """Write a heartbeat, unless bytes are waiting anyway."""
-        if self.transport is not None and not self.behind_since:
+        if self.transport is not None and not self.behind_since and not self.code:
             self.transport.write(self.render(frame))
 
     def pump(self) -> None:
         """Write what is due, as long as the socket takes it."""
-        while not self.behind_since and self.transport is not None and not self._reading:
+        self._hold()
+        while not self.behind_since and self.transport is not None and not self._reading and not self.code:
             frames = self._next_frames()
             if not frames:
+                if not self._reading and self.epoch == self.tail.epoch:
+                    self.live = self._seq
                 return
             self.transport.write(b"".join([self.render(frame) for frame in frames]))
-            self.audience.written(self, len(frames))
+            self.audience.frames[self.transport_name] += len(frames)
+
+    def _hold(self) -> None:
+        """Live delivery ends until nothing waits any more."""
+        if self.live >= 0:
+            self._seq, self.live = self.live, -1
 
     def _next_frames(self) -> list[Frame]:
         """Take up to a chunk of what is due and move the cursor over it."""
@@ -149,9 +158,9 @@ class Subscriber(asyncio.Protocol):
             if not self._queue:
                 self._queue = None
             return frames
-        entries = self.tail.after(self.epoch, self.seq)
+        entries = self.tail.after(self.epoch, self._seq)
         if entries is None:
-            ahead = self.epoch == self.tail.epoch and self.seq > (self.tail.top or 0)
+            ahead = self.epoch == self.tail.epoch and self._seq > (self.tail.top or 0)
             if not ahead:
                 self._reading = True
                 self.audience.read_for(self)
@@ -162,7 +171,7 @@ class Subscriber(asyncio.Protocol):
         for entry in entries:
             frames.append(entry)
             size += len(entry.payload)
-            self.seq = entry.seq
+            self._seq = entry.seq
             if size >= _CHUNK:
                 return frames
         self._owed = 0
@@ -174,7 +183,7 @@ class Subscriber(asyncio.Protocol):
         while queue and size < _CHUNK:
             frame = queue.popleft()
             if isinstance(frame, Entry):
-                self.seq = frame.seq
+                self._seq = frame.seq
             frames.append(frame)
             size += len(frame.payload)
         return frames
@@ -182,7 +191,7 @@ class Subscriber(asyncio.Protocol):
     @property
     def position(self) -> Position:
         """The last event that was written to the transport."""
-        return Position(self.epoch, self.seq)
+        return Position(self.epoch, self._seq if self.live < 0 else self.live)
 
     def read(self, opened: Opened, asked: Position) -> None:
         """Take the journal's answer to ``read_for``: what stands after ``asked``."""
@@ -209,6 +218,7 @@ class Subscriber(asyncio.Protocol):
         if self.code:
             return
         self.code = code
+        self._hold()
         if self.behind_since or self.transport is None:
             self._abort()
         else:
@@ -218,6 +228,7 @@ class Subscriber(asyncio.Protocol):
         """Close a socket that is backed up; it cannot be told."""
         if not self.code:
             self.code = codes.TOO_SLOW
+        self._hold()
         self._abort()
 
     def _abort(self) -> None:
@@ -227,6 +238,7 @@ class Subscriber(asyncio.Protocol):
     # -- asyncio.Protocol
 
     def pause_writing(self) -> None:
+        self._hold()
         self.behind_since = self.audience.now()
         self.audience.behind.add(self)
 
@@ -240,6 +252,7 @@ class Subscriber(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._hold()
         self.transport = None
         self._queue = None
         self.audience.discard(self)

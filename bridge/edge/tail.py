@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from bridge.edge.frames import Entry
+from bridge.edge.frames import Delivery, Entry
 from bridge.events import Position
 from bridge.journal.reader import Opened
 
@@ -63,8 +63,9 @@ class Tail:
             return 0
         self._fresh = []
         self._keep(entries)
+        delivery = Delivery(entries)
         for subscriber in self.subscribers[:]:
-            subscriber.deliver(entries)
+            subscriber.deliver(delivery)
         return len(entries)
 
     def adopt(self, opened: Opened) -> bool:
@@ -91,9 +92,10 @@ class Tail:
             if entries:
                 self.top = entries[-1].seq
                 self._keep(entries)
+                # The list that was read, not the ring: it may hold more than the ring does.
+                delivery = Delivery(entries)
                 for subscriber in self.subscribers[:]:
-                    # The list that was read, not the ring: it may hold more than the ring does.
-                    subscriber.deliver(entries)
+                    subscriber.deliver(delivery)
             return
         self.epoch, self.top, self._ring = opened.top.epoch, opened.top.seq, []
         for subscriber in self.subscribers[:]:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from bridge.edge import codes, wire
-from bridge.edge.frames import Frame, ws_close, ws_frame
+from bridge.edge.frames import Delivery, Frame, ws_close, ws_frame
 from bridge.edge.subscriber import Subscriber
 from bridge.edge.tail import Tail
 
@@ -31,6 +31,15 @@ class WebSocketSubscriber(Subscriber):
 
     def render(self, frame: Frame) -> bytes:
         return frame.websocket()
+
+    def deliver(self, delivery: Delivery) -> None:
+        if self.live == delivery.before:
+            self.live = delivery.last
+            self.audience.frames["websocket"] += delivery.count
+            # A cursor that is live has a transport.
+            self.transport.write(delivery.for_websocket or delivery.websocket())  # type: ignore[union-attr]
+        else:
+            self._wait_or_catch_up(delivery)
 
     def say_goodbye(self, code: int) -> None:
         transport = self.transport

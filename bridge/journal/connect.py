@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from redis.asyncio import Connection, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
@@ -36,13 +36,17 @@ class RedisAddress:
     username: str | None = None
     password: Callable[[], str | None] = field(default=lambda: None, repr=False)
 
-    def client(self, *, timeout_s: float = 5.0, connections: int = 32) -> Redis:
-        """A client that retries nothing and gives up on a silent server after ``timeout_s``."""
+    def client(self, *, timeout_s: float = 5.0, connections: int = 16) -> Redis:
+        """A client that retries nothing and gives up on a silent server after ``timeout_s``.
+
+        Who finds all ``connections`` taken waits for one: a storm of questions is no fault.
+        """
         options: dict[str, Any] = {
             "socket_timeout": timeout_s,
             "socket_connect_timeout": timeout_s,
             "socket_keepalive": True,
             "max_connections": connections,
+            "timeout": timeout_s,
             "retry": Retry(NoBackoff(), 0),
             "health_check_interval": 0,
             "protocol": 2,
@@ -51,7 +55,7 @@ class RedisAddress:
             del options["socket_keepalive"]
         if self.username or self.password():
             options["credential_provider"] = _Credentials(self.username, self.password)
-        return Redis.from_url(self.url, **options)
+        return Redis.from_pool(BlockingConnectionPool.from_url(self.url, **options))
 
     def connection(self, *, timeout_s: float = 5.0) -> Connection:
         """One bare connection, not dialled yet; its owner reads the socket itself."""

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from redis.asyncio import Redis
 
 from bridge.events import Position, UpstreamState, time_of
+from bridge.journal.batch import Batch
 from bridge.journal.errors import FormatTooNew, JournalRefused, translated
 from bridge.journal.keys import Keys
 from bridge.journal.script import Script
@@ -86,6 +87,7 @@ class Reader:
         self._history_s = history_s
         self._recent = recent
         self._stale_ms = stale_s * 1000
+        self._tickets: Batch[str, bytes | None] = Batch(self._take_tickets)
 
     async def check(self) -> str | None:
         """Find out by trying whether this server will do; return a warning for the operator, if any.
@@ -257,9 +259,15 @@ class Reader:
 
     async def take_ticket(self, ticket: str) -> bytes | None:
         """Spend a ticket; ``None`` if it is unknown, spent or expired."""
+        return await self._tickets.ask(self._keys.ticket(_digest(ticket)))
+
+    async def _take_tickets(self, keys: Sequence[str]) -> Sequence[bytes | None]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for key in keys:
+            pipeline.getdel(key)
         with translated():
-            claims: bytes | None = await self._redis.getdel(self._keys.ticket(_digest(ticket)))
-        return claims
+            taken: list[bytes | None] = await pipeline.execute()
+        return taken
 
 
 def _digest(ticket: str) -> str:

@@ -9,6 +9,7 @@
   const AWAY_MS = 900; // long enough to be seen
   const VERDICT_DUE_MS = 10000;
   const SIGN_IN_AGAIN_MS = 30000;
+  const ACCOUNTS_MS = 2000;
 
   let mail = null;
   let mailbox = null;
@@ -183,10 +184,10 @@
       view.showVerdict(...verdict);
     });
     const [answer] = await Promise.all([
-      perform('mail', { n: AWAY_MAILS }),
+      deliver(AWAY_MAILS),
       new Promise((resolve) => setTimeout(resolve, AWAY_MS)),
     ]);
-    if (answer) away.expect(answer.mail_ids);
+    if (answer && answer.mail_ids.length) away.expect(answer.mail_ids);
     else forgetTrip();
     if (away) away.back();
     mail.reconnect();
@@ -201,9 +202,18 @@
 
   // -- buttons
 
+  async function deliver(n) {
+    const told = await perform('mail', { n });
+    if (!told) return null;
+    if (!told.mail_ids.length) tell('unheard', n);
+    else if (n === 1) tell('mail');
+    else tell('burst', n);
+    return told;
+  }
+
   const deeds = {
-    mail: async () => (await perform('mail', { n: 1 })) && tell('mail'),
-    burst: async () => (await perform('mail', { n: 50 })) && tell('burst', 50),
+    mail: () => deliver(1),
+    burst: () => deliver(50),
     read: async () => (await perform('read')) && tell('deedRead'),
     cut: async () => (await perform('cut')) && tell('cut'),
     expire: async () => (await perform('expire')) && tell('expire'),
@@ -211,16 +221,20 @@
       const told = await perform('malformed');
       if (told) tell(told.repairable ? 'malformedRepaired' : 'malformedDead', told.defect);
     },
-    async silence(button) {
-      const told = await perform('silence', { on: button.getAttribute('aria-pressed') !== 'true' });
-      if (!told) return;
-      showSilence(told.silent);
-      tell(told.silent ? 'silenceOn' : 'silenceOff');
-    },
+    silence: (button) => toggle(button),
+    traffic: (button) => toggle(button),
   };
 
-  function showSilence(silent) {
-    document.querySelector('[data-deed="silence"]').setAttribute('aria-pressed', String(silent));
+  async function toggle(button) {
+    const deed = button.dataset.deed;
+    const told = await perform(deed, { on: button.getAttribute('aria-pressed') !== 'true' });
+    if (!told) return;
+    showToggle(deed, told.on);
+    tell(told.on ? `${deed}On` : `${deed}Off`);
+  }
+
+  function showToggle(deed, on) {
+    document.querySelector(`[data-deed="${deed}"]`).setAttribute('aria-pressed', String(on));
   }
 
   for (const button of document.querySelectorAll('[data-deed]')) {
@@ -245,20 +259,35 @@
     connect();
   });
 
-  async function start() {
-    const told = await ask('state');
+  function fill(told) {
     mailbox = told.mailbox;
     for (const account of told.mailboxes) {
-      const option = view.make('option', '', account.name ? `${account.name}  ${account.address}` : account.address);
+      const option = view.make('option', '', account.name ? `${account.name} · ${account.address}` : account.address);
       option.value = account.address;
       $('mailbox').append(option);
     }
     $('mailbox').value = mailbox;
+    $('mailbox').disabled = !told.local;
     view.showProvider(told.simulated);
-    showSilence(told.silent);
-    for (const button of document.querySelectorAll('.buttons button')) button.disabled = !told.deeds;
-    $('mailbox').disabled = !told.deeds;
-    connect();
+    showToggle('silence', told.silence);
+    showToggle('traffic', told.traffic);
+    for (const button of document.querySelectorAll('.buttons button')) {
+      button.disabled = !(told.local && told.simulated);
+    }
+  }
+
+  async function start() {
+    const told = await ask('state');
+    if (told.mailbox) {
+      fill(told);
+      connect();
+      return;
+    }
+    // A real provider's accounts are not known yet, or this browser keeps no cookie of ours.
+    setTimeout(async () => {
+      await fetch('./');
+      start();
+    }, ACCOUNTS_MS);
   }
 
   start();

@@ -1,0 +1,46 @@
+"""A ``dev`` that runs for the session, and a real Chromium."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+from tests.support.dev_program import DevProgram
+
+
+@pytest.fixture(scope="session")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevProgram]:
+    """One ``dev`` for all; a test takes a mailbox of its own and leaves no fault behind. Mails come only when told."""
+    with DevProgram(tmp_path_factory.mktemp("dev")) as program:
+        program.simulator("traffic", {"paused": True})
+        yield program
+
+
+@pytest.fixture
+async def browser(require_binary: Callable[[str], str]) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        program = await playwright.chromium.launch(
+            executable_path=require_binary("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield program
+        await program.close()
+
+
+@pytest.fixture
+async def context(browser: Browser) -> BrowserContext:
+    """A fresh profile: no cookie, no storage, English."""
+    context = await browser.new_context(locale="en-US")
+    context.set_default_timeout(20_000)
+    return context
+
+
+@pytest.fixture
+async def page(context: BrowserContext) -> Page:
+    """A tab in which nothing may go wrong unseen: what the page throws or logs as an error fails the test."""
+    page = await context.new_page()
+    page.wrong = wrong = []  # type: ignore[attr-defined]  # a note that belongs to this page
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    return page
