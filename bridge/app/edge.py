@@ -28,7 +28,7 @@ from bridge.journal.reader import Reader
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics
 from bridge.settings import Address, Settings
-from bridge.supervision import Shutdown
+from bridge.supervision import Shutdown, StartRefused
 
 log = logging.getLogger(__name__)
 
@@ -147,17 +147,19 @@ async def serve_edge(
 def _server(
     settings: Settings, feed: Feed, audience: Audience, reader: Reader, verifier: Verifier, metrics: Metrics
 ) -> EdgeServer:
-    origins = Origins(
-        public_url=settings.edge.public_url,
-        allowed=settings.edge.allowed_origins,
-        trusted_proxies=settings.edge.trusted_proxies,
-    )
+    try:
+        origins = Origins(
+            public_url=settings.edge.public_url,
+            allowed=settings.edge.allowed_origins,
+            trusted_proxies=settings.edge.trusted_proxies,
+        )
+    except ValueError as error:
+        raise StartRefused(f"BRIDGE_EDGE_PUBLIC_URL, BRIDGE_EDGE_ALLOWED_ORIGINS: {error}") from None
     access = Access(
         verifier=verifier,
         tickets=reader,
         cookie_name=settings.edge.cookie,
         claim=settings.edge.jwt_claim,
-        origins=origins,
     )
     return EdgeServer(
         feed=feed,
@@ -191,7 +193,13 @@ async def _verifier(settings: Settings) -> AsyncIterator[Verifier]:
             async with verifier:
                 yield verifier
     else:
-        yield SecretVerifier(edge.jwt_secrets, audience=edge.jwt_audience or None, issuer=edge.jwt_issuer or None)
+        try:
+            secret = SecretVerifier(
+                edge.jwt_secrets, audience=edge.jwt_audience or None, issuer=edge.jwt_issuer or None
+            )
+        except ValueError as error:
+            raise StartRefused(f"BRIDGE_EDGE_JWT_SECRET: {error}") from None
+        yield secret
 
 
 def _url(sock: socket.socket) -> str:

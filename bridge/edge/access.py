@@ -65,7 +65,6 @@ class Access:
         tickets: Tickets,
         cookie_name: str,
         claim: str,
-        origins: object = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._verifier = verifier

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from bridge.edge import codes
 from bridge.edge.frames import HEARTBEAT, Frame
+from bridge.edge.garbage import Garbage
 from bridge.obs.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -99,9 +100,11 @@ class Audience:
 
     async def run(self) -> None:
         """Tick until cancelled."""
+        garbage = Garbage()
         while True:
             await asyncio.sleep(_TICK_S)
             self.tick()
+            garbage.grown(self.count)
 
     def tick(self) -> None:
         """One second has passed."""

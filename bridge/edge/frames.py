@@ -44,63 +44,77 @@ def sse_retry(milliseconds: int) -> bytes:
 class Frame:
     """Something for every subscriber of one mailbox, or of all: the payload, and its bytes for each transport.
 
+    The bytes are built when the first subscriber of a transport needs them: ``for_websocket or websocket()``.
     ``position`` stands in the SSE ``id:`` line; frames of the edge itself (heartbeat, upstream) have none.
     """
 
-    __slots__ = ("_sse", "_websocket", "payload", "position")
+    __slots__ = ("for_sse", "for_websocket", "payload", "position")
 
     def __init__(self, payload: bytes, position: Position | None = None) -> None:
         self.payload = payload
         self.position = position
-        self._websocket: bytes | None = None
-        self._sse: bytes | None = None
-
-    def websocket(self) -> bytes:
-        if self._websocket is None:
-            self._websocket = ws_frame(self.payload)
-        return self._websocket
-
-    def sse(self) -> bytes:
-        if self._sse is None:
-            self._sse = sse_block(self.payload, self.position)
-        return self._sse
-
-
-class Entry(Frame):
-    """An event with its place in the mailbox's stream."""
-
-    __slots__ = ("epoch", "seq")
-
-    def __init__(self, epoch: str, seq: int, event: bytes) -> None:
-        super().__init__(event, None)
-        self.epoch = epoch
-        self.seq = seq
-
-    def sse(self) -> bytes:
-        if self._sse is None:
-            self._sse = b"id: %b-%d\ndata: %b\n\n" % (self.epoch.encode(), self.seq, self.payload)
-        return self._sse
-
-
-class Delivery:
-    """Entries that follow each other, for all who stand right before them; joined once for each transport."""
-
-    __slots__ = ("before", "count", "entries", "for_sse", "for_websocket", "last")
-
-    def __init__(self, entries: list[Entry]) -> None:
-        self.entries = entries
-        self.before = entries[0].seq - 1
-        self.last = entries[-1].seq
-        self.count = len(entries)
         self.for_websocket: bytes | None = None
         self.for_sse: bytes | None = None
 
     def websocket(self) -> bytes:
-        self.for_websocket = joined = b"".join([entry.websocket() for entry in self.entries])
+        self.for_websocket = frame = ws_frame(self.payload)
+        return frame
+
+    def sse(self) -> bytes:
+        self.for_sse = block = sse_block(self.payload, self.position)
+        return block
+
+
+class Entry:
+    """An event with its place in the mailbox's stream, and its bytes for each transport.
+
+    It is its own delivery (see :class:`Delivery`): most reads bring one event for a mailbox.
+    """
+
+    __slots__ = ("epoch", "first", "for_sse", "for_websocket", "last", "payload")
+
+    def __init__(self, epoch: bytes, seq: int, event: bytes) -> None:
+        self.epoch = epoch
+        self.first = self.last = seq
+        self.payload = event
+        self.for_websocket: bytes | None = None
+        self.for_sse: bytes | None = None
+
+    @property
+    def seq(self) -> int:
+        return self.last
+
+    @property
+    def entries(self) -> list[Entry]:
+        return [self]
+
+    def websocket(self) -> bytes:
+        self.for_websocket = frame = ws_frame(self.payload)
+        return frame
+
+    def sse(self) -> bytes:
+        self.for_sse = block = b"id: %b-%d\ndata: %b\n\n" % (self.epoch, self.last, self.payload)
+        return block
+
+
+class Delivery:
+    """Entries that follow each other, for all who stand right before ``first``; joined once for each transport."""
+
+    __slots__ = ("entries", "first", "for_sse", "for_websocket", "last")
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self.entries = entries
+        self.first = entries[0].first
+        self.last = entries[-1].last
+        self.for_websocket: bytes | None = None
+        self.for_sse: bytes | None = None
+
+    def websocket(self) -> bytes:
+        self.for_websocket = joined = b"".join([entry.for_websocket or entry.websocket() for entry in self.entries])
         return joined
 
     def sse(self) -> bytes:
-        self.for_sse = joined = b"".join([entry.sse() for entry in self.entries])
+        self.for_sse = joined = b"".join([entry.for_sse or entry.sse() for entry in self.entries])
         return joined
 
 

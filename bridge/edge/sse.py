@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.edge.frames import Delivery, Frame, closing_payload, sse_block
+from bridge.edge.frames import Delivery, Entry, Frame, closing_payload, sse_block
 from bridge.edge.subscriber import Subscriber
 
 
@@ -12,13 +12,13 @@ class SseSubscriber(Subscriber):
     __slots__ = ()
     transport_name = "sse"
 
-    def render(self, frame: Frame) -> bytes:
-        return frame.sse()
+    def render(self, frame: Frame | Entry) -> bytes:
+        return frame.for_sse or frame.sse()
 
-    def deliver(self, delivery: Delivery) -> None:
-        if self.live == delivery.before:
+    def deliver(self, delivery: Entry | Delivery) -> None:
+        if self.live == delivery.first - 1:
             self.live = delivery.last
-            self.audience.frames["sse"] += delivery.count
+            self.audience.frames["sse"] += 1
             # A cursor that is live has a transport.
             self.transport.write(delivery.for_sse or delivery.sse())  # type: ignore[union-attr]
         else:

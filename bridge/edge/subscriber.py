@@ -57,13 +57,13 @@ class Subscriber(asyncio.Protocol):
         self.code = 0
         self.slot = 0
         self.behind_since = 0.0
-        self._queue: deque[Frame] | None = None
+        self._queue: deque[Frame | Entry] | None = None
         self._owed = 0
         self._reading = False
 
     # -- what the transports differ in
 
-    def render(self, frame: Frame) -> bytes:
+    def render(self, frame: Frame | Entry) -> bytes:
         raise NotImplementedError
 
     def say_goodbye(self, code: int) -> None:
@@ -104,11 +104,11 @@ class Subscriber(asyncio.Protocol):
         """Nothing is waiting for this connection."""
         return self.live == self.tail.top
 
-    def deliver(self, delivery: Delivery) -> None:
+    def deliver(self, delivery: Entry | Delivery) -> None:
         """Take entries that were just appended to the tail. The hot path: one comparison, one write."""
         raise NotImplementedError
 
-    def _wait_or_catch_up(self, delivery: Delivery) -> None:
+    def _wait_or_catch_up(self, delivery: Entry | Delivery) -> None:
         if self.code:
             return
         if self.behind_since or self._queue is not None or self._reading:
@@ -151,7 +151,7 @@ class Subscriber(asyncio.Protocol):
         if self.live >= 0:
             self._seq, self.live = self.live, -1
 
-    def _next_frames(self) -> list[Frame]:
+    def _next_frames(self) -> list[Frame | Entry]:
         """Take up to a chunk of what is due and move the cursor over it."""
         if self._queue is not None:
             frames = self._from_queue(self._queue)
@@ -166,19 +166,19 @@ class Subscriber(asyncio.Protocol):
                 self.audience.read_for(self)
             # Ahead of the ring: another edge's event, which this one has not heard of yet.
             return []
-        frames = []
+        due: list[Frame | Entry] = []
         size = 0
         for entry in entries:
-            frames.append(entry)
+            due.append(entry)
             size += len(entry.payload)
             self._seq = entry.seq
             if size >= _CHUNK:
-                return frames
+                return due
         self._owed = 0
-        return frames
+        return due
 
-    def _from_queue(self, queue: deque[Frame]) -> list[Frame]:
-        frames = []
+    def _from_queue(self, queue: deque[Frame | Entry]) -> list[Frame | Entry]:
+        frames: list[Frame | Entry] = []
         size = 0
         while queue and size < _CHUNK:
             frame = queue.popleft()
@@ -262,4 +262,5 @@ class Subscriber(asyncio.Protocol):
 
 def entries_of(opened: Opened, after: Position) -> list[Entry]:
     """The events of a resumed opening as entries: they follow each other from ``after`` on."""
-    return [Entry(after.epoch, after.seq + number, event) for number, event in enumerate(opened.events, 1)]
+    epoch = after.epoch.encode()
+    return [Entry(epoch, after.seq + number, event) for number, event in enumerate(opened.events, 1)]

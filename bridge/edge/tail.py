@@ -21,11 +21,12 @@ _RING: Final = 64
 class Tail:
     """One mailbox on this edge. ``top`` is ``None`` until the journal was read for the first time."""
 
-    __slots__ = ("_fresh", "_ring", "epoch", "idle_since", "mailbox", "opening", "subscribers", "top")
+    __slots__ = ("_epoch", "_fresh", "_ring", "epoch", "idle_since", "mailbox", "opening", "subscribers", "top")
 
     def __init__(self, mailbox: str) -> None:
         self.mailbox = mailbox
         self.epoch = ""
+        self._epoch = b""
         self.top: int | None = None
         self.subscribers: list[Subscriber] = []
         self.opening = 0
@@ -43,12 +44,12 @@ class Tail:
 
         Nothing is written yet: :meth:`flush` does that once for all that one read brought.
         """
-        entry = Entry(epoch.decode(), seq, event)
+        entry = Entry(epoch, seq, event)
         if self.top is None:
             # The journal has not answered yet; adopt() sorts out what it already gave.
             self._ring.append(entry)
             return True
-        if entry.epoch != self.epoch or seq > self.top + 1:
+        if epoch != self._epoch or seq > self.top + 1:
             return False
         if seq <= self.top:
             return True
@@ -63,7 +64,7 @@ class Tail:
             return 0
         self._fresh = []
         self._keep(entries)
-        delivery = Delivery(entries)
+        delivery = entries[0] if len(entries) == 1 else Delivery(entries)
         for subscriber in self.subscribers[:]:
             subscriber.deliver(delivery)
         return len(entries)
@@ -75,11 +76,11 @@ class Tail:
         """
         if self.top is not None:
             return opened.top.epoch == self.epoch
-        self.epoch, self.top = opened.top.epoch, opened.top.seq
+        self._begin(opened.top)
         early, self._ring = self._ring, []
         complete = True
         for entry in early:
-            complete &= self.append(entry.epoch.encode(), entry.seq, entry.payload)
+            complete &= self.append(entry.epoch, entry.seq, entry.payload)
         self.flush()
         return complete
 
@@ -97,9 +98,13 @@ class Tail:
                 for subscriber in self.subscribers[:]:
                     subscriber.deliver(delivery)
             return
-        self.epoch, self.top, self._ring = opened.top.epoch, opened.top.seq, []
+        self._begin(opened.top)
+        self._ring = []
         for subscriber in self.subscribers[:]:
             subscriber.restart(opened)
+
+    def _begin(self, top: Position) -> None:
+        self.epoch, self._epoch, self.top = top.epoch, top.epoch.encode(), top.seq
 
     def after(self, epoch: str, seq: int) -> list[Entry] | None:
         """Entries after a cursor, oldest first; ``None`` if the ring does not reach back that far."""

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from bridge.edge import codes, wire
-from bridge.edge.frames import Delivery, Frame, ws_close, ws_frame
+from bridge.edge.frames import Delivery, Entry, Frame, ws_close, ws_frame
 from bridge.edge.subscriber import Subscriber
 from bridge.edge.tail import Tail
 
@@ -29,13 +29,13 @@ class WebSocketSubscriber(Subscriber):
         self._reader = wire.FrameReader()
         self._pong_due = False
 
-    def render(self, frame: Frame) -> bytes:
-        return frame.websocket()
+    def render(self, frame: Frame | Entry) -> bytes:
+        return frame.for_websocket or frame.websocket()
 
-    def deliver(self, delivery: Delivery) -> None:
-        if self.live == delivery.before:
+    def deliver(self, delivery: Entry | Delivery) -> None:
+        if self.live == delivery.first - 1:
             self.live = delivery.last
-            self.audience.frames["websocket"] += delivery.count
+            self.audience.frames["websocket"] += 1
             # A cursor that is live has a transport.
             self.transport.write(delivery.for_websocket or delivery.websocket())  # type: ignore[union-attr]
         else:

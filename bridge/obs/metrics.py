@@ -149,7 +149,10 @@ class Metrics:
         self.edge_refusals = declare.counter(
             "edge_refusals",
             "Requests refused, by the check that failed; rising: tokens or origins are wrong.",
-            reason=(),
+            reason=(
+                *("algorithm", "audience", "busy", "claim", "closing", "expired", "issuer", "keys", "mailbox"),
+                *("missing", "origin", "premature", "request", "signature", "ticket", "token"),
+            ),
         )
         self.edge_frames = declare.counter(
             "edge_frames",

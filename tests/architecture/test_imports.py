@@ -28,7 +28,7 @@ ADDRESSES = {
     "redis": ("journal/", "app/"),
     "hiredis": ("journal/",),
     "aiohttp": ("provider/", "edge/jwks.py", "app/"),
-    "aiohttp.web": ("edge/", "signon/", "obs/", "simulator/"),
+    "aiohttp.web": ("edge/", "signon/", "obs/", "simulator/", "app/"),
     "prometheus_client": ("obs/",),
     "tenacity": ("supervision.py", "provider/"),
 }

@@ -6,15 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import orjson
 import pytest
 from redis.asyncio import Redis
 
 from bridge.edge.feed import Pace
 from bridge.journal.calls import Advance, Announce
 from bridge.journal.writer import Writer
-from tests.support.browser_side import OPENERS, open_sse, open_ws
-from tests.support.stage import ANN, BOB, KEYS, bearer, count, leading_writer, lost_messages, mail, running_edge
+from tests.support.browser_side import OPENERS
+from tests.support.stage import ANN, BOB, KEYS, bearer, count, leading_writer, mail, running_edge
 from tests.support.waiting import until
 
 PATHS = {"websocket": "/ws", "sse": "/events"}
@@ -180,81 +179,6 @@ async def test_a_slave_is_its_account(stage: Any, transport: str) -> None:
         assert ids(await client.events(1)) == ["Z1"]
 
 
-async def test_a_lost_message_is_repaired_in_order(stage: Any, transport: str) -> None:
-    """Pub/sub lost one: the jump in seq sends the edge to the journal."""
-    url, writer, _ = stage
-    async with await connect(url, transport) as client:
-        await client.frame()
-        await writer.commit([mail("Z1")])
-        async with lost_messages(writer):
-            await writer.commit([mail("Z2"), mail("Z3")])
-        await writer.commit([mail("Z4")])
-        assert ids(await client.events(4)) == ["Z1", "Z2", "Z3", "Z4"]
-
-
-async def test_a_lost_last_message_is_found_without_a_next_one(stage: Any, transport: str) -> None:
-    """No jump to see; comparing tops finds it."""
-    url, writer, _ = stage
-    async with await connect(url, transport) as client:
-        await client.frame()
-        async with lost_messages(writer):
-            await writer.commit([mail("Z1")])
-        assert ids(await client.events(1)) == ["Z1"]
-
-
-async def test_a_repair_may_bring_more_than_the_ring_holds(stage: Any, transport: str) -> None:
-    """All of 180 lost messages, none skipped."""
-    url, writer, _ = stage
-    async with await connect(url, transport) as client:
-        await client.frame()
-        async with lost_messages(writer):
-            await writer.commit([mail(f"L{number}") for number in range(180)])
-        await writer.commit([mail("Z1")])
-        assert ids(await client.events(181)) == [*(f"L{number}" for number in range(180)), "Z1"]
-
-
-async def test_a_loss_beyond_the_history_is_said_on_the_open_connection(stage: Any, transport: str) -> None:
-    """A new snapshot: throw away what you have."""
-    url, writer, _ = stage
-    async with await connect(url, transport) as client:
-        await client.frame()
-        async with lost_messages(writer):
-            await writer.commit([mail(f"L{number}", number) for number in range(250)])
-        await writer.commit([mail("Z1", 7)])
-        data = (await client.until("exmail.snapshot")).data["data"]
-        assert (data["resumed"], data["reason"], data["unread"]) == (False, "expired", 7)
-        await writer.commit([mail("Z2", 8)])
-        assert ids(await client.events(1)) == ["Z2"]
-
-
-async def test_a_cut_pubsub_connection_loses_nothing(stage: Any, transport: str) -> None:
-    """Every reconnect is a gap on all channels, repaired from the journal."""
-    url, writer, redis = stage
-    async with await connect(url, transport) as client:
-        await client.frame()
-        await writer.commit([mail("Z1")])
-        await redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-        await writer.commit([mail("Z2")])
-        await writer.commit([mail("Z3")])
-        assert ids(await client.events(3)) == ["Z1", "Z2", "Z3"]
-
-
-async def test_a_new_generation_is_a_new_snapshot(stage: Any, transport: str) -> None:
-    """Redis went back: reason ``epoch``, and the new stream from seq 1."""
-    url, writer, redis = stage
-    async with await connect(url, transport) as client:
-        old = (await client.frame()).data["data"]["position"]
-        await writer.commit([mail("Z1"), mail("Z2")])
-        await client.events(2)
-        await redis.set(KEYS.commits, 1)
-        await writer.commit([mail("Z3", 9)])
-        data = (await client.until("exmail.snapshot")).data["data"]
-        assert (data["resumed"], data["reason"], data["unread"]) == (False, "epoch", 9)
-        assert data["position"].partition("-")[0] != old.partition("-")[0]
-        await writer.commit([mail("Z4", 10)])
-        assert ids(await client.events(1)) == ["Z4"]
-
-
 async def test_the_upstream_is_told_at_each_change(stage: Any, transport: str) -> None:
     """Connected, degraded, and disconnected when nobody leads."""
     url, writer, _ = stage
@@ -338,48 +262,6 @@ async def test_shutdown_tells_everybody(redis_url: str, transport: str) -> None:
         assert [await client.end() for client in clients] == [3001] * 20
 
 
-async def test_redis_away_new_ones_come_later_standing_ones_stay(own_server: Any, transport: str) -> None:
-    """A Redis that was restarted: the standing connection goes on by itself, nothing lost."""
-    async with leading_writer(own_server.url) as (writer, redis), running_edge(own_server.url, QUICK) as (url, _):
-        await redis.config_set("appendfsync", "always")
-        async with await connect(url, transport) as client:
-            await client.frame()
-            await writer.commit([mail("Z1")])
-            await client.events(1)
-            own_server.kill()
-            async with await connect(url, transport, mailbox=ANN) as refused:
-                assert await refused.end() == 3013
-            await asyncio.to_thread(own_server.restart)
-            await writer.commit([mail("Z2")])
-            assert ids(await client.events(1)) == ["Z2"]
-
-
-async def test_yesterdays_data_are_no_silent_resume(own_server: Any, tmp_path: Any, transport: str) -> None:
-    """Redis started with an older file: a new epoch, and no position twice with other contents."""
-    import shutil
-
-    data = tmp_path / "valkey"
-    async with leading_writer(own_server.url) as (writer, redis), running_edge(own_server.url, QUICK) as (url, _):
-        await redis.config_set("appendfsync", "always")
-        await writer.commit([mail("Z1")])
-        shutil.copytree(data, tmp_path / "yesterday", ignore=shutil.ignore_patterns("*.pid", "*.lock"))
-        async with await connect(url, transport) as client:
-            await client.frame()
-            await writer.commit([mail("Z2"), mail("Z3")])
-            seen = {event["id"]: event["data"]["mail_id"] for event in await client.events(2)}
-            own_server.kill()
-            for name in ("appendonlydir",):
-                shutil.rmtree(data / name)
-                shutil.copytree(tmp_path / "yesterday" / name, data / name)
-            await asyncio.to_thread(own_server.restart)
-            await writer.commit([mail("Z4", 4)])
-            snapshot = (await client.until("exmail.snapshot")).data["data"]
-            assert (snapshot["resumed"], snapshot["reason"]) == (False, "epoch")
-            await writer.commit([mail("Z5", 5)])
-            for frame_event in [*snapshot["recent"], *await client.events(1)]:
-                assert seen.get(frame_event["id"], frame_event["data"]["mail_id"]) == frame_event["data"]["mail_id"]
-
-
 async def test_churn_leaves_nothing_behind(redis_url: str) -> None:
     """Connections, channels and tasks return to where they were."""
     async with leading_writer(redis_url) as (_, redis), running_edge(redis_url, QUICK) as (url, metrics):
@@ -396,73 +278,3 @@ async def test_churn_leaves_nothing_behind(redis_url: str) -> None:
         assert len(asyncio.all_tasks()) <= before
         [(_, subscribers)] = await redis.pubsub_numsub(KEYS.mailbox_channel(BOB))
         assert subscribers <= 1
-
-
-async def test_websocket_clients_may_ping_and_talk(stage: Any) -> None:
-    """Pings are answered, text is ignored, a close is echoed; what comes with the handshake counts too."""
-    url, _, _ = stage
-    from tests.edge.test_wire import client_frame
-
-    client = await open_ws(url, send=client_frame(b"early", 9), **bearer())
-    async with client:
-        kinds = [(await client.frame()).type, (await client.frame()).type]
-        assert sorted(kinds) == ["exmail.snapshot", "pong"]
-        client.send(b"hello?")
-        client.send("什么".encode(), 9)
-        assert (await client.frame()).raw == "什么".encode()
-        client.send((1000).to_bytes(2, "big"), 8)
-        assert await client.end() == 1000
-
-
-@pytest.mark.parametrize(("payload", "code"), [(b"a" * 5000, 3501), (b"\xff", 1007)])
-async def test_websocket_clients_that_misbehave_are_told(stage: Any, payload: bytes, code: int) -> None:
-    """Bounded text; UTF-8."""
-    url, _, _ = stage
-    from tests.edge.test_wire import client_frame
-
-    client = await open_ws(url, **bearer())
-    async with client:
-        await client.frame()
-        client.writer.write(client_frame(payload))
-        assert await client.end() == code
-
-
-async def test_refusals_that_a_script_can_see(stage: Any) -> None:
-    """A bad token: 101 and a close code on /ws; 200, retry and closing on /events; 401 for anything else."""
-    url, _, _ = stage
-    bad = {"Authorization": "Bearer nonsense"}
-    async with await open_ws(url, **bad) as client:
-        assert await client.end() == 3500
-    async with await open_sse(url, **bad) as client:
-        assert await client.end() == 3500
-        assert client.retry_ms == 3_600_000
-    from tests.support.browser_side import Refused
-
-    with pytest.raises(Refused) as refused:
-        await open_sse(url, Accept="*/*", **bad)
-    assert refused.value.status == 401
-    assert "www-authenticate" in refused.value.headers
-    assert orjson.loads(refused.value.body)["message"]
-
-
-@pytest.mark.parametrize("opener", [open_ws, open_sse])
-async def test_foreign_origins_get_403(stage: Any, opener: Any) -> None:
-    """Cross-site WebSocket hijacking ends here, before any token is looked at."""
-    url, _, _ = stage
-    from tests.support.browser_side import Refused
-
-    with pytest.raises(Refused) as refused:
-        await opener(url, Origin="https://evil.example", **bearer())
-    assert refused.value.status == 403
-    assert "evil.example" in orjson.loads(refused.value.body)["message"]
-
-
-async def test_the_public_urls_prefix_is_accepted(redis_url: str) -> None:
-    """Behind a proxy that keeps the path, and one that removes it."""
-    async with (
-        leading_writer(redis_url),
-        running_edge(redis_url, QUICK, BRIDGE_EDGE_PUBLIC_URL="https://oa.corp.com/exmail/") as (url, _),
-    ):
-        for path in ("/ws", "/exmail/ws"):
-            async with await open_ws(url, path, Origin="https://oa.corp.com", **bearer()) as client:
-                assert (await client.frame()).type == "exmail.snapshot"

@@ -1,0 +1,56 @@
+"""Programs of ours and of others as real processes, on ports that nothing else is given."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+STOP_S = 20
+
+
+def free_port() -> int:
+    """A port below the ephemeral range: a client that retries a closed ephemeral port can connect to itself."""
+    while True:
+        port = random.randint(20000, 30000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
+@asynccontextmanager
+async def running(
+    *words: str, log: Path, cwd: Path = ROOT, **environ: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a program from here to the end of the block; what it says goes to ``log``."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
+    with log.open("ab") as said:
+        process = await asyncio.create_subprocess_exec(*words, cwd=cwd, env=kept | environ, stdout=said, stderr=said)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_S)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+def bridge(*words: str) -> tuple[str, ...]:
+    """The words that run one of our commands."""
+    return (sys.executable, "-m", "bridge", *words)
+
+
+def accepts(port: int) -> bool:
+    """Say whether something listens there."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False

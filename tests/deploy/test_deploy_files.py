@@ -1,0 +1,160 @@
+"""Every file under ``deploy/`` is read by the program that it is written for."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.settings import load_settings
+from bridge.settings.table import TABLE
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+
+
+def run(*words: object, cwd: Path = ROOT, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [str(word) for word in words]
+    return subprocess.run(command, cwd=cwd, env={**os.environ, **environ}, capture_output=True, text=True, timeout=120)
+
+
+def test_the_image_file_is_clean(require_binary: Callable[[str], str]):
+    """hadolint finds nothing in the Dockerfile."""
+    told = run(require_binary("hadolint"), DEPLOY / "Dockerfile")
+    assert told.returncode == 0, told.stdout
+
+
+def test_the_image_gets_all_that_it_copies():
+    """What the Dockerfile copies from the checkout is there, and .dockerignore lets it through."""
+    copied = re.findall(r"^COPY (?!--from)(\S+) ", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    let_through = (DEPLOY / "Dockerfile.dockerignore").read_text().split()
+    assert copied
+    for source in copied:
+        assert (ROOT / source).exists()
+        assert f"!{source}" in let_through
+
+
+def composed(require_binary: Callable[[str], str]) -> dict:
+    compose = require_binary("docker-compose")
+    told = run(compose, "-f", DEPLOY / "compose.yaml", "config", "--format", "json", BRIDGE_PROVIDER_CLIENT_ID="corp")
+    assert told.returncode == 0, told.stderr
+    found: dict = json.loads(told.stdout)
+    return found
+
+
+def test_the_compose_file_is_valid(require_binary: Callable[[str], str]):
+    """``docker-compose config`` accepts it without a word, with nothing set."""
+    told = run(require_binary("docker-compose"), "-f", DEPLOY / "compose.yaml", "config", "-q")
+    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("service", ["worker", "edge"])
+def test_the_composed_settings_are_ours(service: str, require_binary: Callable[[str], str], tmp_path: Path):
+    """Every variable in the compose file is a setting, and with its secrets in place the command has all it needs."""
+    part = composed(require_binary)["services"][service]
+    environ = {}
+    for name, value in part["environment"].items():
+        if name.endswith("_FILE"):
+            file = tmp_path / Path(value).name
+            assert value == f"/run/secrets/{file.name}"
+            assert file.name in {secret["source"] for secret in part["secrets"]}
+            file.write_text("a-secret-for-tests-of-32-bytes-or-more")
+            value = str(file)
+        environ[name] = value
+    settings = load_settings(environ, None)
+    settings.require_for(service)
+    assert part["read_only"] is True
+    assert part["cap_drop"] == ["ALL"]
+
+
+def test_valkey_keeps_what_it_is_given(require_binary: Callable[[str], str]):
+    """The journal's server writes an append-only file, never evicts, and is reached by the bridge alone."""
+    parts = composed(require_binary)
+    valkey = parts["services"]["valkey"]
+    assert "--appendonly yes" in " ".join(valkey["command"])
+    assert "--maxmemory-policy noeviction" in " ".join(valkey["command"])
+    assert "ports" not in valkey
+    assert [parts["networks"][name].get("internal") for name in valkey["networks"]] == [True]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_the_units_are_valid(unit: Path, require_binary: Callable[[str], str], tmp_path: Path):
+    """``systemd-analyze verify`` accepts each unit without a word; only the program's path is another one here."""
+    text = unit.read_text()
+    program = tmp_path / "exmail-bridge"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    copy = tmp_path / unit.name
+    copy.write_text(text.replace("/opt/exmail-bridge/bin/exmail-bridge", str(program)))
+    assert copy.read_text() != text
+    told = run(require_binary("systemd-analyze"), "verify", "--man=no", copy)
+    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_the_units_are_closed(unit: Path, require_binary: Callable[[str], str]):
+    """``systemd-analyze security`` rates each unit 1.5 or better, of 10 for an open one."""
+    told = run(require_binary("systemd-analyze"), "security", "--offline=true", "--threshold=15", "--no-pager", unit)
+    assert told.returncode == 0, told.stdout
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_the_units_set_only_settings(unit: Path):
+    """A variable in a unit is a setting of ours, and a credential it names is loaded."""
+    known = {setting.variable for setting in TABLE}
+    text = unit.read_text()
+    for name, value in re.findall(r"^Environment=(\w+)=(.*)$", text, re.MULTILINE):
+        assert name.removesuffix("_FILE") in known
+        if value.startswith("%d/"):
+            assert f"LoadCredential={value.removeprefix('%d/')}:" in text
+
+
+class _Livez(http.server.BaseHTTPRequestHandler):
+    status = 200
+
+    def do_GET(self) -> None:
+        self.send_response(self.status if self.path == "/livez" else 404)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def livez() -> Iterator[http.server.ThreadingHTTPServer]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Livez) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.mark.parametrize("setting", ["BRIDGE_WORKER_ADMIN_LISTEN", "BRIDGE_EDGE_ADMIN_LISTEN"])
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
+def test_a_container_is_as_healthy_as_its_part(
+    setting: str, status: int, code: int, livez: http.server.ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
+):
+    """The image's health check asks the admin port wherever the settings put it, worker or edge."""
+    monkeypatch.setattr(_Livez, "status", status)
+    # Port 1 stands for the part that does not run here.
+    ports = dict.fromkeys(("BRIDGE_WORKER_ADMIN_LISTEN", "BRIDGE_EDGE_ADMIN_LISTEN"), "0.0.0.0:1")
+    ports[setting] = f"0.0.0.0:{livez.server_address[1]}"
+    assert run(sys.executable, DEPLOY / "alive.py", **ports).returncode == code
+
+
+def test_nothing_running_is_not_healthy():
+    """Where no admin port is open the check fails."""
+    told = run(
+        *(sys.executable, DEPLOY / "alive.py"),
+        BRIDGE_WORKER_ADMIN_LISTEN="0.0.0.0:1",
+        BRIDGE_EDGE_ADMIN_LISTEN="0.0.0.0:2",
+    )
+    assert (told.returncode, told.stderr) == (1, "")

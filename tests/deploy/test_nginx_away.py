@@ -1,0 +1,152 @@
+"""The nginx file that comes with the bridge: both transports pass, and an EventSource survives a restart of the edge.
+
+A real nginx with ``deploy/proxy/nginx.conf``, only ports and folders changed, and a real Chromium.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, async_playwright
+
+from tests.deploy.programs import ROOT, accepts, free_port, running
+from tests.support.browser_side import Refused, open_sse, open_ws
+from tests.support.stage import bearer, leading_writer, mail, running_edge, token
+from tests.support.waiting import until
+
+PAGE = """<!doctype html><title>OA</title><script>
+  window.seen = [];
+  window.source = new EventSource('/exmail/events');
+  window.source.onmessage = (message) => window.seen.push(JSON.parse(message.data));
+</script>"""
+
+
+@dataclass(frozen=True)
+class Proxy:
+    url: str
+    edge_port: int
+    log: Path
+
+
+@pytest.fixture
+async def proxy(require_binary: Callable[[str], str], tmp_path: Path) -> AsyncIterator[Proxy]:
+    """nginx in front of ``edge_port``, where a test may or may not run an edge."""
+    nginx = require_binary("nginx")
+    port, edge_port = free_port(), free_port()
+    (tmp_path / "page.html").write_text(PAGE)
+    site = (ROOT / "deploy" / "proxy" / "nginx.conf").read_text()
+    for old, new in (
+        ("127.0.0.1:8080", f"127.0.0.1:{edge_port}"),
+        ("listen 80;", f"listen 127.0.0.1:{port}; location = /page.html {{ root {tmp_path}; }}"),
+        ("/var/log/nginx/", f"{tmp_path}/"),
+    ):
+        assert old in site
+        site = site.replace(old, new)
+    (tmp_path / "site.conf").write_text(site)
+    main = tmp_path / "main.conf"
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    folders = "".join(f"{kind}_temp_path {tmp_path}/{kind};" for kind in kinds)
+    main.write_text(
+        f"user root; daemon off; pid {tmp_path}/pid; events {{}}\n"
+        f"http {{ {folders} access_log off; types {{ text/html html; }} include {tmp_path}/site.conf; }}\n"
+    )
+    words = (nginx, "-p", str(tmp_path), "-e", str(tmp_path / "error.log"), "-c", str(main))
+    async with running(*words, log=tmp_path / "nginx.log"):
+        await until(lambda: accepts(port))
+        yield Proxy(f"http://127.0.0.1:{port}", edge_port, tmp_path / "exmail-bridge.log")
+
+
+@asynccontextmanager
+async def edge_behind(proxy: Proxy, redis_url: str) -> AsyncIterator[None]:
+    listen = f"127.0.0.1:{proxy.edge_port}"
+    public = f"{proxy.url}/exmail/"
+    async with running_edge(redis_url, BRIDGE_EDGE_LISTEN=listen, BRIDGE_EDGE_PUBLIC_URL=public):
+        yield
+
+
+@pytest.fixture
+async def page(proxy: Proxy, require_binary: Callable[[str], str]) -> AsyncIterator[Page]:
+    """A page of the OA whose cookie holds Bob's token."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=require_binary("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        context = await browser.new_context()
+        await context.add_cookies(
+            [{"name": "exmail_bridge", "value": token(), "url": proxy.url, "httpOnly": True, "sameSite": "Lax"}]
+        )
+        yield await context.new_page()
+        await browser.close()
+
+
+def saw(page: Page, condition: str) -> Awaitable[Any]:
+    """Wait until what the page has seen fulfils a condition."""
+    return page.wait_for_function(f"() => {{ const seen = window.seen; return {condition}; }}", timeout=30_000)
+
+
+async def test_an_event_source_survives_a_restart_of_the_edge(proxy: Proxy, page: Page, redis_url: str):
+    """While the edge is away nginx answers 200 with retry; the browser returns by itself, and nothing is missing."""
+    async with leading_writer(redis_url) as (writer, _):
+        async with edge_behind(proxy, redis_url):
+            await page.goto(f"{proxy.url}/page.html")
+            await saw(page, "seen.some((frame) => frame.type === 'exmail.snapshot')")
+            await writer.commit([mail("before")])
+            await saw(page, "seen.some((frame) => frame.type === 'exmail.mail.new')")
+        await saw(page, "seen.some((frame) => frame.type === 'exmail.closing' && frame.data.code === 3013)")
+        await writer.commit([mail("meanwhile", 2)])
+        async with edge_behind(proxy, redis_url):
+            await saw(page, "seen.filter((frame) => frame.type === 'exmail.mail.new').length >= 2")
+            await writer.commit([mail("after", 3)])
+            await saw(page, "seen.filter((frame) => frame.type === 'exmail.mail.new').length >= 3")
+            seen = await page.evaluate("window.seen")
+    mails = [frame["data"]["mail_id"] for frame in seen if frame["type"] == "exmail.mail.new"]
+    assert mails == ["before", "meanwhile", "after"]
+    snapshots = [frame["data"]["resumed"] for frame in seen if frame["type"] == "exmail.snapshot"]
+    assert snapshots == [False, True]
+
+
+async def test_an_event_source_that_starts_while_the_edge_is_away_comes_in_later(
+    proxy: Proxy, page: Page, redis_url: str
+):
+    """A page that is opened during the restart is not lost either."""
+    await page.goto(f"{proxy.url}/page.html")
+    await saw(page, "seen.some((frame) => frame.type === 'exmail.closing')")
+    async with edge_behind(proxy, redis_url):
+        await saw(page, "seen.some((frame) => frame.type === 'exmail.snapshot')")
+
+
+async def test_both_transports_pass_unbuffered(proxy: Proxy, redis_url: str):
+    """Each frame comes through as it is written, below the public path, with the page's own origin."""
+    async with leading_writer(redis_url) as (writer, _), edge_behind(proxy, redis_url):
+        for open_client, path in ((open_ws, "/exmail/ws"), (open_sse, "/exmail/events")):
+            async with await open_client(proxy.url, path, Origin=proxy.url, **bearer()) as client:
+                await client.until("exmail.snapshot")
+                await writer.commit([mail(path)])
+                [event] = await client.events(1)
+                assert event["data"]["mail_id"] == path
+
+
+async def test_the_away_page_is_for_event_streams_only(proxy: Proxy):
+    """Everything else sees that the edge is away; the stream's answer may be read by a page of any origin."""
+    async with await open_sse(proxy.url, "/exmail/events", Origin="https://oa.corp.com") as away:
+        assert away.headers["content-type"] == "text/event-stream"
+        assert away.headers["access-control-allow-origin"] == "https://oa.corp.com"
+        assert (await away.frame()).data["data"]["code"] == 3013
+        assert away.retry_ms in range(2000, 5001)
+    with pytest.raises(Refused) as refused:
+        await open_sse(proxy.url, "/exmail/unread")
+    assert refused.value.status == 502
+
+
+async def test_no_ticket_reaches_the_access_log(proxy: Proxy, redis_url: str):
+    """A ticket stands in the URL, so the log holds no query."""
+    async with edge_behind(proxy, redis_url), await open_sse(proxy.url, "/exmail/events?ticket=hush") as client:
+        assert (await client.frame()).data["data"]["code"] == 3500
+    await until(lambda: "/exmail/events" in proxy.log.read_text())
+    assert not re.search(r"hush|ticket|\?", proxy.log.read_text())

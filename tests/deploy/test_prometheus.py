@@ -1,0 +1,194 @@
+"""Alerts and dashboard against a real Prometheus: a query that finds nothing is a query that nobody can trust.
+
+The rules have tests of their own (``rules_test.yml``); here a Prometheus scrapes a real worker and a real edge that
+have lived through a little of everything, and is asked each query of the board and each rule.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.deploy.programs import ROOT, accepts, bridge, free_port, running
+from tests.support.browser_side import open_sse, open_ws
+from tests.support.stage import SECRET, bearer
+from tests.support.waiting import until
+
+RULES = ROOT / "deploy" / "prometheus"
+BOARD = json.loads((ROOT / "dashboards" / "overview.json").read_text())
+PANELS = [panel for panel in BOARD["panels"] if panel["type"] != "row"]
+BOB = "bob@gzdev.com"
+
+
+def expressions() -> list[tuple[str, str]]:
+    """Each query of the board: the panel's title, and the query as Grafana would send it."""
+    return [
+        (panel["title"], target["expr"].replace("$__rate_interval", "1m"))
+        for panel in PANELS
+        for target in panel["targets"]
+    ]
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    url: str
+    session: aiohttp.ClientSession
+
+    async def get(self, path: str, **query: str) -> Any:
+        async with self.session.get(f"{self.url}/api/v1/{path}", params=query) as answer:
+            told = await answer.json()
+        assert told["status"] == "success", told
+        return told["data"]
+
+    async def query(self, expression: str) -> list[Any]:
+        found: list[Any] = (await self.get("query", query=expression))["result"]
+        return found
+
+
+@pytest.fixture
+async def prometheus(redis_url: str, require_binary: Callable[[str], str], tmp_path: Path) -> AsyncIterator[Prometheus]:
+    """A Prometheus that has scraped a worker and an edge several times, after all that metrics tell of happened."""
+    program = require_binary("prometheus")
+    ports = {name: free_port() for name in ("provider", "worker", "edge", "public", "prometheus")}
+    provider, public = (f"http://127.0.0.1:{ports[name]}" for name in ("provider", "public"))
+    config = (RULES / "prometheus.yml").read_text().replace("_interval: 15s", "_interval: 250ms")
+    for part, port in (("worker", 9101), ("edge", 9102)):
+        found = re.search(rf"dns_sd_configs:\n +- names: \[{part}\]\n +type: A\n +port: {port}\n", config)
+        assert found is not None
+        config = config.replace(found[0], f'static_configs: [{{targets: ["127.0.0.1:{ports[part]}"]}}]\n')
+    (tmp_path / "prometheus.yml").write_text(config)
+    (tmp_path / "rules.yml").write_text((RULES / "rules.yml").read_text())
+    environ = {
+        "BRIDGE_REDIS_URL": redis_url,
+        "BRIDGE_PROVIDER_API_URL": provider,
+        "BRIDGE_PROVIDER_AUTH_URL": provider,
+        "BRIDGE_PROVIDER_CLIENT_ID": "simulated",
+        "BRIDGE_PROVIDER_CLIENT_SECRET": "a-secret-of-the-simulator",
+        "BRIDGE_WORKER_ADMIN_LISTEN": f"127.0.0.1:{ports['worker']}",
+        "BRIDGE_EDGE_ADMIN_LISTEN": f"127.0.0.1:{ports['edge']}",
+        "BRIDGE_EDGE_LISTEN": f"127.0.0.1:{ports['public']}",
+        "BRIDGE_EDGE_JWT_SECRET": SECRET,
+    }
+    simulate = ("simulate", "--listen", f"127.0.0.1:{ports['provider']}", "--rate", "20")
+    secret = ("--client-secret", environ["BRIDGE_PROVIDER_CLIENT_SECRET"])
+    log = tmp_path / "programs.log"
+    words = (
+        program,
+        f"--config.file={tmp_path}/prometheus.yml",
+        f"--storage.tsdb.path={tmp_path}/tsdb",
+        f"--web.listen-address=127.0.0.1:{ports['prometheus']}",
+    )
+    async with (
+        running(*bridge(*simulate, *secret), log=log),
+        running(*bridge("worker"), log=log, **environ),
+        running(*bridge("edge"), log=log, **environ),
+        running(*words, log=tmp_path / "prometheus.log"),
+        aiohttp.ClientSession() as session,
+    ):
+        await until(lambda: all(accepts(port) for port in ports.values()), within_s=30)
+        prometheus = Prometheus(f"http://127.0.0.1:{ports['prometheus']}", session)
+        await _a_little_of_everything(session, provider, public)
+
+        happened = (
+            "sum(exmail_bridge_leader) == 1",
+            "sum(exmail_bridge_edge_refusals_total) > 0",
+            "sum(exmail_bridge_documents_dropped_total) > 0",
+            'count(exmail_bridge_provider_calls_total{outcome!="ok"}) > 0',
+            "min(count_over_time(exmail_bridge_edge_closes_total[1m])) > 3",
+        )
+
+        async def has_seen_it() -> bool:
+            return all([await prometheus.query(expression) for expression in happened])
+
+        await until(has_seen_it, within_s=30)
+        yield prometheus
+
+
+async def _a_little_of_everything(session: aiohttp.ClientSession, provider: str, public: str) -> None:
+    async with await open_ws(public, **bearer()) as ws, await open_sse(public, **bearer()) as sse:
+        await ws.until("exmail.snapshot")
+        for deed, arguments in (("push", {"text": "no JSON {"}), ("expire-tokens", {}), ("cut", {})):
+            async with session.post(f"{provider}/simulator/{deed}", json=arguments) as answer:
+                assert answer.status == 200, await answer.text()
+        for client in (ws, sse):
+            # Traffic goes on: an event says that the worker has come back.
+            await client.events(1)
+    async with await open_sse(public, Authorization="Bearer forged") as refused:
+        assert await refused.end() == 3500
+
+
+async def test_every_query_finds_something(prometheus: Prometheus):
+    """Each query of the board gives at least one series; the metrics that a rule reads exist; no rule is unwell."""
+    empty = [(title, query) for title, query in expressions() if not await prometheus.query(query)]
+    assert not empty
+    names = set(await prometheus.get("label/__name__/values"))
+    groups = (await prometheus.get("rules"))["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert rules
+    for rule in rules:
+        assert rule["health"] == "ok", rule
+        read = set(re.findall(r"\b(?:exmail_bridge|process)_\w+", rule["query"]))
+        assert read <= names, (rule["name"], read - names)
+        await prometheus.query(rule["query"])
+
+
+async def test_every_metric_is_on_the_board(prometheus: Prometheus):
+    """What the bridge counts, somebody can look at."""
+    names = {
+        re.sub(r"_(bucket|sum|count)$", "", name)
+        for name in await prometheus.get("label/__name__/values")
+        if name.startswith("exmail_bridge_")
+    }
+    shown = " ".join(query for _, query in expressions())
+    assert not {name for name in names if name not in shown}
+
+
+def test_rules_fire_when_they_should(require_binary: Callable[[str], str]):
+    """``promtool`` accepts the files, and each alert fires on its fault and on no ordinary hour."""
+    promtool = require_binary("promtool")
+    for words in (("check", "config", "prometheus.yml"), ("test", "rules", "rules_test.yml")):
+        told = subprocess.run([promtool, *words], cwd=RULES, capture_output=True, text=True, timeout=60)
+        assert told.returncode == 0, told.stdout + told.stderr
+
+
+def test_each_alert_is_tested_and_explained():
+    """Every alert has a test, and a section in the operator's page under its own name."""
+    alerts = re.findall(r"- alert: (\w+)", (RULES / "rules.yml").read_text())
+    tested = re.findall(r"^  - name: (Exmail\w+)$", (RULES / "rules_test.yml").read_text(), re.MULTILINE)
+    explained = re.findall(r"^### (Exmail\w+)$", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE)
+    assert len(alerts) == len(set(alerts))
+    assert sorted(alerts) == sorted(tested) == sorted(explained)
+
+
+def test_the_board_can_be_imported():
+    """Grafana needs unique ids, a datasource that is a variable, and panels that do not overlap."""
+    ids = [panel["id"] for panel in BOARD["panels"]]
+    assert len(ids) == len(set(ids))
+    assert [each["type"] for each in BOARD["templating"]["list"]] == ["datasource"]
+    taken: set[tuple[int, int]] = set()
+    for panel in BOARD["panels"]:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        taken |= cells
+    for panel in PANELS:
+        assert panel["datasource"]["uid"] == "${datasource}"
+        assert panel["description"]
+
+
+def test_the_board_is_explained():
+    """Each panel stands in ``dashboards/README.md``, under the question that it answers."""
+    page = (ROOT / "dashboards" / "README.md").read_text()
+    assert not [panel["title"] for panel in PANELS if f"**{panel['title']}**" not in page]

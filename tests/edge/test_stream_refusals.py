@@ -1,0 +1,109 @@
+"""Clients that talk, clients that misbehave, and those who may not come in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+from redis.asyncio import Redis
+
+from bridge.edge.feed import Pace
+from bridge.journal.writer import Writer
+from tests.support.browser_side import OPENERS, open_sse, open_ws
+from tests.support.stage import BOB, bearer, leading_writer, running_edge
+
+PATHS = {"websocket": "/ws", "sse": "/events"}
+QUICK = Pace(probe_s=0.1, deaf_s=5, tops_s=0.1, reconnect_s=0.02)
+
+
+@pytest.fixture(params=["websocket", "sse"])
+def transport(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+async def stage(redis_url: str) -> AsyncIterator[tuple[str, Writer, Redis]]:
+    """An edge's URL, a writer that leads, and Redis."""
+    async with leading_writer(redis_url) as (writer, redis), running_edge(redis_url, QUICK) as (url, _):
+        yield url, writer, redis
+
+
+async def connect(url: str, transport: str, query: str = "", mailbox: str = BOB, **headers: str) -> Any:
+    return await OPENERS[transport](url, PATHS[transport] + query, **(bearer(mailbox) | headers))
+
+
+def ids(events: list[dict[str, Any]]) -> list[str]:
+    return [event["data"]["mail_id"] for event in events]
+
+
+async def test_websocket_clients_may_ping_and_talk(stage: Any) -> None:
+    """Pings are answered, text is ignored, a close is echoed; what comes with the handshake counts too."""
+    url, _, _ = stage
+    from tests.edge.test_wire import client_frame
+
+    client = await open_ws(url, send=client_frame(b"early", 9), **bearer())
+    async with client:
+        kinds = [(await client.frame()).type, (await client.frame()).type]
+        assert sorted(kinds) == ["exmail.snapshot", "pong"]
+        client.send(b"hello?")
+        client.send("什么".encode(), 9)
+        assert (await client.frame()).raw == "什么".encode()
+        client.send((1000).to_bytes(2, "big"), 8)
+        assert await client.end() == 1000
+
+
+@pytest.mark.parametrize(("payload", "code"), [(b"a" * 5000, 3501), (b"\xff", 1007)])
+async def test_websocket_clients_that_misbehave_are_told(stage: Any, payload: bytes, code: int) -> None:
+    """Bounded text; UTF-8."""
+    url, _, _ = stage
+    from tests.edge.test_wire import client_frame
+
+    client = await open_ws(url, **bearer())
+    async with client:
+        await client.frame()
+        client.writer.write(client_frame(payload))
+        assert await client.end() == code
+
+
+async def test_refusals_that_a_script_can_see(stage: Any) -> None:
+    """A bad token: 101 and a close code on /ws; 200, retry and closing on /events; 401 for anything else."""
+    url, _, _ = stage
+    bad = {"Authorization": "Bearer nonsense"}
+    async with await open_ws(url, **bad) as client:
+        assert await client.end() == 3500
+    async with await open_sse(url, **bad) as client:
+        assert await client.end() == 3500
+        assert client.retry_ms == 3_600_000
+    from tests.support.browser_side import Refused
+
+    with pytest.raises(Refused) as refused:
+        await open_sse(url, Accept="*/*", **bad)
+    assert refused.value.status == 401
+    assert "www-authenticate" in refused.value.headers
+    assert orjson.loads(refused.value.body)["message"]
+
+
+@pytest.mark.parametrize("opener", [open_ws, open_sse])
+async def test_foreign_origins_get_403(stage: Any, opener: Any) -> None:
+    """Cross-site WebSocket hijacking ends here, before any token is looked at."""
+    url, _, _ = stage
+    from tests.support.browser_side import Refused
+
+    with pytest.raises(Refused) as refused:
+        await opener(url, Origin="https://evil.example", **bearer())
+    assert refused.value.status == 403
+    assert "evil.example" in orjson.loads(refused.value.body)["message"]
+
+
+async def test_the_public_urls_prefix_is_accepted(redis_url: str) -> None:
+    """Behind a proxy that keeps the path, and one that removes it."""
+    async with (
+        leading_writer(redis_url),
+        running_edge(redis_url, QUICK, BRIDGE_EDGE_PUBLIC_URL="https://oa.corp.com/exmail/") as (url, _),
+    ):
+        for path in ("/ws", "/exmail/ws"):
+            async with await open_ws(url, path, Origin="https://oa.corp.com", **bearer()) as client:
+                assert (await client.frame()).type == "exmail.snapshot"

@@ -1,0 +1,167 @@
+"""An edge that does what a test tells it, connection by connection, for the browser's side of the contract."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+CLIENT_JS = Path(__file__).parents[2] / "bridge" / "edge" / "static" / "client.js"
+EPOCH = "aaaaaaaa"
+_PAGE = "<!doctype html><title>Inbox</title><b id=badge></b><script src=/exmail/client.js></script>"
+
+
+def event(seq: int, *, unread: int | None = None, as_of: int | None = None, epoch: str = EPOCH) -> dict[str, Any]:
+    """A mail with the place ``seq``; its count and stamp grow with it unless told otherwise."""
+    data = {"mailbox": "bob@gzdev.com", "mail_id": f"M{seq}", "unread": unread or seq, "as_of": as_of or 1000 + seq}
+    return {"specversion": "1.0", "id": f"{epoch}-{seq}", "type": "exmail.mail.new", "data": data}
+
+
+def snapshot(seq: int = 0, *, resumed: bool = False, unread: int | None = None, **data: Any) -> dict[str, Any]:
+    """The first frame of a connection that continues from ``seq``."""
+    reason = {} if resumed else {"reason": "first", "recent": []}
+    known = {
+        "mailbox": "bob@gzdev.com",
+        "unread": unread,
+        "as_of": None if unread is None else 1000 + seq,
+        "position": f"{EPOCH}-{seq}",
+        "resumed": resumed,
+        "upstream": {"state": "connected", "since": 1, "why": ""},
+        "known": True,
+    }
+    return {"type": "exmail.snapshot", "data": known | reason | data}
+
+
+def closing(code: int, retry_ms: int = 10) -> dict[str, Any]:
+    """The last frame of an event stream."""
+    return {"type": "exmail.closing", "data": {"code": code, "reason": "told so", "retry_ms": retry_ms}}
+
+
+class Connection:
+    """One that the browser has opened: what it asked, and a way to talk back."""
+
+    def __init__(
+        self,
+        request: web.Request,
+        send: Callable[[str], Awaitable[None]],
+        close: Callable[[int], Awaitable[None]],
+        abort: Callable[[], None],
+    ) -> None:
+        self.path = request.path
+        self.query = dict(request.query)
+        self.cookie = request.headers.get("Cookie")
+        self.left = asyncio.Event()
+        self.done = asyncio.Event()
+        self._send = send
+        self._close = close
+        self._abort = abort
+
+    async def say(self, *frames: dict[str, Any]) -> None:
+        """Send frames."""
+        for frame in frames:
+            await self._send(json.dumps(frame))
+
+    async def say_text(self, text: str) -> None:
+        """Send anything."""
+        await self._send(text)
+
+    async def close(self, code: int = 1000) -> None:
+        """Close a WebSocket with a code; end an event stream."""
+        await self._close(code)
+        self.done.set()
+
+    def abort(self) -> None:
+        """End it without a word, as a cable that is pulled."""
+        self._abort()
+        self.done.set()
+
+
+class ScriptedEdge:
+    """Serves a page, ``/exmail/client.js``, and connections that wait for the test's word."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.opened: asyncio.Queue[Connection] = asyncio.Queue()
+        self.refused: list[str] = []
+        self.refuse_websocket = False
+
+    async def connection(self) -> Connection:
+        """The next connection that the browser opens."""
+        async with asyncio.timeout(20):
+            return await self.opened.get()
+
+    def mount(self, app: web.Application) -> None:
+        app.router.add_get("/", self._page)
+        app.router.add_get("/exmail/client.js", self._client_js)
+        app.router.add_get("/exmail/ws", self._ws)
+        app.router.add_get("/exmail/events", self._events)
+        app.router.add_get("/favicon.ico", self._nothing)
+
+    async def _page(self, request: web.Request) -> web.Response:
+        return web.Response(text=_PAGE, content_type="text/html")
+
+    async def _client_js(self, request: web.Request) -> web.Response:
+        return web.Response(body=CLIENT_JS.read_bytes(), content_type="text/javascript")
+
+    async def _nothing(self, request: web.Request) -> web.Response:
+        return web.Response(status=204)
+
+    async def _ws(self, request: web.Request) -> web.StreamResponse:
+        if self.refuse_websocket:
+            self.refused.append(request.path)
+            return web.Response(status=403)
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+
+        async def close(code: int) -> None:
+            await socket.close(code=code, message=b"told so")
+
+        def abort() -> None:
+            assert request.transport is not None
+            request.transport.abort()
+
+        connection = Connection(request, socket.send_str, close, abort)
+        self.opened.put_nowait(connection)
+        async for message in socket:
+            if message.type == WSMsgType.ERROR:
+                break
+        connection.left.set()
+        return socket
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+
+        async def send(text: str) -> None:
+            await response.write(f"data: {text}\n\n".encode())
+
+        async def close(code: int) -> None:
+            await response.write_eof()
+
+        def abort() -> None:
+            assert request.transport is not None
+            request.transport.abort()
+
+        connection = Connection(request, send, close, abort)
+        self.opened.put_nowait(connection)
+        await connection.done.wait()
+        return response
+
+
+@asynccontextmanager
+async def scripted_edge() -> AsyncIterator[ScriptedEdge]:
+    """A running one."""
+    edge = ScriptedEdge()
+    app = web.Application()
+    edge.mount(app)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    edge.url = "http://{}:{}/".format(*runner.addresses[0][:2])
+    yield edge
+    await runner.cleanup()
