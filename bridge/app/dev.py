@@ -74,13 +74,13 @@ async def run_dev(environ: Mapping[str, str], *, folder: Path, listen: Address |
         sock = stack.enter_context(closing(_bind(listen or settings.edge.listen)))
         # The port may be any free one, so it is known only now; whoever reads the file is told.
         entries["edge", "listen"] = str(Address(*sock.getsockname()[:2]))
-        _move_taken_admin_ports(entries, settings)
         if not is_given(entries, "redis", "url"):
             entries["redis", "url"] = _start_redis(stack, home.path / "redis")
         simulator = None
         if not real_provider:
             simulator = await stack.enter_async_context(await _simulate(settings))
             entries["provider", "api_url"] = entries["provider", "auth_url"] = simulator.url
+        _move_taken_admin_ports(entries, settings)
         settings = home.load(entries, {name: value for name, value in environ.items() if name != "BRIDGE_EDGE_LISTEN"})
         await _serve(settings, home, sock, simulator, shutdown.event)
     sys.stdout.write("stopped\n")

@@ -43,6 +43,11 @@ _PASSING = (
 )
 
 
+def refusal(text: str) -> JournalError:
+    """What an error that the server answered means: passing, or not."""
+    return JournalAway(text) if text.startswith(_PASSING) else JournalRefused(text)
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn redis-py's errors and the network's into this room's."""
@@ -52,11 +57,10 @@ def translated() -> Iterator[None]:
         # Both are ConnectionErrors to redis-py; waiting mends neither.
         raise JournalRefused(str(error)) from error
     except redis_errors.ResponseError as error:
-        if str(error).startswith(_PASSING) or isinstance(
-            error, redis_errors.OutOfMemoryError | redis_errors.ReadOnlyError
-        ):
+        if isinstance(error, redis_errors.OutOfMemoryError | redis_errors.ReadOnlyError):
+            # redis-py takes the word that says so out of the text.
             raise JournalAway(str(error)) from error
-        raise JournalRefused(str(error)) from error
+        raise refusal(str(error)) from error
     except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError, TimeoutError) as error:
         raise JournalAway(str(error) or type(error).__name__) from error
     except redis_errors.RedisError as error:

@@ -1,8 +1,7 @@
 """One pub/sub connection, read as raw bytes.
 
-redis-py dials (TLS, AUTH, unix sockets are its business), then the socket gets a protocol of our own: its own
-``PubSub`` reads half as fast, and resubscribes in silence when the connection was cut, which hides a loss.
-Here a cut is an event: :meth:`Subscription.lost` resolves, and the owner builds a new one.
+redis-py's own ``PubSub`` reads half as fast, and resubscribes in silence when the connection was cut, which hides a
+loss. Here a cut is an event: ``lost`` resolves, and the owner builds a new one.
 """
 
 from __future__ import annotations
@@ -10,28 +9,25 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, cast
-
-import hiredis
+from typing import Any
 
 from bridge.journal.connect import RedisAddress
-from bridge.journal.errors import JournalAway, JournalRefused, translated
+from bridge.journal.errors import JournalAway, JournalRefused
+from bridge.journal.raw import RawConnection, pack
 
 _BATCH = 512
 
 
-class Subscription(asyncio.Protocol):
+class Subscription(RawConnection):
     """Channels that are listened to, over one connection that is never reused after a fault.
 
     ``on_messages`` gets what one read of the socket brought: ``(channel, payload)`` pairs, in order.
     """
 
     def __init__(self, on_messages: Callable[[list[tuple[bytes, bytes]]], None]) -> None:
+        super().__init__()
         self._on_messages = on_messages
-        self._reader = hiredis.Reader()
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self._transport: asyncio.Transport | None = None
-        self._dialled: Any = None
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def connect(self, address: RedisAddress, *, timeout_s: float = 5.0) -> None:
@@ -40,15 +36,7 @@ class Subscription(asyncio.Protocol):
         Raises:
             JournalAway, JournalRefused
         """
-        connection: Any = address.connection(timeout_s=timeout_s)
-        with translated():
-            await connection.connect()
-        # The only private name of redis-py that the project touches.
-        transport = cast(asyncio.Transport, connection._writer.transport)
-        transport.set_protocol(self)
-        # redis-py closes what it dialled when it is collected.
-        self._dialled = connection
-        self._transport = transport
+        await self.dial(address.connection(timeout_s=timeout_s))
 
     async def subscribe(self, channels: Sequence[str]) -> None:
         """Listen to more channels; returns when Redis has confirmed all of them.
@@ -71,22 +59,14 @@ class Subscription(asyncio.Protocol):
         for start in range(0, len(channels), _BATCH):
             self._send("UNSUBSCRIBE", *channels[start : start + _BATCH])
 
-    def close(self) -> None:
-        """Cut the connection."""
-        if self._transport is not None:
-            self._transport.abort()
-
     def _send(self, command: str, *channels: str) -> None:
-        if self._transport is None or self.lost.done():
+        if not self.open:
             raise JournalAway("pub/sub connection lost")
-        packed = hiredis.pack_command((command, *channels))  # type: ignore[arg-type]  # the stub says: a tuple of one
-        self._transport.write(packed)
+        self.send(pack(command, *channels))
 
-    def data_received(self, data: bytes) -> None:
-        reader = self._reader
-        reader.feed(data)
+    def took(self, replies: list[Any]) -> None:
         messages: list[tuple[bytes, bytes]] = []
-        while (reply := reader.gets()) is not False:
+        for reply in replies:
             if isinstance(reply, list):
                 if reply[0] == b"message":
                     messages.append((reply[1], reply[2]))
@@ -115,8 +95,7 @@ class Subscription(asyncio.Protocol):
         self._waiting.clear()
         self.close()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        why = str(exc or "closed by Redis")
+    def ended(self, why: str) -> None:
         for _, future in self._waiting:
             if not future.done():
                 future.set_exception(JournalAway(f"pub/sub connection lost: {why}"))

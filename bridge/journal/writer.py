@@ -8,9 +8,10 @@ the lease has run out, and sends the same batch; only when another worker has le
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
+import os
 import secrets
-import string
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,6 @@ from bridge.journal.script import Script
 log = logging.getLogger(__name__)
 
 FORMAT: Final = 1
-_ALPHABET: Final = string.ascii_lowercase + string.digits
 
 Result = Literal["published", "duplicate", "unchanged", "moved", "again", "cursor"]
 _RESULTS: Final[dict[int, Result]] = {
@@ -41,7 +41,7 @@ _RESULTS: Final[dict[int, Result]] = {
 
 def new_epoch() -> str:
     """Eight random characters of ``[a-z0-9]``; the caller of the script gives them, Redis's random repeats itself."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(8))
+    return base64.b32encode(os.urandom(5)).decode().lower()
 
 
 @dataclass(frozen=True, slots=True)

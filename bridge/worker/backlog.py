@@ -10,7 +10,8 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-from bridge.journal.calls import Call
+from bridge.journal.calls import Call, RecordCount, RecordMail
+from bridge.journal.errors import LeaseLost
 from bridge.journal.writer import Outcome, Writer
 from bridge.obs.metrics import Metrics
 
@@ -25,7 +26,7 @@ class Backlog:
         self._metrics = metrics
         self._most = most
         self._calls: deque[Call] = deque()
-        self._committing = 0
+        self._committing: Sequence[Call] = ()
         self._something = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -33,14 +34,16 @@ class Backlog:
         self._empty.set()
 
     def __len__(self) -> int:
-        return len(self._calls) + self._committing
+        return len(self._calls) + len(self._committing)
 
     async def put(self, calls: Sequence[Call]) -> None:
-        """Append calls; wait first while the backlog is full."""
-        while len(self) >= self._most:
-            self._room.clear()
-            await self._room.wait()
-        self.add(calls)
+        """Append calls; wait first while the backlog is full. What was read is kept also if the wait is cancelled."""
+        try:
+            while len(self) >= self._most:
+                self._room.clear()
+                await self._room.wait()
+        finally:
+            self.add(calls)
 
     def add(self, calls: Sequence[Call]) -> None:
         """Append calls, full or not: for the few that must not wait."""
@@ -58,13 +61,17 @@ class Backlog:
         while True:
             await self._something.wait()
             batch = [self._calls.popleft() for _ in range(min(len(self._calls), _BATCH))]
-            self._committing = len(batch)
-            await self._writer.commit(batch)
-            self._committing = 0
+            self._committing = batch
+            try:
+                await self._writer.commit(batch)
+            except LeaseLost:
+                self._metrics.commits.labels(result="refused").inc(len(batch))
+                raise
+            self._committing = ()
             if not self._calls:
                 self._something.clear()
                 self._empty.set()
-            if len(self._calls) < self._most:
+            if len(self) < self._most:
                 self._room.set()
             self._metrics.backlog.set(len(self))
 
@@ -73,10 +80,11 @@ class Backlog:
         await self._empty.wait()
 
     def drop(self) -> int:
-        """Give up what waits, because another worker leads; return how many that were."""
-        dropped = len(self)
+        """Give up what waits, because another worker leads; return how many pushes that were."""
+        # Announcements about ourselves are nobody's loss.
+        dropped = sum(isinstance(call, RecordMail | RecordCount) for call in (*self._committing, *self._calls))
         self._calls.clear()
-        self._committing = 0
+        self._committing = ()
         self._something.clear()
         self._room.set()
         self._empty.set()

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, Literal
 
 from bridge.events import DIRECTORY, DIRECTORY_HELD, DIRECTORY_SYNCED, Event, build_event, to_json
@@ -21,27 +22,32 @@ from bridge.obs.metrics import Metrics
 from bridge.provider.client import ProviderClient
 from bridge.provider.errors import ProviderError
 from bridge.provider.models import Action
-from bridge.worker.fold import Change, Fold, fold, last_actions
+from bridge.worker.fold import Change, Fold, fold, last_actions, owners
 from bridge.worker.profiles import Account, fetch_accounts
 
 log = logging.getLogger(__name__)
 
-DIRECTORY_FAULTS: Final = (ProviderError, JournalAway)
 _PIECE: Final = 250
 _STAGE: Final = 500
-_LAG_WAITS_S: Final = (0.5, 1.0, 2.0)
 _DELETES_AT_ONCE: Final = 5
 _DELETE_SHARE: Final = 0.1
 
 Outcome = Literal["changed", "unchanged", "refused", "held"]
 
 
-class CursorElsewhere(ProviderError):
+class CursorElsewhere(Exception):
     """The stored Ver is not the one this pull started from; begin again from what is stored."""
 
 
+DIRECTORY_FAULTS: Final = (ProviderError, JournalAway, CursorElsewhere)
+
+
 class Directory:
-    """Keeps the mirror for a leader. ``slaves`` (别名 → account) is shared with the translator, kept current here."""
+    """Keeps the mirror for a leader. ``slaves`` (别名 → account) is shared with the translator, kept current here.
+
+    ``look_s``: how long to go without asking where nothing is pushed; ``hurt_look_s``: the same after an answer that
+    could not be used. ``lag_waits_s``: the pauses before asking again when a pushed Ver outran the data.
+    """
 
     def __init__(
         self,
@@ -53,6 +59,9 @@ class Directory:
         *,
         namespace: str,
         fields: Collection[str],
+        look_s: float = 300.0,
+        hurt_look_s: float = 30.0,
+        lag_waits_s: Sequence[float] = (0.5, 1.0, 2.0),
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
@@ -62,9 +71,16 @@ class Directory:
         self._slaves = slaves
         self._namespace = namespace
         self._fields = frozenset(fields)
+        self._look_s = look_s
+        self._hurt_look_s = hurt_look_s
+        self._lag_waits_s = lag_waits_s
         self._wall = wall
         self._ver: int | None = None
+        self._accounts: set[str] = set()
         self._pushed = 0
+        self._usable = True
+        self._stale = False
+        self._held: tuple[str, int | None] | None = None
         self._news = asyncio.Event()
         self._current_at = wall()
         metrics.cursor_age.set_function(lambda: self._wall() - self._current_at)
@@ -82,22 +98,37 @@ class Directory:
 
     async def load(self) -> None:
         """Read what a leader before us left."""
-        self._ver = await self._mirror.ver()
-        self._slaves.clear()
-        self._slaves.update(await self._mirror.slaves())
-        self._metrics.cursor_ver.set(self.cursor)
+        await self._read()
         # Cursor equality is no proof of completion: what happened while nobody led is asked for.
         self._news.set()
 
+    async def _read(self) -> None:
+        self._stale = True
+        ver, accounts, slaves = await self._mirror.ver(), await self._mirror.aliases(), await self._mirror.slaves()
+        # Pushes are translated meanwhile: never a moment without slaves.
+        self._ver, self._accounts = ver, accounts
+        self._slaves.clear()
+        self._slaves.update(slaves)
+        self._stale = False
+        self._metrics.cursor_ver.set(self.cursor)
+
+    def doubt(self) -> None:
+        """Redis went back: mirror and cursor may be older than what we believe; read them, and pull from there."""
+        self._stale = True
+        self._news.set()
+
     async def run(self, progress: Callable[[], None]) -> None:
-        """Pull whenever there is news.
+        """Pull whenever there is news, and now and then without: a pushed Ver may have been missed.
 
         Raises:
             ProviderError: the provider is away or busy; the cursor has not moved, run again later.
+            JournalAway, CursorElsewhere: the same.
             LeaseLost
         """
         while True:
-            await self._news.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._look_s if self._usable else self._hurt_look_s):
+                    await self._news.wait()
             self._news.clear()
             try:
                 await self._pull()
@@ -107,19 +138,24 @@ class Directory:
             progress()
 
     async def _pull(self) -> None:
-        full = self._ver is None or not await self._mirror.size()
+        if self._stale:
+            await self._read()
+        full = self._ver is None or not self._accounts
         kind = "full" if full else "delta"
         try:
             outcome = await self._fill() if full else await self._follow(self.cursor)
-        except CursorElsewhere:
-            await self.load()
-            raise
-        except ProviderError:
+        except DIRECTORY_FAULTS as error:
             self._metrics.directory_syncs.labels(kind=kind, outcome="failed").inc()
+            self._stale = self._stale or isinstance(error, CursorElsewhere)
             raise
         self._metrics.directory_syncs.labels(kind=kind, outcome=outcome).inc()
-        if outcome in ("changed", "unchanged"):
+        self._usable = outcome in ("changed", "unchanged")
+        if self._usable:
             self._current_at = self._wall()
+            self._held = None
+        if outcome == "changed" and self._pushed > self.cursor:
+            # The answer was not the newest; what comes after it is asked for, with the patience of a lag.
+            self._news.set()
 
     # -- deltas
 
@@ -127,12 +163,15 @@ class Directory:
         """Ask for what changed after the cursor, and apply it."""
         pushed = self._pushed
         delta = await self._client.user_list(cursor)
-        for wait_s in _LAG_WAITS_S:
+        for wait_s in self._lag_waits_s:
             if delta.changes or pushed <= cursor or (delta.ver or 0) > cursor:
                 break
             # A push can outrun the data.
             await asyncio.sleep(wait_s)
             delta = await self._client.user_list(cursor)
+        if not delta.changes and (delta.ver or 0) <= cursor and self._pushed == pushed:
+            # Waited for in vain, or nothing to wait for; once is enough for one push.
+            self._pushed = 0
         if not delta.ver or delta.ver < cursor:
             await self._hold("the answer's Ver is missing or below the cursor", delta.ver, 0)
             return "refused"
@@ -141,8 +180,7 @@ class Directory:
             return "unchanged"
         present = [alias for alias, action in actions.items() if action is not Action.DEL]
         found: dict[str, Account | None] = dict.fromkeys(actions)
-        async for account in fetch_accounts(self._client, present, fields=self._fields):
-            found[account.alias] = account
+        found |= {a.alias: a for a in await fetch_accounts(self._client, present, fields=self._fields)}
         await self._apply(cursor, delta.ver, found)
         return "changed"
 
@@ -156,47 +194,42 @@ class Directory:
             return "refused"
         # In a full listing any action but DEL means present.
         present = [a for a, action in last_actions(delta.changes).items() if action is not Action.DEL]
-        mirrored = await self._mirror.aliases()
-        if not mirrored:
+        if not present:
+            await self._hold("the full listing is empty", delta.ver, len(self._accounts))
+            return "refused"
+        if not self._accounts:
             await self._first_fill(delta.ver, present)
             return "changed"
-        gone = mirrored - set(present)
-        if len(gone) > max(_DELETES_AT_ONCE, int(len(mirrored) * _DELETE_SHARE)):
+        gone = self._accounts - set(present)
+        if len(gone) > max(_DELETES_AT_ONCE, int(len(self._accounts) * _DELETE_SHARE)):
             # A listing that comes back short must not delete everybody.
             await self._hold("a full listing would delete too many accounts", delta.ver, len(gone))
             return "held"
-        found: dict[str, Account | None] = dict.fromkeys(gone)
-        async for account in fetch_accounts(self._client, present, fields=self._fields):
-            found[account.alias] = account
+        found: dict[str, Account | None] = dict.fromkeys(sorted(gone))
+        found |= {a.alias: a for a in await fetch_accounts(self._client, present, fields=self._fields)}
         await self._apply(self._ver, delta.ver, found)
         return "changed"
 
     async def _first_fill(self, ver: int, aliases: Sequence[str]) -> None:
         """Stage all profiles in calls of 500, so that Redis never stops for long; then swap the stage in."""
+        # What a fill that was broken off left in the stage is thrown away.
         await self._commit(Advance(self._ver, None, "next"))
         slaves: dict[str, str] = {}
-        count = 0
-        piece: list[Account] = []
-        async for account in fetch_accounts(self._client, aliases, fields=self._fields):
-            if account.profile is not None:
-                piece.append(account)
-                count += 1
-            if len(piece) == _STAGE:
-                slaves |= await self._stage(piece)
-                piece = []
-        if piece:
-            slaves |= await self._stage(piece)
-        synced = self._synced(ver, {"added": count, "updated": 0, "deleted": 0}, initial=True)
+        accounts: set[str] = set()
+        for at in range(0, len(aliases), _STAGE):
+            fetched = await fetch_accounts(self._client, aliases[at : at + _STAGE], fields=self._fields)
+            profiles = {each.alias: to_json(each.profile) for each in fetched if each.profile is not None}
+            claimed = owners({each.alias: each.slaves for each in fetched}, set(aliases))
+            if profiles:
+                await self._commit(Advance(self._ver, None, "next", profiles=profiles, slaves=claimed))
+            slaves |= claimed
+            accounts |= profiles.keys()
+        synced = self._synced(ver, {"added": len(accounts), "updated": 0, "deleted": 0}, initial=True)
         await self._commit(Advance(self._ver, ver, "swap", events=[synced]))
         self._slaves.clear()
         self._slaves.update(slaves)
+        self._accounts = accounts
         self._moved(ver)
-
-    async def _stage(self, accounts: Sequence[Account]) -> dict[str, str]:
-        slaves = {slave: account.alias for account in accounts for slave in account.slaves if slave != account.alias}
-        profiles = {account.alias: to_json(account.profile) for account in accounts}
-        await self._commit(Advance(self._ver, None, "next", profiles=profiles, slaves=slaves))
-        return slaves
 
     # -- what both share
 
@@ -213,11 +246,13 @@ class Directory:
             new[alias] = None if account is None else account.profile
             if account is not None:
                 slaves[alias] = account.slaves
-        changes = fold(old, new, slaves, self._slaves)
+        changes = fold(old, new, slaves, self._slaves, self._accounts)
         await self._write(cursor, ver, changes)
         for slave in changes.slaves_removed:
             self._slaves.pop(slave, None)
         self._slaves.update(changes.slaves)
+        self._accounts |= changes.profiles.keys()
+        self._accounts -= set(changes.removed)
         self._moved(ver)
 
     async def _write(self, cursor: int | None, ver: int, changes: Fold) -> None:
@@ -262,10 +297,12 @@ class Directory:
         return self._event(DIRECTORY_SYNCED, {"from_ver": self._ver, "to_ver": ver, **counts, "initial": initial})
 
     async def _hold(self, why: str, answered: int | None, deleted: int) -> None:
-        """Announce an answer that moves nothing."""
+        """Announce an answer that moves nothing; once, however often it comes."""
         log.warning("directory answer held", extra={"why": why, "ver": self._ver, "answered": answered})
-        data = {"from_ver": self._ver, "to_ver": answered, "why": why, "deleted": deleted}
-        await self._commit(Advance(self._ver, None, events=[self._event(DIRECTORY_HELD, data)]))
+        if self._held != (why, answered):
+            data = {"from_ver": self._ver, "to_ver": answered, "why": why, "deleted": deleted}
+            await self._commit(Advance(self._ver, None, events=[self._event(DIRECTORY_HELD, data)]))
+            self._held = (why, answered)
 
     def _event(self, type: str, data: dict[str, Any]) -> Event:
         return build_event(namespace=self._namespace, stream=DIRECTORY, type=type, time_s=self._wall(), data=data)

@@ -6,9 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import orjson
-
-from bridge.events import USER_ADDED, USER_DELETED, USER_UPDATED, normalise_address, to_json
+from bridge.events import USER_ADDED, USER_DELETED, USER_UPDATED, from_json, normalise_address, to_json
 from bridge.provider.models import Action, Profile, UserChange
 
 FIELDS: Final = (
@@ -81,16 +79,26 @@ def slaves_of(profile: Profile) -> list[str]:
     return [slave for slave in map(normalise_address, profile.slaves) if slave is not None]
 
 
+def owners(slaves: Mapping[str, Sequence[str]], accounts: Collection[str]) -> dict[str, str]:
+    """Slave → account, of each account's slaves. An address that is an account of its own is nobody's slave.
+
+    Or another account's mail would be announced here. Claimed by two accounts, it belongs to the later one.
+    """
+    return {slave: alias for alias, names in slaves.items() for slave in names if slave not in accounts}
+
+
 def fold(
     old: Mapping[str, bytes | None],
     new: Mapping[str, dict[str, Any] | None],
     slaves: Mapping[str, Sequence[str]],
     known_slaves: Mapping[str, str],
+    accounts: Collection[str],
 ) -> Fold:
     """Compare what is stored with what the provider says now.
 
     ``old``: stored JSON by alias (``None`` = not stored); ``new``: profiles by alias (``None`` = deleted);
-    ``slaves``: each present account's slaves; ``known_slaves``: slave → account as stored. Only real changes come out.
+    ``slaves``: each present account's slaves; ``known_slaves``: slave → account as stored; ``accounts``: all that are
+    stored. Only real changes come out.
     """
     result = Fold()
     for alias, profile in new.items():
@@ -103,28 +111,19 @@ def fold(
         after = to_json(profile)
         if before is None:
             result.changes.append(Change(USER_ADDED, alias, profile))
-        elif orjson.loads(before) != orjson.loads(after):
+        elif from_json(before) != from_json(after):
             result.changes.append(Change(USER_UPDATED, alias, profile))
         else:
             continue
         result.profiles[alias] = after
-    _fold_slaves(result, new, slaves, known_slaves)
+    deleted = {alias for alias, profile in new.items() if profile is None}
+    present = (new.keys() | set(accounts)) - deleted
+    claimed = owners({alias: names for alias, names in slaves.items() if alias not in deleted}, present)
+    result.slaves = {slave: alias for slave, alias in claimed.items() if known_slaves.get(slave) != alias}
+    # Gone: what an account that is told anew does not name any more, and what has become an account of its own.
+    result.slaves_removed = sorted(
+        slave
+        for slave, alias in known_slaves.items()
+        if slave not in claimed and (alias in slaves or alias in deleted or slave in present)
+    )
     return result
-
-
-def _fold_slaves(
-    result: Fold,
-    new: Mapping[str, dict[str, Any] | None],
-    slaves: Mapping[str, Sequence[str]],
-    known_slaves: Mapping[str, str],
-) -> None:
-    """Slaves may move from one account to another within one delta: what is taken last counts."""
-    gone = {slave for slave, alias in known_slaves.items() if alias in new}
-    for alias, names in slaves.items():
-        if new.get(alias) is None:
-            continue
-        for slave in names:
-            gone.discard(slave)
-            if slave != alias and known_slaves.get(slave) != alias:
-                result.slaves[slave] = alias
-    result.slaves_removed = sorted(gone)

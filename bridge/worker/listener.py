@@ -15,6 +15,7 @@ from bridge.journal.calls import Call
 from bridge.obs.metrics import Metrics
 from bridge.provider.client import ProviderClient
 from bridge.provider.errors import (
+    AddressNotAllowed,
     ListenEnded,
     ListenRefused,
     ListenSilent,
@@ -38,6 +39,8 @@ from bridge.worker.upstream import Upstream
 log = logging.getLogger(__name__)
 
 LISTEN_FAULTS: Final = (ProviderError,)
+_STEADY_S: Final = 10.0
+"""A session that stood for so long got somewhere, also where no mail came."""
 
 
 class Listener:
@@ -73,19 +76,24 @@ class Listener:
         self._wall = wall
 
     async def session(self, progress: Callable[[], None]) -> None:
-        """Hold one session until it ends; call ``progress`` when a document has come.
+        """Hold one session until it ends; call ``progress`` when it was of use.
+
+        An acknowledgement, a refusal or a Ver is no progress: a provider that answers and closes must not be asked
+        without pause.
 
         Raises:
             ProviderError: why it ended.
         """
         pushes = 0
         outcome = "shutdown"
+        began_s = time.monotonic()
         try:
             async with self._client.listen(
                 ver=self._cursor, silence_s=self._silence_s, on_online=self._on_online, on_bytes=self._upstream.heard
             ) as session:
                 async for batch in session:
-                    progress()
+                    if any(isinstance(push, MailArrived | UnreadChanged) for push in batch):
+                        progress()
                     pushes += len(batch)
                     calls = self._translate(batch)
                     if calls:
@@ -93,7 +101,9 @@ class Listener:
             raise ListenEnded("the session ended")
         except ProviderError as error:
             outcome = _outcome(error)
-            self._upstream.ended(str(error), refused=isinstance(error, ProviderRefused | ListenRefused))
+            if time.monotonic() - began_s >= _STEADY_S and not isinstance(error, ListenSilent):
+                progress()
+            self._upstream.ended(_why(error), refused=isinstance(error, ProviderRefused | ListenRefused))
             raise
         finally:
             self._metrics.listen_sessions.labels(outcome=outcome).inc()
@@ -133,6 +143,13 @@ class Listener:
             if count:
                 self._metrics.pushes.labels(type=type).inc(count)
         return calls
+
+
+def _why(error: ProviderError) -> str:
+    """What browsers may be told; the advice to the operator, with our address in it, is for the log alone."""
+    if isinstance(error, AddressNotAllowed):
+        return f"the provider does not accept calls from our address (errcode {error.errcode})"
+    return str(error)
 
 
 def _outcome(error: ProviderError) -> str:

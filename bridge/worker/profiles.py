@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,7 +23,8 @@ from bridge.worker.fold import slaves_of, stored_profile
 log = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 8
-_HOLDS_THE_CURSOR: Final = (Busy, InvalidToken, AddressNotAllowed, CredentialsRefused)
+CONCERNS_ALL: Final = (Busy, InvalidToken, AddressNotAllowed, CredentialsRefused)
+"""Refusals that have nothing to do with the account that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,8 @@ class Account:
     incomplete: bool = False
 
 
-async def fetch_accounts(
-    client: ProviderClient, aliases: Sequence[str], *, fields: Collection[str]
-) -> AsyncIterator[Account]:
-    """Yield every account, in order, with a bounded number of calls under way.
+async def fetch_accounts(client: ProviderClient, aliases: Sequence[str], *, fields: Collection[str]) -> list[Account]:
+    """Return every account, in order, with a bounded number of calls under way.
 
     An account that the provider refuses to show for a reason of its own comes as incomplete: it must not hold up
     all the others.
@@ -47,10 +46,22 @@ async def fetch_accounts(
     Raises:
         ProviderError: the provider is away, busy, or refuses us altogether.
     """
-    for start in range(0, len(aliases), _AT_ONCE):
-        piece = aliases[start : start + _AT_ONCE]
-        for account in await asyncio.gather(*(_fetch(client, alias, fields) for alias in piece)):
-            yield account
+    found: dict[str, Account] = {}
+    waiting = iter(aliases)
+
+    async def fetch_on() -> None:
+        for alias in waiting:
+            found[alias] = await _fetch(client, alias, fields)
+
+    tasks = [asyncio.create_task(fetch_on(), name="fetch accounts") for _ in range(min(_AT_ONCE, len(aliases)))]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+    return [found[alias] for alias in aliases]
 
 
 async def _fetch(client: ProviderClient, alias: str, fields: Collection[str]) -> Account:
@@ -58,7 +69,7 @@ async def _fetch(client: ProviderClient, alias: str, fields: Collection[str]) ->
         profile = await client.user_get(alias)
     except NotFound:
         return Account(alias, None)
-    except _HOLDS_THE_CURSOR:
+    except CONCERNS_ALL:
         raise
     except (ProviderRefused, UnreadableAnswer) as error:
         log.warning("account kept as incomplete", extra={"error": str(error)})

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from bridge.journal.errors import JournalAway
@@ -19,18 +20,47 @@ from bridge.journal.mirror import Mirror
 from bridge.journal.writer import Writer
 from bridge.obs.metrics import Metrics
 from bridge.provider.client import ProviderClient
-from bridge.provider.errors import NotFound, ProviderError
+from bridge.provider.errors import NotFound, ProviderError, ProviderRefused
+from bridge.worker.profiles import CONCERNS_ALL
 from bridge.worker.translate import Translator
 
 log = logging.getLogger(__name__)
 
 _TRIES: Final = 5
 _ASKERS: Final = 4
-_LOOK_S: Final = 0.5
-_SETTLE_S: Final = 1.0
-_UNKNOWN_S: Final = 600.0
-_FRESH_MS: Final = 600_000
-_AWAY_S: Final = 2.0
+_UNKNOWN_MOST: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcilePace:
+    """Seconds. ``look_s``: between looks for wanted mailboxes · ``settle_s``: after a push, until the provider's own
+    count has caught up with it · ``away_s``: before asking again what could not be answered · ``unknown_s``: before
+    asking again for a mailbox that the provider does not tell of · ``fresh_s``: how old a stored count may be."""
+
+    look_s: float = 0.5
+    settle_s: float = 1.0
+    away_s: float = 2.0
+    unknown_s: float = 600.0
+    fresh_s: float = 600.0
+
+
+USUAL_PACE: Final = ReconcilePace()
+
+
+class Budget:
+    """At most ``rate`` turns a second, evenly; what was not used is not saved. ``now`` gives seconds."""
+
+    def __init__(self, rate: float, *, now: Callable[[], float]) -> None:
+        self._interval_s = 1 / rate
+        self._now = now
+        self._next_s = 0.0
+
+    def turn_s(self) -> float:
+        """Take the next turn; return how many seconds it is away."""
+        now = self._now()
+        due = max(self._next_s, now)
+        self._next_s = due + self._interval_s
+        return due - now
 
 
 class Reconciler:
@@ -45,6 +75,7 @@ class Reconciler:
         metrics: Metrics,
         *,
         rate: float,
+        pace: ReconcilePace = USUAL_PACE,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
@@ -52,15 +83,16 @@ class Reconciler:
         self._mirror = mirror
         self._translator = translator
         self._metrics = metrics
-        self._interval_s = 1 / rate
+        self._budget = Budget(rate, now=time.monotonic)
         self._batch = max(1, int(rate))
+        self._pace = pace
         self._wall = wall
         self._urgent: dict[str, None] = {}
         self._later: dict[str, None] = {}
+        self._asking: set[str] = set()
         self._unknown: dict[str, float] = {}
         self._something = asyncio.Event()
         self._gap = asyncio.Event()
-        self._next_call_s = 0.0
 
     def after_gap(self) -> None:
         """Pushes were missed; ask for everybody who may notice."""
@@ -79,8 +111,10 @@ class Reconciler:
             with suppress(JournalAway):
                 # No more than can be asked soon: what is taken would be lost with this process.
                 if len(self._urgent) < self._batch:
-                    self._queue(self._urgent, await self._mirror.take_wanted(self._batch))
-            await asyncio.sleep(_LOOK_S)
+                    wanted = await self._mirror.take_wanted(self._batch)
+                    # Who is being asked for already has the answer coming.
+                    self._queue(self._urgent, (mailbox for mailbox in wanted if mailbox not in self._asking))
+            await asyncio.sleep(self._pace.look_s)
 
     async def _collect_after_gaps(self) -> None:
         while True:
@@ -91,7 +125,7 @@ class Reconciler:
                 await self._mirror.forget_offline()
             except JournalAway:
                 self._gap.set()
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(self._pace.look_s)
                 continue
             # A gap makes every stored count doubtful, the fresh ones too.
             self._queue(self._later, dict.fromkeys(mailboxes))
@@ -104,11 +138,14 @@ class Reconciler:
             self._something.set()
 
     def _take(self) -> tuple[str, bool] | None:
-        for queue, urgent in ((self._urgent, True), (self._later, False)):
+        """The next mailbox, and whether its count is doubtful also where it is fresh."""
+        for queue in (self._urgent, self._later):
             if queue:
                 mailbox = next(iter(queue))
-                del queue[mailbox]
-                return mailbox, urgent
+                doubtful = mailbox in self._later
+                self._urgent.pop(mailbox, None)
+                self._later.pop(mailbox, None)
+                return mailbox, doubtful
         return None
 
     async def _ask_on(self) -> None:
@@ -118,31 +155,46 @@ class Reconciler:
                 self._something.clear()
                 await self._something.wait()
                 continue
-            mailbox, urgent = taken
+            mailbox, doubtful = taken
+            self._asking.add(mailbox)
             try:
-                await self._correct(mailbox, only_if_old=urgent and mailbox not in self._later)
+                await self._correct(mailbox, only_if_old=not doubtful)
             except (ProviderError, JournalAway) as error:
                 self._metrics.reconciled.labels(result="failed").inc()
                 log.warning("count not read", extra={"error": str(error)})
-                self._queue(self._urgent if urgent else self._later, [mailbox])
-                await asyncio.sleep(_AWAY_S)
+                if isinstance(error, ProviderRefused) and not isinstance(error, CONCERNS_ALL):
+                    self._leave_alone(mailbox)
+                    continue
+                self._queue(self._later if doubtful else self._urgent, [mailbox])
+                await asyncio.sleep(self._pace.away_s)
+            finally:
+                self._asking.discard(mailbox)
+
+    def _leave_alone(self, mailbox: str) -> None:
+        """The provider has nothing to tell of this mailbox: not asked again for a while."""
+        now = self._wall()
+        if len(self._unknown) >= _UNKNOWN_MOST:
+            self._unknown = {each: until for each, until in self._unknown.items() if until > now}
+        self._unknown[mailbox] = now + self._pace.unknown_s
 
     async def _correct(self, mailbox: str, *, only_if_old: bool) -> None:
         """Ask for one count until the answer is not overtaken by a push."""
         for _ in range(_TRIES):
-            [(seq, stored, as_of)] = await self._mirror.seqs([mailbox])
+            [(_, stored, as_of)] = await self._mirror.seqs([mailbox])
             now_ms = self._wall() * 1000
-            if only_if_old and stored is not None and as_of is not None and as_of > now_ms - _FRESH_MS:
+            if only_if_old and stored is not None and as_of is not None and as_of > now_ms - self._pace.fresh_s * 1000:
                 return
-            if as_of is not None and 0 <= now_ms - as_of < _SETTLE_S * 1000:
+            if as_of is not None and 0 <= now_ms - as_of < self._pace.settle_s * 1000:
                 # A push outruns the provider's own count; an answer now could be the older one.
-                await asyncio.sleep(_SETTLE_S)
+                await asyncio.sleep(self._pace.settle_s)
                 continue
-            await self._budget()
+            await asyncio.sleep(self._budget.turn_s())
+            # Read after the wait for our turn: what was pushed in it is no reason to ask twice.
+            [(seq, stored, _)] = await self._mirror.seqs([mailbox])
             try:
                 unread = await self._client.newcount(mailbox)
             except NotFound:
-                self._unknown[mailbox] = self._wall() + _UNKNOWN_S
+                self._leave_alone(mailbox)
                 self._metrics.reconciled.labels(result="failed").inc()
                 return
             call = self._translator.polled(mailbox, unread, asked_at=seq, time_s=self._wall())
@@ -154,11 +206,3 @@ class Reconciler:
             if stored is not None:
                 self._metrics.reconcile_drift.observe(abs(unread - stored))
             return
-
-    async def _budget(self) -> None:
-        """Wait for this call's turn."""
-        now = asyncio.get_running_loop().time()
-        due = max(self._next_call_s, now)
-        self._next_call_s = due + self._interval_s
-        if due > now:
-            await asyncio.sleep(due - now)

@@ -56,8 +56,9 @@ class Translator:
             BadAddress
         """
         mailbox = self.mailbox(push.mailbox)
-        # An id that long is no id of theirs; without one the mail is announced, only not de-duplicated.
-        mail_id = push.mail_id if len(push.mail_id) <= _LONGEST_ID else ""
+        # Such a thing is no id of theirs; without one the mail is announced, only not de-duplicated. Ids end up in
+        # links and logs, so line ends and bidi controls (not printable) are none either.
+        mail_id = push.mail_id if len(push.mail_id) <= _LONGEST_ID and push.mail_id.isprintable() else ""
         data: dict[str, Any] = {"mailbox": mailbox, "mail_id": mail_id}
         shown = _SHOWN[self.privacy]
         if shown:

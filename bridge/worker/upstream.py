@@ -56,6 +56,7 @@ class Upstream:
         self._silence_s = silence_s
         self._wall = wall
         self._state: UpstreamState | None = None
+        self._why = ""
         self._heard_s = None if heard_ms is None else heard_ms / 1000
         self._gap_since = self._heard_s
         self._online = False
@@ -63,8 +64,25 @@ class Upstream:
 
     @property
     def heard_ms(self) -> int | None:
-        """When the provider last gave a byte, by this leader or one before it; epoch ms."""
-        return None if self._heard_s is None else int(self._heard_s * 1000)
+        """Until when everything that was pushed has been read, by this leader or one before it; epoch ms.
+
+        Bytes outside of an acknowledged session (a refusal, say) do not end a gap.
+        """
+        heard_s = self._heard_s if self._online else self._gap_since
+        return None if heard_s is None else int(heard_s * 1000)
+
+    def take_over(self, left: str | None) -> None:
+        """Begin where another leader left off: nobody listens, whatever the state says that it left."""
+        if left == "disconnected":
+            self._state = "disconnected"
+        elif left is not None:
+            self._become("disconnected", "another worker takes over")
+
+    def say_again(self) -> None:
+        """Redis went back, and with it what was said: say the state again."""
+        state, self._state = self._state, None
+        if state is not None:
+            self._become(state, self._why)
 
     def heard(self) -> None:
         """Bytes came."""
@@ -78,11 +96,12 @@ class Upstream:
         self._online = True
         self._refusals = 0
         now_ms = int(self._wall() * 1000)
-        since_ms = None if self._gap_since is None else int(self._gap_since * 1000)
+        # Two machines' clocks need not agree.
+        since_ms = None if self._gap_since is None else min(now_ms, int(self._gap_since * 1000))
         self._become("connected", "")
         if since_ms is not None:
             # What was pushed in between cannot be had again: counts are asked for, mails are not there to ask for.
-            self._announce(UPSTREAM_MISSED, {"since": since_ms, "until": now_ms})
+            self._announce(UPSTREAM_MISSED, {"since": since_ms, "until": now_ms}, {"heard": str(now_ms)})
         return since_ms, now_ms
 
     def ended(self, why: str, *, refused: bool) -> None:
@@ -110,9 +129,12 @@ class Upstream:
         self._metrics.upstream_connected.set(1 if state == "connected" else 0)
         if state == self._state:
             return
-        self._state = state
+        self._state, self._why = state, why
         since_ms = int(self._wall() * 1000)
         fields = {"state": state, "since": str(since_ms), "why": why}
+        if state == "connected" and self._gap_since is None:
+            # A leader that dies before it renews has listened all the same.
+            fields["heard"] = str(since_ms)
         self._announce(_TYPES[state], {"since": since_ms, "why": why}, fields)
 
     def _announce(self, type: str, data: dict[str, Any], fields: dict[str, str] | None = None) -> None:

@@ -81,9 +81,9 @@ class Worker:
             try:
                 await self._lead(claimed)
             except* LeaseLost as lost:
-                log.warning("lease lost", extra={"error": str(lost.exceptions[0])})
+                log.warning("lease lost", extra={"error": _first(lost)})
             except* JournalAway as away:
-                log.warning("journal away, stood down", extra={"error": str(away.exceptions[0])})
+                log.warning("journal away, stood down", extra={"error": _first(away)})
             finally:
                 self._stood_down()
 
@@ -108,6 +108,8 @@ class Worker:
     def _stood_down(self) -> None:
         self._metrics.leader.set(0)
         self._metrics.upstream_connected.set(0)
+        # What a standby knows of the cursor is nothing.
+        self._metrics.cursor_age.set_function(lambda: 0.0)
         if self._backlog is not None and (dropped := self._backlog.drop()):
             log.warning("pushes dropped, another worker leads", extra={"pushes": dropped})
         self._backlog = None
@@ -119,7 +121,8 @@ class Worker:
         log.info("leading", extra={"fence": claimed.fence, "generation": claimed.generation})
         slaves: dict[str, str] = {}
         backlog = self._backlog = Backlog(self._writer, metrics, most=options.backlog)
-        heard = (await self._mirror.upstream()).get("heard")
+        left = await self._mirror.upstream()
+        heard = left.get("heard")
         upstream = Upstream(
             lambda call: backlog.add([call]),
             metrics,
@@ -152,11 +155,12 @@ class Worker:
             silence_s=options.listen_silence_s,
         )
         self._tell_leader(backlog, claimed)
+        upstream.take_over(left.get("state"))
         await directory.load()
         metrics.leader.set(1)
         metrics.generation.set(claimed.generation)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_lease(upstream, reconciler), name="lease")
+            tasks.create_task(self._keep_lease(backlog, upstream, directory, reconciler), name="lease")
             tasks.create_task(backlog.run(), name="commits")
             tasks.create_task(upstream.watch(), name="upstream watch")
             tasks.create_task(reconciler.run(), name="reconcile")
@@ -180,20 +184,34 @@ class Worker:
         )
         backlog.add([Announce(event)])
 
-    async def _keep_lease(self, upstream: Upstream, reconciler: Reconciler) -> None:
+    async def _keep_lease(
+        self, backlog: Backlog, upstream: Upstream, directory: Directory, reconciler: Reconciler
+    ) -> None:
         generation = self._writer.generation
         while True:
             await asyncio.sleep(self._options.lease_s / 3)
             try:
-                await self._writer.keep(heard_ms=upstream.heard_ms)
+                # What was heard and is not committed yet would be missing between this leader and the next.
+                await self._writer.keep(heard_ms=None if len(backlog) else upstream.heard_ms)
             except JournalAway as error:
                 # Pushes are kept meanwhile; whether the lease still is ours shows when Redis answers.
                 log.warning("journal away, lease not renewed", extra={"error": str(error)})
             if self._writer.generation != generation:
-                # Redis went back: the counts that browsers look at are gone with the old generation.
+                # Redis went back: the counts that browsers look at are gone with the old generation, and so may be
+                # member changes and what was said about the connection.
                 generation = self._writer.generation
                 self._metrics.generation.set(generation)
+                upstream.say_again()
+                directory.doubt()
                 reconciler.after_gap()
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> str:
+    """The words of the first error in a group of groups."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error)
 
 
 def _fault(part: str) -> Callable[[Exception, float], None]:

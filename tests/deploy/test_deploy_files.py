@@ -61,8 +61,10 @@ def test_the_compose_file_is_valid(require_binary: Callable[[str], str]):
 def test_the_composed_settings_are_ours(service: str, require_binary: Callable[[str], str], tmp_path: Path):
     """Every variable in the compose file is a setting, and with its secrets in place the command has all it needs."""
     part = composed(require_binary)["services"][service]
+    known = {setting.variable for setting in TABLE}
     environ = {}
     for name, value in part["environment"].items():
+        assert name.removesuffix("_FILE") in known
         if name.endswith("_FILE"):
             file = tmp_path / Path(value).name
             assert value == f"/run/secrets/{file.name}"

@@ -122,10 +122,11 @@ async def test_an_event_source_that_starts_while_the_edge_is_away_comes_in_later
 
 
 async def test_both_transports_pass_unbuffered(proxy: Proxy, redis_url: str):
-    """Each frame comes through as it is written, below the public path, with the page's own origin."""
+    """Each frame comes through as it is written, below the public path; the edge sees the Host that the browser saw."""
+    names = {"Host": "oa.test:8443", "Origin": "https://oa.test:8443"}
     async with leading_writer(redis_url) as (writer, _), edge_behind(proxy, redis_url):
         for open_client, path in ((open_ws, "/exmail/ws"), (open_sse, "/exmail/events")):
-            async with await open_client(proxy.url, path, Origin=proxy.url, **bearer()) as client:
+            async with await open_client(proxy.url, path, **names, **bearer()) as client:
                 await client.until("exmail.snapshot")
                 await writer.commit([mail(path)])
                 [event] = await client.events(1)

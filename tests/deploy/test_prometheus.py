@@ -115,7 +115,13 @@ async def prometheus(redis_url: str, require_binary: Callable[[str], str], tmp_p
 async def _a_little_of_everything(session: aiohttp.ClientSession, provider: str, public: str) -> None:
     async with await open_ws(public, **bearer()) as ws, await open_sse(public, **bearer()) as sse:
         await ws.until("exmail.snapshot")
-        for deed, arguments in (("push", {"text": "no JSON {"}), ("expire-tokens", {}), ("cut", {})):
+        deeds: tuple[tuple[str, dict[str, object]], ...] = (
+            ("push", {"text": "no JSON {"}),
+            ("cut", {}),
+            ("fault", {"kind": "errcode", "value": 1002, "endpoint": "user/list", "times": 1}),
+            ("modify-user", {"alias": BOB, "name": "Bob"}),
+        )
+        for deed, arguments in deeds:
             async with session.post(f"{provider}/simulator/{deed}", json=arguments) as answer:
                 assert answer.status == 200, await answer.text()
         for client in (ws, sse):

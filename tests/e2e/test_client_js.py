@@ -1,4 +1,4 @@
-"""``/client.js`` in a real Chromium, against an edge that does what the test says: coming back, and what it hands on."""
+"""``/client.js`` in a real Chromium, against an edge that does what a test says: coming back, and what it tells."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
+from tests.support import waiting
 from tests.support.scripted_edge import EPOCH, Connection, ScriptedEdge, closing, event, scripted_edge, snapshot
 
 # Everything that the page is told, in order; back-off without chance, so that it can be read.
@@ -53,9 +54,11 @@ async def told(tab: Page, name: str) -> list[Any]:
 
 async def until(tab: Page, claim: str) -> None:
     """Wait until a claim about the page holds; the page's own clock stands still meanwhile."""
-    async with asyncio.timeout(20):
-        while not await tab.evaluate(f"Boolean({claim})"):
-            await asyncio.sleep(0.01)
+
+    async def holds() -> bool:
+        return bool(await tab.evaluate(f"Boolean({claim})"))
+
+    await waiting.until(holds, within_s=20)
 
 
 async def come_back(tab: Page, edge: ScriptedEdge, ms: int = 600) -> Connection:
@@ -286,17 +289,17 @@ async def test_what_it_does_not_know_it_ignores(tab: Page, edge: ScriptedEdge) -
 async def test_a_handler_that_throws_harms_nobody(tab: Page, edge: ScriptedEdge) -> None:
     """The others are called, the stream goes on, and the error is the page's own; a handler can be taken away."""
     connection = await begin(tab, edge)
-    await tab.evaluate("window.off = mail.on('mail', () => { throw new Error('mine'); })")
-    await tab.evaluate("window.after = []; mail.on('mail', (data) => after.push(data.mail_id))")
+    await tab.evaluate("window.off = mail.on('mail', () => { throw new Error('mine'); }); null")
+    await tab.evaluate("window.after = []; mail.on('mail', (data) => after.push(data.mail_id)); null")
     await connection.say(snapshot(0), event(1))
     await until(tab, "after.length === 1")
     await tab.clock.run_for(1)
-    assert tab.wrong == ["mine"]  # type: ignore[attr-defined]  # the fixture's note
+    assert [line.splitlines()[0] for line in tab.wrong] == ["Error: mine"]  # type: ignore[attr-defined]  # the fixture's note
     await tab.evaluate("off()")
     await connection.say(event(2))
     await until(tab, "after.length === 2")
     await tab.clock.run_for(1)
-    assert tab.wrong == ["mine"]  # type: ignore[attr-defined]  # the fixture's note
+    assert [line.splitlines()[0] for line in tab.wrong] == ["Error: mine"]  # type: ignore[attr-defined]  # the fixture's note
 
 
 async def test_title_and_badge(tab: Page, edge: ScriptedEdge) -> None:

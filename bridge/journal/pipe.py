@@ -1,0 +1,88 @@
+"""Pipelines of many callers over one connection, answered in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from redis.asyncio import Redis
+
+from bridge.journal.errors import JournalAway, translated
+from bridge.journal.raw import RawConnection
+
+
+class _Wire(RawConnection):
+    """One connection: replies go to whoever waits the longest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: deque[tuple[int, list[Any], asyncio.Future[list[Any]]]] = deque()
+
+    def ask(self, packed: bytes, count: int) -> asyncio.Future[list[Any]]:
+        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((count, [], future))
+        self.send(packed)
+        return future
+
+    def took(self, replies: list[Any]) -> None:
+        at = 0
+        while at < len(replies) and self._waiting:
+            count, got, future = self._waiting[0]
+            piece = replies[at : at + count - len(got)]
+            got += piece
+            at += len(piece)
+            if len(got) == count:
+                self._waiting.popleft()
+                if not future.done():
+                    future.set_result(got)
+
+    def ended(self, why: str) -> None:
+        for _, _, future in self._waiting:
+            if not future.done():
+                future.set_exception(JournalAway(f"connection to Redis lost: {why}"))
+        self._waiting.clear()
+
+
+class Pipe:
+    """Asks Redis through one connection taken from ``redis``'s pool, dialled when needed and again when lost."""
+
+    def __init__(self, redis: Redis, *, timeout_s: float = 5.0) -> None:
+        # redis-py types its pool by what a subclass may do.
+        self._pool: Any = redis.connection_pool
+        self._timeout_s = timeout_s
+        self._connection: Any = None
+        self._wire: _Wire | None = None
+        self._dialling = asyncio.Lock()
+
+    async def ask(self, packed: bytes, count: int) -> list[Any]:
+        """Send ``count`` packed commands in one write; return their replies, errors of the server among them.
+
+        Raises:
+            JournalAway: no answer; some, all or none of the commands may have been applied.
+            JournalRefused: we are not let in.
+        """
+        wire = self._wire
+        if wire is None or not wire.open:
+            wire = await self._dial()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await wire.ask(packed, count)
+        except TimeoutError as error:
+            # What comes later would be taken for the answer to something else.
+            wire.close()
+            raise JournalAway(f"Redis did not answer within {self._timeout_s:.0f} s") from error
+
+    async def _dial(self) -> _Wire:
+        async with self._dialling:
+            if self._wire is not None and self._wire.open:
+                return self._wire
+            with translated():
+                if self._connection is None:
+                    self._connection = await self._pool.get_connection()
+                # Hands on to our protocol only what was dialled a moment ago.
+                await self._connection.disconnect(nowait=True)
+            wire = _Wire()
+            await wire.dial(self._connection)
+            self._wire = wire
+            return wire

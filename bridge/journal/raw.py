@@ -1,0 +1,84 @@
+"""A Redis connection whose bytes we read ourselves.
+
+redis-py dials (TLS, AUTH, unix sockets are its business), then the socket gets a protocol of our own over hiredis.
+Its own reader awaits once for each reply and packs commands in Python, which is most of what a commit costs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import hiredis
+
+from bridge.journal.errors import translated
+
+
+class RawConnection(asyncio.Protocol):
+    """Give it a redis-py connection to dial; then bytes come as replies, many at a time."""
+
+    def __init__(self) -> None:
+        self._reader = hiredis.Reader()
+        self._transport: asyncio.Transport | None = None
+        self._dialled: Any = None
+        self._former: asyncio.BaseProtocol | None = None
+
+    async def dial(self, connection: Any) -> None:
+        """Connect and take the socket over. The connection stays redis-py's to close.
+
+        Raises:
+            JournalAway, JournalRefused
+        """
+        with translated():
+            await connection.connect()
+        # The only private name of redis-py that the project touches.
+        transport = cast(asyncio.Transport, connection._writer.transport)
+        self._former = transport.get_protocol()
+        transport.set_protocol(self)
+        # It closes what it dialled when it is collected.
+        self._dialled = connection
+        self._transport = transport
+
+    @property
+    def open(self) -> bool:
+        """Whether bytes can be sent."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def send(self, data: bytes) -> None:
+        """Write; only while :attr:`open`."""
+        assert self._transport is not None
+        self._transport.write(data)
+
+    def close(self) -> None:
+        """Cut the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def took(self, replies: list[Any]) -> None:
+        """What one read brought. Errors of the server are :class:`hiredis.ReplyError` values."""
+        raise NotImplementedError
+
+    def ended(self, why: str) -> None:
+        """The connection is gone."""
+        raise NotImplementedError
+
+    def data_received(self, data: bytes) -> None:
+        reader = self._reader
+        reader.feed(data)
+        replies: list[Any] = []
+        while (reply := reader.gets()) is not False:
+            replies.append(reply)
+        if replies:
+            self.took(replies)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._former is not None:
+            # redis-py waits for this when it closes.
+            self._former.connection_lost(exc)
+        self.ended(str(exc or "closed by Redis"))
+
+
+def pack(*words: str | bytes | int) -> bytes:
+    """One command on the wire."""
+    packed: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]  # the stub says: a tuple of one
+    return packed

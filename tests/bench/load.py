@@ -1,0 +1,142 @@
+"""A load client: thousands of subscribers on one epoll loop, and what came, counted and timed.
+
+A process of its own, so that it takes nothing from the server's core. It counts frames by a marker that stands once
+in each event, and times them by the clock reading in it, which all processes of a machine share.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+
+MARK = b'"mail_id":"T'
+PING = b"\x89\x00"
+PONG = b"\x8a\x80\x00\x00\x00\x00"
+_DIGITS = 16
+_AT_ONCE = 256
+
+
+def stamp() -> str:
+    """A MailId that says when its event was published: microseconds of the monotonic clock."""
+    return f"T{int(time.monotonic() * 1e6):0{_DIGITS}d}"
+
+
+@dataclass(slots=True)
+class Load:
+    """``n`` subscribers of one server; ``path`` has a ``%d`` for the subscriber's number."""
+
+    host: str
+    port: int
+    path: str
+    n: int
+    websocket: bool
+    socks: dict[int, socket.socket] = field(default_factory=dict)
+    latencies_us: list[int] = field(default_factory=list)
+    frames: int = 0
+    closed: int = 0
+    handshake_s: float = 0.0
+    _poll: select.epoll = field(default_factory=select.epoll)
+
+    def connect(self) -> None:
+        """Open all of them, some hundred at a time, and read until each has its snapshot."""
+        started = time.monotonic()
+        waiting: dict[int, bytes] = {}
+        opened = 0
+        while opened < self.n or waiting:
+            while opened < self.n and len(waiting) < _AT_ONCE:
+                sock = socket.socket()
+                # Many source addresses: one has only some 28,000 ports.
+                sock.bind((f"127.0.0.{2 + opened % 50}", 0))
+                sock.connect((self.host, self.port))
+                sock.setblocking(False)
+                sock.send(self._request(opened))
+                self.socks[sock.fileno()] = sock
+                waiting[sock.fileno()] = b""
+                self._poll.register(sock, select.EPOLLIN)
+                opened += 1
+            for fd, _ in self._poll.poll(10):
+                got = self._read(fd)
+                if fd in waiting:
+                    waiting[fd] += got
+                    if b"exmail.snapshot" in waiting[fd]:
+                        del waiting[fd]
+                    elif not got:
+                        raise SystemExit(f"refused: {waiting[fd][:200]!r}")
+        self.handshake_s = time.monotonic() - started
+
+    def count(self, frames: int, *, patience_s: float = 8.0) -> float:
+        """Read until so many frames came, or none for a while; return the seconds from the first to the last."""
+        self.frames, self.latencies_us = 0, []
+        first = last = time.monotonic()
+        while self.frames < frames and time.monotonic() - last < patience_s:
+            before = self.frames
+            for fd, _ in self._poll.poll(1.0):
+                self._take(self._read(fd))
+            if self.frames > before:
+                last = time.monotonic()
+                first = first if before else last
+        return last - first
+
+    def _take(self, data: bytes) -> None:
+        at = data.find(MARK)
+        if at < 0:
+            return
+        self.frames += data.count(MARK)
+        text = data[at + len(MARK) : at + len(MARK) + _DIGITS]
+        if len(text) == _DIGITS:
+            self.latencies_us.append(int(time.monotonic() * 1e6) - int(text))
+
+    def _read(self, fd: int) -> bytes:
+        try:
+            data = self.socks[fd].recv(262_144)
+        except BlockingIOError:
+            return b""
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._poll.unregister(fd)
+            self.socks.pop(fd).close()
+            self.closed += 1
+        elif self.websocket and PING in data:
+            self.socks[fd].send(PONG)
+        return data
+
+    def _request(self, number: int) -> bytes:
+        upgrade = (
+            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            if self.websocket
+            else "Accept: text/event-stream\r\n"
+        )
+        return f"GET {self.path % number} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n{upgrade}\r\n".encode()
+
+
+def main() -> None:
+    """Take orders as JSON lines on standard input, answer each with one."""
+    order = json.loads(sys.stdin.readline())
+    load = Load(order["host"], order["port"], order["path"], order["n"], order["websocket"])
+    load.connect()
+    _answer(handshakes_s=round(load.n / load.handshake_s))
+    for line in sys.stdin:
+        order = json.loads(line)
+        seconds = load.count(order["frames"], patience_s=order.get("patience_s", 8.0))
+        timed = sorted(load.latencies_us) or [0]
+        _answer(
+            frames=load.frames,
+            seconds=seconds,
+            closed=load.closed,
+            p50_ms=timed[len(timed) // 2] / 1000,
+            p99_ms=timed[int(len(timed) * 0.99)] / 1000,
+        )
+
+
+def _answer(**fields: float) -> None:
+    print(json.dumps(fields), flush=True)
+
+
+if __name__ == "__main__":
+    main()

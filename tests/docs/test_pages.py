@@ -1,0 +1,206 @@
+"""What the pages say exists: links, commands, settings, metrics, log lines, codes, events."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bridge import events
+from bridge.cli import COMMANDS, build_parser
+from bridge.edge import codes
+from bridge.edge.refused import Label
+from bridge.journal.keys import Keys
+from bridge.obs.metrics import Metrics
+from bridge.settings import load_settings
+from bridge.settings.table import TABLE
+from tests.docs.pages import PAGES, ROOT, Page
+
+README = Page(ROOT / "README.md")
+CHINESE = Page(ROOT / "README.zh-CN.md")
+DOCS = ROOT / "docs"
+
+
+def ids(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=ids)
+def test_no_link_is_dead(path: Path):
+    """Each relative link leads to a file, and each ``#`` to a heading in it."""
+    dead = []
+    for link in Page(path).links:
+        if re.match(r"https?://", link):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (path.parent / file) if file else path
+        if not target.exists() or (anchor and anchor not in Page(target).anchors):
+            dead.append(link)
+    assert not dead
+
+
+def test_both_readmes_say_the_same():
+    """Heading by heading, block by block, link by link: a change in one language is a change in the other."""
+    assert README.levels == CHINESE.levels
+    assert README.blocks == CHINESE.blocks
+    english = ["README" if link.startswith("README") else link for link in README.links]
+    chinese = ["README" if link.startswith("README") else link for link in CHINESE.links]
+    assert sorted(english) == sorted(chinese)
+    rows = [len(re.findall(r"^\|", page.prose, re.MULTILINE)) for page in (README, CHINESE)]
+    assert rows[0] == rows[1]
+
+
+def test_chinese_is_set_as_chinese():
+    """No half-width comma, colon or parenthesis beside a Chinese character."""
+    prose = re.sub(r"`[^`]*`|\]\([^)]*\)", "", CHINESE.prose)
+    assert not re.findall(r"[\u4e00-\u9fff][,:;?!()]|[,:;?!()][\u4e00-\u9fff]", prose)
+
+
+def calls_on(page: Page) -> list[list[str]]:
+    """The words of each call of the bridge, in code blocks and between backticks."""
+    said = "\n".join([*re.findall(r"`([^`\n]+)`", page.prose), *(block.text for block in page.blocks)])
+    program = r"(?:python3 -m bridge|(?<![/\w])exmail-bridge)"
+    return [call.split() for call in re.findall(rf"{program} +([a-z][^\n#`]*)(?:#.*)?$", said, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=ids)
+def test_every_command_exists(path: Path):
+    """Each call of the bridge on a page is one that the command line takes."""
+    parser = build_parser()
+    passed_on = {command.name for command in COMMANDS if command.passes_on}
+    for words in calls_on(Page(path)):
+        if words[0] not in passed_on:
+            parser.parse_args(words)
+
+
+def test_the_readme_has_the_two_commands():
+    """The first thing that a reader can do is run it, and test it."""
+    assert calls_on(README)[:2] == [["dev"], ["test"]]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=ids)
+def test_every_setting_exists(path: Path):
+    """A variable that a page names is one that the bridge reads."""
+    known = {setting.variable for setting in TABLE} | {"BRIDGE_CONFIG", "BRIDGE_TEST_REQUIRE_ALL"}
+    named = set(re.findall(r"\bBRIDGE_[A-Z_]*[A-Z]\b", Page(path).text))
+    assert not {name for name in named if name.removesuffix("_FILE") not in known}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=ids)
+def test_every_metric_exists(path: Path):
+    """A metric that a page names is one that is exported."""
+    exported = Metrics().render().decode()
+    assert not {name for name in re.findall(r"\bexmail_bridge_\w+", Page(path).text) if name not in exported}
+
+
+@pytest.mark.parametrize("page", [README, CHINESE], ids=["en", "zh"])
+def test_the_readmes_settings_file_starts_both_parts(page: Page, tmp_path: Path):
+    """With the file of "Production" and the two secrets, worker and edge have all they need."""
+    text = page.block("toml")
+    tomllib.loads(text)
+    (tmp_path / "bridge.toml").write_text(text)
+    secrets = {
+        "BRIDGE_PROVIDER_CLIENT_SECRET": "an-interface-key",
+        "BRIDGE_EDGE_JWT_SECRET": "a-secret-for-tests-of-32-bytes-or-more",
+    }
+    settings = load_settings(secrets, tmp_path / "bridge.toml")
+    settings.require_for("worker")
+    settings.require_for("edge")
+
+
+def test_the_readmes_nginx_lines_are_those_of_the_file():
+    """What the README shows of nginx stands in the file that is tested."""
+    file = [line.strip() for line in (ROOT / "deploy" / "proxy" / "nginx.conf").read_text().splitlines()]
+    shown = [line.strip() for line in README.block("nginx").splitlines() if line.strip()]
+    assert not [line for line in shown if line not in file]
+
+
+def test_names_in_redis_are_those_of_the_code():
+    """Channels and keys on the pages are the ones that the bridge writes."""
+    keys = Keys("exmail")
+    for page in (README, Page(DOCS / "events.md")):
+        assert keys.kind_channel("mail.new") in page.block("sh", holding="SUBSCRIBE")
+        assert keys.events in page.block("sh", holding="XREAD")
+        assert keys.events in page.block("python", holding="xread")
+    text = (DOCS / "events.md").read_text()
+    for name in (
+        keys.mailbox_channel("<address>"),
+        *(keys.kind_channel(kind) for kind in ("mail.new", "mail.unread", "directory", "system")),
+        *(keys.state("<address>"), keys.log("<address>"), keys.log("directory"), keys.log("system")),
+        *(keys.directory, keys.slaves, keys.ver, keys.upstream, keys.events),
+    ):
+        assert f"`{name}`" in text
+
+
+def test_every_event_type_is_described():
+    """``docs/events.md`` has each type that is published, and no other."""
+    published = {value for value in vars(events).values() if isinstance(value, str) and value.startswith("exmail.")}
+    described = set(re.findall(r"^\| (.*?) \|", Page(DOCS / "events.md").prose, re.MULTILINE))
+    assert published == {name for cell in described for name in re.findall(r"`(exmail\.[a-z.]+)`", cell)}
+
+
+def test_the_example_event_is_one_of_ours():
+    """The event on the page has the head that the journal writes, and readers can cut it apart."""
+    example = Page(DOCS / "events.md").block("json").replace("\n ", "").strip().encode()
+    position = events.position_of(example)
+    assert example.startswith(events.event_head(position))
+    assert events.time_of(example) is not None
+    assert events.unread_of(example) == (549, 1795497613538)
+
+
+def test_every_code_is_described():
+    """``docs/client.md`` has each close code with its reason, and says rightly who may come back."""
+    told = dict(re.findall(r"^\| (\d{4})[^|]*\| ([^|]*\|[^|]*)\|$", Page(DOCS / "client.md").prose, re.MULTILINE))
+    lines = Page(DOCS / "client.md").text
+    for code, reason in codes.REASONS.items():
+        assert re.search(rf"\b{code}\b", lines)
+        assert reason in lines
+        if str(code) in told and code >= 3000:
+            assert told[str(code)].split("|")[1].strip().startswith("yes" if codes.may_return(code) else "no")
+
+
+def test_every_refusal_is_described():
+    """``docs/operations.md`` says what to do about each reason of ``edge_refusals``."""
+    text = (DOCS / "operations.md").read_text()
+    assert not [label for label in Label.__args__ if f"`{label}`" not in text]
+
+
+def log_lines() -> dict[str, str]:
+    """Each sentence that the bridge logs, and its level; the simulator is no part of the bridge."""
+    found = {}
+    for path in (ROOT / "bridge").rglob("*.py"):
+        if "simulator" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and isinstance(node.func.value, ast.Name)
+                and node.func.value.id == "log"
+                and isinstance(node.args[0], ast.Constant)
+            ):
+                found[str(node.args[0].value)] = node.func.attr
+    return found
+
+
+def test_every_log_line_is_explained():
+    """``docs/operations.md`` explains each warning and worse, and no line that does not exist."""
+    table = Page(DOCS / "operations.md").text.partition("## Log lines")[2]
+    explained = set(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)) - {"message"}
+    logged = log_lines()
+    serious = {sentence for sentence, level in logged.items() if level not in ("debug", "info")}
+    assert not serious - explained
+    assert not explained - set(logged)
+
+
+def test_what_the_architecture_page_names_is_there():
+    """Each file or folder that ``docs/architecture.md`` names exists."""
+    text = (DOCS / "architecture.md").read_text()
+    named = set(re.findall(r"`(bridge/[\w./]+)`", text))
+    assert len(named) > 10
+    assert not {name for name in named if not (ROOT / name).exists()}
+    for room in (path for path in (ROOT / "bridge").iterdir() if path.is_dir() and not path.name.startswith("_")):
+        assert f"{room.name}/" in text

@@ -1,0 +1,172 @@
+"""What the pages offer for copying works as it is copied."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.async_api import async_playwright
+
+from bridge.edge.jwt import SecretVerifier
+from bridge.journal.connect import RedisAddress
+from bridge.journal.errors import JournalRefused
+from bridge.journal.follow import BEGINNING, Follower
+from bridge.journal.reader import Reader
+from tests.docs.pages import ROOT, Page
+from tests.support.stage import BOB, KEYS, SECRET, leading_writer, mail, running_edge, token
+from tests.support.waiting import until
+
+SIGNING = Page(ROOT / "docs" / "signing.md")
+EVENTS = Page(ROOT / "docs" / "events.md")
+READMES = [Page(ROOT / "README.md"), Page(ROOT / "README.zh-CN.md")]
+PLACE = "https://oa.corp.com/exmail/"
+
+
+def run(*words: str | Path) -> str:
+    told = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=120)
+    assert told.returncode == 0, told.stderr
+    assert not told.stderr
+    return told.stdout.strip()
+
+
+def by_java(require: Callable[[str], str], folder: Path) -> str:
+    (folder / "ExmailToken.java").write_text(SIGNING.block("java"))
+    # -Xlint:-options: a newer compiler warns that 8 is old.
+    run(require("javac"), "--release", "8", "-Xlint:-options", "-d", folder, folder / "ExmailToken.java")
+    return run(require("java"), "-cp", folder, "ExmailToken", SECRET, BOB)
+
+
+def by_php(require: Callable[[str], str], folder: Path) -> str:
+    (folder / "token.php").write_text(SIGNING.block("php"))
+    return run(require("php"), folder / "token.php", SECRET, BOB)
+
+
+def by_node(require: Callable[[str], str], folder: Path) -> str:
+    (folder / "token.js").write_text(SIGNING.block("javascript"))
+    return run(require("node"), folder / "token.js", SECRET, BOB)
+
+
+def by_python(require: Callable[[str], str], folder: Path) -> str:
+    (folder / "token.py").write_text(SIGNING.block("python"))
+    return run(sys.executable, folder / "token.py", SECRET, BOB)
+
+
+def by_shell(require: Callable[[str], str], folder: Path) -> str:
+    require("openssl")
+    (folder / "token.sh").write_text(SIGNING.block("sh"))
+    return run("sh", folder / "token.sh", SECRET, BOB)
+
+
+@pytest.mark.parametrize("sign", [by_java, by_php, by_node, by_python, by_shell])
+async def test_a_token_signed_as_on_the_page_is_accepted(
+    sign: Callable[[Callable[[str], str], Path], str], require_binary: Callable[[str], str], tmp_path: Path
+):
+    """Each program of ``docs/signing.md`` makes a token that the edge's own verifier accepts, for that mailbox."""
+    claims = await SecretVerifier(lambda: [SECRET.encode()]).verify(sign(require_binary, tmp_path))
+    assert claims["sub"] == BOB
+
+
+def test_the_readmes_sign_as_the_page_does():
+    """The README's Python is the one that is tested."""
+    for readme in READMES:
+        assert readme.block("python", holding="exmail_token") == SIGNING.block("python")
+
+
+@pytest.mark.parametrize("page", [EVENTS, *READMES], ids=["events", "en", "zh"])
+async def test_the_python_reader_prints_what_is_published(page: Page, redis_url: str, tmp_path: Path):
+    """The few lines for another service follow the stream of a running bridge."""
+    text = page.block("python", holding="xread")
+    assert "redis://127.0.0.1:6379/0" in text
+    (tmp_path / "reader.py").write_text(text.replace("redis://127.0.0.1:6379/0", redis_url))
+    reader = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(tmp_path / "reader.py")), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        async with leading_writer(redis_url) as (writer, redis):
+
+            async def waits() -> bool:
+                return any(client["cmd"] == "xread" for client in await redis.client_list())
+
+            await until(waits, within_s=30)
+            await writer.commit([mail("1"), mail("2")])
+            assert reader.stdout is not None
+            lines = [await asyncio.wait_for(reader.stdout.readline(), 10) for _ in range(2)]
+            assert lines == [f"exmail.mail.new {BOB}\n".encode()] * 2
+    finally:
+        reader.kill()
+        await reader.wait()
+
+
+async def test_the_readers_account_reads_and_does_nothing_else(redis_url: str):
+    """The ACL of ``docs/events.md`` is enough for following, and opens neither secrets nor any write."""
+    rule = EVENTS.block("", holding="ACL SETUSER").split()
+    async with leading_writer(redis_url) as (writer, redis):
+        await writer.commit([mail("1")])
+        await redis.set(KEYS.token, "hush")
+        await redis.execute_command(*rule)
+        address = RedisAddress(redis_url, "reader", lambda: "PASSWORD")
+        async with Follower(address, KEYS) as follower:
+            await follower.start(BEGINNING)
+            assert [entry.type for entry in await follower.read()] == ["exmail.mail.new"]
+        client = address.client()
+        async with client.pubsub() as pubsub:
+            await pubsub.subscribe(KEYS.kind_channel("mail.new"), KEYS.mailbox_channel(BOB))
+            assert (await pubsub.get_message(timeout=10)) is not None
+        refused = "NoPermissionError"
+        for words in (
+            ("GET", KEYS.token),
+            ("GET", KEYS.lease),
+            ("DEL", KEYS.events),
+            ("PUBLISH", "exmail:mail.new", "forged"),
+            ("SUBSCRIBE", KEYS.probe_channel("1")),
+            ("FLUSHALL",),
+        ):
+            with pytest.raises(Exception, match=r"permission") as error:
+                await client.execute_command(*words)
+            assert type(error.value).__name__ == refused
+        with pytest.raises(JournalRefused):
+            await Reader(client, KEYS, history_events=5, history_s=60).put_ticket(b"{}")
+        await client.aclose()
+        await redis.acl_deluser("reader")
+
+
+@pytest.mark.parametrize("page", READMES, ids=["en", "zh"])
+async def test_the_pasted_lines_show_the_badge(page: Page, redis_url: str, require_binary: Callable[[str], str]):
+    """The README's lines in a page of the OA: the count appears, and rises with the next mail."""
+    lines = page.block("html", holding="client.js")
+    assert PLACE in lines
+    async with (
+        leading_writer(redis_url) as (writer, _),
+        running_edge(redis_url) as (url, _),
+        async_playwright() as playwright,
+    ):
+        await writer.commit([mail("1", 7)])
+        browser = await playwright.chromium.launch(
+            executable_path=require_binary("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        context = await browser.new_context()
+        await context.add_cookies([{"name": "exmail_bridge", "value": token(), "url": url, "httpOnly": True}])
+        oa = await context.new_page()
+        html = f"<!doctype html><title>OA</title>{lines.replace(PLACE, f'{url}/')}"
+        await oa.route(f"{url}/oa", lambda route: route.fulfill(content_type="text/html", body=html))
+        await oa.goto(f"{url}/oa")
+        shows = "(text) => document.querySelector('#unread').textContent === text"
+        await oa.wait_for_function(shows, arg="7")
+        await writer.commit([mail("2", 8)])
+        await oa.wait_for_function(shows, arg="8")
+        assert await oa.title() == "(8) OA"
+        await browser.close()
+
+
+@pytest.mark.parametrize("holding", ["<script setup>", "$(function"])
+def test_the_other_scripts_can_be_read(holding: str, require_binary: Callable[[str], str], tmp_path: Path):
+    """The Vue and jQuery variants are JavaScript, and call what ``/client.js`` has."""
+    block = READMES[0].block("html", holding=holding)
+    script = block.partition("<script")[2].partition(">")[2].partition("</script>")[0]
+    assert "ExmailBridge.connect(" in script
+    (tmp_path / "script.mjs").write_text(script)
+    run(require_binary("node"), "--check", tmp_path / "script.mjs")

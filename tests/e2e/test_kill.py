@@ -1,0 +1,209 @@
+"""kill -9 in mid-burst: the whole product as processes, the simulator's truth, and what browsers saw."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+import pytest
+import redis as redis_sync
+
+from bridge.simulator import Simulator, World
+from tests.support.follower import Follower
+from tests.support.processes import Program, edge_environ, free_port, program, worker_environ
+from tests.support.stage import BOB, KEYS
+from tests.support.waiting import until
+
+
+@asynccontextmanager
+async def following(url: str, mailboxes: tuple[str, ...]) -> AsyncIterator[list[Follower]]:
+    """A WebSocket and an SSE browser for each mailbox, all of them connected."""
+    followers = [Follower(url, transport, mailbox) for mailbox in mailboxes for transport in ("websocket", "sse")]
+    tasks = [asyncio.create_task(follower.run(), name="browser") for follower in followers]
+    try:
+        await until(lambda: all(follower.snapshots for follower in followers))
+        yield followers
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+def stored_events(url: str) -> list[dict[str, Any]]:
+    with redis_sync.Redis.from_url(url) as client:
+        return [orjson.loads(fields[b"event"]) for _, fields in client.xrange(KEYS.events)]
+
+
+def assert_in_order_and_once(follower: Follower) -> None:
+    seqs = [int(event["sequence"]) for event in follower.events]
+    assert seqs == list(range(seqs[0], seqs[0] + len(seqs))) if seqs else True
+    assert len(set(follower.mail_ids)) == len(follower.mail_ids)
+    assert all(snapshot["resumed"] for snapshot in follower.snapshots[1:])
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Simulator]:
+    async with await Simulator.start(World(7, users=3)) as simulator:
+        yield simulator
+
+
+async def test_an_edge_that_is_killed_in_mid_burst_costs_nobody_a_mail(redis_url: str, provider: Simulator) -> None:
+    """Everything that was pushed reaches every browser exactly once and in order, over the restart."""
+    port = free_port()
+    environ = edge_environ(redis_url, port)
+    async with program("worker", environ=worker_environ(redis_url, provider)) as worker:
+        await worker.ready()
+        await provider.listeners.wait_hearing(1)
+        async with program("edge", environ=environ) as edge:
+            await edge.ready()
+            async with following(f"http://127.0.0.1:{port}", (BOB,)) as followers:
+                for burst in range(20):
+                    provider.world.deliver_many(10, BOB)
+                    await asyncio.sleep(0)
+                    if burst == 10:
+                        await until(lambda: any(len(follower.events) > 20 for follower in followers))
+                        await edge.kill()
+                async with program("edge", environ=environ) as second:
+                    await second.ready()
+                    sent = [mail.mail_id for mail in provider.world.mails_of(BOB)]
+                    await until(lambda: all(len(follower.mail_ids) == len(sent) for follower in followers))
+                    for follower in followers:
+                        assert follower.mail_ids == sent
+                        assert_in_order_and_once(follower)
+
+
+async def test_a_worker_that_is_killed_in_mid_burst_is_followed_by_another(redis_url: str, provider: Simulator) -> None:
+    """What was committed arrives once and in order; the gap is announced; the counts are right after it."""
+    port = free_port()
+    environ = worker_environ(redis_url, provider)
+    async with (
+        program("worker", environ=environ) as first,
+        program("edge", environ=edge_environ(redis_url, port)) as edge,
+    ):
+        await first.ready()
+        await edge.ready()
+        await provider.listeners.wait_hearing(1)
+        async with (
+            program("worker", environ=environ) as second,
+            following(f"http://127.0.0.1:{port}", (BOB,)) as followers,
+        ):
+            await second.ready()
+            for _ in range(10):
+                provider.world.deliver_many(10, BOB)
+                await asyncio.sleep(0)
+            await until(lambda: any(len(follower.events) > 20 for follower in followers))
+            await first.kill()
+            lost = provider.world.deliver_many(30, BOB)
+            await until(lambda: bool(second.said("listen session online")), within_s=20)
+            late = [mail.mail_id for mail in provider.world.deliver_many(10, BOB)]
+            await until(lambda: all(follower.mail_ids[-10:] == late for follower in followers), within_s=20)
+            truth = provider.world.unread[BOB]
+            await until(lambda: all(follower.unread == truth for follower in followers), within_s=20)
+
+            stored = [event for event in stored_events(redis_url) if event["type"] == "exmail.mail.new"]
+            committed = [event["data"]["mail_id"] for event in stored]
+            for follower in followers:
+                assert follower.mail_ids == committed
+                assert_in_order_and_once(follower)
+            sent = [mail.mail_id for mail in provider.world.mails_of(BOB)]
+            assert committed == [mail_id for mail_id in sent if mail_id in set(committed)]
+            assert set(committed) >= set(late)
+            assert not {mail.mail_id for mail in lost} <= set(committed)
+            kinds = [event["type"] for event in stored_events(redis_url)]
+            assert "exmail.upstream.missed" in kinds
+            assert kinds.count("exmail.leader.changed") == 2
+
+
+async def test_a_worker_that_slept_past_its_lease_does_no_harm(redis_url: str, provider: Simulator) -> None:
+    """SIGSTOP, another leads, SIGCONT: the fence refuses the sleeper, which stands by and can lead again."""
+    environ = worker_environ(redis_url, provider, BRIDGE_WORKER_LEASE="1")
+    async with program("worker", environ=environ) as first:
+        await first.ready()
+        await until(lambda: bool(first.said("listen session online")))
+        async with program("worker", environ=environ) as second:
+            await second.ready()
+            first.signal(signal.SIGSTOP)
+            await until(lambda: bool(second.said("listen session online")), within_s=20)
+            provider.world.deliver_many(20, BOB)
+            first.signal(signal.SIGCONT)
+            await until(lambda: bool(first.said("lease lost")), within_s=20)
+            provider.world.deliver_many(5, BOB)
+            sent = [mail.mail_id for mail in provider.world.mails_of(BOB)]
+
+            def all_there() -> bool:
+                stored = [e["data"]["mail_id"] for e in stored_events(redis_url) if e["type"] == "exmail.mail.new"]
+                return stored == sent
+
+            await until(all_there)
+            assert await second.stop() == 0
+            await until(lambda: len(first.said("leading")) == 2, within_s=20)
+
+
+async def test_sigterm_hands_the_lease_over_at_once(redis_url: str, provider: Simulator) -> None:
+    """Exit 0, and nobody waits for a lease to run out."""
+    environ = worker_environ(redis_url, provider, BRIDGE_WORKER_LEASE="60")
+    async with program("worker", environ=environ) as first:
+        await until(lambda: bool(first.said("listen session online")))
+        provider.world.deliver_many(50, BOB)
+        assert await first.stop() == 0
+    with redis_sync.Redis.from_url(redis_url) as client:
+        assert client.get(KEYS.lease) is None
+    async with program("worker", environ=environ) as second:
+        await until(lambda: bool(second.said("listen session online")))
+
+
+async def test_edge_processes_share_a_port_and_die_alone(redis_url: str, provider: Simulator) -> None:
+    """--workers: one child killed, the others serve on, another one is started; SIGTERM ends all with 3001."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    async with program("worker", environ=worker_environ(redis_url, provider)) as worker:
+        await worker.ready()
+        async with program("edge", "--workers", "2", environ=edge_environ(redis_url, port)) as parent:
+            await parent.ready()
+            children = children_of(parent)
+            assert len(children) == 2
+            async with following(url, (BOB,)) as followers:
+                signal_pid(children[0], signal.SIGKILL)
+                await until(lambda: bool(parent.said("edge process died, starting another")))
+                await provider.listeners.wait_hearing(1)
+                sent = [mail.mail_id for mail in provider.world.deliver_many(20, BOB)]
+                await until(lambda: all(follower.mail_ids == sent for follower in followers))
+                await until(lambda: len(children_of(parent)) == 2)
+            assert await parent.stop() == 0
+            assert [pid for pid in children if alive(pid)] == []
+
+
+async def test_edge_children_end_with_a_killed_parent(redis_url: str) -> None:
+    """kill -9 of the parent leaves no process behind that holds the port."""
+    port = free_port()
+    async with program("edge", "--workers", "2", environ=edge_environ(redis_url, port)) as parent:
+        await parent.ready()
+        children = children_of(parent)
+        parent.process.kill()
+        await parent.process.wait()
+        await until(lambda: not any(alive(pid) for pid in children))
+    async with program("edge", environ=edge_environ(redis_url, port)) as again:
+        await again.ready()
+
+
+def children_of(parent: Program) -> list[int]:
+    with open(f"/proc/{parent.pid}/task/{parent.pid}/children", encoding="ascii") as file:
+        return [int(pid) for pid in file.read().split()]
+
+
+def signal_pid(pid: int, number: signal.Signals) -> None:
+    import os
+
+    os.kill(pid, number)
+
+
+def alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,56 @@
+"""A browser that stays: it reconnects with its last position until told to stop, and keeps what it saw."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+from tests.support.browser_side import OPENERS, Refused
+from tests.support.stage import bearer
+
+PATHS = {"websocket": "/ws", "sse": "/events"}
+_PAUSE_S = 0.05
+
+
+class Follower:
+    """Follows one mailbox over one transport. ``events`` are in the order in which they came."""
+
+    def __init__(self, url: str, transport: str, mailbox: str) -> None:
+        self._url = url
+        self._transport = transport
+        self._mailbox = mailbox
+        self.position: str | None = None
+        self.events: list[dict[str, Any]] = []
+        self.snapshots: list[dict[str, Any]] = []
+        self.unread: int | None = None
+        self.news = asyncio.Event()
+
+    @property
+    def mail_ids(self) -> list[str]:
+        return [event["data"]["mail_id"] for event in self.events if event["type"] == "exmail.mail.new"]
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            with suppress(OSError, EOFError, Refused, asyncio.IncompleteReadError, TimeoutError):
+                await self._once()
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _once(self) -> None:
+        query = f"?after={self.position}" if self.position else ""
+        async with await OPENERS[self._transport](
+            self._url, PATHS[self._transport] + query, **bearer(self._mailbox)
+        ) as client:
+            while True:
+                frame = await client.frame()
+                if frame.type == "exmail.snapshot":
+                    self.snapshots.append(frame.data["data"])
+                    self.position = frame.data["data"]["position"]
+                    self.unread = frame.data["data"]["unread"]
+                elif "id" in frame.data:
+                    self.events.append(frame.data)
+                    self.position = frame.data["id"]
+                    if frame.data["data"]["unread"] is not None:
+                        self.unread = frame.data["data"]["unread"]
+                self.news.set()

@@ -1,0 +1,152 @@
+"""The product as processes, as an operator runs it: started, looked at through its admin port, killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from tests.support.stage import SECRET
+from tests.support.waiting import until
+
+ROOT = Path(__file__).parents[2]
+START_S = 20.0
+
+
+class Program:
+    """One ``python -m bridge …``. Its log is JSON lines; the port it serves stands there."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[dict[str, Any]] = []
+        self._reading = asyncio.create_task(self._read(), name="log of a program")
+
+    async def _read(self) -> None:
+        assert self.process.stderr is not None
+        while line := await self.process.stderr.readline():
+            try:
+                self.lines.append(orjson.loads(line))
+            except orjson.JSONDecodeError:
+                self.lines.append({"message": line.decode().strip()})
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def said(self, message: str) -> list[dict[str, Any]]:
+        """The log lines with this sentence."""
+        return [line for line in self.lines if line["message"] == message]
+
+    async def admin(self, path: str) -> tuple[int, str]:
+        """Ask the admin port."""
+        await until(lambda: bool(self.said("admin port open")), within_s=START_S)
+        # The first line is this process's own; the children of --workers write to the same log.
+        where = self.said("admin port open")[0]
+        return await http_get(where["host"], where["port"], path)
+
+    async def ready(self) -> None:
+        """Return when ``/readyz`` says so."""
+
+        async def answered() -> bool:
+            assert self.process.returncode is None, self.lines
+            with suppress(OSError):
+                return (await self.admin("/readyz"))[0] == 200
+            return False
+
+        await until(answered, within_s=START_S)
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def kill(self) -> None:
+        """kill -9."""
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        await self.ended()
+
+    async def stop(self) -> int:
+        """SIGTERM; return the exit code."""
+        with suppress(ProcessLookupError):
+            self.process.terminate()
+        return await self.ended()
+
+    async def ended(self) -> int:
+        code = await asyncio.wait_for(self.process.wait(), START_S)
+        await self._reading
+        return code
+
+
+@asynccontextmanager
+async def program(*words: str, environ: Mapping[str, str]) -> AsyncIterator[Program]:
+    """Run a command until the block ends."""
+    base = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bridge", *words),
+        env=base | {"PYTHONPATH": str(ROOT), "BRIDGE_LOG_FORMAT": "json"} | dict(environ),
+        stdin=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    running = Program(process)
+    try:
+        yield running
+    finally:
+        if process.returncode is None:
+            await running.kill()
+
+
+def worker_environ(redis_url: str, provider: Any, **more: str) -> dict[str, str]:
+    """What a worker needs; ``provider`` is a simulator."""
+    return {
+        "BRIDGE_REDIS_URL": redis_url,
+        "BRIDGE_PROVIDER_API_URL": provider.url,
+        "BRIDGE_PROVIDER_AUTH_URL": provider.url,
+        "BRIDGE_PROVIDER_CLIENT_ID": provider.world.client_id,
+        "BRIDGE_PROVIDER_CLIENT_SECRET": provider.world.client_secret,
+        "BRIDGE_WORKER_LEASE": "2",
+        "BRIDGE_WORKER_NEWCOUNT_RATE": "200",
+        "BRIDGE_WORKER_ADMIN_LISTEN": "127.0.0.1:0",
+        **more,
+    }
+
+
+def edge_environ(redis_url: str, port: int, **more: str) -> dict[str, str]:
+    """What an edge needs, on a port that stays the same over restarts."""
+    return {
+        "BRIDGE_REDIS_URL": redis_url,
+        "BRIDGE_EDGE_JWT_SECRET": SECRET,
+        "BRIDGE_EDGE_LISTEN": f"127.0.0.1:{port}",
+        "BRIDGE_EDGE_ADMIN_LISTEN": "127.0.0.1:0",
+        **more,
+    }
+
+
+async def http_get(host: str, port: int, path: str) -> tuple[int, str]:
+    """A plain GET; status and body."""
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+        answer = await asyncio.wait_for(reader.read(), 10)
+    finally:
+        writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), body.decode()
+
+
+def free_port() -> int:
+    """A port below the ephemeral ones, so that a client that retries it cannot connect to itself."""
+    import random
+    import socket
+
+    while True:
+        port = random.randint(20_000, 32_000)
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port

@@ -1,0 +1,144 @@
+"""The worker's parts on a real Valkey and a simulated provider, each for itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bridge.journal.calls import Retention
+from bridge.journal.connect import RedisAddress
+from bridge.journal.mirror import Mirror
+from bridge.journal.writer import Outcome, Writer
+from bridge.obs.metrics import Metrics
+from bridge.provider.client import ProviderClient
+from bridge.simulator import Simulator
+from bridge.worker.directory import Directory
+from bridge.worker.reconcile import ReconcilePace, Reconciler
+from bridge.worker.translate import Translator
+from tests.support.workers import KEYS, Told, sample, simulating
+
+ALL_FIELDS = (
+    "alias",
+    "name",
+    "gender",
+    "slaves",
+    "position",
+    "tel",
+    "mobile",
+    "ext_id",
+    "parties",
+    "open_type",
+    "status",
+)
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    async with simulating() as running:
+        yield running
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Any]:
+    client = RedisAddress(redis_url).client()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def told(redis: Any) -> Told:
+    return Told(redis)
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a leader hands to its parts. ``after_batch`` is told the outcomes of each commit."""
+
+    redis: Any
+    client: ProviderClient
+    mirror: Mirror
+    metrics: Metrics = field(default_factory=Metrics)
+    slaves: dict[str, str] = field(default_factory=dict)
+    after_batch: Callable[[Collection[Outcome]], None] = lambda outcomes: None
+
+    async def writer(self) -> Writer:
+        """A new leader's; one before it is deposed."""
+        await self.redis.delete(KEYS.lease)
+        writer = Writer(
+            self.redis,
+            KEYS,
+            lease_s=60,
+            retention=Retention(),
+            on_batch=lambda seconds, outcomes: self.after_batch(outcomes),
+        )
+        assert await writer.claim() is not None
+        return writer
+
+    async def directory(self, fields: Collection[str] = ALL_FIELDS) -> Directory:
+        """A new leader's directory, loaded; it waits for a lagging provider, but not long."""
+        directory = Directory(
+            self.client,
+            await self.writer(),
+            self.mirror,
+            self.metrics,
+            self.slaves,
+            namespace="exmail",
+            fields=fields,
+            look_s=3600,
+            hurt_look_s=3600,
+            lag_waits_s=(0.01, 0.02, 0.03),
+        )
+        await directory.load()
+        return directory
+
+    async def reconciler(self, *, rate: float = 1000, **pace: float) -> Reconciler:
+        translator = Translator("exmail", "full", self.slaves)
+        return Reconciler(
+            self.client,
+            await self.writer(),
+            self.mirror,
+            translator,
+            self.metrics,
+            rate=rate,
+            pace=ReconcilePace(**{"look_s": 0.02, "settle_s": 0.05, "away_s": 0.05, **pace}),
+        )
+
+    def metric(self, name: str, **labels: str) -> float:
+        return sample(self.metrics, name, **labels)
+
+
+@pytest.fixture
+async def parts(redis: Any, simulator: Simulator) -> AsyncIterator[Parts]:
+    async with aiohttp.ClientSession() as session:
+        client = ProviderClient(
+            api_url=simulator.url,
+            auth_url=simulator.url,
+            client_id=simulator.world.client_id,
+            client_secret=lambda: simulator.world.client_secret,
+            session=session,
+            busy_wait_s=0,
+        )
+        yield Parts(redis, client, Mirror(redis, KEYS))
+
+
+async def pulled(directory: Directory) -> None:
+    """Let a directory run until it has pulled once.
+
+    Raises:
+        What its pull raised.
+    """
+    done = asyncio.Event()
+    task = asyncio.create_task(directory.run(done.set), name="directory")
+    waiting = asyncio.create_task(done.wait(), name="pulled")
+    await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED, timeout=20)
+    waiting.cancel()
+    task.cancel()
+    await asyncio.wait([task, waiting])
+    if not task.cancelled():
+        task.result()
+    assert done.is_set(), "the directory did not pull"

@@ -1,0 +1,159 @@
+"""The first fill of the mirror, and listings that must not be believed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from bridge.provider.errors import ProviderAway
+from bridge.simulator import Kind, Simulator
+from tests.support.members import fresh, mirrored, mirrored_slaves, slaves_of
+from tests.support.workers import KEYS, Told, simulating
+
+from .conftest import ALL_FIELDS, Parts, pulled
+
+MANY = 1200
+
+
+@pytest.fixture
+async def simulator(request: pytest.FixtureRequest) -> AsyncIterator[Simulator]:
+    async with simulating(getattr(request, "param", 5)) as running:
+        yield running
+
+
+async def test_a_first_fill_is_told_in_one_event(parts: Parts, simulator: Simulator, told: Told) -> None:
+    """``synced`` with ``initial``, and not an event for each account."""
+    directory = await parts.directory()
+    assert directory.cursor == 0
+    await pulled(directory)
+    world = simulator.world
+    assert await mirrored(parts.redis) == fresh(world, ALL_FIELDS)
+    assert await mirrored_slaves(parts.redis) == parts.slaves == slaves_of(world)
+    assert await parts.redis.get(KEYS.ver) == str(world.ver).encode()
+    [event] = await told.events()
+    assert event["type"] == "exmail.directory.synced"
+    assert event["data"] == {
+        "from_ver": None,
+        "to_ver": world.ver,
+        "added": 5,
+        "updated": 0,
+        "deleted": 0,
+        "initial": True,
+    }
+    assert directory.cursor == world.ver
+    assert parts.metric("directory_syncs_total", kind="full", outcome="changed") == 1
+    assert parts.metric("cursor_ver") == world.ver
+
+
+@pytest.mark.parametrize("simulator", [MANY], indirect=True)
+async def test_a_big_first_fill_is_staged_and_begins_anew_after_a_crash(
+    parts: Parts, simulator: Simulator, told: Told
+) -> None:
+    """Until the last call nothing is to be seen; what a broken fill left in the stage is not taken over."""
+    directory = await parts.directory()
+    pulling = asyncio.create_task(pulled(directory))
+    await simulator.calls.wait("user/get", 700, timeout_s=20)
+    simulator.faults.on(Kind.HTTP_STATUS, endpoint="user/get", value=502)
+    with pytest.raises(ProviderAway):
+        await pulling
+    assert await parts.redis.hlen(KEYS.directory_next) == 500
+    assert not await parts.redis.exists(KEYS.directory, KEYS.slaves, KEYS.ver)
+    assert await told.events() == []
+    simulator.faults.clear()
+    # It was in the stage already, and is deleted before the next try.
+    gone = next(iter(simulator.world.accounts))
+    simulator.world.delete_user(gone)
+    await pulled(await parts.directory())
+    found = await mirrored(parts.redis)
+    assert gone not in found
+    assert found == fresh(simulator.world, ALL_FIELDS)
+    assert await mirrored_slaves(parts.redis) == slaves_of(simulator.world)
+    assert [event["data"]["added"] for event in await told.events()] == [MANY - 1]
+    assert not await parts.redis.exists(KEYS.directory_next, KEYS.slaves_next)
+
+
+async def test_fields_that_are_not_allowed_are_neither_stored_nor_told(
+    parts: Parts, simulator: Simulator, told: Told
+) -> None:
+    """Not by the fill and not by a change; a change of such a field alone is no change."""
+    simulator.world.modify_user("bob@gzdev.com", mobile="13800000001")
+    directory = await parts.directory(("alias", "name", "slaves"))
+    await pulled(directory)
+    simulator.world.modify_user("bob@gzdev.com", mobile="13800000002", name="Robert")
+    directory.version(simulator.world.ver)
+    await pulled(directory)
+    simulator.world.modify_user("bob@gzdev.com", mobile="13800000003")
+    directory.version(simulator.world.ver)
+    await pulled(directory)
+    assert await mirrored(parts.redis) == fresh(simulator.world, ("name", "slaves"))
+    [updated] = await told.data("directory.user.updated")
+    assert updated["profile"].keys() == {"alias", "name", "slaves"}
+    assert directory.cursor == simulator.world.ver
+    assert not [entry for entry in await _everything(parts.redis) if b"1380000000" in entry]
+
+
+async def _everything(redis: Any) -> list[bytes]:
+    entries = [text for _, fields in await redis.xrange(KEYS.events) for text in fields.values()]
+    return entries + list((await redis.hgetall(KEYS.directory)).values())
+
+
+@pytest.mark.parametrize("ver", [0, None])
+async def test_a_full_listing_without_a_ver_fills_nothing(
+    parts: Parts, simulator: Simulator, told: Told, ver: int | None
+) -> None:
+    """Announced, once; the next good one fills."""
+    simulator.faults.on(Kind.LIST_VER, endpoint="user/list", value=ver)
+    directory = await parts.directory()
+    await pulled(directory)
+    directory.version(simulator.world.ver)
+    await pulled(directory)
+    assert not await parts.redis.exists(KEYS.directory, KEYS.ver)
+    assert [event["type"] for event in await told.events()] == ["exmail.directory.held"]
+    assert parts.metric("directory_syncs_total", kind="full", outcome="refused") == 2
+    simulator.faults.clear()
+    directory.version(simulator.world.ver)
+    await pulled(directory)
+    assert len(await mirrored(parts.redis)) == 5
+
+
+async def test_an_empty_full_listing_fills_nothing(parts: Parts, simulator: Simulator, told: Told) -> None:
+    """A corporation without accounts has no client id; this answer is a fault."""
+    simulator.faults.on(Kind.LIST_EMPTY, endpoint="user/list", times=1)
+    # With Ver 0 asked, an empty answer carries 0 as well: give it one that could be believed.
+    simulator.faults.on(Kind.LIST_VER, endpoint="user/list", value=simulator.world.ver, times=1)
+    await pulled(await parts.directory())
+    assert not await parts.redis.exists(KEYS.directory, KEYS.ver)
+    [held] = await told.events()
+    assert held["type"] == "exmail.directory.held"
+
+
+@pytest.mark.parametrize("simulator", [40], indirect=True)
+async def test_a_short_full_listing_does_not_delete_everybody(parts: Parts, simulator: Simulator, told: Told) -> None:
+    """A mirror without a cursor is pulled in full; if that would delete too many, nothing moves."""
+    await pulled(await parts.directory())
+    await parts.redis.delete(KEYS.ver)
+    for alias in list(simulator.world.accounts)[:10]:
+        simulator.world.delete_user(alias)
+    directory = await parts.directory()
+    await pulled(directory)
+    [held] = await told.data("directory.held")
+    assert held["deleted"] == 10
+    assert len(await mirrored(parts.redis)) == 40
+    assert directory.cursor == 0
+    assert parts.metric("directory_syncs_total", kind="full", outcome="held") == 1
+
+
+async def test_a_mirror_without_a_cursor_is_compared_not_filled(parts: Parts, simulator: Simulator, told: Told) -> None:
+    """Only what really changed is told: the others have it already."""
+    await pulled(await parts.directory())
+    await parts.redis.delete(KEYS.ver)
+    first, second, *_ = simulator.world.accounts
+    simulator.world.delete_user(first)
+    simulator.world.modify_user(second, name="Other")
+    await pulled(await parts.directory())
+    changes = await told.data("directory.user.added", "directory.user.updated", "directory.user.deleted")
+    assert sorted(change["alias"] for change in changes) == sorted((first, second))
+    assert await mirrored(parts.redis) == fresh(simulator.world, ALL_FIELDS)
