@@ -35,6 +35,7 @@ from tests.bench.stage import (
 from tests.bench.stage import subscribers as open_subscribers
 
 ONE = "u0@bench.cn"
+_PIECE = 20_000
 
 
 def broadcast(n: int, *, websocket: bool, events: int) -> str:
@@ -79,13 +80,17 @@ def unicast(n: int, *, events: int) -> list[str]:
                     made.append((KEYS.mailbox_channel(mailboxes[at]), event(mailboxes[at], seqs[at], stamp())))
                 return made
 
-            answer = count(events)
-            cpu = process.cpu_s
-            for first in range(0, events, 200):
-                publisher.publish(batch(first, 200))
-            fast = answer()
+            # In pieces of some MB: Redis cuts a subscriber that has 32 MB waiting, and that is not what is measured.
+            seconds, frames, cpu = 0.0, 0.0, process.cpu_s
+            for piece in range(0, events, _PIECE):
+                answer = count(min(_PIECE, events - piece))
+                for first in range(piece, min(piece + _PIECE, events), 200):
+                    publisher.publish(batch(first, 200))
+                result = answer()
+                seconds, frames = seconds + result["seconds"], frames + result["frames"]
+            fast = result | {"frames": frames}
             cpu = process.cpu_s - cpu
-            rate = fast["frames"] / fast["seconds"]
+            rate = frames / seconds
             answer = count(events // 4)
             _paced(events // 4, rate / 2, lambda first, size: publisher.publish(batch(events + first, size)))
             half = answer()

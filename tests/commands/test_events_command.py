@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge import events
 from bridge.commands.events import COMMAND, _types
 from bridge.events import DIRECTORY, SYSTEM, build_event
 from bridge.journal.calls import Announce
@@ -136,3 +137,31 @@ def test_words_stand_for_types():
     )
     assert set(_types("system")) == {*_types("upstream"), *_types("leader")}
     assert COMMAND.name == "events"
+
+
+def test_every_type_can_be_chosen():
+    """A type that the bridge publishes is never refused as unknown."""
+    published = {value for value in vars(events).values() if isinstance(value, str) and value.startswith("exmail.")}
+    assert {type for type in published if _types(type) == (type,)} == published
+
+
+async def test_a_reader_that_leaves_is_no_fault(redis_url: str):
+    """``events | head -1`` ends without a traceback."""
+    async with leading_writer(redis_url) as (writer, _):
+        await writer.commit([mail(str(n)) for n in range(50)])
+        command = f"{sys.executable} -m bridge events --since 0-0 | head -n 1"
+        shell = await asyncio.create_subprocess_shell(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "BRIDGE_REDIS_URL": redis_url},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert shell.stdout is not None
+        assert '"mail_id":"0"' in (await asyncio.wait_for(shell.stdout.readline(), WAIT_S)).decode()
+        # The pipe is found broken at the next event.
+        await writer.commit([mail("last")])
+        out, err = await asyncio.wait_for(shell.communicate(), WAIT_S)
+        assert b"Traceback" not in err
+        assert b"Exception" not in err
+        assert out == b""
