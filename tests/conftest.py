@@ -28,6 +28,8 @@ PACKAGES = {
     "node": "nodejs",
     "php": "php-cli",
     "java": "default-jdk-headless",
+    "javac": "default-jdk-headless",
+    "systemd-analyze": "systemd",
 }
 """Programs that tests may ask for, and the Debian package that brings each."""
 

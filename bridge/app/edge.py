@@ -36,7 +36,7 @@ LISTEN_BACKLOG = 4096
 
 
 def bind(address: Address) -> socket.socket:
-    """Open the public port.
+    """Take the public port.
 
     Raises:
         OSError: it is in use, or not ours to open; the text names the address.
@@ -45,8 +45,8 @@ def bind(address: Address) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Bound, not listening yet: until Redis answers, a proxy should be refused, not kept waiting.
         sock.bind((address.host, address.port))
-        sock.listen(LISTEN_BACKLOG)
     except OSError as error:
         sock.close()
         raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from None

@@ -68,13 +68,16 @@ async def redis_accepted(reader: Reader, stop: asyncio.Event, *, pause_s: float 
     Raises:
         StartRefused: it answers, and waiting does not mend what it says.
     """
+    told = ""
     while not stop.is_set():
         try:
             warning = await reader.check()
         except JournalRefused as error:
             raise StartRefused(f"Redis will not do: {error}") from error
         except JournalAway as error:
-            log.warning("waiting for Redis", extra={"error": str(error)})
+            if str(error) != told:
+                told = str(error)
+                log.warning("waiting for Redis", extra={"error": told})
             try:
                 async with asyncio.timeout(pause_s):
                     await stop.wait()

@@ -71,7 +71,7 @@ class Metrics:
         self.listen_sessions = declare.counter(
             "listen_sessions",
             "Listen sessions that ended, by how; others than ended and shutdown rising: see provider and network.",
-            outcome=("ended", "refused", "silent", "away", "displaced", "conflict", "shutdown"),
+            outcome=("ended", "refused", "silent", "away", "shutdown"),
         )
         self.pushes = declare.counter(
             "pushes",

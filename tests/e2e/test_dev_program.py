@@ -142,7 +142,7 @@ def wait_for_mail(dev: DevProgram, token: str, mail_id: str) -> None:
 
 
 def test_other_commands_work_beside_it(start: Callable[..., DevProgram], tmp_path: Path) -> None:
-    """``token --dev`` and ``config --dev`` use its settings, which only their owner can read; of these the secrets stay."""
+    """``token --dev`` and ``config --dev`` use its settings, which nobody else can read; of these the secrets stay."""
     dev = start("--port", "0", BRIDGE_HISTORY_EVENTS="33")
     assert dev.url
     shown = {line.split()[0]: line.split()[1] for line in dev.run("config", "show", "--dev").splitlines()}

@@ -48,7 +48,7 @@ def test_closed_label_sets_start_at_zero():
     """A series that appears with its first error cannot be alerted on: closed sets are there from the start."""
     page = families(Metrics())
     assert {sample.labels["outcome"] for sample in page["exmail_bridge_listen_sessions"].samples} == {
-        *("ended", "refused", "silent", "away", "displaced", "conflict", "shutdown")
+        *("ended", "refused", "silent", "away", "shutdown")
     }
     assert len(page["exmail_bridge_directory_syncs"].samples) == 10
 
