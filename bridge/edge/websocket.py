@@ -50,7 +50,7 @@ class WebSocketSubscriber(Subscriber):
 
     def beat(self, frame: Frame) -> None:
         super().beat(frame)
-        if self.transport is not None and not self.behind_since:
+        if self.transport is not None and not self.behind_since and not self.code:
             self._pong_due = True
             self.transport.write(_PING)
 

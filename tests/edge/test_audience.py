@@ -1,0 +1,171 @@
+"""What time brings to open connections: heartbeats, pongs, expiry, sockets that stay backed up.
+
+The clock is the test's; the sockets are real.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from bridge.edge.access import Identity
+from bridge.edge.audience import HEARTBEAT_S, Audience
+from bridge.edge.sse import SseSubscriber
+from bridge.edge.subscriber import Subscriber
+from bridge.edge.tail import Tail
+from bridge.edge.websocket import WebSocketSubscriber
+from bridge.events import Position
+from bridge.journal.reader import Opened, Upstream
+from bridge.obs.metrics import Metrics
+from tests.support.waiting import until
+
+KINDS: list[type[Subscriber]] = [WebSocketSubscriber, SseSubscriber]
+OPENED = Opened(
+    mailbox="bob@gzdev.com",
+    top=Position("abcdefgh", 0),
+    unread=None,
+    as_of=None,
+    status="first",
+    events=[],
+    known=False,
+    upstream=Upstream("connected", 1, ""),
+)
+
+
+@dataclass
+class Hall:
+    """An audience whose clock stands still, and connections of it whose other ends are plain sockets."""
+
+    seconds: float = 1000.0
+    peers: list[socket.socket] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.metrics = Metrics()
+        self.audience = Audience(self.metrics, clock=lambda: self.seconds, wall=lambda: self.seconds)
+        self.tail = Tail("bob@gzdev.com")
+        self.tail.adopt(OPENED)
+
+    async def join(self, kind: type[Subscriber], *, expires: float = 1e12) -> tuple[Subscriber, socket.socket]:
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        self.peers.append(theirs)
+        subscriber = kind(self.audience, Identity(("bob@gzdev.com",), None, frozenset(), expires), self.tail)
+        transport, _ = await asyncio.get_running_loop().create_connection(lambda: subscriber, sock=ours)
+        subscriber.begin(transport, OPENED, None)
+        await self.heard(theirs)
+        return subscriber, theirs
+
+    async def heard(self, peer: socket.socket) -> bytes:
+        """What has come, at least one byte; empty when the connection has ended."""
+        return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(peer, 1 << 20), 10)
+
+    def pass_time(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.seconds += 1
+            self.audience.tick()
+
+
+@pytest.fixture
+async def hall() -> AsyncIterator[Hall]:
+    hall = Hall()
+    yield hall
+    hall.audience.end_all(3001)
+    for peer in hall.peers:
+        peer.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_heartbeat_comes_every_period_and_scripts_can_see_it(hall: Hall, kind: type[Subscriber]) -> None:
+    """Under 30 s, as data; WebSocket also gets a ping, for which a script is not asked."""
+    _, peer = await hall.join(kind)
+    hall.pass_time(HEARTBEAT_S)
+    beat = await hall.heard(peer)
+    assert beat.count(b'{"type":"exmail.heartbeat","data":{}}') == 1
+    if kind is SseSubscriber:
+        assert beat == b'data: {"type":"exmail.heartbeat","data":{}}\n\n'
+    else:
+        assert beat.endswith(b"\x89\x00")
+
+
+async def test_connections_are_spread_over_the_period(hall: Hall) -> None:
+    """Not all heartbeats in one second."""
+    peers = [(await hall.join(SseSubscriber))[1] for _ in range(HEARTBEAT_S)]
+    hall.pass_time(1)
+    ready = 0
+    for peer in peers:
+        try:
+            ready += bool(peer.recv(1000))
+        except BlockingIOError:
+            continue
+    assert ready == 1
+
+
+async def test_who_does_not_answer_a_ping_is_closed_with_3012(hall: Hall) -> None:
+    """Within ten seconds; who answers stays."""
+    silent, silent_peer = await hall.join(WebSocketSubscriber)
+    lively, lively_peer = await hall.join(WebSocketSubscriber)
+    for _ in range(2 * HEARTBEAT_S):
+        hall.pass_time(1)
+        try:
+            if b"\x89\x00" in lively_peer.recv(10_000):
+                lively.data_received(b"\x8a\x80\x00\x00\x00\x00")
+        except BlockingIOError:
+            continue
+    assert silent.code == 3012
+    assert lively.code == 0
+    assert b"\x0b\xc4no pong" in await hall.heard(silent_peer)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_connection_ends_when_its_token_does(hall: Hall, kind: type[Subscriber]) -> None:
+    """To the second; and nothing is written after the goodbye."""
+    subscriber, peer = await hall.join(kind, expires=1003.0)
+    hall.pass_time(2)
+    assert subscriber.code == 0
+    hall.pass_time(1)
+    assert subscriber.code == 3005
+    goodbye = await hall.heard(peer)
+    assert b"token expired" in goodbye
+    hall.tail.append(b"abcdefgh", 1, b'{"specversion":"1.0"}')
+    hall.tail.flush()
+    hall.pass_time(HEARTBEAT_S)
+    if kind is SseSubscriber:
+        assert await hall.heard(peer) == b""
+        assert b'"retry_ms":' in goodbye
+    else:
+        with pytest.raises(BlockingIOError):
+            peer.recv(1000)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_socket_that_stays_backed_up_is_cut(hall: Hall, kind: type[Subscriber]) -> None:
+    """Not empty for 30 s; a heartbeat is not added to what waits."""
+    subscriber, _ = await hall.join(kind)
+    seq = 0
+    while not subscriber.behind_since:
+        seq += 1
+        hall.tail.append(b"abcdefgh", seq, b'{"specversion":"1.0","id":"abcdefgh-%d","x":"%b"}' % (seq, b"x" * 60_000))
+        hall.tail.flush()
+    hall.pass_time(30)
+    assert subscriber.code == 0
+    hall.pass_time(1)
+    assert subscriber.code == 3008
+
+
+async def test_closes_are_counted_by_code_and_the_gauge_returns(hall: Hall) -> None:
+    """Who hangs up, and why."""
+    subscriber, peer = await hall.join(SseSubscriber, expires=1000.5)
+    gauge: Any = hall.metrics.edge_connections.labels(transport="sse")
+    assert gauge._value.get() == 1
+    hall.pass_time(1)
+    assert subscriber.code == 3005
+    while await hall.heard(peer):
+        continue
+    await until(lambda: gauge._value.get() == 0)
+    closes: Any = hall.metrics.edge_closes.labels(code="3005")
+    assert closes._value.get() == 1
