@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import socket
 import sys
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from bridge import __version__
-from bridge.app.dev_folder import KEPT, DevFolder, Entries, given, is_given
+from bridge.app.dev_folder import KEPT, DevFolder, Entries, given, is_given, make_secret
 from bridge.app.dev_greeting import Greeting
 from bridge.app.dev_page import Accounts, DevPage
 from bridge.app.edge import bind, serve_edge
@@ -93,7 +92,7 @@ def _make_up(entries: Entries, kept: Entries, *, simulated: bool) -> None:
     """Fill in what nobody has set."""
     if is_given(entries, "edge", "jwks_url"):
         raise StartRefused("`dev` signs the cookie of its page with a secret of its own: unset BRIDGE_EDGE_JWKS_URL")
-    made_up = {key: kept.get(key) or secrets.token_urlsafe(36) for key in KEPT if simulated or key[0] == "edge"}
+    made_up = {key: kept.get(key) or make_secret() for key in KEPT if simulated or key[0] == "edge"}
     if simulated:
         made_up |= _DEV_DEFAULTS
     for key, value in made_up.items():

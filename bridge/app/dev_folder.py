@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import re
+import secrets
 import tempfile
 import tomllib
 from collections.abc import Mapping
@@ -29,6 +30,8 @@ Entries = dict[tuple[str, str], Any]
 _HEAD: Final = "# Written by `dev` at every start. Of what stands here it takes over only the secrets that it made.\n"
 _PROVIDER: Final = "provider"
 _NOT_FOR_SIMULATED: Final = ("BRIDGE_PROVIDER_API_URL", "BRIDGE_PROVIDER_AUTH_URL")
+_MADE_UP: Final = "dev-"
+"""Begins each secret that was made up here, so that one which an operator set is never taken for it."""
 KEPT: Final[tuple[tuple[str, str], ...]] = (("edge", "jwt_secret"), (_PROVIDER, "client_secret"))
 
 
@@ -97,9 +100,10 @@ class DevFolder:
         return settings
 
     def kept(self) -> Entries:
-        """The secrets of an earlier run; nothing if there was none."""
+        """The secrets that an earlier run made up; nothing if there was none."""
         with contextlib.suppress(OSError, ValueError):
-            return {key: value for key, value in _entries_of(self.settings_path).items() if key in KEPT}
+            entries = _entries_of(self.settings_path)
+            return {key: entries[key] for key in KEPT if str(entries.get(key)).startswith(_MADE_UP)}
         return {}
 
 
@@ -135,6 +139,11 @@ def given(environ: Mapping[str, str], *, simulated: bool) -> tuple[Entries, dict
             entries.pop((setting.section, setting.key), None)
             entries[setting.section, f"{setting.key}_file"] = str(Path(value).absolute())
     return entries, used
+
+
+def make_secret() -> str:
+    """A secret that is long enough for HS256."""
+    return _MADE_UP + secrets.token_urlsafe(36)
 
 
 def is_given(entries: Entries, section: str, key: str) -> bool:

@@ -6,11 +6,13 @@ call number. So every client here retries nothing: whoever calls decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Connection, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
@@ -26,6 +28,22 @@ class _Credentials(CredentialProvider):
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
         password = self._password() or ""
         return (self._username, password) if self._username else (password,)
+
+
+class _Cancellable(AbstractConnection):
+    """Writes without ``asyncio.wait_for``.
+
+    Before Python 3.12 that swallows a cancellation which comes in the moment the write is done: a shutdown then waits
+    for ever for a task that never learnt of it (tried: one start in three).
+    """
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+        limit_s, self.socket_timeout = self.socket_timeout, None
+        try:
+            async with asyncio.timeout(limit_s):
+                await super().send_packed_command(command, check_health)
+        finally:
+            self.socket_timeout = limit_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +73,11 @@ class RedisAddress:
             del options["socket_keepalive"]
         if self.username or self.password():
             options["credential_provider"] = _Credentials(self.username, self.password)
-        return Redis.from_pool(BlockingConnectionPool.from_url(self.url, **options))
+        pool: Any = BlockingConnectionPool.from_url(self.url, **options)
+        # The URL decides between TCP, TLS and a Unix socket; all of them write in the same way.
+        kind = pool.connection_class
+        pool.connection_class = type(kind.__name__, (_Cancellable, kind), {})
+        return Redis.from_pool(pool)
 
     def connection(self, *, timeout_s: float = 5.0) -> Connection:
         """One bare connection, not dialled yet; its owner reads the socket itself."""

@@ -5,7 +5,8 @@ Field values are the provider's (protocol 3.3.1); their names here are ours to r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 
@@ -19,7 +20,12 @@ class Action(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What ``user/get`` tells (protocol 3.3.1)."""
+    """What ``user/get`` tells (protocol 3.3.1), and behind the status what it does not tell.
+
+    ``parties`` are paths without the root; none means that the account belongs to the root. ``open_type`` 2 is
+    disabled. The password is kept as the hex digits that a caller with ``Md5=1`` would send (empty: never set).
+    ``wxtoken``: logging in needs the WeChat password too (protocol 3.3.14).
+    """
 
     alias: str
     name: str
@@ -32,6 +38,18 @@ class Account:
     parties: tuple[str, ...] = ()
     open_type: int = 1
     status: int = 1
+    password_md5: str = field(default="", repr=False)
+    wxtoken: bool = False
+
+    @property
+    def disabled(self) -> bool:
+        """Whether the account was switched off (OpenType 2)."""
+        return self.open_type == 2
+
+
+def digest(password: str) -> str:
+    """A plain password as the provider wants it with ``Md5=1`` (protocol 3.3.2)."""
+    return hashlib.md5(password.encode(), usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

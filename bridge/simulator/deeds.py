@@ -1,20 +1,23 @@
 """Everything that can be done to the simulated provider, by name and with JSON values.
 
 One table serves both the admin calls of a test in another process and the steps of a fault plan. ``fault`` takes
-``for_s``, the seconds after which it ends by itself: who refuses connections from outside could not end that.
+``for_s``, the seconds after which it ends by itself: who refuses connections from outside could not end that. What
+is done to parties and groups shows at once and by no rule of the API, as from the administrator's own web pages.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .account import Account
+from .account import Account, Action
 from .dialect import Dialect, Rules, change
 from .faults import Faults, FaultValue
+from .groups import Group, GroupStatus
 from .listen import Listeners
 from .mail import Mail
+from .parties import PartyWrite, parse
 from .traffic import Traffic
 from .world import World
 
@@ -53,6 +56,14 @@ class Deeds:
             "add-user": self._add_user,
             "modify-user": self._modify_user,
             "delete-user": world.delete_user,
+            "swap-alias": world.swap_alias,
+            "make-party": lambda path: self._change_party(Action.ADD, path),
+            "move-party": lambda src, dst: self._change_party(Action.MOD, dst, src),
+            "delete-party": lambda path: self._change_party(Action.DEL, path),
+            "settle": lambda: world.roster.settle(everything=True),
+            "make-group": self._make_group,
+            "delete-group": world.roster.groups.delete,
+            "auth-key": self._auth_key,
             "expire-tokens": world.expire_tokens,
             "cut": cut,
             "push": lambda text: listeners.push(text.encode("utf-8", "surrogatepass")),
@@ -101,6 +112,28 @@ class Deeds:
 
     def _modify_user(self, alias: str, **fields: Any) -> Account:
         return self._world.modify_user(alias, **_as_tuples(fields))
+
+    def _change_party(self, action: Action, dst: str, src: str = "") -> dict[str, object]:
+        self._world.roster.change_party(PartyWrite(action, parse(dst), parse(src)))
+        return {"parties": self._world.roster.parties.paths}
+
+    def _make_group(
+        self,
+        address: str,
+        name: str = "",
+        *,
+        status: str = GroupStatus.ALL,
+        members: Sequence[str] = (),
+        allow_list: Sequence[str] = (),
+    ) -> Group:
+        group = Group(address, name or address, GroupStatus(status), tuple(members), tuple(allow_list))
+        self._world.roster.groups.put(group)
+        return group
+
+    def _auth_key(self, user: str, life_s: float | None = None) -> dict[str, object]:
+        alias = self._world.accounts[user].alias
+        life_s = self._rules.auth_key_life_s if life_s is None else life_s
+        return {"user": alias, "auth_key": self._world.auth_keys.issue(alias, life_s=life_s)}
 
     def _fault(
         self,

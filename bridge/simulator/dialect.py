@@ -32,6 +32,14 @@ class KeyCase(StrEnum):
     UPPER = "upper"
 
 
+class AuthKeyName(StrEnum):
+    """The key under which ``mail/authkey`` answers; the document has two spellings, real answers a third."""
+
+    AUTH_KEY = "auth_key"
+    AUTHKEY = "authkey"
+    KUTHKEY = "kuthkey"
+
+
 @dataclass(slots=True, kw_only=True)
 class Dialect:
     """How the bytes look.
@@ -54,6 +62,7 @@ class Dialect:
     push_ver_as_text: bool = True
     answer_ver_as_text: bool = False
     party_list_as_text: bool = False
+    auth_key_name: AuthKeyName = AuthKeyName.AUTH_KEY
 
 
 class SecondListener(StrEnum):
@@ -72,6 +81,8 @@ class Rules:
     the first one of a connection is answered at once. ``hold_ms``: what happens between two long polls is kept
     this long (0: lost at once). ``crashed_hold_s``: with `SecondListener.REFUSED`, how long the place of a
     listener that went away stays taken. ``unsent_limit_bytes``: a listener that does not read is cut beyond this.
+    ``party_delay_s``: a write to the parties shows this much later (0: at once). ``auth_key_life_s``: how long an
+    auth key is good.
     """
 
     second_listener: SecondListener = SecondListener.DISPLACES
@@ -80,6 +91,8 @@ class Rules:
     poll_acknowledges: bool = False
     hold_ms: int = 2000
     unsent_limit_bytes: int = 256 * 1024 * 1024
+    party_delay_s: float = 0.75
+    auth_key_life_s: float = 300.0
 
 
 def change(settings: Dialect | Rules, **values: object) -> None:

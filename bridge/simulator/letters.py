@@ -114,6 +114,11 @@ def invent_account(random: Random, *, domain: str, taken: Container[str]) -> Acc
     )
 
 
+def invent_party(random: Random) -> str:
+    """Some department."""
+    return random.choice(_PARTIES)
+
+
 def invent_position(random: Random) -> str:
     """Somebody's job."""
     return random.choice(_POSITIONS)

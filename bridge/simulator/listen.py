@@ -176,12 +176,20 @@ class Listeners:
         return listener is not None and listener.has_open_body
 
     def publish(self, changes: Sequence[Change]) -> None:
-        """The world changed: tell everybody who hears it."""
+        """The world changed: tell everybody who hears it.
+
+        Mails come to a disabled account too and are counted, but nobody is told of them: nobody may read them.
+        """
+        if disabled := self._world.roster.disabled:
+            changes = [
+                change for change in changes if isinstance(change, DirectoryEntry) or change.mailbox not in disabled
+            ]
         if self._faults.active:
             for change in changes:
                 self._publish_faulty(change)
             return
-        self._send([self._parcel(change) for change in changes])
+        if changes:
+            self._send([self._parcel(change) for change in changes])
 
     def push(self, document: bytes) -> None:
         """Send any bytes as one document of the listen session."""

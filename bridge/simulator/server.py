@@ -18,15 +18,22 @@ from .deeds import Deeds
 from .dialect import Dialect, Rules
 from .documents import encode, errcode_document
 from .door import Door
-from .endpoints import ENDPOINTS, Endpoint, Question, Refusal
+from .endpoints import ENDPOINTS, Endpoint
 from .faults import Faults, Kind
 from .framings import response
 from .listen import Listeners
+from .login import refused
+from .question import Page, Question, Refusal
 from .request import Request
 from .traffic import Traffic
 from .world import World
 
 log = logging.getLogger(__name__)
+
+_PAGE = Dialect(content_type="text/html; charset=UTF-8")
+# The page of an error comes from a proxy before the provider.
+_PROXY_PAGE = Dialect(content_type="text/html")
+_SETTLE_AT_LEAST_S = 0.01
 
 
 class Cut(StrEnum):
@@ -68,6 +75,7 @@ class Simulator:
         )
         self._ended_bell = Bell()
         self._happening: asyncio.Task[None] | None = None
+        self._settling: asyncio.TimerHandle | None = None
         self._unwatch = world.watch(self.listeners.publish)
         self.faults.watch(self._move_door)
 
@@ -115,6 +123,8 @@ class Simulator:
         if happening is None:
             return
         self._unwatch()
+        if self._settling is not None:
+            self._settling.cancel()
         happening.cancel()
         await asyncio.wait([happening])
         await self._door.remove()
@@ -175,6 +185,7 @@ class Simulator:
     def _asked(self, connection: Connection, request: Request) -> None:
         endpoint = ENDPOINTS.get(request.path)
         if request.path.startswith(PREFIX):
+            self.world.roster.settle()
             status, body = self._admin.answer(request, peer=connection.peer)
             connection.write(response(body, Dialect(), status=status))
         elif self.listeners.has_open_body(connection):
@@ -190,41 +201,69 @@ class Simulator:
             self._answer(connection, endpoint, request)
 
     def _answer(self, connection: Connection, endpoint: Endpoint, request: Request) -> None:
+        self.world.roster.settle()
         try:
             outcome = self._answer_or_refuse(connection, endpoint, request)
         except Refusal as refusal:
             outcome = str(refusal.code)
             if endpoint.answer is None:
                 self.listeners.forget(connection)
-            document = errcode_document(refusal.code, self.dialect, refusal.text)
-            self._respond(connection, endpoint, request, document)
+            if endpoint.is_page:
+                self._respond(connection, endpoint, request, refused(outcome).html, dialect=_PAGE)
+            else:
+                document = errcode_document(refusal.code, self.dialect, refusal.text)
+                self._respond(connection, endpoint, request, document)
+        self._settle_when_due()
         self.calls.record(endpoint.name, request, outcome, connection=connection.number)
 
     def _answer_or_refuse(self, connection: Connection, endpoint: Endpoint, request: Request) -> str:
         if fault := self.faults.strike(Kind.HTTP_STATUS, endpoint.name):
             status = int(fault.number)
             page = b"<html><head><title>%d</title></head><body><center>nginx</center></body></html>" % status
-            self._respond(connection, endpoint, request, page, status=status)
+            self._respond(connection, endpoint, request, page, status=status, dialect=_PROXY_PAGE)
             return f"http {status}"
         if fault := self.faults.strike(Kind.ERRCODE, endpoint.name):
             raise Refusal(int(fault.number))
-        question = Question(self.world, request, self.dialect, self.faults)
+        question = Question(self.world, request, self.dialect, self.rules, self.faults)
         if endpoint.needs_token:
             question.require_token()
         if endpoint.answer is None:
             return self.listeners.listen(connection, question.require_ver())
-        self._respond(connection, endpoint, request, encode(endpoint.answer(question), self.dialect))
+        answer = endpoint.answer(question)
+        if isinstance(answer, Page):
+            self._respond(connection, endpoint, request, answer.html, dialect=_PAGE)
+            return answer.outcome
+        # A write that succeeded has nothing to say.
+        body = b"" if answer is None else encode(answer, self.dialect)
+        self._respond(connection, endpoint, request, body)
         return "ok"
 
     def _respond(
-        self, connection: Connection, endpoint: Endpoint, request: Request, body: bytes, *, status: int = 200
+        self,
+        connection: Connection,
+        endpoint: Endpoint,
+        request: Request,
+        body: bytes,
+        *,
+        status: int = 200,
+        dialect: Dialect | None = None,
     ) -> None:
         drip = self.faults.strike(Kind.DRIP, endpoint.name)
-        # A page of an error comes from a proxy before the provider, which knows no dialect.
-        dialect = self.dialect if status == 200 else Dialect(content_type="text/html")
-        data = response(body, dialect, status=status, close=not request.keep_alive)
+        data = response(body, dialect or self.dialect, status=status, close=not request.keep_alive)
         ended = None if request.keep_alive else connection.close
         connection.write(data, byte_every_s=None if drip is None else drip.number, done=ended)
+
+    def _settle_when_due(self) -> None:
+        due_in_s = self.world.roster.parties.due_in_s
+        if due_in_s is not None and self._settling is None and self._happening is not None:
+            delay_s = max(due_in_s, _SETTLE_AT_LEAST_S)
+            self._settling = asyncio.get_running_loop().call_later(delay_s, self._settle)
+
+    def _settle(self) -> None:
+        # The world's clock is not the loop's: what it has not made due yet is waited for again.
+        self._settling = None
+        self.world.roster.settle()
+        self._settle_when_due()
 
     def _move_door(self) -> None:
         if self.faults.has(Kind.REFUSE):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from .letters import invent_position
+from .account import Action
+from .letters import invent_party, invent_position
+from .parties import PartyWrite, Path, write
 from .seeded import seeded
 from .world import World
 
@@ -17,11 +19,12 @@ _BATCH_S = 0.005
 class Traffic:
     """Things that happen in the world, ``rate_per_s`` of them a second; 0 is quiet.
 
-    About two of three are mails, the others reading; one in 250 changes the directory. It deletes only accounts
-    that it added itself, and never has more than five of them. Setting the rate takes effect at once.
+    About two of three are mails, the others reading; one in 250 changes the directory: a position, a department, an
+    account that comes or goes, a project group that is renamed with all its members. It deletes only accounts that
+    it added itself, and never has more than five of them. Setting the rate takes effect at once.
     """
 
-    __slots__ = ("_added", "_pace", "_paused", "_random", "_rate_per_s", "_wake", "_world")
+    __slots__ = ("_added", "_pace", "_paused", "_projects", "_random", "_rate_per_s", "_wake", "_world")
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -30,6 +33,7 @@ class Traffic:
         self._rate_per_s = 0.0
         self._paused = False
         self._added: list[str] = []
+        self._projects = 0
         self._wake = asyncio.Event()
 
     @property
@@ -110,6 +114,24 @@ class Traffic:
             alias = self._added.pop(0)
             if alias in self._world.accounts:
                 self._world.delete_user(alias)
+        elif what < 0.5:
+            self._world.modify_user(self._anybody(), parties=(invent_party(self._random),))
+        elif what < 0.6:
+            self._reorganise()
         else:
-            alias = self._random.choice(list(self._world.accounts))
-            self._world.modify_user(alias, position=invent_position(self._random))
+            self._world.modify_user(self._anybody(), position=invent_position(self._random))
+
+    def _reorganise(self) -> None:
+        self._projects += 1
+        old, new = self._project(self._projects - 1), self._project(self._projects)
+        roster = self._world.roster
+        # Somebody else may have deleted the one or made the other.
+        if write(old) in roster.parties.paths and write(new) not in roster.parties.paths:
+            roster.change_party(PartyWrite(Action.MOD, new, old))
+        self._world.modify_user(self._anybody(), parties=(write(new),))
+
+    def _project(self, number: int) -> Path:
+        return ("市场部", f"项目组 {number}")
+
+    def _anybody(self) -> str:
+        return self._random.choice(list(self._world.accounts))

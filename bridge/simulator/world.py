@@ -1,4 +1,4 @@
-"""The truth: accounts, mails, unread counts and the directory's history of one simulated corporation.
+"""The truth: the roster, mails, unread counts, tokens and auth keys of one simulated corporation.
 
 Tests compare what the bridge says with what is here. Nothing in this file knows about sockets: the simulator
 watches the world and tells its listeners, as the real provider's mail store does.
@@ -13,9 +13,13 @@ from dataclasses import replace
 from string import ascii_letters, digits
 from typing import Any
 
-from .account import Account, Action, DirectoryEntry
+from .account import Account, DirectoryEntry
+from .addresses import normal
+from .auth_keys import AuthKeys
 from .letters import Letters, invent_account
 from .mail import Mail, UnreadCount
+from .parties import parse, write
+from .roster import Roster
 from .seeded import seeded
 from .tokens import TokenDesk
 
@@ -30,7 +34,8 @@ class World:
 
     ``users`` accounts exist from the start, the first is always ``bob@<domain>``. ``now`` gives epoch seconds.
     ``mails_kept`` bounds the memory of a long bench (None: every mail is remembered). MailIds, tokens and Ver come
-    from the clock too, so that a restarted simulator does not repeat those of the run before.
+    from the clock too, so that a restarted simulator does not repeat those of the run before. ``roster`` knows the
+    accounts, parties and groups; ``tokens`` and ``auth_keys`` who may come in.
 
     Raises:
         ValueError: no ``users``.
@@ -62,12 +67,11 @@ class World:
             random=seeded(seed, started_ms, "tokens"),
             now=now,
         )
-        self._accounts: dict[str, Account] = {}
+        self.auth_keys = AuthKeys(random=seeded(seed, started_ms, "auth keys"), now=now)
+        self.roster = Roster(domain=domain, ver=started_ms - users, now=now, told=self._tell)
         self._aliases: list[str] = []
         self._unread: dict[str, int] = {}
         self._mails: deque[Mail] = deque(maxlen=mails_kept)
-        self._directory: list[DirectoryEntry] = []
-        self._ver = started_ms - users
         self._watchers: list[Watcher] = []
         for number in range(users):
             self._found(number)
@@ -75,19 +79,17 @@ class World:
     def _found(self, number: int) -> None:
         alias = f"bob@{self.domain}"
         bob = Account(alias=alias, name="Bob", gender=1, position="engineer", parties=("广州研发中心/企业邮箱",))
-        account = bob if number == 0 else invent_account(self._random, domain=self.domain, taken=self._accounts)
-        self._accounts[account.alias] = account
+        account = bob if number == 0 else invent_account(self._random, domain=self.domain, taken=self.accounts)
         self._aliases.append(account.alias)
         self._unread[account.alias] = self._random.randrange(30)
-        self._ver += 1
-        self._directory.append(DirectoryEntry(self._ver, Action.ADD, account.alias))
+        self.roster.found(account)
 
     # What is true now.
 
     @property
     def accounts(self) -> Mapping[str, Account]:
         """The accounts that exist, by alias."""
-        return self._accounts
+        return self.roster.accounts
 
     @property
     def unread(self) -> Mapping[str, int]:
@@ -102,12 +104,12 @@ class World:
     @property
     def directory(self) -> Sequence[DirectoryEntry]:
         """Every change of the directory, oldest first."""
-        return self._directory
+        return self.roster.history
 
     @property
     def ver(self) -> int:
         """The stamp of the newest directory change, milliseconds, strictly growing."""
-        return self._ver
+        return self.roster.ver
 
     @property
     def client_id(self) -> str:
@@ -121,7 +123,7 @@ class World:
 
     def account(self, address: str) -> Account | None:
         """The account whose main address this is, in any case of letters; slaves do not count (protocol 3.3.1)."""
-        return self._accounts.get(address.strip().lower())
+        return self.accounts.get(normal(address))
 
     def mails_of(self, mailbox: str) -> list[Mail]:
         """The remembered mails of one mailbox, oldest first."""
@@ -129,7 +131,7 @@ class World:
 
     def directory_since(self, ver: int) -> list[DirectoryEntry]:
         """The changes after ``ver``, oldest first; an alias may occur several times."""
-        return [entry for entry in self._directory if entry.ver > ver]
+        return [entry for entry in self.directory if entry.ver > ver]
 
     def truth(self) -> dict[str, Any]:
         """All of it as JSON values, for a test in another process."""
@@ -138,11 +140,18 @@ class World:
             fact = {"mail_id": mail.mail_id, "subject": mail.subject, "unread": mail.unread, "pushed": mail.pushed}
             mails.setdefault(mail.mailbox, []).append({**fact, "sender": mail.sender, "time_s": mail.time_s})
         return {
-            "ver": self._ver,
-            "accounts": list(self._accounts.values()),
+            "ver": self.ver,
+            "accounts": list(self.accounts.values()),
             "unread": dict(self._unread),
             "mails": mails,
-            "directory": self._directory,
+            "directory": self.directory,
+            "parties": self.roster.parties.paths,
+            "pending_parties": [
+                {"action": waiting.action, "dst": write(waiting.dst), "src": write(waiting.src)}
+                for waiting in self.roster.parties.pending
+            ],
+            "groups": list(self.roster.groups.all.values()),
+            "auth_keys": self.auth_keys.all,
         }
 
     # What happens.
@@ -203,29 +212,38 @@ class World:
         """A new account, invented where nothing is given.
 
         Raises:
-            ValueError: the alias exists.
+            ValueError: the alias exists, or a party cannot.
         """
-        account = invent_account(self._random, domain=self.domain, taken=self._accounts)
+        account = invent_account(self._random, domain=self.domain, taken=self.accounts)
         if alias is not None:
-            account = replace(account, alias=alias.strip().lower(), slaves=())
-        account = replace(account, **fields)
-        if account.alias in self._accounts:
+            account = replace(account, alias=normal(alias), slaves=())
+        return self.enrol(replace(account, **fields))
+
+    def enrol(self, account: Account) -> Account:
+        """Exactly this account is new, with an empty mailbox; parties that it names and that do not exist are made.
+
+        Raises:
+            ValueError: the alias exists, or a party cannot.
+        """
+        if account.alias in self.accounts:
             raise ValueError(f"{account.alias} exists")
+        _check_parties(account)
         self._aliases.append(account.alias)
         self._unread[account.alias] = 0
-        self._accounts[account.alias] = account
-        self._log(Action.ADD, account.alias)
-        return account
+        self.roster.add(account)
+        return self.accounts[account.alias]
 
     def modify_user(self, alias: str, **fields: Any) -> Account:
-        """Change fields of an account.
+        """Change fields of an account; parties that do not exist are made.
 
         Raises:
             KeyError: no account has this alias.
+            ValueError: a party cannot exist.
         """
-        account = self._accounts[alias] = replace(self._accounts[alias], **fields)
-        self._log(Action.MOD, alias)
-        return account
+        account = replace(self.accounts[alias], **fields)
+        _check_parties(account)
+        self.roster.modify(account)
+        return self.accounts[alias]
 
     def delete_user(self, alias: str) -> None:
         """Remove an account with its mailbox; ``user/get`` answers 1301 from now on.
@@ -236,9 +254,21 @@ class World:
         """
         if self._aliases == [alias]:
             raise ValueError("a world has at least one account")
-        del self._accounts[alias], self._unread[alias]
+        del self._unread[alias]
         self._aliases.remove(alias)
-        self._log(Action.DEL, alias)
+        self.roster.remove(alias)
+
+    def swap_alias(self, alias: str, slave: str) -> None:
+        """A slave becomes the main address; mails that have come keep the name that their mailbox had then.
+
+        Raises:
+            KeyError: no account has this alias, or it has no such slave.
+        """
+        if slave not in self.accounts[alias].slaves:
+            raise KeyError(slave)
+        self._unread[slave] = self._unread.pop(alias)
+        self._aliases[self._aliases.index(alias)] = slave
+        self.roster.swap(alias, slave)
 
     def expire_tokens(self) -> None:
         """Every token ends now; the next call answers 1200."""
@@ -257,12 +287,12 @@ class World:
         self._mails.append(mail)
         return mail
 
-    def _log(self, action: Action, alias: str) -> None:
-        self._ver = max(int(self._now() * 1000), self._ver + 1)
-        entry = DirectoryEntry(self._ver, action, alias)
-        self._directory.append(entry)
-        self._tell([entry])
-
     def _tell(self, changes: Sequence[Change]) -> None:
         for watcher in tuple(self._watchers):
             watcher(changes)
+
+
+def _check_parties(account: Account) -> None:
+    # Before anything is changed: half an account would be worse than none.
+    for party in account.parties:
+        parse(party)

@@ -12,7 +12,7 @@ from bridge.app.dev_folder import DevFolder, given, is_given, to_toml
 from bridge.settings import SettingsError
 from bridge.supervision import StartRefused
 
-SECRET = "s" * 40
+SECRET = "dev-" + "s" * 40
 
 
 def test_any_text_survives_the_file() -> None:
@@ -37,9 +37,19 @@ def test_only_the_owner_reads_it_and_a_bad_one_changes_nothing(tmp_path: Path) -
         assert sorted(path.name for path in home.path.iterdir()) == ["bridge.toml", "dev.lock"]
 
 
-@pytest.mark.parametrize("left", [None, b"", b"not toml [", b'[edge]\njwt_secret = "\xff"', b"[history]\nevents = 3\n"])
+@pytest.mark.parametrize(
+    "left",
+    [
+        None,
+        b"",
+        b"not toml [",
+        b'[edge]\njwt_secret = "\xff"',
+        b"[history]\nevents = 3\n",
+        b"[edge]\njwt_secret='operator'\n",
+    ],
+)
 def test_of_an_earlier_run_only_secrets_are_kept(tmp_path: Path, left: bytes | None) -> None:
-    """Whatever an earlier run left, or somebody broke, gives no other setting and no error."""
+    """Whatever an earlier run left, an operator set for it, or somebody broke, gives nothing and no error."""
     home = DevFolder(tmp_path)
     if left is not None:
         home.settings_path.write_bytes(left)
@@ -81,5 +91,5 @@ def test_the_environment_stands_over_the_named_file(tmp_path: Path) -> None:
 def test_an_unwritable_folder_is_one_line(tmp_path: Path) -> None:
     """A file in the folder's place is named."""
     (tmp_path / "home").write_text("")
-    with pytest.raises(StartRefused, match="cannot write to .*home"), DevFolder(tmp_path / "home"):
+    with pytest.raises(StartRefused, match=r"cannot write to .*home"), DevFolder(tmp_path / "home"):
         pass

@@ -197,6 +197,43 @@ def test_what_is_set_is_obeyed(start: Callable[..., DevProgram], redis_url: str,
     wait_for_mail(dev, token, dev.simulator("mail", {"mailbox": BOB})["mail_id"])
 
 
+def test_the_real_provider(start: Callable[..., DevProgram]) -> None:
+    """With ``--provider real`` the configured one is listened to; mailboxes are its own; there is nothing to press."""
+    command = [*COMMAND, "simulate", "--listen", "127.0.0.1:0", "--users", "3"]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as provider:
+        assert provider.stdout is not None
+        said = [provider.stdout.readline() for _ in range(5)]
+        environ = dict(line.strip().split("=", 1) for line in said[1:])
+        dev = start("--provider", "real", "--yes", "--port", "0", **environ)
+        jar = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        state: dict[str, object] = {"mailbox": None}
+        deadline = time.monotonic() + 20
+        while state["mailbox"] is None:
+            assert time.monotonic() < deadline, "no account is known"
+            with jar.open(dev.url, timeout=20), jar.open(f"{dev.url}dev/state", timeout=20) as answer:
+                state = json.load(answer)
+        assert (state["simulated"], state["local"], state["silence"]) == (False, True, False)
+        asked = {"Content-Type": "application/json"}
+        body = json.dumps({"mailbox": state["mailbox"]}).encode()
+        for url, data, headers, status in (
+            (f"{dev.url}dev/mail", body, asked, 404),
+            (f"{dev.url}dev/mailbox", body, asked, 200),
+            (dev.url, None, {"Host": "evil.example"}, 403),
+            (f"{dev.url}dev/state", None, {"Host": "evil.example"}, 403),
+        ):
+            assert status_of(urllib.request.Request(url, data, headers)) == status
+        assert dev.end() == 0
+        provider.terminate()
+
+
+def status_of(request: urllib.request.Request) -> int:
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
 @pytest.mark.parametrize(
     ("environ", "line"),
     [

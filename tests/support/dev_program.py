@@ -74,9 +74,14 @@ class DevProgram:
         return tomllib.loads((self.folder / ".dev" / "bridge.toml").read_text())
 
     def end(self, number: signal.Signals = signal.SIGINT) -> int:
-        """Send a signal and wait for the end; returns the exit code."""
+        """Send a signal and wait for the end; returns the exit code. One that does not end is not left behind."""
         self.process.send_signal(number)
-        code = self.process.wait(WAIT_S)
+        try:
+            code = self.process.wait(WAIT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
         self._reading.join(WAIT_S)
         return code
 

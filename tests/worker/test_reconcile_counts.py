@@ -6,10 +6,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from bridge.events import DIRECTORY, MAIL_UNREAD, build_event
-from bridge.journal.calls import RecordCount
+from bridge.journal.calls import Announce, RecordCount
 from bridge.simulator import Kind, Simulator
 from bridge.worker.reconcile import Budget, Reconciler
 from tests.support.waiting import until
@@ -58,16 +57,14 @@ async def test_after_a_gap_the_counts_of_online_and_active_mailboxes_are_right(
 ) -> None:
     """Corrected where they drifted (``reason: reconcile``), silent where they are right, nobody else is asked."""
     online, active, right, other, expired = simulator.world.accounts
+    reconciler = await parts.reconciler()
     unread = simulator.world.unread
     await parts.redis.zadd(KEYS.online, {online: time.time() + 60, expired: time.time() - 60})
-    reconciler = await parts.reconciler()
-    # The last writer is the reconciler's own.
     await reconciler._writer.commit([count(active, unread[active] + 3), count(right, unread[right])])
     async with running(reconciler):
         reconciler.after_gap()
         await answered(parts, 3)
     assert sorted(asked(simulator)) == sorted([online, active, right])
-    assert asked(simulator)[0] == online or parts.metric("reconciled_total", result="right") == 1
     events = [event for event in await told.data("mail.unread") if event["reason"] == "reconcile"]
     assert {(event["mailbox"], event["unread"]) for event in events} == {
         (online, unread[online]),
@@ -133,7 +130,8 @@ async def test_a_wanted_mailbox_is_asked_for_and_an_unknown_one_once(
         reconciler.after_gap()
         await want(parts, NOBODY)
         await until(lambda: _taken(parts))
-    assert sorted(asked(simulator)) == sorted([NOBODY, BOB, BOB]) or asked(simulator).count(NOBODY) == 1
+    assert asked(simulator).count(NOBODY) == 1
+    assert BOB in asked(simulator)
     assert not await parts.redis.exists(KEYS.state(NOBODY))
 
 
@@ -236,24 +234,16 @@ async def test_a_push_that_just_came_is_given_time(parts: Parts, simulator: Simu
     await reconciler._writer.commit([count(BOB, 99)])
     [(_, _, pushed_ms)] = await parts.mirror.seqs([BOB])
     assert pushed_ms is not None
-    began = await _server_ms(parts.redis)
     async with running(reconciler):
         reconciler.after_gap()
         await answered(parts, 1)
     corrected = (await told.data("mail.unread"))[-1]
-    assert corrected["as_of"] - pushed_ms >= 200 or began - pushed_ms >= 200
-
-
-async def _server_ms(redis: Any) -> int:
-    seconds, micros = await redis.time()
-    return int(seconds * 1000 + micros // 1000)
+    assert corrected["as_of"] - pushed_ms >= 200
 
 
 async def test_streams_that_are_no_mailboxes_are_not_asked_for(parts: Parts, simulator: Simulator) -> None:
     """``directory`` and ``system`` are among the newest events, and nobody's mailbox."""
     reconciler = await parts.reconciler()
-    from bridge.journal.calls import Announce
-
     event = build_event(namespace="exmail", stream=DIRECTORY, type="exmail.x", time_s=0, data={})
     await reconciler._writer.commit([Announce(event), count(BOB, 99)])
     async with running(reconciler):

@@ -343,7 +343,7 @@
       const data = event.data || {};
       emit('event', event);
       if (event.type === 'exmail.mail.new') emit('mail', data, event);
-      if (data.as_of !== undefined && data.unread !== undefined) takeCount(data.unread, data.as_of, false);
+      if (data.as_of != null && data.unread != null) takeCount(data.unread, data.as_of, false);
     }
 
     function keep(next) {

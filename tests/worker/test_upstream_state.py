@@ -1,0 +1,161 @@
+"""What the world is told about the connection to the provider, on a clock of the test's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from bridge.journal.calls import Announce
+from bridge.obs.metrics import Metrics
+from bridge.worker.upstream import Upstream
+from tests.support.workers import sample
+
+BEGIN_S = 1000.0
+
+
+class Watched:
+    """An upstream, its clock, and what it said."""
+
+    def __init__(self, heard_ms: int | None = None) -> None:
+        self.now_s = BEGIN_S
+        self.said: list[Announce] = []
+        self.metrics = Metrics()
+        self.upstream = Upstream(
+            self.said.append,
+            self.metrics,
+            namespace="exmail",
+            silence_s=45,
+            heard_ms=heard_ms,
+            wall=lambda: self.now_s,
+        )
+
+    @property
+    def types(self) -> list[str]:
+        return [call.event.type.removeprefix("exmail.upstream.") for call in self.said]
+
+    @property
+    def connected(self) -> float:
+        return sample(self.metrics, "upstream_connected")
+
+    def data(self, at: int = -1) -> dict[str, Any]:
+        data: dict[str, Any] = orjson.loads(b"{" + self.said[at].event.body)["data"]
+        return data
+
+    def online(self) -> None:
+        self.upstream.heard()
+        self.upstream.online()
+
+
+def test_the_first_session_ever_missed_nothing_that_anybody_knows_of() -> None:
+    """Connected, with since; and the hash says the same."""
+    watched = Watched()
+    watched.online()
+    assert watched.types == ["connected"]
+    assert watched.data() == {"since": 1_000_000, "why": ""}
+    fields = watched.said[0].upstream
+    assert (fields["state"], fields["since"]) == ("connected", "1000000")
+    # A leader that dies before its first renewal has listened all the same.
+    assert fields["heard"] == "1000000"
+    assert watched.connected == 1
+
+
+def test_the_gap_between_two_sessions_is_told() -> None:
+    """From the last byte to the acknowledgement, not from the moment when the end was noticed."""
+    watched = Watched()
+    watched.online()
+    watched.now_s += 10
+    watched.upstream.heard()
+    watched.now_s += 20
+    watched.upstream.ended("closed by the provider", refused=False)
+    watched.now_s += 5
+    watched.online()
+    assert watched.types == ["connected", "disconnected", "connected", "missed"]
+    assert watched.data(1) == {"since": 1_030_000, "why": "closed by the provider"}
+    assert watched.data() == {"since": 1_010_000, "until": 1_035_000}
+    assert watched.said[-1].upstream["heard"] == "1035000"
+
+
+def test_a_session_that_never_stood_ends_no_gap() -> None:
+    """Bytes of a refusal are no listening: neither for what is missed nor for what the next leader is left."""
+    watched = Watched()
+    watched.online()
+    watched.upstream.ended("closed", refused=False)
+    for _ in range(3):
+        watched.now_s += 60
+        watched.upstream.heard()
+        watched.upstream.ended("refused", refused=True)
+        assert watched.upstream.heard_ms == 1_000_000
+    watched.online()
+    assert watched.data()["since"] == 1_000_000
+    assert watched.types.count("missed") == 1
+    assert watched.upstream.heard_ms == 1_180_000
+
+
+def test_what_an_earlier_leader_heard_begins_the_gap() -> None:
+    """Nobody listened between it and us."""
+    watched = Watched(heard_ms=940_000)
+    assert watched.upstream.heard_ms == 940_000
+    watched.online()
+    assert watched.types == ["connected", "missed"]
+    assert watched.data() == {"since": 940_000, "until": 1_000_000}
+
+
+def test_a_gap_never_ends_before_it_begins() -> None:
+    """An earlier leader's clock may have been ahead of ours."""
+    watched = Watched(heard_ms=1_000_500)
+    watched.online()
+    assert watched.data() == {"since": 1_000_000, "until": 1_000_000}
+
+
+@pytest.mark.parametrize(("left", "said"), [(None, []), ("disconnected", []), ("connected", 1), ("degraded", 1)])
+def test_a_new_leader_does_not_let_an_old_state_stand(left: str | None, said: Any) -> None:
+    """Until its own session stands nobody listens, whatever the hash says."""
+    watched = Watched()
+    watched.upstream.take_over(left)
+    assert watched.types == (["disconnected"] if said else [])
+    watched.upstream.ended("provider away", refused=False)
+    assert watched.types == (["disconnected"] if said or left is None else [])
+    watched.online()
+    assert watched.types[-1] == "connected"
+
+
+def test_repeated_refusals_are_degraded_and_told_once() -> None:
+    """The first could be anything; then the provider is there and will not have us."""
+    watched = Watched()
+    for _ in range(4):
+        watched.upstream.ended("listen: refused with Ret 1", refused=True)
+    assert watched.types == ["disconnected", "degraded"]
+    watched.upstream.ended("no connection", refused=False)
+    assert watched.types == ["disconnected", "degraded", "disconnected"]
+
+
+def test_silence_beyond_the_limit_is_degraded_until_a_byte_comes() -> None:
+    """Open and deaf is the classic silent failure; the probe's answer is given a moment."""
+    watched = Watched()
+    watched.online()
+    watched.now_s += 50
+    watched.upstream.check()
+    assert watched.types == ["connected"]
+    watched.now_s += 1
+    watched.upstream.check()
+    watched.upstream.check()
+    assert watched.types == ["connected", "degraded"]
+    assert watched.data()["why"] == "no byte for 51 s"
+    assert watched.connected == 0
+    watched.upstream.heard()
+    assert watched.types == ["connected", "degraded", "connected"]
+    assert watched.connected == 1
+    assert "missed" not in watched.types
+
+
+def test_after_redis_went_back_the_state_is_said_again() -> None:
+    """What stands there is of yesterday."""
+    watched = Watched()
+    watched.upstream.say_again()
+    assert watched.types == []
+    watched.upstream.ended("closed", refused=False)
+    watched.upstream.say_again()
+    assert watched.types == ["disconnected", "disconnected"]
+    assert watched.data()["why"] == "closed"
