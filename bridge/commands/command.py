@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from bridge.settings import Address, Settings, SettingsError, load_settings
 from bridge.settings.values import address
+
+T = TypeVar("T")
 
 OK: Final = 0
 FAILED: Final = 1
@@ -39,6 +44,16 @@ class Command:
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
     passes_on: bool = False
+
+
+def run_until_done(main: Coroutine[Any, Any, T]) -> T:
+    """Run a program's coroutine; on uvloop where it is installed (``pip install 'exmail-bridge[uvloop]'``)."""
+    factory = None
+    if find_spec("uvloop") is not None:
+        factory = import_module("uvloop").new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        done: T = runner.run(main)
+        return done
 
 
 def add_settings_options(parser: argparse.ArgumentParser, *, dev: bool = False) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 
-from bridge.commands.command import OK, Command, add_settings_options, settings_of
+from bridge.commands.command import OK, Command, add_settings_options, run_until_done, settings_of
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +28,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
     setup_logs(settings.log.level, settings.log.format)
     if arguments.inherit is not None:
-        asyncio.run(serve_child(settings, arguments.inherit))
+        run_until_done(serve_child(settings, arguments.inherit))
     else:
-        asyncio.run(run_edge(settings, arguments.workers))
+        run_until_done(run_edge(settings, arguments.workers))
     return OK
 
 

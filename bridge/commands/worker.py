@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 
-from bridge.commands.command import OK, Command, add_settings_options, settings_of
+from bridge.commands.command import OK, Command, add_settings_options, run_until_done, settings_of
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -15,7 +14,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from bridge.obs.logs import setup_logs
 
     setup_logs(settings.log.level, settings.log.format)
-    asyncio.run(run_worker(settings))
+    run_until_done(run_worker(settings))
     return OK
 
 

@@ -6,11 +6,15 @@ It stands outside the house. It imports nothing of the bridge, and only ``dev``,
 from __future__ import annotations
 
 from .account import Account, Action, DirectoryEntry
+from .addresses import AddressKind
+from .auth_keys import AuthKey, KeyVerdict
 from .calls import Call
 from .defects import Defect
-from .dialect import Dialect, Framing, KeyCase, Rules, SecondListener
+from .dialect import AuthKeyName, Dialect, Framing, KeyCase, Rules, SecondListener
 from .faults import Fault, Faults, Kind
+from .groups import Group, GroupStatus
 from .mail import Mail, UnreadCount
+from .parties import PartyWrite
 from .plan import FaultPlan, PlanError
 from .serve import serve
 from .server import Cut, Simulator
@@ -20,6 +24,9 @@ from .world import World
 __all__ = [
     "Account",
     "Action",
+    "AddressKind",
+    "AuthKey",
+    "AuthKeyName",
     "Call",
     "Cut",
     "Defect",
@@ -29,9 +36,13 @@ __all__ = [
     "FaultPlan",
     "Faults",
     "Framing",
+    "Group",
+    "GroupStatus",
     "KeyCase",
+    "KeyVerdict",
     "Kind",
     "Mail",
+    "PartyWrite",
     "PlanError",
     "Rules",
     "SecondListener",

@@ -34,7 +34,7 @@ def auth_key(question: Question) -> dict[str, object]:
     """``openapi/mail/authkey`` (protocol 3.1.1); a disabled account gets a key too, and the page refuses it."""
     account = question.require_account()
     text = question.world.auth_keys.issue(account.alias, life_s=question.rules.auth_key_life_s)
-    return {question.dialect.auth_key_name: text}
+    return {question.dialect.auth_key_name.value: text}
 
 
 def login(question: Question) -> Page:

@@ -5,7 +5,7 @@ One address means one thing, and every account is in parties that exist: both ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 
 from .account import Account, Action, DirectoryEntry
@@ -39,7 +39,7 @@ class Roster:
         return self._accounts
 
     @property
-    def disabled(self) -> frozenset[str] | set[str]:
+    def disabled(self) -> Set[str]:
         """The aliases of the accounts that are switched off."""
         return self._disabled
 

@@ -122,9 +122,12 @@ class Traffic:
             self._world.modify_user(self._anybody(), position=invent_position(self._random))
 
     def _reorganise(self) -> None:
+        roster = self._world.roster
+        if roster.parties.pending:
+            # Somebody else is at it, and what we see may not be what our write would be judged by.
+            return
         self._projects += 1
         old, new = self._project(self._projects - 1), self._project(self._projects)
-        roster = self._world.roster
         # Somebody else may have deleted the one or made the other.
         if write(old) in roster.parties.paths and write(new) not in roster.parties.paths:
             roster.change_party(PartyWrite(Action.MOD, new, old))

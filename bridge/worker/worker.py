@@ -32,6 +32,7 @@ from bridge.worker.upstream import Upstream
 log = logging.getLogger(__name__)
 
 _DRAIN_S: Final = 5.0
+_STANDBY_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ class Worker:
         Raises:
             JournalRefused: Redis refuses what waiting does not mend.
         """
-        pause_s = self._options.lease_s / 3
+        # Often enough that a lease that was released is taken at once.
+        pause_s = min(self._options.lease_s / 3, _STANDBY_S)
         while True:
             try:
                 claimed = await self._writer.claim()

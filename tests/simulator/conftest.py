@@ -65,6 +65,13 @@ class Wire:
         assert head.startswith("HTTP/1.1 200 OK\r\n")
         return orjson.loads(answer)
 
+    async def done(self, path: str, body: str = "", **how: Any) -> None:
+        """Ask for a write, which succeeds with an empty body."""
+        self.ask(path, body, **how)
+        head, answer = await self.answer()
+        assert head.startswith("HTTP/1.1 200 OK\r\n")
+        assert answer == b""
+
     async def ask_listen(self, ver: int) -> None:
         """Send a listen request that asks with this Ver."""
         self.ask("/openapi/listen", f"Ver={ver}")
@@ -74,9 +81,15 @@ class Wire:
 
 
 @pytest.fixture
-def world() -> World:
-    """A world whose clock stands still."""
-    return World(7, users=4, now=lambda: NOW_S)
+def clock() -> list[float]:
+    """The world's clock, epoch seconds; it stands still until a test moves it."""
+    return [NOW_S]
+
+
+@pytest.fixture
+def world(clock: list[float]) -> World:
+    """A world with that clock."""
+    return World(7, users=4, now=lambda: clock[0])
 
 
 @pytest.fixture

@@ -103,13 +103,13 @@ async def test_numbers_and_parties_in_their_other_form(simulate, dial, world):
 
 
 async def test_what_is_not_built_is_not_there(simulate, dial):
-    """A path that the simulator does not know is 404, not an empty success."""
+    """A path that the simulator does not know is 404, not an empty success; this one is the document's typo."""
     simulator = await simulate()
     wire = await dial(simulator)
-    wire.ask("/openapi/party/list", "partypath=")
+    wire.ask("/openapi/user/close/wxtoken", "alias=bob@gzdev.com")
     head, _ = await wire.answer()
     assert head.startswith("HTTP/1.1 404 ")
-    assert simulator.calls.count("/openapi/party/list", "http 404") == 1
+    assert simulator.calls.count("/openapi/user/close/wxtoken", "http 404") == 1
 
 
 async def test_connection_close_is_obeyed(simulate, dial, world):

@@ -37,6 +37,18 @@ def test_mostly_mail_some_reading_rarely_the_directory():
     assert not deleted & set(world.accounts)
 
 
+def test_parties_move_with_their_members():
+    """Traffic renames a project group now and then, and who is in it follows; no profile names a party that is not."""
+    world = World(1, now=lambda: 1386593148.546)
+    traffic, groups = Traffic(world), set()
+    for _ in range(30_000):
+        traffic.step()
+        groups |= {path for path in world.roster.parties.paths if "项目组" in path}
+    assert len(groups) > 1
+    named = {party for account in world.accounts.values() for party in account.parties}
+    assert named <= set(world.roster.parties.paths)
+
+
 async def test_it_runs_pauses_and_goes_on(simulate, world):
     """The rate takes effect at once; paused means nothing at all."""
     simulator = await simulate()

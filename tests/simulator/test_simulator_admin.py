@@ -42,6 +42,28 @@ async def test_the_world_can_be_driven(simulate, dial, world):
     assert "new@gzdev.com" not in world.accounts
 
 
+async def test_roster_can_be_driven(simulate, dial, world):
+    """Parties and groups by no rule and at once, a swapped alias, and a key as short-lived as a test wants."""
+    simulator = await simulate()
+    wire = await dial(simulator)
+    assert (await post(wire, "make-party", path="a/b"))["parties"][-2:] == ["a", "a/b"]
+    assert (await post(wire, "move-party", src="a", dst="c"))["parties"][-2:] == ["c", "c/b"]
+    assert "c" not in (await post(wire, "delete-party", path="c"))["parties"]
+    await wire.done("/openapi/party/sync", "action=2&dstpath=later")
+    await post(wire, "settle")
+    assert "later" in world.roster.parties.paths
+    group = await post(wire, "make-group", address="g@gzdev.com", name="G", status="list", allow_list=["x@y.com"])
+    assert (group["status"], group["allow_list"]) == ("list", ["x@y.com"])
+    await post(wire, "delete-group", address="g@gzdev.com")
+    assert not world.roster.groups.all
+    await post(wire, "modify-user", alias="bob@gzdev.com", slaves=["b1@gzdev.com"])
+    await post(wire, "swap-alias", alias="bob@gzdev.com", slave="b1@gzdev.com")
+    key = await post(wire, "auth-key", user="b1@gzdev.com", life_s=0)
+    assert world.auth_keys.redeem("b1@gzdev.com", key["auth_key"]) == "expired"
+    await post(wire, "rules", party_delay_s=0, auth_key_life_s=1)
+    assert (simulator.rules.party_delay_s, simulator.rules.auth_key_life_s) == (0, 1)
+
+
 async def test_faults_and_settings_can_be_driven(simulate, dial, world):
     """Faults on and off, dialect and rules by name, tokens, traffic, and cutting."""
     simulator = await simulate()
@@ -95,6 +117,12 @@ async def test_views(simulate, dial, world):
         ("dialect", '{"colour":1}', "400", "colour"),
         ("traffic", '{"rate_per_s":-1}', "400", "negative"),
         ("cut", '{"how":"softly"}', "400", "softly"),
+        ("make-party", '{"path":"a//b"}', "400", "level"),
+        ("delete-party", '{"path":"no"}', "400", "no"),
+        ("make-group", '{"address":"g@gzdev.com","status":"some"}', "400", "some"),
+        ("delete-group", '{"address":"g@gzdev.com"}', "400", "g@gzdev.com"),
+        ("auth-key", '{"user":"no@gzdev.com"}', "400", "no@gzdev.com"),
+        ("dialect", '{"auth_key_name":"key"}', "400", "key"),
     ],
 )
 async def test_what_does_not_fit_is_refused(simulate, dial, deed, body, status, why):

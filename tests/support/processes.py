@@ -46,7 +46,12 @@ class Program:
 
     async def admin(self, path: str) -> tuple[int, str]:
         """Ask the admin port."""
-        await until(lambda: bool(self.said("admin port open")), within_s=START_S)
+
+        def opened() -> bool:
+            assert self.process.returncode is None, self.lines
+            return bool(self.said("admin port open"))
+
+        await until(opened, within_s=START_S)
         # The first line is this process's own; the children of --workers write to the same log.
         where = self.said("admin port open")[0]
         return await http_get(where["host"], where["port"], path)

@@ -67,6 +67,10 @@ class Told:
             for data in await self.data("mail.new", "mail.unread")
         ]
 
+    async def redial(self) -> None:
+        """The server was restarted: forget the connections of before."""
+        await self.redis.connection_pool.disconnect()
+
     async def wait(self, type: str, n: int = 1) -> list[dict[str, Any]]:
         """Wait until there are ``n`` events of a type; return their data."""
         await until(lambda: self._has(type, n), within_s=WAIT_S)

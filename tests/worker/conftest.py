@@ -9,9 +9,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from redis.asyncio import Redis
 
 from bridge.journal.calls import Retention
+from bridge.journal.connect import RedisAddress
 from bridge.journal.mirror import Mirror
 from bridge.journal.writer import Outcome, Writer
 from bridge.obs.metrics import Metrics
@@ -45,9 +45,7 @@ async def simulator() -> AsyncIterator[Simulator]:
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Any]:
-    # With a timeout redis-py 8 writes inside asyncio.wait_for, which on Python 3.11 forgets a cancellation that comes
-    # in that moment; these tests cancel often.
-    client = Redis.from_url(redis_url, socket_timeout=None, protocol=2)
+    client = RedisAddress(redis_url).client()
     yield client
     await client.aclose()
 

@@ -65,6 +65,7 @@ async def test_pushes_over_a_killed_redis_are_told_once_and_in_order(
                 world.read(mailbox)
             await until(lambda: worker.metric("backlog_pushes") > 0)
             durable.restart()
+            await told.redial()
             found = await told.wait_mails(len(truth.happened))
             assert len(found) == len(truth.happened)
             for mailbox in world.accounts:
@@ -91,6 +92,7 @@ async def test_a_full_backlog_leaves_the_socket_unread(
         # One read of the socket is added whole; a mail is 90 KB, a read 128.
         assert worker.metric("backlog_pushes") <= most + 2
         durable.restart()
+        await told.redial()
         assert await told.wait_mails(400) == truth.happened
 
 

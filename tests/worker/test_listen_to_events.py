@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Any
 
 import pytest
 
-from bridge.simulator import Cut, Defect, Dialect, Framing, KeyCase, Kind, Rules, Simulator
+from bridge.simulator import Cut, Defect, Dialect, Framing, KeyCase, Kind, Simulator
 from bridge.simulator.seeded import seeded
 from tests.support.waiting import until
 from tests.support.workers import BOB, RunningWorker, Told, Truth, running_worker, simulating
@@ -249,7 +248,6 @@ async def test_an_address_that_is_not_allowed_is_told_with_what_to_do(
 async def test_a_provider_that_answers_and_ends_is_not_asked_without_pause(
     redis_url: str,
     simulator: Simulator,
-    told: Told,
     caplog: pytest.LogCaptureFixture,
     kind: Kind,
     value: Any,
@@ -294,7 +292,6 @@ async def test_a_provider_that_is_not_there_yet_is_waited_for(redis_url: str, si
 
 async def test_two_workers_hold_one_session(redis_url: str, simulator: Simulator, told: Told) -> None:
     """A standby does not listen: a second listener could silence the first."""
-    simulator.rules = Rules()
     async with running_worker(redis_url, simulator) as one, running_worker(redis_url, simulator) as other:
         await listening(simulator, told)
         pair: list[RunningWorker] = [one, other]
@@ -302,5 +299,4 @@ async def test_two_workers_hold_one_session(redis_url: str, simulator: Simulator
         simulator.world.deliver_mail(BOB)
         await told.wait_mails(1)
         assert simulator.calls.count("listen") == 1
-        await asyncio.sleep(0)
         assert sum(worker.metric("pushes_total", type="mail") for worker in pair) == 1

@@ -1,0 +1,100 @@
+"""The worker as a program: how it starts, waits, refuses and ends."""
+
+from __future__ import annotations
+
+import signal
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from bridge.journal.embedded import EmbeddedServer
+from bridge.simulator import Simulator
+from tests.support.waiting import until
+from tests.support.workers import KEYS, WAIT_S, Told, worker_program
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    """What the program has logged, as far as it is whole lines of JSON."""
+    text = (folder / "worker.log").read_text()
+    return [orjson.loads(line) for line in text.splitlines() if line.startswith("{") and line.endswith("}")]
+
+
+def said(folder: Path, message: str) -> list[dict[str, Any]]:
+    return [line for line in lines(folder) if message in line.values()]
+
+
+def readyz(folder: Path) -> tuple[int, str]:
+    """Status and text of the worker's ``/readyz``."""
+    [opened] = said(folder, "admin port open")
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{opened['port']}/readyz", timeout=WAIT_S) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@pytest.fixture
+async def told(own_server: EmbeddedServer) -> Any:
+    from bridge.journal.connect import RedisAddress
+
+    client = RedisAddress(own_server.url).client()
+    yield Told(client)
+    await client.aclose()
+
+
+async def test_a_worker_waits_for_redis_and_says_so(
+    own_server: EmbeddedServer, simulator: Simulator, told: Told, tmp_path: Path
+) -> None:
+    """Started first: 503 meanwhile, then it leads; SIGTERM ends it with 0 and the lease released."""
+    own_server.kill()
+    with worker_program(tmp_path, own_server.url, simulator) as program:
+        await until(lambda: bool(said(tmp_path, "waiting for Redis")), within_s=WAIT_S)
+        status, why = readyz(tmp_path)
+        assert status == 503
+        assert "Redis" in why
+        own_server.restart()
+        await told.redial()
+        await told.wait("leader.changed")
+        await until(lambda: readyz(tmp_path)[0] == 200, within_s=WAIT_S)
+        await told.wait("directory.synced")
+        own_server.kill()
+        await until(lambda: readyz(tmp_path)[0] == 503, within_s=WAIT_S)
+        assert program.poll() is None
+        own_server.restart()
+        await told.redial()
+        await until(lambda: readyz(tmp_path)[0] == 200, within_s=WAIT_S)
+        program.send_signal(signal.SIGTERM)
+        assert program.wait(WAIT_S) == 0
+    assert not await told.redis.exists(KEYS.lease)
+    assert "Traceback" not in (tmp_path / "worker.log").read_text()
+
+
+async def test_a_wrong_password_is_one_clear_line(simulator: Simulator, tmp_path: Path) -> None:
+    """Waiting would not mend it."""
+    with (
+        EmbeddedServer(tmp_path / "valkey", config={"user": "default on nopass ~* &* -@all +ping"}) as server,
+        worker_program(
+            tmp_path, server.url, simulator, BRIDGE_REDIS_USERNAME="worker", BRIDGE_REDIS_PASSWORD="wrong"
+        ) as program,
+    ):
+        assert program.wait(WAIT_S) == 1
+    plain = [line for line in (tmp_path / "worker.log").read_text().splitlines() if not line.startswith("{")]
+    [line] = plain
+    assert line.startswith("exmail-bridge: Redis will not do: ")
+    assert "wrong" not in line.lower().replace("wrongpass", "")
+
+
+async def test_a_standby_is_ready_too(
+    own_server: EmbeddedServer, simulator: Simulator, told: Told, tmp_path: Path
+) -> None:
+    """Ready means that it could take over, not that it leads."""
+    await told.redis.set(KEYS.lease, "7:another", px=600_000)
+    with worker_program(tmp_path, own_server.url, simulator):
+        await until(lambda: bool(said(tmp_path, "admin port open")), within_s=WAIT_S)
+        await until(lambda: readyz(tmp_path)[0] == 200, within_s=WAIT_S)
+        assert simulator.calls.count("listen") == 0
+        assert await told.events() == []
