@@ -91,13 +91,15 @@ class ProviderClient:
         silence_s: float,
         on_online: Callable[[], None] | None = None,
         on_bytes: Callable[[], None] | None = None,
+        before_connect: Callable[[], Awaitable[None]] | None = None,
         settle_s: float = SETTLE_S,
     ) -> ListenSession:
         """One listen session (protocol 3.2.1), to be entered with ``async with`` and read with ``async for``.
 
         ``ver`` gives the cursor each time the provider is asked. Silence of ``silence_s`` seconds brings a probe,
         of three times that the end. ``on_online`` is called once, when counts may be reconciled; ``on_bytes`` each
-        time anything at all came. ``settle_s`` is the second of the asking rule.
+        time anything at all came. ``before_connect`` is awaited before each connection: what it raises ends the
+        session before another listener is displaced. ``settle_s`` is the second of the asking rule.
         """
         return ListenSession(
             transport=self._transport,
@@ -109,6 +111,7 @@ class ProviderClient:
             settle_s=settle_s,
             on_online=on_online,
             on_bytes=on_bytes,
+            before_connect=before_connect,
         )
 
     def _ver_pushed(self, ver: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -66,6 +66,7 @@ class ListenSession:
         settle_s: float = SETTLE_S,
         on_online: Callable[[], None] | None = None,
         on_bytes: Callable[[], None] | None = None,
+        before_connect: Callable[[], Awaitable[None]] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._transport = transport
@@ -74,6 +75,7 @@ class ListenSession:
         self._on_ver = on_ver
         self._on_online = on_online
         self._on_bytes = on_bytes
+        self._before_connect = before_connect
         self._now = now
         self._asking = Asking(silence_s=silence_s, settle_s=settle_s, now=now)
         self._stream: Stream | None = None
@@ -140,6 +142,8 @@ class ListenSession:
     async def _ask(self) -> None:
         self._token = await self._tokens.token()
         if self._stream is None:
+            if self._before_connect is not None:
+                await self._before_connect()
             self._stream = await self._transport.open_stream()
             self._reader = ResponseReader()
             self._framer = Framer()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from bridge.journal.calls import Call
@@ -62,6 +62,7 @@ class Listener:
         metrics: Metrics,
         cursor: Callable[[], int],
         silence_s: float,
+        before_connect: Callable[[], Awaitable[None]],
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
@@ -73,6 +74,7 @@ class Listener:
         self._metrics = metrics
         self._cursor = cursor
         self._silence_s = silence_s
+        self._before_connect = before_connect
         self._wall = wall
 
     async def session(self, progress: Callable[[], None]) -> None:
@@ -89,7 +91,11 @@ class Listener:
         began_s = time.monotonic()
         try:
             async with self._client.listen(
-                ver=self._cursor, silence_s=self._silence_s, on_online=self._on_online, on_bytes=self._upstream.heard
+                ver=self._cursor,
+                silence_s=self._silence_s,
+                on_online=self._on_online,
+                on_bytes=self._upstream.heard,
+                before_connect=self._before_connect,
             ) as session:
                 async for batch in session:
                     if any(isinstance(push, MailArrived | UnreadChanged) for push in batch):

@@ -32,6 +32,7 @@ from bridge.worker.upstream import Upstream
 log = logging.getLogger(__name__)
 
 _DRAIN_S: Final = 5.0
+_CONFIRM_S: Final = 2.0
 _STANDBY_S: Final = 1.0
 
 
@@ -155,6 +156,7 @@ class Worker:
             metrics=metrics,
             cursor=lambda: directory.cursor,
             silence_s=options.listen_silence_s,
+            before_connect=self._confirm_lease,
         )
         self._tell_leader(backlog, claimed)
         upstream.take_over(left.get("state"))
@@ -185,6 +187,20 @@ class Worker:
             data=data,
         )
         backlog.add([Announce(event)])
+
+    async def _confirm_lease(self) -> None:
+        """Make sure that nobody else leads, as far as Redis can be asked; while it is away, listening goes on.
+
+        A worker that slept past its lease must not take the provider's one connection from its successor.
+
+        Raises:
+            LeaseLost
+        """
+        try:
+            async with asyncio.timeout(_CONFIRM_S):
+                await self._writer.keep()
+        except (JournalAway, TimeoutError) as error:
+            log.warning("journal away, lease not confirmed", extra={"error": str(error) or "no answer in time"})
 
     async def _keep_lease(
         self, backlog: Backlog, upstream: Upstream, directory: Directory, reconciler: Reconciler

@@ -98,7 +98,7 @@ async def test_a_killed_leader_is_replaced_and_the_gap_is_told(
 
 
 async def _is_last(told: Told, mail_id: str) -> bool:
-    return (await told.mails())[-1][1] == mail_id
+    return [each[1] for each in await told.mails()][-1:] == [mail_id]
 
 
 async def test_a_paused_leader_that_wakes_writes_nothing(
