@@ -100,6 +100,11 @@ async def until_stopped(run: Callable[[], Awaitable[None]], stop: asyncio.Event,
     stopping = asyncio.create_task(stop.wait(), name=f"{name} stop")
     try:
         await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+    except BaseException:
+        # Whoever cancelled us closes next what the task works with.
+        task.cancel()
+        await asyncio.wait([task])
+        raise
     finally:
         stopping.cancel()
     if task.done():

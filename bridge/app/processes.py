@@ -86,9 +86,7 @@ async def _keep(child: _Child, sock: socket.socket, admin: Address, stop: asynci
             await process.wait()
             child.process, child.why_not_ready = None, "starting"
         if not stop.is_set():
-            log.error(
-                "edge process died, starting another", extra={"number": child.number, "code": process.returncode}
-            )
+            log.error("edge process died, starting another", extra={"number": child.number, "code": process.returncode})
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_RESTART_S):
                     await stop.wait()

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from bridge.edge.subscriber import Subscriber, entries_of
 from bridge.edge.tail import Tail
-from bridge.journal.errors import JournalAway, JournalError
+from bridge.journal.errors import JournalAway, JournalError, NotLetIn
 from bridge.journal.reader import Opened, OpenRequest, Reader
 from bridge.obs.metrics import Metrics
 
@@ -71,8 +71,9 @@ class Questions:
             while self._openings or self._gaps or self._cold:
                 try:
                     await self._ask()
-                except JournalAway:
-                    self._fail_openings("Redis does not answer")
+                except (JournalAway, NotLetIn) as error:
+                    # A password that is being changed passes too; it is read anew for each connection.
+                    self._fail_openings(str(error))
                     await asyncio.sleep(self._pause_s)
 
     async def _ask(self) -> None:

@@ -28,7 +28,7 @@ from bridge.edge.sse import SseSubscriber
 from bridge.edge.subscriber import Subscriber
 from bridge.edge.websocket import WebSocketSubscriber
 from bridge.events import Position, embedded, parse_position, to_json
-from bridge.journal.errors import JournalAway
+from bridge.journal.errors import JournalAway, NotLetIn
 from bridge.journal.reader import TICKET_S, Opened, Reader
 from bridge.obs.metrics import Metrics
 
@@ -155,7 +155,7 @@ class EdgeServer:
                 identity = await self._access.identify(request)
                 mailbox = self._access.choose(identity, request.query.get("mailbox"))
                 tail, opened = await self._feed.open(mailbox, after)
-        except (JournalAway, TimeoutError) as error:
+        except (JournalAway, NotLetIn, TimeoutError) as error:
             raise _busy() from error
         return identity, opened, kind(self._audience, identity, tail)
 
@@ -257,7 +257,7 @@ class EdgeServer:
                 try:
                     async with asyncio.timeout(_OPEN_S):
                         response = await answer(request)
-                except (JournalAway, TimeoutError) as error:
+                except (JournalAway, NotLetIn, TimeoutError) as error:
                     raise _busy() from error
             except Refused as refused:
                 return self._refuse(request, refused, origin)

@@ -29,6 +29,10 @@ class _Credentials(CredentialProvider):
         password = self._password() or ""
         return (self._username, password) if self._username else (password,)
 
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        # The inherited one warns in the log at each connection.
+        return self.get_credentials()
+
 
 class _Cancellable(AbstractConnection):
     """Writes without ``asyncio.wait_for``.

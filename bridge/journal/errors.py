@@ -20,6 +20,10 @@ class JournalRefused(JournalError):
     """Redis answered and said no: wrong password, no rights, an old version, a read-only or full server."""
 
 
+class NotLetIn(JournalRefused):
+    """Wrong user or password, or no rights."""
+
+
 class FormatTooNew(JournalRefused):
     """The data were written by a newer program; this one would damage them."""
 
@@ -45,6 +49,8 @@ _PASSING = (
 
 def refusal(text: str) -> JournalError:
     """What an error that the server answered means: passing, or not."""
+    if text.startswith(("NOAUTH", "NOPERM", "WRONGPASS")):
+        return NotLetIn(text)
     return JournalAway(text) if text.startswith(_PASSING) else JournalRefused(text)
 
 
@@ -55,13 +61,16 @@ def translated() -> Iterator[None]:
         yield
     except (redis_errors.AuthenticationError, redis_errors.AuthorizationError) as error:
         # Both are ConnectionErrors to redis-py; waiting mends neither.
-        raise JournalRefused(str(error)) from error
+        raise NotLetIn(str(error)) from error
     except redis_errors.ResponseError as error:
         if isinstance(error, redis_errors.OutOfMemoryError | redis_errors.ReadOnlyError):
             # redis-py takes the word that says so out of the text.
             raise JournalAway(str(error)) from error
         raise refusal(str(error)) from error
     except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError, TimeoutError) as error:
+        if isinstance(error.__cause__, redis_errors.AuthenticationError | redis_errors.AuthorizationError):
+            # While it dials, redis-py makes a ConnectionError of whatever the server answers.
+            raise NotLetIn(str(error)) from error
         raise JournalAway(str(error) or type(error).__name__) from error
     except redis_errors.RedisError as error:
         raise JournalRefused(str(error)) from error

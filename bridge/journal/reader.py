@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from bridge.events import Position, UpstreamState, time_of
 from bridge.journal.batch import Batch
-from bridge.journal.errors import FormatTooNew, JournalRefused, translated
+from bridge.journal.errors import FormatTooNew, JournalRefused, NotLetIn, translated
 from bridge.journal.keys import Keys
 from bridge.journal.script import Script
 from bridge.journal.writer import FORMAT, new_epoch
@@ -98,9 +98,9 @@ class Reader:
         with translated():
             try:
                 await self._script.run([((self._keys.probe,), ("probe",))])
+            except NotLetIn:
+                raise
             except JournalRefused as error:
-                if "NOPERM" in str(error) or "NOAUTH" in str(error):
-                    raise
                 raise JournalRefused(f"this server is too old, Redis 7.0 or Valkey 7.2 is needed: {error}") from error
             written = int(await self._redis.get(self._keys.format) or 0)
             if written > FORMAT:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
 
+from bridge.journal.writer import Outcome
 from bridge.provider.errors import Busy, ProviderAway
 from bridge.simulator import Kind, Simulator
 from bridge.simulator.seeded import seeded
@@ -282,8 +283,12 @@ async def test_a_big_delta_survives_a_crash_between_its_pieces(
     world.delete_user(BOB)
     directory.version(world.ver)
     pulling = asyncio.create_task(directory.run(lambda: None))
+
     # The journal reports the first piece before anybody else knows of it: the leader is cut right there.
-    parts.after_batch = lambda outcomes: pulling.cancel()
+    def cut(_outcomes: Collection[Outcome]) -> None:
+        pulling.cancel()
+
+    parts.after_batch = cut
     await asyncio.wait([pulling], timeout=20)
     assert pulling.cancelled()
     parts.after_batch = lambda outcomes: None

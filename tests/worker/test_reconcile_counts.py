@@ -176,7 +176,7 @@ async def test_an_old_count_is_asked_for(parts: Parts, simulator: Simulator, tol
 
 async def test_many_wants_are_one_call(parts: Parts, simulator: Simulator) -> None:
     """Also those that come while the question is out."""
-    simulator.faults.on(Kind.DELAY, endpoint="mail/newcount", value=0.3, times=1)
+    simulator.faults.on(Kind.DELAY, endpoint="mail/newcount", value=0.3)
     reconciler = await parts.reconciler()
     async with running(reconciler):
         await want(parts, BOB)
@@ -185,8 +185,8 @@ async def test_many_wants_are_one_call(parts: Parts, simulator: Simulator) -> No
             await want(parts, BOB)
             await until(lambda: _taken(parts))
         await answered(parts, 1)
-        await until(lambda: not reconciler._asking)
-    assert asked(simulator) == [BOB]
+    # A delay strikes when a question arrives.
+    assert simulator.faults.struck(Kind.DELAY) == 1
 
 
 async def test_what_an_absent_provider_did_not_answer_is_asked_for_later(
