@@ -18,8 +18,8 @@ class Follower:
 
     def __init__(self, url: str, transport: str, mailbox: str) -> None:
         self._url = url
-        self._transport = transport
-        self._mailbox = mailbox
+        self.transport = transport
+        self.mailbox = mailbox
         self.position: str | None = None
         self.events: list[dict[str, Any]] = []
         self.snapshots: list[dict[str, Any]] = []
@@ -39,8 +39,8 @@ class Follower:
 
     async def _once(self) -> None:
         query = f"?after={self.position}" if self.position else ""
-        async with await OPENERS[self._transport](
-            self._url, PATHS[self._transport] + query, **bearer(self._mailbox)
+        async with await OPENERS[self.transport](
+            self._url, PATHS[self.transport] + query, **bearer(self.mailbox)
         ) as client:
             while True:
                 frame = await client.frame()
