@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from bridge import __version__
-from bridge.commands import config, dev, edge, events, simulate, test, token, worker
+from bridge.commands import api, config, dev, directory, edge, events, forget, signon, simulate, test, token, worker
 from bridge.commands.command import CANNOT_LISTEN, FAILED, MISUSED, Command
 from bridge.settings import SettingsError
 from bridge.supervision import StartRefused
@@ -25,8 +25,12 @@ COMMANDS: Final[tuple[Command, ...]] = (
     test.COMMAND,
     worker.COMMAND,
     edge.COMMAND,
+    signon.COMMAND,
     simulate.COMMAND,
     events.COMMAND,
+    directory.COMMAND,
+    forget.COMMAND,
+    api.COMMAND,
     token.COMMAND,
     config.COMMAND,
 )

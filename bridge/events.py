@@ -155,6 +155,14 @@ def time_of(event: bytes) -> float | None:
         return None
 
 
+def addresses_of(event: bytes) -> tuple[str, ...]:
+    """The addresses that a directory event tells of: the account, and the slaves that its profile names."""
+    data = orjson.loads(event)["data"]
+    if "alias" not in data:
+        return ()
+    return (data["alias"], *data.get("profile", {}).get("slaves", ()))
+
+
 def unread_of(event: bytes) -> tuple[int | None, int] | None:
     """Cut ``(unread, as_of)`` out of a mailbox event's bytes; ``None`` if it carries none."""
     start = event.rfind(b'"unread":')

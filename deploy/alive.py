@@ -1,7 +1,7 @@
 """A container's health: ``/livez`` of whatever part runs in it.
 
-The image has no curl, and does not know whether it was started as a worker or as an edge: the one admin port that
-is open decides. Liveness only: a container must not be restarted because Redis or the provider is away.
+The image has no curl, and does not know whether it was started as a worker, as an edge or as sign-on: the one admin
+port that is open decides. Liveness only: a container must not be restarted because Redis or the provider is away.
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ import os
 import sys
 from typing import Final
 
-PORTS: Final = {"BRIDGE_WORKER_ADMIN_LISTEN": 9101, "BRIDGE_EDGE_ADMIN_LISTEN": 9102}
+PORTS: Final = {
+    "BRIDGE_WORKER_ADMIN_LISTEN": 9101,
+    "BRIDGE_EDGE_ADMIN_LISTEN": 9102,
+    "BRIDGE_SIGNON_ADMIN_LISTEN": 9103,
+}
 """Settings that move an admin port, and where it is without them."""
 
 

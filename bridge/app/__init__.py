@@ -5,6 +5,7 @@ from __future__ import annotations
 from bridge.app.dev import run_dev
 from bridge.app.edge import run_edge
 from bridge.app.processes import serve_child
+from bridge.app.signon import run_signon
 from bridge.app.worker import run_worker
 
-__all__ = ["run_dev", "run_edge", "run_worker", "serve_child"]
+__all__ = ["run_dev", "run_edge", "run_signon", "run_worker", "serve_child"]

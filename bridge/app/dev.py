@@ -19,8 +19,9 @@ from bridge import __version__
 from bridge.app.dev_folder import KEPT, DevFolder, Entries, given, is_given, make_secret
 from bridge.app.dev_greeting import Greeting
 from bridge.app.dev_page import Accounts, DevPage
-from bridge.app.edge import bind, serve_edge
+from bridge.app.edge import serve_edge
 from bridge.app.parts import redis_address
+from bridge.app.public_port import bind
 from bridge.app.worker import serve_worker
 from bridge.events import from_json
 from bridge.journal.embedded import EmbeddedServer, EmbeddedServerError

@@ -5,53 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
-import aiohttp
 from aiohttp import web
 
 from bridge import __version__
+from bridge.app.doors import build_access, build_origins, running_verifier
 from bridge.app.parts import build_reader, ended, redis_accepted, redis_address, until_stopped
+from bridge.app.public_port import LISTEN_BACKLOG, bind, url_of
+from bridge.app.signon import signon_routes
 from bridge.edge import codes
-from bridge.edge.access import Access, Verifier
 from bridge.edge.audience import Audience
 from bridge.edge.feed import Feed, Pace
-from bridge.edge.jwks import JwksVerifier
-from bridge.edge.jwt import SecretVerifier
-from bridge.edge.origins import Origins
 from bridge.edge.presence import Presence
 from bridge.edge.server import EdgeServer
 from bridge.journal.keys import Keys
-from bridge.journal.reader import Reader
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics
-from bridge.settings import Address, Settings
-from bridge.supervision import Shutdown, StartRefused
+from bridge.settings import Settings
+from bridge.supervision import Shutdown
 
 log = logging.getLogger(__name__)
-
-LISTEN_BACKLOG = 4096
-
-
-def bind(address: Address) -> socket.socket:
-    """Take the public port.
-
-    Raises:
-        OSError: it is in use, or not ours to open; the text names the address.
-    """
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Bound, not listening yet: until Redis answers, a proxy should be refused, not kept waiting.
-        sock.bind((address.host, address.port))
-    except OSError as error:
-        sock.close()
-        raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from None
-    sock.setblocking(False)
-    return sock
 
 
 async def run_edge(settings: Settings, workers: int) -> None:
@@ -113,8 +89,19 @@ async def serve_edge(
             tell_health(health, port)
         if not await redis_accepted(reader, stop):
             return
-        async with _verifier(settings) as verifier:
-            server = _server(settings, feed, audience, reader, verifier, metrics)
+        async with AsyncExitStack() as stack:
+            access = build_access(settings, await stack.enter_async_context(running_verifier(settings)), reader)
+            origins = build_origins(settings)
+            server = EdgeServer(
+                feed=feed,
+                audience=audience,
+                access=access,
+                origins=origins,
+                reader=reader,
+                metrics=metrics,
+                prefix=urlsplit(settings.edge.public_url).path,
+            )
+            signon = await stack.enter_async_context(signon_routes(settings, redis, access, origins, metrics))
 
             async def run() -> None:
                 async with asyncio.TaskGroup() as tasks:
@@ -127,9 +114,9 @@ async def serve_edge(
                 await feed.connected.wait()
                 await web.SockSite(runner, sock, backlog=LISTEN_BACKLOG).start()
                 if ready is not None:
-                    ready(_url(sock))
+                    ready(url_of(sock))
 
-            runner = await _runner(server, add_routes)
+            runner = await _runner(server.mount, signon, *([add_routes] if add_routes is not None else []))
             try:
                 task = await until_stopped(run, stop, name="edge")
                 for site in list(runner.sites):
@@ -144,64 +131,10 @@ async def serve_edge(
         await redis.aclose()
 
 
-def _server(
-    settings: Settings, feed: Feed, audience: Audience, reader: Reader, verifier: Verifier, metrics: Metrics
-) -> EdgeServer:
-    try:
-        origins = Origins(
-            public_url=settings.edge.public_url,
-            allowed=settings.edge.allowed_origins,
-            trusted_proxies=settings.edge.trusted_proxies,
-        )
-    except ValueError as error:
-        raise StartRefused(f"BRIDGE_EDGE_PUBLIC_URL, BRIDGE_EDGE_ALLOWED_ORIGINS: {error}") from None
-    access = Access(
-        verifier=verifier,
-        tickets=reader,
-        cookie_name=settings.edge.cookie,
-        claim=settings.edge.jwt_claim,
-    )
-    return EdgeServer(
-        feed=feed,
-        audience=audience,
-        access=access,
-        origins=origins,
-        reader=reader,
-        metrics=metrics,
-        prefix=urlsplit(settings.edge.public_url).path,
-    )
-
-
-async def _runner(server: EdgeServer, add_routes: Callable[[web.Application], None] | None) -> web.AppRunner:
+async def _runner(*surfaces: Callable[[web.Application], None]) -> web.AppRunner:
     app = web.Application(client_max_size=65_536)
-    server.mount(app)
-    if add_routes is not None:
+    for add_routes in surfaces:
         add_routes(app)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, handle_signals=False)
     await runner.setup()
     return runner
-
-
-@asynccontextmanager
-async def _verifier(settings: Settings) -> AsyncIterator[Verifier]:
-    edge = settings.edge
-    if edge.jwks_url:
-        async with aiohttp.ClientSession(trust_env=True) as session:
-            verifier = JwksVerifier(
-                edge.jwks_url, session=session, audience=edge.jwt_audience or None, issuer=edge.jwt_issuer or None
-            )
-            async with verifier:
-                yield verifier
-    else:
-        try:
-            secret = SecretVerifier(
-                edge.jwt_secrets, audience=edge.jwt_audience or None, issuer=edge.jwt_issuer or None
-            )
-        except ValueError as error:
-            raise StartRefused(f"BRIDGE_EDGE_JWT_SECRET: {error}") from None
-        yield secret
-
-
-def _url(sock: socket.socket) -> str:
-    host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

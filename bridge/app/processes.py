@@ -17,7 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bridge import __version__
-from bridge.app.edge import bind, serve_edge
+from bridge.app.edge import serve_edge
+from bridge.app.public_port import bind
 from bridge.events import from_json, to_json
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics

@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 
-import aiohttp
-
 from bridge import __version__
 from bridge.app.parts import RedisHealth, build_reader, ended, redis_accepted, redis_address, retention, until_stopped
+from bridge.app.provider import running_client
 from bridge.journal.keys import Keys
 from bridge.journal.mirror import Mirror
-from bridge.journal.tokens import RedisTokenStore
+from bridge.journal.orders import Orders
 from bridge.journal.writer import Writer
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics
-from bridge.provider.client import ProviderClient
-from bridge.provider.token import Token
 from bridge.settings import Settings
 from bridge.supervision import Shutdown
 from bridge.worker.backlog import observe
+from bridge.worker.guard import Guard
 from bridge.worker.worker import Worker, WorkerOptions
 
 log = logging.getLogger(__name__)
@@ -53,16 +51,7 @@ async def serve_worker(settings: Settings, metrics: Metrics, stop: asyncio.Event
     try:
         if not await redis_accepted(reader, stop):
             return
-        async with aiohttp.ClientSession(trust_env=False) as session:
-            client = ProviderClient(
-                api_url=settings.provider.api_url,
-                auth_url=settings.provider.auth_url,
-                client_id=settings.provider.client_id,
-                client_secret=settings.provider.client_secret,
-                session=session,
-                tokens=RedisTokenStore(redis, keys, Token),
-                on_call=lambda endpoint, outcome, seconds: _observe_call(metrics, endpoint, outcome, seconds),
-            )
+        async with running_client(settings, redis, metrics) as client:
             writer = Writer(
                 redis,
                 keys,
@@ -71,7 +60,12 @@ async def serve_worker(settings: Settings, metrics: Metrics, stop: asyncio.Event
                 on_batch=lambda seconds, outcomes: observe(metrics, seconds, outcomes),
             )
             worker = Worker(
-                client=client, writer=writer, mirror=Mirror(redis, keys), metrics=metrics, options=_options(settings)
+                client=client,
+                writer=writer,
+                mirror=Mirror(redis, keys),
+                orders=Orders(redis, keys),
+                metrics=metrics,
+                options=_options(settings),
             )
 
             async def run() -> None:
@@ -93,13 +87,9 @@ def _options(settings: Settings) -> WorkerOptions:
         namespace=settings.namespace,
         privacy=settings.privacy,
         directory_fields=settings.directory.fields,
+        guard=Guard(settings.directory.delete_share, settings.directory.delete_count),
         lease_s=settings.worker.lease_s,
         backlog=settings.worker.backlog,
         newcount_rate=settings.worker.newcount_rate,
         listen_silence_s=settings.provider.listen_silence_s,
     )
-
-
-def _observe_call(metrics: Metrics, endpoint: str, outcome: str, seconds: float) -> None:
-    metrics.provider_calls.labels(endpoint=endpoint, outcome=outcome).inc()
-    metrics.provider_call_seconds.labels(endpoint=endpoint).observe(seconds)

@@ -25,7 +25,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
                 dest="commands",
                 metavar="COMMAND",
                 action="append",
-                choices=("worker", "edge"),
+                choices=("worker", "edge", "signon"),
                 default=[],
                 help="also check what worker or edge cannot do without",
             )

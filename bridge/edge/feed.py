@@ -19,9 +19,9 @@ from bridge.edge.audience import Audience
 from bridge.edge.frames import upstream_frame
 from bridge.edge.questions import Questions
 from bridge.edge.tail import Tail
-from bridge.events import Position, head_of, time_of
+from bridge.events import Position, addresses_of, head_of, time_of
 from bridge.journal.connect import RedisAddress
-from bridge.journal.errors import JournalAway, JournalError
+from bridge.journal.errors import JournalAway, JournalError, MailboxBarred
 from bridge.journal.keys import Keys
 from bridge.journal.reader import Opened, OpenRequest, Reader, Upstream
 from bridge.journal.subscription import Subscription
@@ -73,6 +73,7 @@ class Feed:
         self._confirming: dict[Tail, asyncio.Future[None]] = {}
         self._questions = Questions(reader, metrics, pause_s=self._pace.reconnect_s)
         self._system_channel = keys.kind_channel("system").encode()
+        self._directory_channel = keys.kind_channel("directory").encode()
         self._probe_channel = keys.probe_channel(secrets.token_hex(6))
         self._probe_bytes = self._probe_channel.encode()
         self._heard_at = -1e9
@@ -95,6 +96,7 @@ class Feed:
 
         Raises:
             JournalAway: Redis does not answer; the client should come later.
+            MailboxBarred: the account is disabled or deleted.
         """
         while True:
             tail = self._tail(mailbox)
@@ -105,6 +107,9 @@ class Feed:
             except BaseException:
                 self.opened(tail)
                 raise
+            if opened.status == "barred":
+                self.opened(tail)
+                raise MailboxBarred(opened.mailbox)
             if opened.mailbox == mailbox:
                 break
             # A slave: its account's stream is the one to follow.
@@ -195,6 +200,11 @@ class Feed:
             self._metrics.feed_lag_seconds.observe(max(0.0, self._heard_at - float(payload)))
         elif channel == self._system_channel and b'"type":"exmail.upstream.' in payload:
             self._look.set()
+        elif channel == self._directory_channel and b'"type":"exmail.directory.user.' in payload:
+            for address in addresses_of(payload):
+                tail = self._tails.get(self._keys.mailbox_channel(address).encode())
+                if tail is not None and tail.subscribers:
+                    self._questions.look_again(tail)
 
     # -- looking after itself
 
@@ -214,7 +224,8 @@ class Feed:
             subscription = Subscription(self._received)
             try:
                 await subscription.connect(self._address)
-                await subscription.subscribe([self._system_channel.decode(), self._probe_channel])
+                kinds = [self._system_channel.decode(), self._directory_channel.decode()]
+                await subscription.subscribe([*kinds, self._probe_channel])
                 tails = list(self._tails.values())
                 await subscription.subscribe([self._keys.mailbox_channel(tail.mailbox) for tail in tails])
                 self._subscription = subscription
@@ -281,7 +292,7 @@ class Feed:
                 continue
 
     async def _compare_tops(self) -> None:
-        """A lost last message leaves no gap behind it; only the journal knows of it."""
+        """A lost last message leaves no gap behind it, nor does one about an account; only the journal knows."""
         compared_at = None
         while True:
             await asyncio.sleep(self._pace.tops_s)
@@ -297,12 +308,15 @@ class Feed:
             tails = [tail for tail in self._tails.values() if tail.position is not None]
             for start in range(0, len(tails), _BATCH):
                 batch = tails[start : start + _BATCH]
+                mailboxes = [tail.mailbox for tail in batch]
                 try:
-                    tops = await self._reader.tops([tail.mailbox for tail in batch])
+                    tops, standing = await self._reader.tops(mailboxes), await self._reader.standing(mailboxes)
                 except JournalError:
                     break
-                for tail, top in zip(batch, tops, strict=True):
-                    if top != tail.position:
+                for tail, top, stands in zip(batch, tops, standing, strict=True):
+                    if stands != "open":
+                        self._questions.look_again(tail)
+                    elif top != tail.position:
                         self._questions.gap(tail, "top")
             else:
                 compared_at = commits

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from bridge.edge import codes
 from bridge.edge.subscriber import Subscriber, entries_of
 from bridge.edge.tail import Tail
 from bridge.journal.errors import JournalAway, JournalError, NotLetIn
@@ -48,6 +49,11 @@ class Questions:
             self._metrics.feed_gaps.labels(kind=kind).inc()
             self._gaps[tail] = None
             self.work.set()
+
+    def look_again(self, tail: Tail) -> None:
+        """Something may have happened to a tail's account: ask the journal whether it still may be followed."""
+        self._gaps[tail] = None
+        self.work.set()
 
     def forget(self, tail: Tail) -> None:
         """Nobody looks at this tail any more."""
@@ -102,15 +108,30 @@ class Questions:
                 future.set_result(opened)
         for tail, position in gaps:
             opened = next(answers)
-            tail.repair(opened, entries_of(opened, position) if opened.status == "resumed" else [])
+            if (code := _ending(opened, tail)) is not None:
+                tail.end(code)
+            else:
+                tail.repair(opened, entries_of(opened, position) if opened.status == "resumed" else [])
         for reader, position in cold:
-            reader.read(next(answers), position)
+            opened = next(answers)
+            if (code := _ending(opened, reader.tail)) is not None:
+                reader.end(code)
+            else:
+                reader.read(opened, position)
 
     def _fail_openings(self, why: str) -> None:
         openings, self._openings = self._openings, []
         for _, future in openings:
             if not future.done():
                 future.set_exception(JournalAway(why))
+
+
+def _ending(opened: Opened, tail: Tail) -> int | None:
+    """Why the connections of a tail must end; ``None``: they need not."""
+    if opened.status == "barred":
+        return codes.NOT_ALLOWED
+    # The address has become a slave: whoever comes back is given its account.
+    return codes.BUSY if opened.mailbox != tail.mailbox else None
 
 
 def _take(marks: dict[T, None]) -> list[T]:

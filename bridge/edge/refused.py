@@ -11,6 +11,7 @@ from typing import Literal
 Label = Literal[
     "algorithm",
     "audience",
+    "barred",
     "busy",
     "claim",
     "closing",

@@ -28,7 +28,7 @@ from bridge.edge.sse import SseSubscriber
 from bridge.edge.subscriber import Subscriber
 from bridge.edge.websocket import WebSocketSubscriber
 from bridge.events import Position, embedded, parse_position, to_json
-from bridge.journal.errors import JournalAway, NotLetIn
+from bridge.journal.errors import JournalAway, MailboxBarred, NotLetIn
 from bridge.journal.reader import TICKET_S, Opened, Reader
 from bridge.obs.metrics import Metrics
 
@@ -155,6 +155,8 @@ class EdgeServer:
                 identity = await self._access.identify(request)
                 mailbox = self._access.choose(identity, request.query.get("mailbox"))
                 tail, opened = await self._feed.open(mailbox, after)
+        except MailboxBarred as barred:
+            raise _barred() from barred
         except (JournalAway, NotLetIn, TimeoutError) as error:
             raise _busy() from error
         return identity, opened, kind(self._audience, identity, tail)
@@ -257,6 +259,8 @@ class EdgeServer:
                 try:
                     async with asyncio.timeout(_OPEN_S):
                         response = await answer(request)
+                except MailboxBarred as barred:
+                    raise _barred() from barred
                 except (JournalAway, NotLetIn, TimeoutError) as error:
                     raise _busy() from error
             except Refused as refused:
@@ -283,6 +287,10 @@ class EdgeServer:
 
 def _busy() -> Refused:
     return Refused(503, codes.BUSY, "busy", "Redis does not answer, come later", retry_after_s=3)
+
+
+def _barred() -> Refused:
+    return Refused(403, codes.NOT_ALLOWED, "barred", "the account of this mailbox is disabled or deleted")
 
 
 def _json(value: object, status: int = 200) -> web.Response:

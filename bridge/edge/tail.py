@@ -103,6 +103,11 @@ class Tail:
         for subscriber in self.subscribers[:]:
             subscriber.restart(opened)
 
+    def end(self, code: int) -> None:
+        """Close every connection; the mailbox is not theirs to follow any more."""
+        for subscriber in self.subscribers[:]:
+            subscriber.end(code)
+
     def _begin(self, top: Position) -> None:
         self.epoch, self._epoch, self.top = top.epoch, top.epoch.encode(), top.seq
 

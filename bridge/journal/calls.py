@@ -5,7 +5,7 @@ Each call knows its keys and arguments for ``journal.lua``; the writer adds the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
@@ -132,12 +132,57 @@ class Announce:
 
 
 @dataclass(frozen=True, slots=True)
+class Forget:
+    """Everything that is kept of a mailbox: counts, history, seen MailIds, marks of being looked at.
+
+    Tells nobody; a later opening begins a new epoch.
+    """
+
+    mailbox: str
+
+    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
+        mailbox = self.mailbox
+        return (
+            (
+                keys.state(mailbox),
+                keys.log(mailbox),
+                keys.events,
+                keys.seen(mailbox),
+                keys.wanted,
+                keys.online,
+            ),
+            "forget",
+            (mailbox,),
+        )
+
+
+Stream = Literal["events", "log", "audit"]
+"""A stream that names people: ``{ns}:events``, the history of the directory, the audit trail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scrub:
+    """Take entries out of a stream, by their ids; readers of it find a hole."""
+
+    stream: Stream
+    ids: Sequence[bytes]
+
+    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
+        return (
+            (keys.state(DIRECTORY), keys.log(DIRECTORY), keys.events, keys.audit),
+            "scrub",
+            (self.stream, *self.ids),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Advance:
     """Member changes and the cursor, in one step. At most about 500 profiles a call.
 
     ``expect_ver``/``to_ver``: the Ver that must be stored (None = none yet) and the one to store (None = it stays).
     ``into``: ``now`` changes the mirror; ``next`` fills the stage (empty = clears it); ``swap`` makes the
-    stage the mirror.
+    stage the mirror. ``barred``/``unbarred``: addresses that may not be opened from now on, and that may again.
+    ``held``: deletions that wait for somebody to decide, as JSON; ``b""`` = none do any more, None = as they are.
     """
 
     expect_ver: int | None
@@ -148,9 +193,20 @@ class Advance:
     slaves: Mapping[str, str] = field(default_factory=dict)
     slaves_removed: Sequence[str] = ()
     events: Sequence[Event] = ()
+    barred: Sequence[str] = ()
+    unbarred: Sequence[str] = ()
+    held: bytes | None = None
 
     def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
-        counts = (len(self.profiles), len(self.removed), len(self.slaves), len(self.slaves_removed), len(self.events))
+        lists: Sequence[Sized] = (
+            self.profiles,
+            self.removed,
+            self.slaves,
+            self.slaves_removed,
+            self.barred,
+            self.unbarred,
+            self.events,
+        )
         arguments: list[Argument] = [
             "" if self.expect_ver is None else self.expect_ver,
             "" if self.to_ver is None else self.to_ver,
@@ -159,7 +215,8 @@ class Advance:
             retention.history_s * 1000,
             retention.events_max,
             keys.kind_channel("directory"),
-            ",".join(map(str, counts)),
+            "" if self.held is None else self.held or "-",
+            ",".join(str(len(each)) for each in lists),
         ]
         for alias, profile in self.profiles.items():
             arguments += (alias, profile)
@@ -167,6 +224,8 @@ class Advance:
         for slave, alias in self.slaves.items():
             arguments += (slave, alias)
         arguments += self.slaves_removed
+        arguments += self.barred
+        arguments += self.unbarred
         for event in self.events:
             arguments += (event.type, event.body)
         return (
@@ -179,6 +238,9 @@ class Advance:
                 keys.slaves,
                 keys.directory_next,
                 keys.slaves_next,
+                keys.held,
+                keys.barred,
+                keys.barred_next,
             ),
             "advance",
             arguments,

@@ -28,6 +28,10 @@ class FormatTooNew(JournalRefused):
     """The data were written by a newer program; this one would damage them."""
 
 
+class MailboxBarred(JournalError):
+    """The account is disabled or deleted; its mailbox may not be opened."""
+
+
 class LeaseLost(JournalError):
     """Another worker leads. What was not committed must be dropped and announced."""
 

@@ -1,7 +1,7 @@
 """Follow ``{ns}:events`` as any other service may: every event of every kind, from a place on, as it comes.
 
 A stream is read and not the channels, because a reader that was cut goes on where it was. Redis skips what was
-trimmed away without a word; the ids say it: ``<generation>-<n>``, n without a hole.
+trimmed or taken out without a word; the ids say it: ``<generation>-<n>``, n without a hole.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def gap_between(last: StreamId, next: StreamId) -> str | None:
     """Say what is missing between two entries that were read one after the other; ``None``: nothing."""
     if next.generation == last.generation:
         lost = next.n - last.n - 1
-        return f"{lost} events are gone, the stream was trimmed" if lost else None
+        return f"{lost} events are gone: the stream was trimmed, or somebody was forgotten" if lost else None
     if last == BEGINNING:
         return f"{next.n} older events are gone, the stream was trimmed" if next.n else None
     return "a new generation began, Redis went back: events may be gone"

@@ -100,14 +100,15 @@ local function recent_mails(limit)
   return mails
 end
 
--- open: KEYS 1 lease 2 wanted 3 generation 4 state 5 log 6 directory 7 slaves 8 upstream
+-- open: KEYS 1 lease 2 wanted 3 generation 4 state 5 log 6 directory 7 slaves 8 upstream 9 barred
 --   ARGV new epoch, address, after epoch ('' = none), after seq, most entries, most recent mails, stale ms ('' = do not ask)
---   returns {2, alias} for a slave, else
+--   returns {2, alias} for a slave, {3} for an account that is disabled or deleted, else
 --   {1, epoch, seq, unread, as_of, status, events, known, led, upstream state, since, why}
 --   status: resumed (events = all after the position) · first, expired, epoch (events = the recent mails)
 if verb == 'open' then
   local alias = redis.call('HGET', KEYS[7], ARGV[3])
   if alias then return {2, alias} end
+  if redis.call('SISMEMBER', KEYS[9], ARGV[3]) == 1 then return {3} end
   local generation = redis.call('GET', KEYS[3]) or '0'
   local s = stream_state(generation, ARGV[2])
   local after, most = tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -138,10 +139,11 @@ if verb == 'open' then
 end
 
 -- page: KEYS as open   ARGV new epoch, address, after epoch ('' = the newest), after seq, most entries
---   returns {2, alias} or {1, epoch, seq, events, seq of the first event or 0}; creates nothing
+--   returns {2, alias}, {3} or {1, epoch, seq, events, seq of the first event or 0}; creates nothing
 if verb == 'page' then
   local alias = redis.call('HGET', KEYS[7], ARGV[3])
   if alias then return {2, alias} end
+  if redis.call('SISMEMBER', KEYS[9], ARGV[3]) == 1 then return {3} end
   local s = stream_state(redis.call('GET', KEYS[3]) or '0', ARGV[2])
   local entries = {}
   if s[5] then
@@ -246,55 +248,81 @@ if verb == 'announce' then
   return {1, epoch, seq, 0}
 end
 
--- advance: KEYS 7 ver  8 directory  9 slaves  10 directory.next  11 slaves.next
+-- forget: KEYS 7 seen  8 wanted  9 online   ARGV 5 address
+--   everything that is kept of a mailbox; whoever opens it later begins a new epoch
+if verb == 'forget' then
+  redis.call('SET', KEYS[2], ARGV[3])
+  redis.call('DEL', KEYS[4], KEYS[5], KEYS[7])
+  redis.call('SREM', KEYS[8], ARGV[5])
+  redis.call('ZREM', KEYS[9], ARGV[5])
+  return {3}
+end
+
+-- scrub: KEYS 7 audit   ARGV 5 of: events|log|audit  6… ids of the entries to take out of that stream
+if verb == 'scrub' then
+  redis.call('SET', KEYS[2], ARGV[3])
+  for i = 6, #ARGV do
+    if ARGV[5] == 'events' then redis.call('XDEL', KEYS[6], ARGV[i]) end
+    if ARGV[5] == 'log' then redis.call('XDEL', KEYS[5], ARGV[i]) end
+    if ARGV[5] == 'audit' then redis.call('XDEL', KEYS[7], ARGV[i]) end
+  end
+  return {3}
+end
+
+-- advance: KEYS 7 ver  8 directory  9 slaves  10 directory.next  11 slaves.next  12 held  13 barred  14 barred.next
 --   ARGV 5 Ver that must be stored ('' = none)  6 Ver to store ('' = it does not move)  7 into: now|next|swap
---   8 history entries  9 history ms  10 events entries  11 channel  12 how many of each follow, by commas:
---   profiles (alias, JSON), removed (alias), slaves (slave, alias), slaves removed (slave), events (type, body)
---   into next: profiles and slaves are staged ('next' with no ver and no profiles empties the stage); swap: the stage becomes the mirror
+--   8 history entries  9 history ms  10 events entries  11 channel
+--   12 what is held back from now on ('' = as it is, '-' = nothing)  13 how many of each follow, by commas:
+--   profiles (alias, JSON), removed (alias), slaves (slave, alias), slaves removed (slave), barred (address),
+--   barred no more (address), events (type, body)
+--   into next: profiles, slaves and barred are staged (no profiles: the stage is emptied); swap: the stage becomes the mirror
 if verb == 'advance' then
   local ver = redis.call('GET', KEYS[7]) or ''
-  if ver ~= ARGV[5] then
-    redis.call('SET', KEYS[2], ARGV[3])
-    return {6, ver}
-  end
-  local n = {}
-  for count in string.gmatch(ARGV[12], '%d+') do n[#n + 1] = tonumber(count) end
-  local at = 13
   redis.call('SET', KEYS[2], ARGV[3])
-  local function each(count, width, write)
-    for _ = 1, count do
-      write(ARGV[at], ARGV[at + 1])
-      at = at + width
-    end
+  if ver ~= ARGV[5] then return {6, ver} end
+  local n, first, at = {}, {}, 14
+  for count in string.gmatch(ARGV[13], '%d+') do n[#n + 1] = tonumber(count) end
+  for i, width in ipairs({2, 1, 2, 1, 1, 1, 2}) do
+    first[i] = at
+    at = at + n[i] * width
+  end
+  local function each(list, width, write)
+    for i = first[list], first[list] + (n[list] - 1) * width, width do write(ARGV[i], ARGV[i + 1]) end
   end
   if ARGV[7] == 'next' then
-    if n[1] == 0 then redis.call('DEL', KEYS[10], KEYS[11]) end
-    each(n[1], 2, function(alias, profile) redis.call('HSET', KEYS[10], alias, profile) end)
-    each(n[2], 1, function(alias) redis.call('HDEL', KEYS[10], alias) end)
-    each(n[3], 2, function(slave, alias) redis.call('HSET', KEYS[11], slave, alias) end)
+    if n[1] == 0 then redis.call('DEL', KEYS[10], KEYS[11], KEYS[14]) end
+    each(1, 2, function(alias, profile) redis.call('HSET', KEYS[10], alias, profile) end)
+    each(3, 2, function(slave, alias) redis.call('HSET', KEYS[11], slave, alias) end)
+    each(5, 1, function(address) redis.call('SADD', KEYS[14], address) end)
     return {3}
   end
   if ARGV[7] == 'swap' then
-    redis.call('DEL', KEYS[8], KEYS[9])
+    -- An address that was barred and that nobody has now was deleted while there was no mirror.
+    for _, address in ipairs(redis.call('SMEMBERS', KEYS[13])) do
+      if redis.call('HEXISTS', KEYS[10], address) + redis.call('HEXISTS', KEYS[11], address) == 0 then
+        redis.call('SADD', KEYS[14], address)
+      end
+    end
+    redis.call('DEL', KEYS[8], KEYS[9], KEYS[13])
     if redis.call('EXISTS', KEYS[10]) == 1 then redis.call('RENAME', KEYS[10], KEYS[8]) end
     if redis.call('EXISTS', KEYS[11]) == 1 then redis.call('RENAME', KEYS[11], KEYS[9]) end
+    if redis.call('EXISTS', KEYS[14]) == 1 then redis.call('RENAME', KEYS[14], KEYS[13]) end
   end
   -- What is removed goes first: a slave may move from one account to another in one call.
-  local profiles = at
-  at = at + n[1] * 2
-  each(n[2], 1, function(alias) redis.call('HDEL', KEYS[8], alias) end)
-  local slaves = at
-  at = at + n[3] * 2
-  each(n[4], 1, function(slave) redis.call('HDEL', KEYS[9], slave) end)
-  local events = at
-  at = profiles
-  each(n[1], 2, function(alias, profile) redis.call('HSET', KEYS[8], alias, profile) end)
-  at = slaves
-  each(n[3], 2, function(slave, alias) redis.call('HSET', KEYS[9], slave, alias) end)
-  at = events
-  if n[5] > 0 then
+  each(2, 1, function(alias) redis.call('HDEL', KEYS[8], alias) end)
+  each(4, 1, function(slave) redis.call('HDEL', KEYS[9], slave) end)
+  each(6, 1, function(address) redis.call('SREM', KEYS[13], address) end)
+  each(1, 2, function(alias, profile) redis.call('HSET', KEYS[8], alias, profile) end)
+  each(3, 2, function(slave, alias) redis.call('HSET', KEYS[9], slave, alias) end)
+  each(5, 1, function(address) redis.call('SADD', KEYS[13], address) end)
+  if ARGV[12] == '-' then
+    redis.call('DEL', KEYS[12])
+  elseif ARGV[12] ~= '' then
+    redis.call('SET', KEYS[12], ARGV[12])
+  end
+  if n[7] > 0 then
     begin_stream()
-    each(n[5], 2, function(type, body) publish(type, '', body, ARGV[8], ARGV[9], ARGV[10], ARGV[11], '') end)
+    each(7, 2, function(type, body) publish(type, '', body, ARGV[8], ARGV[9], ARGV[10], ARGV[11], '') end)
     redis.call('HSET', KEYS[4], 'generation', held[3], 'epoch', epoch, 'seq', whole(seq))
   end
   if ARGV[6] ~= '' then redis.call('SET', KEYS[7], ARGV[6]) end

@@ -17,10 +17,14 @@ class Keys:
     format: str = field(init=False)
     ver: str = field(init=False)
     events: str = field(init=False)
+    audit: str = field(init=False)
     directory: str = field(init=False)
     directory_next: str = field(init=False)
     slaves: str = field(init=False)
     slaves_next: str = field(init=False)
+    barred: str = field(init=False)
+    barred_next: str = field(init=False)
+    held: str = field(init=False)
     upstream: str = field(init=False)
     online: str = field(init=False)
     wanted: str = field(init=False)
@@ -29,6 +33,7 @@ class Keys:
     commits: str = field(init=False)
     generation: str = field(init=False)
     server: str = field(init=False)
+    orders: str = field(init=False)
     token: str = field(init=False)
     token_lock: str = field(init=False)
     probe: str = field(init=False)
@@ -53,6 +58,14 @@ class Keys:
         """A one-time ticket, named by its hash."""
         return f"{{{self.namespace}}}:private:ticket:{digest}"
 
+    def clicks(self, mailbox: str) -> str:
+        """String: how often a mailbox was asked to be opened in the running minute."""
+        return f"{{{self.namespace}}}:private:signon:{mailbox}"
+
+    def answer(self, order: str) -> str:
+        """What the leader answers to an order of a command."""
+        return f"{{{self.namespace}}}:private:answer:{order}"
+
     def mailbox_channel(self, mailbox: str) -> str:
         return f"{self.namespace}:mailbox:{mailbox}"
 
@@ -69,10 +82,15 @@ _SUFFIXES = {
     "format": "format",
     "ver": "ver",
     "events": "events",
+    "audit": "audit",
     "directory": "directory",
     "directory_next": "directory.next",
     "slaves": "slaves",
     "slaves_next": "slaves.next",
+    "barred": "barred",
+    "barred_next": "barred.next",
+    "held": "held",
+    "orders": "private:orders",
     "upstream": "upstream",
     "online": "online",
     "wanted": "wanted",

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from redis.asyncio import Redis
 
+from bridge.events import DIRECTORY, from_json, to_json
+from bridge.journal.calls import Stream
 from bridge.journal.errors import translated
+from bridge.journal.held import Held, read_held
 from bridge.journal.keys import Keys
+
+_SCAN: Final = 500
 
 
 class Mirror:
@@ -44,11 +49,52 @@ class Mirror:
             found: list[bytes | None] = await self._redis.hmget(self._keys.directory, list(aliases))
         return found
 
+    async def everybody(self) -> dict[str, Mapping[str, Any]]:
+        """All profiles by alias, read in pieces: Redis must not stop for a report."""
+        found = {}
+        with translated():
+            async for alias, text in self._redis.hscan_iter(self._keys.directory, count=_SCAN):
+                found[alias.decode()] = from_json(text)
+        return found
+
     async def slaves(self) -> Mapping[str, str]:
         """Slave (别名) → account, all of them."""
         with translated():
             pairs = await self._redis.hgetall(self._keys.slaves)
         return {slave.decode(): alias.decode() for slave, alias in pairs.items()}
+
+    async def barred(self) -> set[str]:
+        """Addresses that may not be opened: accounts that are disabled, and what was deleted."""
+        with translated():
+            return {address.decode() for address in await self._redis.smembers(self._keys.barred)}
+
+    async def held(self) -> Held | None:
+        """The deletions that wait for somebody to decide."""
+        with translated():
+            text = await self._redis.get(self._keys.held)
+        return None if text is None else read_held(text)
+
+    async def entries_of(self, stream: Stream, addresses: Collection[str]) -> list[bytes]:
+        """The ids of a stream's entries that are about these addresses: their mailboxes, or they as accounts.
+
+        Reads the whole stream. A mail of somebody else that has one of them as its sender is somebody else's.
+        """
+        key = {"events": self._keys.events, "audit": self._keys.audit, "log": self._keys.log(DIRECTORY)}[stream]
+        mailboxes = {address.encode() for address in addresses}
+        subjects = [b'"subject":' + to_json(address) for address in addresses]
+        found: list[bytes] = []
+        at = "-"
+        while True:
+            with translated():
+                entries = await self._redis.xrange(key, at, "+", count=_SCAN)
+            for id, fields in entries:
+                # A quote inside a string is escaped, so this is the member and not a text that looks like it.
+                event = fields.get(b"event", b"")
+                if fields.get(b"mailbox") in mailboxes or any(subject in event for subject in subjects):
+                    found.append(id)
+            if len(entries) < _SCAN:
+                return found
+            at = f"({entries[-1][0].decode()}"
 
     async def seqs(self, mailboxes: Sequence[str]) -> list[tuple[int, int | None, int | None]]:
         """``(seq, unread, as_of ms)`` of each mailbox; seq 0 where it is absent. Take it before asking for a count."""

@@ -17,13 +17,16 @@ from redis.asyncio import Redis
 
 from bridge.events import Position, UpstreamState, time_of
 from bridge.journal.batch import Batch
-from bridge.journal.errors import FormatTooNew, JournalRefused, NotLetIn, translated
+from bridge.journal.errors import FormatTooNew, JournalRefused, MailboxBarred, NotLetIn, translated
 from bridge.journal.keys import Keys
 from bridge.journal.script import Script
 from bridge.journal.writer import FORMAT, new_epoch
 
-Status = Literal["resumed", "first", "expired", "epoch"]
+Status = Literal["resumed", "first", "expired", "epoch", "barred"]
+Standing = Literal["open", "barred", "moved"]
+"""What became of an address: it may be opened · its account is disabled or deleted · it is a slave now."""
 TICKET_S = 30
+_BARRED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Opened:
 
     ``mailbox`` is the account's main address also where a slave was asked for. ``top`` is the last event's
     position. ``events``: with ``resumed`` all after the position asked for, else the newest mails; oldest first.
+    ``barred``: the account is disabled or deleted; nothing else is told.
     """
 
     mailbox: str
@@ -177,16 +181,24 @@ class Reader:
             keys.directory,
             keys.slaves,
             keys.upstream,
+            keys.barred,
         )
 
     async def page(self, mailbox: str, *, after: Position | None, limit: int) -> Page:
-        """One page of history after a position, or the newest one."""
+        """One page of history after a position, or the newest one.
+
+        Raises:
+            MailboxBarred: the account is disabled or deleted.
+            JournalAway, JournalRefused
+        """
         # One more than asked for says whether there is more.
         arguments = (after.epoch, after.seq, limit + 1) if after else ("", 0, limit)
         while True:
             [answer] = await self._script.run([(self._open_keys(mailbox), ("page", new_epoch(), mailbox, *arguments))])
             if answer[0] == 1:
                 break
+            if answer[0] == _BARRED:
+                raise MailboxBarred(mailbox)
             mailbox = answer[1].decode()
         _, raw_epoch, top, events, first = answer
         epoch = raw_epoch.decode()
@@ -206,8 +218,15 @@ class Reader:
         return Page(mailbox, kept, Position(epoch, last), more, complete)
 
     async def unread(self, mailbox: str) -> tuple[str, int | None, int | None]:
-        """Return ``(account address, unread, as_of ms)``; opens nothing but asks for a stale count."""
+        """Return ``(account address, unread, as_of ms)``; opens nothing but asks for a stale count.
+
+        Raises:
+            MailboxBarred: the account is disabled or deleted.
+            JournalAway, JournalRefused
+        """
         [found] = await self._open([OpenRequest(mailbox, ask=True)])
+        if found.status == "barred":
+            raise MailboxBarred(found.mailbox)
         return found.mailbox, found.unread, found.as_of
 
     async def tops(self, mailboxes: Sequence[str]) -> list[Position | None]:
@@ -221,6 +240,21 @@ class Reader:
         return [
             Position(epoch.decode(), int(seq)) if epoch and of == (generation or b"0") else None
             for of, epoch, seq in states
+        ]
+
+    async def standing(self, mailboxes: Sequence[str]) -> list[Standing]:
+        """How each address stands now; one round trip."""
+        if not mailboxes:
+            return []
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.hmget(self._keys.slaves, mailboxes)
+        pipeline.smismember(self._keys.barred, mailboxes)
+        with translated():
+            accounts, barred = await pipeline.execute()
+        # As ``open`` does it: a slave is what its account is.
+        return [
+            "moved" if account is not None else "barred" if bar else "open"
+            for account, bar in zip(accounts, barred, strict=True)
         ]
 
     async def commits(self) -> int:
@@ -275,6 +309,8 @@ def _digest(ticket: str) -> str:
 
 
 def _opened(mailbox: str, answer: list[Any]) -> Opened:
+    if answer[0] == _BARRED:
+        return Opened(mailbox, Position("", 0), None, None, "barred", [], True, _upstream(0, None, None, None))
     _, epoch, seq, unread, as_of, status, events, known, led, state, since, why = answer
     return Opened(
         mailbox=mailbox,

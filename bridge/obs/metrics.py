@@ -32,17 +32,26 @@ CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _PREFIX: Final = "exmail_bridge_"
 _FAST_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _CALL_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
+SIGNON_RESULTS: Final = (
+    *("opened", "refused", "scope", "request", "limited"),
+    *("away", "busy", "denied", "unknown", "journal"),
+)
+"""What can come of a click; ``unknown``: the provider knows no such mailbox, ``journal``: Redis is away."""
 _TRANSPORTS: Final = ("websocket", "sse")
 
 
 class Metrics:
     """The metrics of one process.
 
-    ``version`` is the program's; ``worker`` and ``edge`` say which parts run in this process: the attributes
-    are always there and may always be used, but only the parts named are shown by :meth:`render`.
+    ``version`` is the program's; ``worker``, ``edge`` and ``signon`` (without a word: as the edge, which mounts it)
+    say which parts run in this process: the attributes are always there and may always be used, but only the parts
+    named are shown by :meth:`render`.
     """
 
-    def __init__(self, *, version: str = "", worker: bool = True, edge: bool = True) -> None:
+    def __init__(
+        self, *, version: str = "", worker: bool = True, edge: bool = True, signon: bool | None = None
+    ) -> None:
+        signon = edge if signon is None else signon
         self.registry = CollectorRegistry(auto_describe=True)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -52,8 +61,10 @@ class Metrics:
         )
         self.build_info.labels(version).set(1)
         self._upstream(_Declaring(self.registry if worker else None))
+        self._calls(_Declaring(self.registry if worker or signon else None))
         self._writer(_Declaring(self.registry if worker else None))
         self._edge(_Declaring(self.registry if edge else None))
+        self._signon(_Declaring(self.registry if signon else None))
 
     def render(self) -> bytes:
         """Return everything as Prometheus text, of type :data:`CONTENT_TYPE`."""
@@ -81,6 +92,8 @@ class Metrics:
         self.documents_dropped = declare.counter(
             "documents_dropped", "Provider documents we could not read; rising: the wire changed.", reason=()
         )
+
+    def _calls(self, declare: _Declaring) -> None:
         self.provider_calls = declare.counter(
             "provider_calls",
             "Calls to the provider; busy: ask less, token: another program renews it, away: network.",
@@ -120,6 +133,10 @@ class Metrics:
             kind=("delta", "full"),
             outcome=("changed", "unchanged", "refused", "failed", "held"),
         )
+        self.directory_held = declare.gauge(
+            "directory_held",
+            "Accounts that the provider deleted and the mirror keeps until somebody decides: `directory held`.",
+        )
         self.reconciled = declare.counter(
             "reconciled",
             "Counts asked for after a gap; many corrected: much was missed, failed: see provider_calls.",
@@ -150,8 +167,8 @@ class Metrics:
             "edge_refusals",
             "Requests refused, by the check that failed; rising: tokens or origins are wrong.",
             reason=(
-                *("algorithm", "audience", "busy", "claim", "closing", "expired", "issuer", "keys", "mailbox"),
-                *("missing", "origin", "premature", "request", "signature", "ticket", "token"),
+                *("algorithm", "audience", "barred", "busy", "claim", "closing", "expired", "issuer", "keys"),
+                *("mailbox", "missing", "origin", "premature", "request", "signature", "ticket", "token"),
             ),
         )
         self.edge_frames = declare.counter(
@@ -178,6 +195,16 @@ class Metrics:
         )
         self.feed_reconnects = declare.counter(
             "feed_reconnects", "Times the pub/sub connection was built again; rising: Redis or the way to it flaps."
+        )
+
+    def _signon(self, declare: _Declaring) -> None:
+        self.signon_clicks = declare.counter(
+            "signon_clicks",
+            "Clicks that should open a mail; away, busy, denied: the provider, limited: a page in a loop.",
+            result=SIGNON_RESULTS,
+        )
+        self.signon_seconds = declare.histogram(
+            "signon_seconds", "From the click to our answer; rising: the provider's mail/authkey is slow.", _CALL_S
         )
 
 

@@ -13,7 +13,7 @@ from . import endpoints
 from .documents import NotJson, fold_keys, read_json, to_int, to_text
 from .endpoints import Endpoint
 from .errors import ProviderRefused, UnreadableAnswer, refusal
-from .models import Action, Delta, Profile, UserChange
+from .models import Action, AddressCheck, AddressKind, AuthKey, Delta, Profile, UserChange
 from .token import Token, usable_until
 
 
@@ -54,14 +54,20 @@ def read_token(answer: Mapping[str, Any], *, fetched_at: float) -> Token:
     return Token(value, usable_until(fetched_at=fetched_at, life_s=life_s))
 
 
+def read_auth_key(answer: Mapping[str, Any]) -> AuthKey:
+    """Read ``mail/authkey`` (protocol 3.1.1), by the name that the server uses or either that the document prints."""
+    for name in ("auth_key", "authkey", "kuthkey"):
+        # The printed example is broken over two lines and ends in a blank.
+        value = "".join((to_text(answer.get(name)) or "").split())
+        if value and value.isascii() and value.isprintable():
+            return AuthKey(value)
+    raise UnreadableAnswer(endpoints.AUTHKEY.name, "no auth key that can be used")
+
+
 def read_delta(answer: Mapping[str, Any]) -> Delta:
-    """Read ``user/list`` (protocol 3.3.3). A list may be missing only where the count says that it is empty."""
+    """Read ``user/list`` (protocol 3.3.3)."""
     count = to_int(answer.get("count"))
-    lines = answer.get("list")
-    if lines is None and count == 0:
-        lines = []
-    if not isinstance(lines, list):
-        raise UnreadableAnswer(endpoints.USER_LIST.name, "no List")
+    lines = _lines(answer, endpoints.USER_LIST)
     changes: list[UserChange] = []
     for line in lines:
         item = fold_keys(line) if isinstance(line, dict) else {}
@@ -104,6 +110,33 @@ def read_newcount(answer: Mapping[str, Any]) -> int:
     if count is None or count < 0:
         raise UnreadableAnswer(endpoints.NEWCOUNT.name, "no NewCount that can be used")
     return count
+
+
+def read_values(answer: Mapping[str, Any], endpoint: Endpoint) -> tuple[str, ...]:
+    """Read ``party/list`` or ``partyuser/list`` (protocol 3.3.6, 3.3.7)."""
+    return tuple(text for value in _values(_lines(answer, endpoint)) if (text := value.strip()))
+
+
+def read_checks(answer: Mapping[str, Any]) -> tuple[AddressCheck, ...]:
+    """Read ``user/check`` (protocol 3.3.8). A number that means nothing to us must not pass for "free"."""
+    checks = []
+    for line in _lines(answer, endpoints.USER_CHECK):
+        item = fold_keys(line) if isinstance(line, dict) else {}
+        kind = to_int(item.get("type"))
+        if not (email := _text(item, "email")) or kind not in list(AddressKind):
+            raise UnreadableAnswer(endpoints.USER_CHECK.name, "a line without an Email or a Type that is known")
+        checks.append(AddressCheck(email, AddressKind(kind)))
+    return tuple(checks)
+
+
+def _lines(answer: Mapping[str, Any], endpoint: Endpoint) -> list[Any]:
+    """The List of an answer; it may be missing only where the count says that it is empty."""
+    lines = answer.get("list")
+    if lines is None and to_int(answer.get("count")) == 0:
+        return []
+    if not isinstance(lines, list):
+        raise UnreadableAnswer(endpoint.name, "no List")
+    return lines
 
 
 def _text(answer: Mapping[str, Any], key: str) -> str:

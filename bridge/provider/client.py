@@ -1,43 +1,62 @@
 """The provider as an object: one thin method an endpoint.
 
-What all calls share is here, once: the token and its one renewal, patience with a busy provider, and the report of
-each call. What an answer means is in ``answers``, how bytes travel in ``transport``.
+What is sent is checked by the table in ``endpoints`` and ``parameters``, what an answer means is in ``answers``, what
+all calls share in ``calls``, how bytes travel in ``transport``.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Literal, TypedDict, Unpack
 
 import aiohttp
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from . import answers, endpoints
+from . import answers, endpoints, login
 from .asking import SETTLE_S
-from .endpoints import Endpoint
-from .errors import Busy, CredentialsRefused, InvalidToken, ProviderError, ProviderRefused
+from .calls import Calls
 from .listen import ListenSession
-from .models import Delta, Profile
-from .token import MemoryTokenStore, Token, TokenSource, TokenStore
-from .transport import TokenStyle, Transport
+from .models import AddressCheck, AuthKey, Delta, Profile
+from .token import MemoryTokenStore, Token, TokenStore
+from .transport import Transport
 
-BUSY_TRIES: Final = 4
 BUSY_WAIT_S: Final = 0.5
-BUSY_WAIT_MOST_S: Final = 8.0
+
+GroupStatus = Literal["all", "inner", "group", "list"]
+"""Who may write to a group: everybody, the corporation, its members, those on its allow list."""
+
+
+class ProfileFields(TypedDict, total=False):
+    """What may be said of an account beside its addresses, name and password (protocol 3.3.2).
+
+    ``gender``: 1 male, 2 female. ``parties`` are paths of departments that exist, ``""`` for the root. ``slaves`` are
+    up to five further addresses, in place of those before; none if empty. ``open_type``: 1 enabled, 2 disabled, 0 as
+    it is. ``md5``: the password is given as its MD5, 32 hexadecimal digits.
+    """
+
+    gender: Literal[1, 2]
+    position: str
+    tel: str
+    mobile: str
+    ext_id: str
+    parties: Sequence[str]
+    slaves: Sequence[str]
+    open_type: Literal[0, 1, 2]
+    md5: bool
 
 
 class ProviderClient:
     """Calls the provider on behalf of one client id (protocol 2.3 and 3).
 
-    ``session`` is the caller's to close. ``client_secret`` is asked each time it is needed, so that it can be
-    changed while we run. ``on_call(endpoint, outcome, seconds)`` hears of every request that went out, with outcome
-    ``ok``, ``refused``, ``busy``, ``away`` or ``token``. ``timeout_s`` bounds one request; ``busy_wait_s`` bounds
-    the first pause when the provider says 1002, doubled for each further one up to eight seconds; four tries.
+    ``session`` is the caller's to close; listen goes out by the way of the session (:meth:`.egress.Egress.session`).
+    ``client_secret`` is asked each time it is needed, so that it can be changed while we run. ``on_call(endpoint,
+    outcome, seconds)`` hears of every request that went out, with outcome ``ok``, ``refused``, ``busy``, ``away`` or
+    ``token``. ``timeout_s`` bounds one request; ``busy_wait_s`` bounds the first pause when the provider says 1002,
+    doubled for each further one up to eight seconds; four tries, of calls only that may be sent twice without harm.
 
-    Every method raises :class:`ProviderAway`, :class:`UnreadableAnswer`, or the :class:`ProviderRefused` that
-    stands for the provider's errcode.
+    Every method that calls raises :class:`.errors.BadParameter` before anything is sent, or :class:`ProviderAway`,
+    :class:`UnreadableAnswer`, or the :class:`ProviderRefused` that stands for the provider's errcode. A write that
+    ends in ``ProviderAway`` may have been done.
     """
 
     def __init__(
@@ -55,34 +74,36 @@ class ProviderClient:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._transport = Transport(api_url=api_url, auth_url=auth_url, session=session, timeout_s=timeout_s)
+        self._auth_url = auth_url
         self._client_id = client_id
-        self._client_secret = client_secret
-        self._on_call = on_call
-        self._busy_wait_s = busy_wait_s
-        self._now = now
-        self._credentials_in: TokenStyle = "form"
-        self._tokens = TokenSource(MemoryTokenStore() if tokens is None else tokens, self._fetch_token, now=now)
+        self._call = Calls(
+            self._transport,
+            client_id=client_id,
+            client_secret=client_secret,
+            store=MemoryTokenStore() if tokens is None else tokens,
+            on_call=on_call,
+            busy_wait_s=busy_wait_s,
+            now=now,
+        )
         self._highest_ver = 0
 
-    async def user_list(self, ver: int) -> Delta:
-        """Accounts changed after ``ver``, all accounts for 0 (protocol 3.3.3)."""
-        return answers.read_delta(await self._call(endpoints.USER_LIST, {"Ver": str(ver)}))
+    # Token, login, pushes.
 
-    async def user_get(self, alias: str) -> Profile:
-        """One account (protocol 3.3.1).
+    async def token(self) -> Token:
+        """The access token to use now (protocol 2.3); fetched if there is none or its time is over."""
+        return await self._call.tokens.current()
 
-        Raises:
-            NotFound: no such account; deleted in the meantime, perhaps.
-        """
-        return answers.read_profile(await self._call(endpoints.USER_GET, {"Alias": alias}), asked=alias)
-
-    async def newcount(self, alias: str) -> int:
-        """The number of unread mails of an account (protocol 3.3.4).
+    async def authkey(self, alias: str) -> AuthKey:
+        """A key that opens the mailbox of ``alias`` once (protocol 3.1.1), for :meth:`login_url`.
 
         Raises:
             NotFound: no such account.
         """
-        return answers.read_newcount(await self._call(endpoints.NEWCOUNT, {"Alias": alias}))
+        return answers.read_auth_key(await self._call(endpoints.AUTHKEY, alias=alias))
+
+    def login_url(self, user: str, *, ticket: str, mail_id: str | None = None) -> str:
+        """The address that opens a mailbox once (protocol 3.1.2): see :func:`.login.login_url`. Sends nothing."""
+        return login.login_url(self._auth_url, agent=self._client_id, user=user, ticket=ticket, mail_id=mail_id)
 
     def listen(
         self,
@@ -103,7 +124,7 @@ class ProviderClient:
         """
         return ListenSession(
             transport=self._transport,
-            tokens=self._tokens,
+            tokens=self._call.tokens,
             # A delta that is slow or held must not make the provider push the same Ver over and over.
             ver=lambda: max(ver(), self._highest_ver),
             on_ver=self._ver_pushed,
@@ -117,68 +138,119 @@ class ProviderClient:
     def _ver_pushed(self, ver: int) -> None:
         self._highest_ver = max(self._highest_ver, ver)
 
-    async def _call(self, endpoint: Endpoint, params: Mapping[str, str]) -> dict[str, Any]:
-        """One call, with everything that calls have in common."""
-        return await self._patience(endpoint)(self._with_token, endpoint, params)
+    # Accounts.
 
-    def _patience(self, endpoint: Endpoint) -> AsyncRetrying:
-        """Ask a busy provider again, a bounded number of times, where asking twice does no harm."""
-        return AsyncRetrying(
-            retry=retry_if_exception_type(Busy),
-            stop=stop_after_attempt(BUSY_TRIES if endpoint.repeatable else 1),
-            wait=wait_random_exponential(multiplier=self._busy_wait_s, max=BUSY_WAIT_MOST_S),
-            reraise=True,
-        )
+    async def user_get(self, alias: str) -> Profile:
+        """One account (protocol 3.3.1).
 
-    async def _with_token(self, endpoint: Endpoint, params: Mapping[str, str]) -> dict[str, Any]:
-        token = await self._tokens.token()
-        try:
-            return await self._reported(endpoint, self._transport.call(endpoint, params, token=token))
-        except InvalidToken:
-            # Refused, so nothing was done: repeating is harmless for writes too.
-            token = await self._tokens.renew(token)
-            return await self._reported(endpoint, self._transport.call(endpoint, params, token=token))
+        Raises:
+            NotFound: no such account; deleted in the meantime, perhaps.
+        """
+        return answers.read_profile(await self._call(endpoints.USER_GET, alias=alias), asked=alias)
 
-    async def _fetch_token(self) -> Token:
-        """Ask for a token, in the form that worked last; the other one if it is refused (protocol 2.3 allows both)."""
-        styles: tuple[TokenStyle, TokenStyle] = (
-            ("form", "basic") if self._credentials_in == "form" else ("basic", "form")
-        )
-        try:
-            return await self._fetch_token_as(styles[0])
-        except CredentialsRefused:
-            token = await self._fetch_token_as(styles[1])
-            self._credentials_in = styles[1]
-            return token
+    async def user_add(self, alias: str, *, name: str, password: str, **profile: Unpack[ProfileFields]) -> None:
+        """Add an account (protocol 3.3.2). A department that was just added may take a second to exist.
 
-    async def _fetch_token_as(self, style: TokenStyle) -> Token:
-        answer: dict[str, Any] = await self._patience(endpoints.TOKEN)(self._ask_token, style)
-        return answers.read_token(answer, fetched_at=self._now())
+        Raises:
+            CallerFault: the address exists (1304), a department does not (1310).
+        """
+        await self._call(endpoints.USER_ADD, alias=alias, name=name, password=password, **profile)
 
-    async def _ask_token(self, style: TokenStyle) -> dict[str, Any]:
-        call = self._transport.ask_token(self._client_id, self._client_secret(), style=style)
-        return await self._reported(endpoints.TOKEN, call)
+    async def user_modify(
+        self, alias: str, *, name: str | None = None, password: str | None = None, **profile: Unpack[ProfileFields]
+    ) -> None:
+        """Change what is given of an account, and nothing else (protocol 3.3.2).
 
-    async def _reported(self, endpoint: Endpoint, call: Awaitable[dict[str, Any]]) -> dict[str, Any]:
-        """Tell ``on_call`` how a request went."""
-        began = time.monotonic()
-        outcome = "ok"
-        try:
-            return await call
-        except ProviderError as error:
-            outcome = _outcome(error)
-            raise
-        except asyncio.CancelledError:
-            outcome = ""
-            raise
-        finally:
-            if self._on_call is not None and outcome:
-                self._on_call(endpoint.name, outcome, time.monotonic() - began)
+        Raises:
+            NotFound: no such account.
+            CallerFault: an address exists (1304), a department does not (1310).
+        """
+        await self._call(endpoints.USER_MODIFY, alias=alias, name=name, password=password, **profile)
 
+    async def user_delete(self, alias: str) -> None:
+        """Delete an account with its mails, for ever (protocol 3.3.2); ``user_modify(alias, open_type=2)`` is safe.
 
-def _outcome(error: ProviderError) -> str:
-    if isinstance(error, InvalidToken):
-        return "token"
-    if isinstance(error, Busy):
-        return "busy"
-    return "refused" if isinstance(error, ProviderRefused) else "away"
+        Raises:
+            NotFound: no such account.
+        """
+        await self._call(endpoints.USER_DELETE, alias=alias)
+
+    async def user_list(self, ver: int) -> Delta:
+        """Accounts changed after ``ver``, all accounts for 0 (protocol 3.3.3)."""
+        return answers.read_delta(await self._call(endpoints.USER_LIST, ver=ver))
+
+    async def newcount(self, alias: str) -> int:
+        """The number of unread mails of an account (protocol 3.3.4).
+
+        Raises:
+            NotFound: no such account.
+        """
+        return answers.read_newcount(await self._call(endpoints.NEWCOUNT, alias=alias))
+
+    async def user_check(self, emails: Sequence[str]) -> tuple[AddressCheck, ...]:
+        """What each of up to 20 addresses is, or that it is free (protocol 3.3.8)."""
+        return answers.read_checks(await self._call(endpoints.USER_CHECK, emails=emails))
+
+    async def user_openwxtoken(self, alias: str) -> None:
+        """Require WeChat's dynamic password of an account (protocol 3.3.14)."""
+        await self._call(endpoints.USER_OPENWXTOKEN, alias=alias)
+
+    async def user_closewxtoken(self, alias: str) -> None:
+        """No longer require it (protocol 3.3.15)."""
+        await self._call(endpoints.USER_CLOSEWXTOKEN, alias=alias)
+
+    async def user_swapalias(self, alias: str, slave: str) -> None:
+        """Make a further address the main one and ``alias`` a further one (undocumented, seen in use)."""
+        await self._call(endpoints.USER_SWAPALIAS, alias=alias, slave=slave)
+
+    # Departments: paths below the root, up to five levels; what is written shows after a second.
+
+    async def party_add(self, party: str) -> None:
+        """Add a department, and those above it that are missing (protocol 3.3.5)."""
+        await self._call(endpoints.PARTY_ADD, party=party)
+
+    async def party_move(self, source: str, target: str) -> None:
+        """Move or rename a department; members and departments below go with it (protocol 3.3.5).
+
+        Raises:
+            CallerFault: no such department (1310).
+        """
+        await self._call(endpoints.PARTY_MOVE, source=source, target=target)
+
+    async def party_delete(self, party: str) -> None:
+        """Delete a department; the provider refuses while it has members (protocol 3.3.5)."""
+        await self._call(endpoints.PARTY_DELETE, party=party)
+
+    async def party_list(self, party: str = "") -> tuple[str, ...]:
+        """The names of the departments one level below, of the root without ``party`` (protocol 3.3.6)."""
+        return answers.read_values(await self._call(endpoints.PARTY_LIST, party=party), endpoints.PARTY_LIST)
+
+    async def partyuser_list(self, party: str = "") -> tuple[str, ...]:
+        """The accounts in a department, not those further below (protocol 3.3.7)."""
+        return answers.read_values(await self._call(endpoints.PARTYUSER_LIST, party=party), endpoints.PARTYUSER_LIST)
+
+    # Groups: they cannot be read back.
+
+    async def group_add(self, group: str, *, name: str, status: GroupStatus, members: Sequence[str]) -> None:
+        """Add a mail group; ``group`` is its own address, a new one (protocol 3.3.9)."""
+        await self._call(endpoints.GROUP_ADD, group=group, name=name, status=status, members=members)
+
+    async def group_delete(self, group: str) -> None:
+        """Delete a mail group (protocol 3.3.10)."""
+        await self._call(endpoints.GROUP_DELETE, group=group)
+
+    async def group_addmember(self, group: str, members: Sequence[str]) -> None:
+        """Add members (printed as 3.3.121 in the protocol document)."""
+        await self._call(endpoints.GROUP_ADDMEMBER, group=group, members=members)
+
+    async def group_deletemember(self, group: str, members: Sequence[str]) -> None:
+        """Take members out (protocol 3.3.11)."""
+        await self._call(endpoints.GROUP_DELETEMEMBER, group=group, members=members)
+
+    async def group_addallowlist(self, group: str, senders: Sequence[str]) -> None:
+        """Let senders write to a group whose status is ``list``, and to no other (protocol 3.3.12)."""
+        await self._call(endpoints.GROUP_ADDALLOWLIST, group=group, senders=senders)
+
+    async def group_delallowlist(self, group: str, senders: Sequence[str]) -> None:
+        """No longer let them; somebody has to stay on the list (protocol 3.3.13)."""
+        await self._call(endpoints.GROUP_DELALLOWLIST, group=group, senders=senders)

@@ -86,6 +86,21 @@ class AddressNotAllowed(ProviderRefused):
         )
 
 
+class BadParameter(ValueError):
+    """A parameter breaks a rule of the protocol document; nothing was sent.
+
+    Not a :class:`ProviderError`: it is the caller's doing, and passes by no waiting. ``section`` is the document's
+    heading. A password is never in the text.
+    """
+
+    def __init__(self, parameter: str, rule: str, section: str) -> None:
+        place = f"protocol {section}" if section[:1].isdigit() else f"{section} call"
+        super().__init__(f"{parameter} {rule} ({place})")
+        self.parameter = parameter
+        self.rule = rule
+        self.section = section
+
+
 class ListenEnded(ProviderError):
     """The provider closed the listen connection. What is pushed until the next session is lost."""
 

@@ -6,11 +6,13 @@ numbers that came as text are ``int``, and addresses are trimmed (their case is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
 
 import msgspec
+
+from .action import Action as Action
 
 UnreadableReason = Literal["bad-json", "not-object", "unknown-shape", "truncated", "too-large"]
 """Why a document is dead. A closed set, fit for a metric label.
@@ -73,14 +75,6 @@ class Unreadable(msgspec.Struct, frozen=True, gc=False):
 Push = Online | VersionChanged | MailArrived | UnreadChanged | Refused | Unreadable
 
 
-class Action(IntEnum):
-    """What happened to an account (protocol 3.3.3)."""
-
-    DEL = 1
-    ADD = 2
-    MOD = 3
-
-
 @dataclass(frozen=True, slots=True)
 class UserChange:
     """One line of ``user/list`` (protocol 3.3.3). An action that the protocol does not know reads as ``MOD``."""
@@ -124,3 +118,28 @@ class Profile:
     parties: tuple[str, ...]
     open_type: int
     status: int | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuthKey:
+    """A key that opens one mailbox once, for some minutes (protocol 3.1.1). Never log, store or publish it."""
+
+    value: str = field(repr=False)
+
+
+class AddressKind(IntEnum):
+    """What an address is (protocol 3.3.8)."""
+
+    INVALID = -1
+    FREE = 0
+    ACCOUNT = 1
+    SLAVE = 2
+    GROUP = 3
+
+
+@dataclass(frozen=True, slots=True)
+class AddressCheck:
+    """One line of ``user/check`` (protocol 3.3.8)."""
+
+    email: str
+    kind: AddressKind

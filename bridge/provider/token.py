@@ -98,6 +98,10 @@ class TokenSource:
         Raises:
             ProviderError: no token could be had.
         """
+        return (await self.current()).value
+
+    async def current(self) -> Token:
+        """The same, with the time when we stop using it."""
         return await self._other_than(None)
 
     async def renew(self, refused: str) -> str:
@@ -106,15 +110,15 @@ class TokenSource:
         Raises:
             ProviderError: no token could be had.
         """
-        return await self._other_than(refused)
+        return (await self._other_than(refused)).value
 
-    async def _other_than(self, refused: str | None) -> str:
+    async def _other_than(self, refused: str | None) -> Token:
         if (token := self._usable(self._current, refused)) is not None:
-            return token.value
+            return token
         seen = self._attempts
         async with self._alone:
             if (token := self._usable(self._current, refused)) is not None:
-                return token.value
+                return token
             if self._failure is not None and self._attempts != seen:
                 raise self._failure
             self._failure = None
@@ -125,7 +129,7 @@ class TokenSource:
                 raise
             finally:
                 self._attempts += 1
-            return token.value
+            return token
 
     async def _obtain(self, refused: str | None) -> Token:
         try:

@@ -1,4 +1,4 @@
-"""How requests travel: short calls through aiohttp, listen on a socket of its own.
+"""How requests travel: short calls through aiohttp, listen on a socket of its own, both by the same way out.
 
 Listen needs the bare socket: what the provider pushes may be HTTP that no request asked for, which every HTTP client
 drops. Nothing is read or retried here that needs to know what an answer means.
@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import urlencode, urlsplit
@@ -20,6 +19,7 @@ import aiohttp
 from . import endpoints
 from .answers import read_body, read_refusal
 from .documents import to_text
+from .egress import ProxyRefused, egress_of, port_of
 from .endpoints import Endpoint
 from .errors import (
     AddressNotAllowed,
@@ -37,19 +37,26 @@ STREAM_BUFFER: Final = 256 * 1024
 """Bytes of the listen stream that wait unread in this process before the provider's sending is held up."""
 
 TokenStyle = Literal["form", "basic"]
+Form = Sequence[tuple[str, str]]
+"""What a request says, name by name; a name may come again."""
+
+# After a minute and a half without an answer to probes a connection is dead. Firewalls forget an idle one after some
+# minutes, often without a word to either side. The names differ between systems, some have none.
+_KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """An open listen connection."""
+    """An open listen connection. ``proxied``: the provider sees a proxy's address."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    proxied: bool = False
 
     @property
     def local_address(self) -> str | None:
-        """This end's address."""
-        name = self.writer.get_extra_info("sockname")
+        """This end's address, ``None`` if it is not the one that leaves for the provider."""
+        name = None if self.proxied else self.writer.get_extra_info("sockname")
         return str(name[0]) if name else None
 
     def abort(self) -> None:
@@ -71,17 +78,17 @@ class Transport:
         self._api_url = api_url.rstrip("/")
         self._auth_url = auth_url.rstrip("/")
         self._session = session
+        self._egress = egress_of(session)
         self._timeout_s = timeout_s
-        self._tls: ssl.SSLContext | None = None
 
-    async def call(self, endpoint: Endpoint, params: Mapping[str, str], *, token: str) -> dict[str, Any]:
+    async def call(self, endpoint: Endpoint, form: Form, *, token: str) -> dict[str, Any]:
         """One API call; the answer's object, keys folded.
 
         Raises:
             ProviderAway, UnreadableAnswer, ProviderRefused.
         """
         headers = {"Authorization": f"Bearer {token}"}
-        return await self._post(self._api_url, endpoint, params, headers)
+        return await self._post(self._api_url, endpoint, form, headers)
 
     async def ask_token(self, client_id: str, client_secret: str, *, style: TokenStyle) -> dict[str, Any]:
         """The token call, credentials in the form or in a Basic header (protocol 2.3).
@@ -89,10 +96,10 @@ class Transport:
         Raises:
             CredentialsRefused: for any refusal but "busy" and "address not allowed".
         """
-        form = {"grant_type": "client_credentials"}
+        form = [("grant_type", "client_credentials")]
         headers = {}
         if style == "form":
-            form |= {"client_id": client_id, "client_secret": client_secret}
+            form += [("client_id", client_id), ("client_secret", client_secret)]
         else:
             headers["Authorization"] = "Basic " + b64encode(f"{client_id}:{client_secret}".encode()).decode()
         try:
@@ -105,14 +112,12 @@ class Transport:
             raise CredentialsRefused("", said, endpoints.TOKEN.name)
         return answer
 
-    async def _post(
-        self, base_url: str, endpoint: Endpoint, form: Mapping[str, str], headers: Mapping[str, str]
-    ) -> dict[str, Any]:
+    async def _post(self, base_url: str, endpoint: Endpoint, form: Form, headers: Mapping[str, str]) -> dict[str, Any]:
         try:
             async with self._session.post(
                 base_url + endpoint.path,
-                data=dict(form),
-                headers=headers,
+                data=urlencode(form).encode("ascii"),
+                headers={**headers, "Content-Type": "application/x-www-form-urlencoded"},
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=self._timeout_s * endpoint.patience),
             ) as response:
@@ -124,6 +129,8 @@ class Transport:
                         raise UnreadableAnswer(endpoint.name, f"an answer of more than {ANSWER_LIMIT} bytes")
         except TimeoutError:
             raise ProviderAway(endpoint.name, "no answer in time") from None
+        except ProxyRefused as error:
+            raise ProviderAway(endpoint.name, str(error)) from error
         except (aiohttp.ClientError, OSError) as error:
             raise ProviderAway(endpoint.name, _reason(error)) from error
         return await self._judge(base_url, endpoint, status, bytes(body))
@@ -148,11 +155,14 @@ class Transport:
     async def _local_address(self, base_url: str) -> str | None:
         """The address that calls leave this machine with: that of a datagram socket towards it; nothing is sent."""
         target = urlsplit(base_url)
+        host = target.hostname or ""
+        if self._egress.proxy_to(host) is not None:
+            return None
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._timeout_s):
                 transport, _ = await loop.create_datagram_endpoint(
-                    asyncio.DatagramProtocol, remote_addr=(target.hostname or "", target.port or 80)
+                    asyncio.DatagramProtocol, remote_addr=(host, port_of(target))
                 )
         except OSError:
             return None
@@ -167,28 +177,26 @@ class Transport:
             ProviderAway: it cannot be reached.
         """
         target = urlsplit(self._api_url)
-        secure = target.scheme == "https"
+        host = target.hostname or ""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=STREAM_BUFFER, loop=loop)
         try:
             async with asyncio.timeout(self._timeout_s):
-                reader, writer = await asyncio.open_connection(
-                    target.hostname,
-                    target.port or (443 if secure else 80),
-                    ssl=self._trust() if secure else None,
-                    limit=STREAM_BUFFER,
+                transport, protocol = await self._egress.connect(
+                    lambda: asyncio.StreamReaderProtocol(reader, loop=loop),
+                    host,
+                    port_of(target),
+                    secure=target.scheme == "https",
                 )
         except TimeoutError:
             raise ProviderAway(endpoints.LISTEN.name, "no connection in time") from None
+        except ProxyRefused as error:
+            raise ProviderAway(endpoints.LISTEN.name, str(error)) from error
         except OSError as error:
             raise ProviderAway(endpoints.LISTEN.name, _reason(error)) from error
-        # A peer that vanished without a word shows at the latest by silence; keep-alive also keeps firewalls awake.
-        sock = writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        return Stream(reader, writer)
-
-    def _trust(self) -> ssl.SSLContext:
-        if self._tls is None:
-            self._tls = ssl.create_default_context()
-        return self._tls
+        _keep_alive(transport.get_extra_info("socket"))
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        return Stream(reader, writer, proxied=self._egress.proxy_to(host) is not None)
 
     def listen_request(self, *, ver: int, token: str) -> bytes:
         """The bytes that ask for pushes after ``ver`` (protocol 3.2.1)."""
@@ -203,6 +211,14 @@ class Transport:
             f"Content-Length: {len(body)}\r\n"
             f"\r\n{body}"
         ).encode("ascii")
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    """Have the system find out that a peer has vanished, and keep the firewalls between awake."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEP_ALIVE.items():
+        if (option := getattr(socket, name, None)) is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _reason(error: BaseException) -> str:

@@ -18,13 +18,17 @@ from urllib.parse import unquote, urlsplit
 
 from bridge.settings.errors import SettingsError
 from bridge.settings.secret import Secret
-from bridge.settings.table import GROUPS, TABLE, Setting, Settings, settings_in
+from bridge.settings.setting import Setting, settings_in
+from bridge.settings.table import GROUPS, TABLE, Settings
+from bridge.settings.values import hosts, proxy_url
 
 DEFAULT_CONFIG: Final = Path("/etc/exmail-bridge/bridge.toml")
 
 _BY_VARIABLE: Final = {setting.variable: setting for setting in TABLE}
 _BY_KEY: Final = {(setting.section, setting.key): setting for setting in TABLE}
 _CONFIG: Final = "BRIDGE_CONFIG"
+_PROXY: Final = "BRIDGE_PROVIDER_PROXY"
+_NO_PROXY: Final = "BRIDGE_PROVIDER_NO_PROXY"
 _INJECTED: Final = re.compile(r"BRIDGE_(.+_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_[0-9]+_.*)")
 _INJECTED_PORT: Final = re.compile(r"BRIDGE_(.+_)?PORT")
 _INJECTED_PORT_VALUE: Final = re.compile(r"(tcp|udp|sctp)://.*")
@@ -56,6 +60,7 @@ def load_settings(environ: Mapping[str, str], config_path: Path | None = None) -
     if named is not None or DEFAULT_CONFIG.exists():
         given |= _from_file(named or DEFAULT_CONFIG, problems)
     given |= _from_environment(environ, problems)
+    _take_proxy_of_machine(given, environ, problems)
     _take_user_out_of_url(given)
     groups = {name: group(**_read_group(group, given, problems)) for name, group in GROUPS.items()}
     top = _read_group(Settings, given, problems)
@@ -134,6 +139,24 @@ def _give_file(
         given[setting.variable] = _Given(path, f"{source}, from {path}")
 
 
+def _take_proxy_of_machine(given: dict[str, _Given], environ: Mapping[str, str], problems: list[str]) -> None:
+    """Use the proxy that the machine's other programs use, unless one is set here; each of the two for itself."""
+    for name in ("no_proxy", "NO_PROXY"):
+        if value := environ.get(name, "").strip():
+            # What is on this machine is never behind its proxy, whatever else is not.
+            value = f"{value},{_BY_VARIABLE[_NO_PROXY].default}"
+            given.setdefault(_NO_PROXY, _Given(value, f"environment, {name}"))
+    if _NO_PROXY in given and "*" in hosts(given[_NO_PROXY].read()):
+        return
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        if (value := environ.get(name, "").strip()) and _PROXY not in given:
+            try:
+                given[_PROXY] = _Given(proxy_url(value), f"environment, {name}")
+            except ValueError as error:
+                problems.append(f"{name}: {error}; {_PROXY} is used in its place, {_NO_PROXY}=* leaves it unused")
+                return
+
+
 def _take_user_out_of_url(given: dict[str, _Given]) -> None:
     """Move user and password from the Redis URL to their own settings, so that the URL is no secret."""
     url = given.get("BRIDGE_REDIS_URL")
@@ -185,6 +208,8 @@ def _source(setting: Setting, given: Mapping[str, _Given]) -> str:
 def _shown(setting: Setting, given: Mapping[str, _Given]) -> str:
     there = given.get(setting.variable)
     if setting.secret:
+        if there is not None and setting.shown is not None and isinstance(there.value, str):
+            return setting.shown(there.value)
         return "(hidden)" if there is not None else ""
     return there.read().strip() if there is not None else setting.default
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from bridge.settings.table import TABLE, Setting, Settings
+from bridge.settings.setting import Setting
+from bridge.settings.table import TABLE, Settings
 
 _HEAD: Final = """\
 # Settings

@@ -7,12 +7,14 @@ operator would write them, so that they go through the same checks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Final, Literal, TypeVar, cast, get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, get_args
 
 from bridge.settings.errors import SettingsError
+from bridge.settings.provider import Provider
 from bridge.settings.secret import Secret
+from bridge.settings.setting import optional, secret, setting, settings_in
 from bridge.settings.values import (
     Address,
     Network,
@@ -31,9 +33,8 @@ from bridge.settings.values import (
     text,
 )
 
-T = TypeVar("T")
-
 Privacy = Literal["full", "subject", "sender", "count"]
+SignonMode = Literal["on", "scope", "off"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "json", "text"]
 
@@ -44,116 +45,46 @@ PROFILE_FIELDS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """One line of the table.
-
-    ``default`` is text, ``""`` where nothing is set; an error may quote the value only where ``quoted``.
-    """
-
-    variable: str
-    read: Callable[[str], Any]
-    default: str
-    help: str
-    unit: str
-    secret: bool
-    quoted: bool
-
-    @property
-    def section(self) -> str:
-        """Table of the TOML file, ``""`` for its top."""
-        section, _, key = self.variable.removeprefix("BRIDGE_").lower().partition("_")
-        return section if key else ""
-
-    @property
-    def key(self) -> str:
-        """Key within :attr:`section`."""
-        section, _, key = self.variable.removeprefix("BRIDGE_").lower().partition("_")
-        return key or section
-
-
-def _setting(
-    variable: str, read: Callable[[str], T], default: str, help: str, *, unit: str = "", quoted: bool = True
-) -> T:
-    setting = Setting(variable, read, default, help, unit, secret=False, quoted=quoted)
-    return cast(T, field(metadata={"setting": setting}))
-
-
-def _secret(variable: str, read: Callable[[str], T], help: str) -> Secret[T]:
-    setting = Setting(variable, read, "", help, "", secret=True, quoted=False)
-    return cast(Secret[T], field(metadata={"setting": setting}))
-
-
-def _optional(read: Callable[[str], T], nothing: T) -> Callable[[str], T]:
-    return lambda value: read(value) if value.strip() else nothing
-
-
-@dataclass(frozen=True, slots=True)
 class Redis:
     """Where the journal is. A user and password within the URL are taken out of it."""
 
-    url: str = _setting(
+    url: str = setting(
         "BRIDGE_REDIS_URL",
         redis_url,
         "redis://127.0.0.1:6379/0",
         "Redis 7.0 or Valkey 7.2 and later: `redis://`, `rediss://` or `unix://`.",
         quoted=False,
     )
-    username: str = _setting("BRIDGE_REDIS_USERNAME", text, "", "User of Redis's ACL.")
-    password: Secret[str] = _secret("BRIDGE_REDIS_PASSWORD", secret_text, "Password of that user.")
-
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """How to reach the provider, and as whom."""
-
-    api_url: str = _setting(
-        "BRIDGE_PROVIDER_API_URL",
-        http_url,
-        "http://openapi.exmail.qq.com:12211",
-        "Host of the API calls and of listen.",
-    )
-    auth_url: str = _setting(
-        "BRIDGE_PROVIDER_AUTH_URL", http_url, "https://exmail.qq.com", "Host of the token call and of one-click login."
-    )
-    client_id: str = _setting("BRIDGE_PROVIDER_CLIENT_ID", text, "", "The corporation's client id. Needed by `worker`.")
-    client_secret: Secret[str] = _secret(
-        "BRIDGE_PROVIDER_CLIENT_SECRET", secret_text, "The corporation's interface key. Needed by `worker`."
-    )
-    listen_silence_s: float = _setting(
-        "BRIDGE_PROVIDER_LISTEN_SILENCE",
-        number(1, 3600),
-        "45",
-        "Without a byte for this long listen is asked again; for three times as long, connected again.",
-        unit="seconds",
-    )
+    username: str = setting("BRIDGE_REDIS_USERNAME", text, "", "User of Redis's ACL.")
+    password: Secret[str] = secret("BRIDGE_REDIS_PASSWORD", secret_text, "Password of that user.")
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
     """The long-connection worker."""
 
-    lease_s: float = _setting(
+    lease_s: float = setting(
         "BRIDGE_WORKER_LEASE",
         number(1, 300),
         "10",
         "How long a leader that died keeps the others waiting; renewed every third of it.",
         unit="seconds",
     )
-    backlog: int = _setting(
+    backlog: int = setting(
         "BRIDGE_WORKER_BACKLOG",
         integer(1, 10_000_000),
         "10000",
         "Pushes kept in order while Redis is away; beyond it the provider's socket is left unread.",
         unit="pushes",
     )
-    newcount_rate: float = _setting(
+    newcount_rate: float = setting(
         "BRIDGE_WORKER_NEWCOUNT_RATE",
         number(0.1, 10_000),
         "20",
         "Bound on the calls that ask for unread counts after a gap.",
         unit="calls a second",
     )
-    admin_listen: Address = _setting(
+    admin_listen: Address = setting(
         "BRIDGE_WORKER_ADMIN_LISTEN",
         address,
         "127.0.0.1:9101",
@@ -166,45 +97,45 @@ class Worker:
 class Edge:
     """What browsers talk to, and who may."""
 
-    listen: Address = _setting(
+    listen: Address = setting(
         "BRIDGE_EDGE_LISTEN", address, "127.0.0.1:8080", "Where browsers, or the proxy, connect.", unit="host:port"
     )
-    public_url: str = _setting(
+    public_url: str = setting(
         "BRIDGE_EDGE_PUBLIC_URL",
-        _optional(http_url, ""),
+        optional(http_url, ""),
         "",
         "The edge as browsers see it; its origin is allowed, its path prefix accepted and removed.",
     )
-    trusted_proxies: tuple[Network, ...] = _setting(
+    trusted_proxies: tuple[Network, ...] = setting(
         "BRIDGE_EDGE_TRUSTED_PROXIES",
         networks,
         "loopback",
         "Addresses and networks, commas; only from these is `X-Forwarded-*` believed.",
     )
-    allowed_origins: tuple[str, ...] = _setting(
+    allowed_origins: tuple[str, ...] = setting(
         "BRIDGE_EDGE_ALLOWED_ORIGINS", origins, "", "Exact origins, commas, allowed beside the edge's own."
     )
-    jwt_secrets: Secret[tuple[bytes, ...]] = _secret(
+    jwt_secrets: Secret[tuple[bytes, ...]] = secret(
         "BRIDGE_EDGE_JWT_SECRET",
         jwt_secrets,
         "Secret of HS256/384/512 tokens, 32 bytes or more of its UTF-8, bytes after `base64:`; several = one a line, "
         "all verify. `edge` needs this or the next, never both.",
     )
-    jwks_url: str = _setting(
-        "BRIDGE_EDGE_JWKS_URL", _optional(http_url, ""), "", "Public keys of RS/ES tokens; instead of a secret."
+    jwks_url: str = setting(
+        "BRIDGE_EDGE_JWKS_URL", optional(http_url, ""), "", "Public keys of RS/ES tokens; instead of a secret."
     )
-    jwt_audience: str = _setting("BRIDGE_EDGE_JWT_AUDIENCE", text, "", "Required `aud`; empty: not looked at.")
-    jwt_issuer: str = _setting("BRIDGE_EDGE_JWT_ISSUER", text, "", "Required `iss`; empty: not looked at.")
-    jwt_claim: str = _setting(
+    jwt_audience: str = setting("BRIDGE_EDGE_JWT_AUDIENCE", text, "", "Required `aud`; empty: not looked at.")
+    jwt_issuer: str = setting("BRIDGE_EDGE_JWT_ISSUER", text, "", "Required `iss`; empty: not looked at.")
+    jwt_claim: str = setting(
         "BRIDGE_EDGE_JWT_CLAIM", matching(r"[\x21-\x7e]{1,128}", "sub"), "sub", "Claim that names the mailbox."
     )
-    cookie: str = _setting(
+    cookie: str = setting(
         "BRIDGE_EDGE_COOKIE",
         matching(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", "exmail_bridge"),
         "exmail_bridge",
         "Cookie that may carry the token.",
     )
-    admin_listen: Address = _setting(
+    admin_listen: Address = setting(
         "BRIDGE_EDGE_ADMIN_LISTEN",
         address,
         "127.0.0.1:9102",
@@ -217,11 +148,25 @@ class Edge:
 class Directory:
     """The mirror of accounts."""
 
-    fields: tuple[str, ...] = _setting(
+    fields: tuple[str, ...] = setting(
         "BRIDGE_DIRECTORY_FIELDS",
         fields_of(PROFILE_FIELDS, always="alias"),
         "alias,name,parties,slaves,status",
         f"Profile fields to store and publish, commas, of {', '.join(PROFILE_FIELDS)}.",
+    )
+    delete_share: float = setting(
+        "BRIDGE_DIRECTORY_DELETE_SHARE",
+        number(0, 1),
+        "0.10",
+        "An answer that would delete a larger share of all accounts, and more than the next, is held.",
+        unit="share of 1",
+    )
+    delete_count: int = setting(
+        "BRIDGE_DIRECTORY_DELETE_COUNT",
+        integer(0, 10_000_000),
+        "5",
+        "So many deletions at once are never held.",
+        unit="accounts",
     )
 
 
@@ -229,10 +174,10 @@ class Directory:
 class History:
     """What a browser that comes back can still be given."""
 
-    events: int = _setting(
+    events: int = setting(
         "BRIDGE_HISTORY_EVENTS", integer(1, 100_000), "200", "Events kept for each mailbox.", unit="events"
     )
-    seconds: int = _setting(
+    seconds: int = setting(
         "BRIDGE_HISTORY_SECONDS", integer(60, 31_536_000), "86400", "How long they are kept.", unit="seconds"
     )
 
@@ -241,8 +186,59 @@ class History:
 class Events:
     """The stream that other services read."""
 
-    max: int = _setting(
+    max: int = setting(
         "BRIDGE_EVENTS_MAX", integer(1000, 100_000_000), "200000", "Entries of the stream `{ns}:events`.", unit="events"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Signon:
+    """The click-through login, in the edge or as a process of its own."""
+
+    mode: SignonMode = setting(
+        "BRIDGE_SIGNON",
+        one_of(*get_args(SignonMode)),
+        "on",
+        "`/mail/open`: on; scope: the token must carry the scope `open`; off: answered with 404. Works where the "
+        "provider's client id and secret are set.",
+        own_key="mode",
+    )
+    rate: int = setting(
+        "BRIDGE_SIGNON_RATE",
+        integer(1, 10_000),
+        "20",
+        "Bound on the clicks of one mailbox, over all processes.",
+        unit="clicks a minute",
+    )
+    listen: Address = setting(
+        "BRIDGE_SIGNON_LISTEN",
+        address,
+        "127.0.0.1:8081",
+        "Where the proxy connects to `signon`, the process of its own.",
+        unit="host:port",
+    )
+    admin_listen: Address = setting(
+        "BRIDGE_SIGNON_ADMIN_LISTEN",
+        address,
+        "127.0.0.1:9103",
+        "`/metrics`, `/livez`, `/readyz` of `signon`; beside `edge --workers` choose another port, 0 takes any.",
+        unit="host:port",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The record of clicks, ``{ns}:audit``."""
+
+    max: int = setting(
+        "BRIDGE_AUDIT_MAX", integer(100, 100_000_000), "100000", "Entries of the stream `{ns}:audit`.", unit="entries"
+    )
+    seconds: int = setting(
+        "BRIDGE_AUDIT_SECONDS",
+        integer(3600, 315_360_000),
+        "15552000",
+        "How long they are kept; as a stream is trimmed, up to a hundred may stay longer.",
+        unit="seconds",
     )
 
 
@@ -250,10 +246,8 @@ class Events:
 class Log:
     """The program's own words, on standard error."""
 
-    level: LogLevel = _setting(
-        "BRIDGE_LOG_LEVEL", one_of(*get_args(LogLevel)), "info", "debug, info, warning or error."
-    )
-    format: LogFormat = _setting(
+    level: LogLevel = setting("BRIDGE_LOG_LEVEL", one_of(*get_args(LogLevel)), "info", "debug, info, warning or error.")
+    format: LogFormat = setting(
         "BRIDGE_LOG_FORMAT", one_of(*get_args(LogFormat)), "auto", "json, text, or auto: text on a terminal, else json."
     )
 
@@ -274,14 +268,16 @@ class Settings:
     directory: Directory
     history: History
     events: Events
+    signon: Signon
+    audit: Audit
     log: Log
-    namespace: str = _setting(
+    namespace: str = setting(
         "BRIDGE_NAMESPACE",
         matching(r"[a-z0-9-]{1,32}", "exmail: small letters, digits and -, at most 32"),
         "exmail",
         "One corporation (one client id) a namespace; begins every key and channel in Redis.",
     )
-    privacy: Privacy = _setting(
+    privacy: Privacy = setting(
         "BRIDGE_PRIVACY",
         one_of(*get_args(Privacy)),
         "full",
@@ -289,21 +285,23 @@ class Settings:
     )
 
     def require_for(self, command: str) -> None:
-        """Check what ``command`` (``worker``, ``edge``) cannot do without.
+        """Check what ``command`` (``worker``, ``edge``, ``signon``, ``api``) cannot do without.
 
         Raises:
             SettingsError: what is missing or set twice.
         """
         problems: list[str] = []
-        if command == "worker":
+        if command in ("worker", "signon", "api"):
             given = {
                 "BRIDGE_PROVIDER_CLIENT_ID": bool(self.provider.client_id),
                 "BRIDGE_PROVIDER_CLIENT_SECRET": bool(self.provider.client_secret),
             }
-            problems += [f"{variable} is not set; worker needs it" for variable, there in given.items() if not there]
-        if command == "edge" and bool(self.edge.jwt_secrets) == bool(self.edge.jwks_url):
+            problems += [f"{variable} is not set; {command} needs it" for variable, there in given.items() if not there]
+        if command in ("edge", "signon") and bool(self.edge.jwt_secrets) == bool(self.edge.jwks_url):
             how = "both are set" if self.edge.jwks_url else "neither is set"
-            problems.append(f"BRIDGE_EDGE_JWT_SECRET or BRIDGE_EDGE_JWKS_URL: edge needs exactly one, {how}")
+            problems.append(f"BRIDGE_EDGE_JWT_SECRET or BRIDGE_EDGE_JWKS_URL: {command} needs exactly one, {how}")
+        if command == "signon" and self.signon.mode == "off":
+            problems.append("BRIDGE_SIGNON is off, and signon serves nothing else")
         if problems:
             raise SettingsError(problems)
 
@@ -316,16 +314,10 @@ GROUPS: Final[Mapping[str, type[Any]]] = {
     "directory": Directory,
     "history": History,
     "events": Events,
+    "signon": Signon,
+    "audit": Audit,
     "log": Log,
 }
-
-
-def settings_in(group: type[Any]) -> Iterator[tuple[str, Setting]]:
-    """Yield the attribute and declaration of each setting in a group."""
-    for each in fields(group):
-        if "setting" in each.metadata:
-            yield each.name, each.metadata["setting"]
-
 
 _ALL_GROUPS: Final[tuple[type[Any], ...]] = (Settings, *GROUPS.values())
 TABLE: Final = tuple(setting for group in _ALL_GROUPS for _, setting in settings_in(group))

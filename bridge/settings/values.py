@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import ssl
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final, NamedTuple, TypeVar
@@ -130,6 +131,46 @@ def http_url(value: str) -> str:
     if parts.query or parts.fragment:
         raise ValueError("must not have a query or fragment")
     return value.strip().rstrip("/")
+
+
+def proxy_url(value: str) -> str:
+    """A proxy as curl takes it: ``http://`` where no scheme is written. Never quoted: it may hold a password."""
+    value = value.strip()
+    value = value if "://" in value else f"http://{value}"
+    parts = _split(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must look like http://proxy.corp.com:3128; user and password may stand before the host")
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("must not have a path, query or fragment; in a password write %2F for / and %23 for #")
+    return value.rstrip("/")
+
+
+def without_user(url: str) -> str:
+    """The same address with a mark where user and password stood."""
+    before, at, host = url.strip().rpartition("@")
+    scheme = f"{before.partition('://')[0]}://" if "://" in before else ""
+    return f"{scheme}(hidden)@{host}" if at else url.strip()
+
+
+def hosts(value: str) -> tuple[str, ...]:
+    """Hosts between commas as ``NO_PROXY`` has them: names, addresses, networks, ``*``."""
+    return tuple(part.lower() for part in _list(value))
+
+
+def ca_file(value: str) -> str:
+    """The whole path of a readable PEM file with certificates."""
+    path = text(value)
+    if not path:
+        return ""
+    if not path.startswith("/"):
+        raise ValueError("must be a whole path, as in /etc/ssl/corp.pem")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        raise ValueError("holds no PEM certificate") from None
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror})") from None
+    return path
 
 
 def origins(value: str) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
-"""The mirror of the member directory: delta pulls, and the first fill.
+"""When to ask for the member directory, and what to make of the answer.
 
 ``Ver`` (the cursor) moves only together with the member changes it stands for, so a crash anywhere means that the
-same delta is asked for again; only real changes against the mirror are published, so nothing is told twice.
+same delta is asked for again. An answer whose Ver cannot be is not believed; then everything is asked for, and
+compared with the mirror.
 """
 
 from __future__ import annotations
@@ -9,91 +10,83 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, Literal
+from typing import Final, Literal, TypeVar
 
-from bridge.events import DIRECTORY, DIRECTORY_HELD, DIRECTORY_SYNCED, Event, build_event, to_json
-from bridge.journal.calls import Advance
 from bridge.journal.errors import JournalAway
-from bridge.journal.mirror import Mirror
-from bridge.journal.writer import Writer
 from bridge.obs.metrics import Metrics
 from bridge.provider.client import ProviderClient
 from bridge.provider.errors import ProviderError
 from bridge.provider.models import Action
-from bridge.worker.fold import Change, Fold, fold, last_actions, owners
+from bridge.worker.fold import last_actions
+from bridge.worker.members import Applied, CursorElsewhere, Kind, Members
 from bridge.worker.profiles import Account, fetch_accounts
 
 log = logging.getLogger(__name__)
 
-_PIECE: Final = 250
 _STAGE: Final = 500
-_DELETES_AT_ONCE: Final = 5
-_DELETE_SHARE: Final = 0.1
+_DAY_MS: Final = 86_400_000
 
+T = TypeVar("T")
 Outcome = Literal["changed", "unchanged", "refused", "held"]
-
-
-class CursorElsewhere(Exception):
-    """The stored Ver is not the one this pull started from; begin again from what is stored."""
-
 
 DIRECTORY_FAULTS: Final = (ProviderError, JournalAway, CursorElsewhere)
 
 
+class NotBelieved(Exception):
+    """An answer was refused whole; the text says why."""
+
+
 class Directory:
-    """Keeps the mirror for a leader. ``slaves`` (别名 → account) is shared with the translator, kept current here.
+    """Keeps the mirror for a leader.
 
     ``look_s``: how long to go without asking where nothing is pushed; ``hurt_look_s``: the same after an answer that
     could not be used. ``lag_waits_s``: the pauses before asking again when a pushed Ver outran the data.
+    ``full_pause_s``: at least so long between two full pulls that an unbelievable Ver makes necessary.
     """
 
     def __init__(
         self,
         client: ProviderClient,
-        writer: Writer,
-        mirror: Mirror,
+        members: Members,
         metrics: Metrics,
-        slaves: dict[str, str],
         *,
-        namespace: str,
         fields: Collection[str],
         look_s: float = 300.0,
         hurt_look_s: float = 30.0,
+        full_pause_s: float = 600.0,
         lag_waits_s: Sequence[float] = (0.5, 1.0, 2.0),
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
-        self._writer = writer
-        self._mirror = mirror
+        self._members = members
         self._metrics = metrics
-        self._slaves = slaves
-        self._namespace = namespace
         self._fields = frozenset(fields)
         self._look_s = look_s
         self._hurt_look_s = hurt_look_s
+        self._full_pause_s = full_pause_s
         self._lag_waits_s = lag_waits_s
         self._wall = wall
-        self._ver: int | None = None
-        self._accounts: set[str] = set()
         self._pushed = 0
         self._usable = True
         self._stale = False
-        self._held: tuple[str, int | None] | None = None
+        self._announced: tuple[int | None] | None = None
+        self._full_after = 0.0
         self._news = asyncio.Event()
+        self._turn = asyncio.Lock()
         self._current_at = wall()
         metrics.cursor_age.set_function(lambda: self._wall() - self._current_at)
 
     @property
     def cursor(self) -> int:
         """The Ver to listen with: 0 before the first fill (protocol 3.2.1)."""
-        return self._ver or 0
+        return self._members.ver or 0
 
     def version(self, ver: int) -> None:
         """The provider pushed a Ver; the latest wins."""
         self._pushed = ver
-        if ver != self._ver:
+        if ver != self._members.ver:
             self._news.set()
 
     async def load(self) -> None:
@@ -101,16 +94,6 @@ class Directory:
         await self._read()
         # Cursor equality is no proof of completion: what happened while nobody led is asked for.
         self._news.set()
-
-    async def _read(self) -> None:
-        self._stale = True
-        ver, accounts, slaves = await self._mirror.ver(), await self._mirror.aliases(), await self._mirror.slaves()
-        # Pushes are translated meanwhile: never a moment without slaves.
-        self._ver, self._accounts = ver, accounts
-        self._slaves.clear()
-        self._slaves.update(slaves)
-        self._stale = False
-        self._metrics.cursor_ver.set(self.cursor)
 
     def doubt(self) -> None:
         """Redis went back: mirror and cursor may be older than what we believe; read them, and pull from there."""
@@ -131,37 +114,113 @@ class Directory:
                     await self._news.wait()
             self._news.clear()
             try:
-                await self._pull()
+                async with self._turn:
+                    await self._fresh()
+                    await self._pull()
             except BaseException:
                 self._news.set()
                 raise
             progress()
 
-    async def _pull(self) -> None:
+    # -- what an operator orders; each waits for a pull that is under way
+
+    async def resync(self) -> Applied:
+        """Pull everything and compare.
+
+        Raises:
+            NotBelieved: the listing is empty or has no Ver.
+            ProviderError, JournalAway, CursorElsewhere
+        """
+        return await self._ordered(self._resync)
+
+    async def release(self) -> Applied:
+        """Delete the accounts that are held.
+
+        Raises:
+            JournalAway, CursorElsewhere
+        """
+        return await self._ordered(self._members.release)
+
+    async def refuse(self) -> int:
+        """Keep the accounts that are held; return how many.
+
+        Raises:
+            JournalAway, CursorElsewhere
+        """
+        return await self._ordered(self._members.refuse)
+
+    async def forget(self, address: str) -> tuple[str, bool, int]:
+        """Delete all that is kept of a mailbox; see :meth:`Members.forget`.
+
+        Raises:
+            JournalAway, CursorElsewhere
+        """
+        return await self._ordered(lambda: self._members.forget(address))
+
+    async def _ordered(self, do: Callable[[], Awaitable[T]]) -> T:
+        async with self._turn:
+            await self._fresh()
+            try:
+                return await do()
+            except CursorElsewhere:
+                self._stale = True
+                raise
+            finally:
+                # The cursor may have moved past what was pushed, or stands where a pull must go on.
+                self._news.set()
+
+    async def _resync(self) -> Applied:
+        applied: list[Applied] = []
+        outcome = await self._counted("full", lambda: self._full(applied.append))
+        self._proved(outcome)
+        if outcome == "refused":
+            raise NotBelieved("the provider's listing of everything is empty or has no Ver")
+        return applied[0]
+
+    # -- asking
+
+    async def _read(self) -> None:
+        self._stale = True
+        await self._members.read()
+        self._stale = False
+
+    async def _fresh(self) -> None:
         if self._stale:
             await self._read()
-        full = self._ver is None or not self._accounts
-        kind = "full" if full else "delta"
+
+    async def _pull(self) -> None:
+        if self._members.ver is None or not self._members.accounts:
+            outcome = await self._counted("full", self._full)
+        else:
+            outcome = await self._counted("delta", self._follow)
+            if outcome == "refused" and self._wall() >= self._full_after:
+                outcome = await self._counted("full", self._full)
+                self._full_after = self._wall() + self._full_pause_s
+        self._proved(outcome)
+        if outcome == "changed" and self._pushed > self.cursor:
+            # The answer was not the newest; what comes after it is asked for, with the patience of a lag.
+            self._news.set()
+
+    def _proved(self, outcome: Outcome) -> None:
+        """Remember what an answer says about how current we are."""
+        self._usable = outcome != "refused"
+        if outcome in ("changed", "unchanged"):
+            self._current_at = self._wall()
+            self._announced = None
+
+    async def _counted(self, kind: Kind, pull: Callable[[], Awaitable[Outcome]]) -> Outcome:
         try:
-            outcome = await self._fill() if full else await self._follow(self.cursor)
+            outcome = await pull()
         except DIRECTORY_FAULTS as error:
             self._metrics.directory_syncs.labels(kind=kind, outcome="failed").inc()
             self._stale = self._stale or isinstance(error, CursorElsewhere)
             raise
         self._metrics.directory_syncs.labels(kind=kind, outcome=outcome).inc()
-        self._usable = outcome in ("changed", "unchanged")
-        if self._usable:
-            self._current_at = self._wall()
-            self._held = None
-        if outcome == "changed" and self._pushed > self.cursor:
-            # The answer was not the newest; what comes after it is asked for, with the patience of a lag.
-            self._news.set()
+        return outcome
 
-    # -- deltas
-
-    async def _follow(self, cursor: int) -> Outcome:
+    async def _follow(self) -> Outcome:
         """Ask for what changed after the cursor, and apply it."""
-        pushed = self._pushed
+        cursor, pushed = self.cursor, self._pushed
         delta = await self._client.user_list(cursor)
         for wait_s in self._lag_waits_s:
             if delta.changes or pushed <= cursor or (delta.ver or 0) > cursor:
@@ -173,136 +232,59 @@ class Directory:
             # Waited for in vain, or nothing to wait for; once is enough for one push.
             self._pushed = 0
         if not delta.ver or delta.ver < cursor:
-            await self._hold("the answer's Ver is missing or below the cursor", delta.ver, 0)
+            await self._refuse("the answer's Ver is missing or below the cursor", delta.ver)
+            return "refused"
+        if delta.ver > max(cursor, self._wall() * 1000) + _DAY_MS:
+            await self._refuse("the answer's Ver is more than a day ahead", delta.ver)
             return "refused"
         actions = last_actions(delta.changes)
-        if not actions and delta.ver == cursor:
-            return "unchanged"
         present = [alias for alias, action in actions.items() if action is not Action.DEL]
         found: dict[str, Account | None] = dict.fromkeys(actions)
-        found |= {a.alias: a for a in await fetch_accounts(self._client, present, fields=self._fields)}
-        await self._apply(cursor, delta.ver, found)
-        return "changed"
+        found |= await self._fetched(present)
+        applied = await self._members.apply(found, ver=delta.ver, kind="delta")
+        if applied.held:
+            return "held"
+        return "changed" if actions or delta.ver != cursor else "unchanged"
 
-    # -- the whole directory
+    async def _full(self, tell: Callable[[Applied], None] = lambda applied: None) -> Outcome:
+        """Ask for everything (Ver 0), and compare with the mirror; ``tell`` what that changed.
 
-    async def _fill(self) -> Outcome:
-        """Pull everything (Ver 0); the first time into a stage that becomes the mirror in one step."""
+        The listing's Ver becomes the cursor also where it is lower or far ahead: two answers then agree on it, and a
+        later one that does not is compared in full again.
+        """
         delta = await self._client.user_list(0)
-        if not delta.ver:
-            await self._hold("the full listing has no Ver", delta.ver, 0)
-            return "refused"
         # In a full listing any action but DEL means present.
         present = [a for a, action in last_actions(delta.changes).items() if action is not Action.DEL]
-        if not present:
-            await self._hold("the full listing is empty", delta.ver, len(self._accounts))
+        if not delta.ver or not present:
+            await self._refuse("the full listing is empty" if delta.ver else "the full listing has no Ver", delta.ver)
             return "refused"
-        if not self._accounts:
-            await self._first_fill(delta.ver, present)
+        if not self._members.accounts:
+            tell(await self._first_fill(delta.ver, present))
             return "changed"
-        gone = self._accounts - set(present)
-        if len(gone) > max(_DELETES_AT_ONCE, int(len(self._accounts) * _DELETE_SHARE)):
-            # A listing that comes back short must not delete everybody.
-            await self._hold("a full listing would delete too many accounts", delta.ver, len(gone))
-            return "held"
-        found: dict[str, Account | None] = dict.fromkeys(sorted(gone))
-        found |= {a.alias: a for a in await fetch_accounts(self._client, present, fields=self._fields)}
-        await self._apply(self._ver, delta.ver, found)
-        return "changed"
+        found: dict[str, Account | None] = dict.fromkeys(sorted(self._members.accounts.difference(present)))
+        found |= await self._fetched(present)
+        applied = await self._members.apply(found, ver=delta.ver, kind="full")
+        tell(applied)
+        return "held" if applied.held else "changed"
 
-    async def _first_fill(self, ver: int, aliases: Sequence[str]) -> None:
-        """Stage all profiles in calls of 500, so that Redis never stops for long; then swap the stage in."""
-        # What a fill that was broken off left in the stage is thrown away.
-        await self._commit(Advance(self._ver, None, "next"))
-        slaves: dict[str, str] = {}
-        accounts: set[str] = set()
+    async def _first_fill(self, ver: int, aliases: Sequence[str]) -> Applied:
+        """Stage all profiles, then make the stage the mirror in one step."""
+        members = self._members
+        await members.clear_stage()
+        staged = 0
         for at in range(0, len(aliases), _STAGE):
             fetched = await fetch_accounts(self._client, aliases[at : at + _STAGE], fields=self._fields)
-            profiles = {each.alias: to_json(each.profile) for each in fetched if each.profile is not None}
-            claimed = owners({each.alias: each.slaves for each in fetched}, set(aliases))
-            if profiles:
-                await self._commit(Advance(self._ver, None, "next", profiles=profiles, slaves=claimed))
-            slaves |= claimed
-            accounts |= profiles.keys()
-        synced = self._synced(ver, {"added": len(accounts), "updated": 0, "deleted": 0}, initial=True)
-        await self._commit(Advance(self._ver, ver, "swap", events=[synced]))
-        self._slaves.clear()
-        self._slaves.update(slaves)
-        self._accounts = accounts
-        self._moved(ver)
+            await members.stage(fetched, set(aliases))
+            staged += sum(each.profile is not None for each in fetched)
+        return await members.swap(ver, staged)
 
-    # -- what both share
+    async def _fetched(self, aliases: Sequence[str]) -> Mapping[str, Account]:
+        accounts = await fetch_accounts(self._client, aliases, fields=self._fields)
+        return {account.alias: account for account in accounts}
 
-    async def _apply(self, cursor: int | None, ver: int, found: Mapping[str, Account | None]) -> None:
-        """Store and publish what really changed, in pieces; the last one moves the cursor."""
-        aliases = list(found)
-        old = dict(zip(aliases, await self._mirror.profiles(aliases), strict=True))
-        new: dict[str, dict[str, Any] | None] = {}
-        slaves: dict[str, Sequence[str]] = {}
-        for alias, account in found.items():
-            if account is not None and account.incomplete and old[alias] is not None:
-                # What we know is better than what we were refused.
-                continue
-            new[alias] = None if account is None else account.profile
-            if account is not None:
-                slaves[alias] = account.slaves
-        changes = fold(old, new, slaves, self._slaves, self._accounts)
-        await self._write(cursor, ver, changes)
-        for slave in changes.slaves_removed:
-            self._slaves.pop(slave, None)
-        self._slaves.update(changes.slaves)
-        self._accounts |= changes.profiles.keys()
-        self._accounts -= set(changes.removed)
-        self._moved(ver)
-
-    async def _write(self, cursor: int | None, ver: int, changes: Fold) -> None:
-        counts = {"added": 0, "updated": 0, "deleted": 0}
-        for change in changes.changes:
-            counts[change.type.rsplit(".", 1)[1]] += 1
-        pieces = [changes.changes[at : at + _PIECE] for at in range(0, len(changes.changes), _PIECE)] or [[]]
-        for number, piece in enumerate(pieces, 1):
-            last = number == len(pieces)
-            events = [self._user_event(change, ver) for change in piece]
-            if last and changes.changes:
-                events.append(self._synced(ver, counts, initial=False))
-            await self._commit(
-                Advance(
-                    cursor,
-                    ver if last else None,
-                    profiles={c.alias: changes.profiles[c.alias] for c in piece if c.profile is not None},
-                    removed=[c.alias for c in piece if c.profile is None],
-                    # A piece that is stored without its slaves is done again: the cursor has not moved.
-                    slaves=changes.slaves if last else {},
-                    slaves_removed=changes.slaves_removed if last else (),
-                    events=events,
-                )
-            )
-
-    async def _commit(self, call: Advance) -> None:
-        [outcome] = await self._writer.commit([call])
-        if outcome.result == "cursor":
-            raise CursorElsewhere("the stored Ver is not the one this pull started from")
-
-    def _moved(self, ver: int) -> None:
-        self._ver = ver
-        self._metrics.cursor_ver.set(ver)
-
-    def _user_event(self, change: Change, ver: int) -> Event:
-        data: dict[str, Any] = {"alias": change.alias, "ver": ver}
-        if change.profile is not None:
-            data["profile"] = change.profile
-        return self._event(change.type, data)
-
-    def _synced(self, ver: int, counts: dict[str, int], *, initial: bool) -> Event:
-        return self._event(DIRECTORY_SYNCED, {"from_ver": self._ver, "to_ver": ver, **counts, "initial": initial})
-
-    async def _hold(self, why: str, answered: int | None, deleted: int) -> None:
-        """Announce an answer that moves nothing; once, however often it comes."""
-        log.warning("directory answer held", extra={"why": why, "ver": self._ver, "answered": answered})
-        if self._held != (why, answered):
-            data = {"from_ver": self._ver, "to_ver": answered, "why": why, "deleted": deleted}
-            await self._commit(Advance(self._ver, None, events=[self._event(DIRECTORY_HELD, data)]))
-            self._held = (why, answered)
-
-    def _event(self, type: str, data: dict[str, Any]) -> Event:
-        return build_event(namespace=self._namespace, stream=DIRECTORY, type=type, time_s=self._wall(), data=data)
+    async def _refuse(self, why: str, answered: int | None) -> None:
+        """Announce an answer that is not believed; once, however often it comes."""
+        log.warning("directory answer refused", extra={"why": why, "ver": self._members.ver, "answered": answered})
+        if self._announced != (answered,):
+            await self._members.announce_held(why, answered)
+            self._announced = (answered,)

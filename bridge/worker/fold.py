@@ -24,25 +24,37 @@ FIELDS: Final = (
 )
 """What a profile may hold, in the order in which it is stored."""
 
+DISABLED: Final = 2
+"""``OpenType`` of an account that is switched off (protocol 3.3.1)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One account that really changed. ``profile`` is ``None`` for a deleted one."""
+    """One account that really changed. ``profile`` is ``None`` for a deleted one.
+
+    ``changed`` names what is different in an updated one: profile fields, and ``enabled``. ``enabled`` is ``None``
+    where it is no news. ``bars``: whether the address may not be opened from now on, ``None`` as before.
+    """
 
     type: str
     alias: str
     profile: dict[str, Any] | None
+    changed: tuple[str, ...] = ()
+    enabled: bool | None = None
+    bars: bool | None = None
 
 
 @dataclass(slots=True)
 class Fold:
-    """What is to be stored and published."""
+    """What is to be stored and published. ``slaves_barred`` went with their account, ``_unbarred`` have one again."""
 
     changes: list[Change] = field(default_factory=list)
     profiles: dict[str, bytes] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     slaves: dict[str, str] = field(default_factory=dict)
     slaves_removed: list[str] = field(default_factory=list)
+    slaves_barred: list[str] = field(default_factory=list)
+    slaves_unbarred: list[str] = field(default_factory=list)
 
 
 def last_actions(changes: Sequence[UserChange]) -> dict[str, Action]:
@@ -93,32 +105,35 @@ def fold(
     slaves: Mapping[str, Sequence[str]],
     known_slaves: Mapping[str, str],
     accounts: Collection[str],
+    *,
+    disabled: Collection[str] = (),
+    barred: Collection[str] = (),
 ) -> Fold:
     """Compare what is stored with what the provider says now.
 
     ``old``: stored JSON by alias (``None`` = not stored); ``new``: profiles by alias (``None`` = deleted);
     ``slaves``: each present account's slaves; ``known_slaves``: slave → account as stored; ``accounts``: all that are
+    stored; ``disabled``: those of ``new`` that are switched off; ``barred``: addresses that may not be opened, as
     stored. Only real changes come out.
     """
-    result = Fold()
-    for alias, profile in new.items():
-        before = old.get(alias)
-        if profile is None:
-            if before is not None:
-                result.changes.append(Change(USER_DELETED, alias, None))
-                result.removed.append(alias)
-            continue
-        after = to_json(profile)
-        if before is None:
-            result.changes.append(Change(USER_ADDED, alias, profile))
-        elif from_json(before) != from_json(after):
-            result.changes.append(Change(USER_UPDATED, alias, profile))
-        else:
-            continue
-        result.profiles[alias] = after
     deleted = {alias for alias, profile in new.items() if profile is None}
     present = (new.keys() | set(accounts)) - deleted
     claimed = owners({alias: names for alias, names in slaves.items() if alias not in deleted}, present)
+    result = Fold()
+    for alias, profile in new.items():
+        before = old.get(alias)
+        if profile is not None:
+            change = _difference(alias, before, profile, is_off=alias in disabled, was_barred=alias in barred)
+        elif before is not None:
+            # A main address that has become a slave is opened as that account's.
+            change = Change(USER_DELETED, alias, None, bars=True if alias not in claimed else None)
+            result.removed.append(alias)
+        else:
+            continue
+        if change is not None:
+            result.changes.append(change)
+            if profile is not None:
+                result.profiles[alias] = to_json(profile)
     result.slaves = {slave: alias for slave, alias in claimed.items() if known_slaves.get(slave) != alias}
     # Gone: what an account that is told anew does not name any more, and what has become an account of its own.
     result.slaves_removed = sorted(
@@ -126,4 +141,25 @@ def fold(
         for slave, alias in known_slaves.items()
         if slave not in claimed and (alias in slaves or alias in deleted or slave in present)
     )
+    result.slaves_barred = [
+        slave for slave in result.slaves_removed if known_slaves[slave] in deleted and slave not in present
+    ]
+    result.slaves_unbarred = sorted(claimed.keys() & set(barred))
     return result
+
+
+def _difference(
+    alias: str, before: bytes | None, profile: dict[str, Any], *, is_off: bool, was_barred: bool
+) -> Change | None:
+    """What changed in an account that is there; ``None``: nothing."""
+    bars = is_off if is_off != was_barred else None
+    if before is None:
+        return Change(USER_ADDED, alias, profile, enabled=False if is_off else None, bars=bars)
+    stored, told = from_json(before), from_json(to_json(profile))
+    changed = tuple(
+        name for name in {**stored, **told} if not (name in stored and name in told and stored[name] == told[name])
+    )
+    if bars is not None:
+        changed += ("enabled",)
+    enabled = None if bars is None else not bars
+    return Change(USER_UPDATED, alias, profile, changed, enabled, bars) if changed else None

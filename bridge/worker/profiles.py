@@ -18,7 +18,7 @@ from bridge.provider.errors import (
     ProviderRefused,
     UnreadableAnswer,
 )
-from bridge.worker.fold import slaves_of, stored_profile
+from bridge.worker.fold import DISABLED, slaves_of, stored_profile
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +29,16 @@ CONCERNS_ALL: Final = (Busy, InvalidToken, AddressNotAllowed, CredentialsRefused
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account as the provider tells it now. ``profile`` ``None``: deleted meanwhile (1301)."""
+    """One account as the provider tells it now. ``profile`` ``None``: deleted meanwhile (1301).
+
+    ``disabled`` is told apart from the profile, which may leave ``open_type`` out.
+    """
 
     alias: str
     profile: dict[str, Any] | None
     slaves: Sequence[str] = ()
     incomplete: bool = False
+    disabled: bool = False
 
 
 async def fetch_accounts(client: ProviderClient, aliases: Sequence[str], *, fields: Collection[str]) -> list[Account]:
@@ -74,4 +78,5 @@ async def _fetch(client: ProviderClient, alias: str, fields: Collection[str]) ->
     except (ProviderRefused, UnreadableAnswer) as error:
         log.warning("account kept as incomplete", extra={"error": str(error)})
         return Account(alias, {"alias": alias, "incomplete": True}, incomplete=True)
-    return Account(alias, stored_profile(profile, fields) | {"alias": alias}, slaves_of(profile))
+    kept = stored_profile(profile, fields) | {"alias": alias}
+    return Account(alias, kept, slaves_of(profile), disabled=profile.open_type == DISABLED)

@@ -18,13 +18,17 @@ from bridge.events import LEADER_CHANGED, SYSTEM, build_event
 from bridge.journal.calls import Announce
 from bridge.journal.errors import JournalAway, LeaseLost
 from bridge.journal.mirror import Mirror
+from bridge.journal.orders import Orders
 from bridge.journal.writer import Claimed, Writer
 from bridge.obs.metrics import Metrics
 from bridge.provider.client import ProviderClient
 from bridge.supervision import Retry, supervise
 from bridge.worker.backlog import Backlog
 from bridge.worker.directory import DIRECTORY_FAULTS, Directory
+from bridge.worker.guard import Guard
 from bridge.worker.listener import LISTEN_FAULTS, Listener
+from bridge.worker.members import Members
+from bridge.worker.orders import OrderTaker
 from bridge.worker.reconcile import Reconciler
 from bridge.worker.translate import Privacy, Translator
 from bridge.worker.upstream import Upstream
@@ -47,6 +51,7 @@ class WorkerOptions:
     backlog: int
     newcount_rate: float
     listen_silence_s: float
+    guard: Guard = Guard()  # noqa: RUF009 - frozen
     retry: Retry = Retry(first_s=0.25, limit_s=30.0)  # noqa: RUF009 - frozen
 
 
@@ -54,11 +59,19 @@ class Worker:
     """Runs until it is cancelled; :meth:`stop` lets go of the lease in order."""
 
     def __init__(
-        self, *, client: ProviderClient, writer: Writer, mirror: Mirror, metrics: Metrics, options: WorkerOptions
+        self,
+        *,
+        client: ProviderClient,
+        writer: Writer,
+        mirror: Mirror,
+        orders: Orders,
+        metrics: Metrics,
+        options: WorkerOptions,
     ) -> None:
         self._client = client
         self._writer = writer
         self._mirror = mirror
+        self._orders = orders
         self._metrics = metrics
         self._options = options
         self._backlog: Backlog | None = None
@@ -111,6 +124,7 @@ class Worker:
     def _stood_down(self) -> None:
         self._metrics.leader.set(0)
         self._metrics.upstream_connected.set(0)
+        self._metrics.directory_held.set(0)
         # What a standby knows of the cursor is nothing.
         self._metrics.cursor_age.set_function(lambda: 0.0)
         if self._backlog is not None and (dropped := self._backlog.drop()):
@@ -137,15 +151,8 @@ class Worker:
         reconciler = Reconciler(
             self._client, self._writer, self._mirror, translator, metrics, rate=options.newcount_rate
         )
-        directory = Directory(
-            self._client,
-            self._writer,
-            self._mirror,
-            metrics,
-            slaves,
-            namespace=options.namespace,
-            fields=options.directory_fields,
-        )
+        members = Members(self._writer, self._mirror, metrics, slaves, namespace=options.namespace, guard=options.guard)
+        directory = Directory(self._client, members, metrics, fields=options.directory_fields)
         listener = Listener(
             self._client,
             backlog,
@@ -168,6 +175,7 @@ class Worker:
             tasks.create_task(backlog.run(), name="commits")
             tasks.create_task(upstream.watch(), name="upstream watch")
             tasks.create_task(reconciler.run(), name="reconcile")
+            tasks.create_task(OrderTaker(self._orders, directory).run(), name="orders")
             tasks.create_task(
                 supervise(directory.run, expected=DIRECTORY_FAULTS, retry=options.retry, on_fault=_fault("directory")),
                 name="directory",

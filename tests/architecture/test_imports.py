@@ -18,8 +18,9 @@ ARROWS = LEAVES | {
     "journal": {"events"},
     "worker": {"provider", "journal", "events", "obs", "supervision"},
     "edge": {"journal", "events", "obs", "supervision"},
-    "app": {"worker", "edge", "simulator", "provider", "journal", "events", "obs", "supervision", "settings"},
-    "commands": {"app", "simulator", "edge", "journal", "events", "obs", "supervision", "settings"},
+    "signon": {"provider", "events", "obs"},
+    "app": {"worker", "edge", "signon", "simulator", "provider", "journal", "events", "obs", "supervision", "settings"},
+    "commands": {"app", "simulator", "edge", "provider", "journal", "events", "obs", "supervision", "settings"},
     "cli": {"commands", "settings", "supervision"},
     "__main__": {"bootstrap", "cli"},
 }

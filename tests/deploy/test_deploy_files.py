@@ -19,6 +19,7 @@ from bridge.settings.table import TABLE
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
+ADMIN_PORTS = ("BRIDGE_WORKER_ADMIN_LISTEN", "BRIDGE_EDGE_ADMIN_LISTEN", "BRIDGE_SIGNON_ADMIN_LISTEN")
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 
 
@@ -57,7 +58,7 @@ def test_the_compose_file_is_valid(require_binary: Callable[[str], str]):
     assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("service", ["worker", "edge"])
+@pytest.mark.parametrize("service", ["worker", "edge", "signon"])
 def test_the_composed_settings_are_ours(service: str, require_binary: Callable[[str], str], tmp_path: Path):
     """Every variable in the compose file is a setting, and with its secrets in place the command has all it needs."""
     part = composed(require_binary)["services"][service]
@@ -139,15 +140,15 @@ def livez() -> Iterator[http.server.ThreadingHTTPServer]:
         server.shutdown()
 
 
-@pytest.mark.parametrize("setting", ["BRIDGE_WORKER_ADMIN_LISTEN", "BRIDGE_EDGE_ADMIN_LISTEN"])
+@pytest.mark.parametrize("setting", ADMIN_PORTS)
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
 def test_a_container_is_as_healthy_as_its_part(
     setting: str, status: int, code: int, livez: http.server.ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
 ):
-    """The image's health check asks the admin port wherever the settings put it, worker or edge."""
+    """The image's health check asks the admin port wherever the settings put it, whatever part runs."""
     monkeypatch.setattr(_Livez, "status", status)
     # Port 1 stands for the part that does not run here.
-    ports = dict.fromkeys(("BRIDGE_WORKER_ADMIN_LISTEN", "BRIDGE_EDGE_ADMIN_LISTEN"), "0.0.0.0:1")
+    ports = dict.fromkeys(ADMIN_PORTS, "0.0.0.0:1")
     ports[setting] = f"0.0.0.0:{livez.server_address[1]}"
     assert run(sys.executable, DEPLOY / "alive.py", **ports).returncode == code
 
@@ -156,7 +157,6 @@ def test_nothing_running_is_not_healthy():
     """Where no admin port is open the check fails."""
     told = run(
         *(sys.executable, DEPLOY / "alive.py"),
-        BRIDGE_WORKER_ADMIN_LISTEN="0.0.0.0:1",
-        BRIDGE_EDGE_ADMIN_LISTEN="0.0.0.0:2",
+        **dict.fromkeys(ADMIN_PORTS, "0.0.0.0:1"),
     )
     assert (told.returncode, told.stderr) == (1, "")

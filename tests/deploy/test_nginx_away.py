@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from playwright.async_api import Page, async_playwright
+from redis.asyncio import Redis
 
 from tests.deploy.programs import ROOT, accepts, free_port, running
 from tests.support.browser_side import Refused, open_sse, open_ws
-from tests.support.stage import bearer, leading_writer, mail, running_edge, token
+from tests.support.clicks import signon_alone
+from tests.support.stage import KEYS, bearer, leading_writer, mail, running_edge, token
 from tests.support.waiting import until
+from tests.support.workers import simulating
 
 PAGE = """<!doctype html><title>OA</title><script>
   window.seen = [];
@@ -31,6 +35,7 @@ PAGE = """<!doctype html><title>OA</title><script>
 class Proxy:
     url: str
     edge_port: int
+    signon_port: int
     log: Path
 
 
@@ -38,11 +43,12 @@ class Proxy:
 async def proxy(require_binary: Callable[[str], str], tmp_path: Path) -> AsyncIterator[Proxy]:
     """nginx in front of ``edge_port``, where a test may or may not run an edge."""
     nginx = require_binary("nginx")
-    port, edge_port = free_port(), free_port()
+    port, edge_port, signon_port = free_port(), free_port(), free_port()
     (tmp_path / "page.html").write_text(PAGE)
     site = (ROOT / "deploy" / "proxy" / "nginx.conf").read_text()
     for old, new in (
         ("127.0.0.1:8080", f"127.0.0.1:{edge_port}"),
+        ("127.0.0.1:8081", f"127.0.0.1:{signon_port}"),
         ("listen 80;", f"listen 127.0.0.1:{port}; location = /page.html {{ root {tmp_path}; }}"),
         ("/var/log/nginx/", f"{tmp_path}/"),
     ):
@@ -59,7 +65,7 @@ async def proxy(require_binary: Callable[[str], str], tmp_path: Path) -> AsyncIt
     words = (nginx, "-p", str(tmp_path), "-e", str(tmp_path / "error.log"), "-c", str(main))
     async with running(*words, log=tmp_path / "nginx.log"):
         await until(lambda: accepts(port))
-        yield Proxy(f"http://127.0.0.1:{port}", edge_port, tmp_path / "exmail-bridge.log")
+        yield Proxy(f"http://127.0.0.1:{port}", edge_port, signon_port, tmp_path / "exmail-bridge.log")
 
 
 @asynccontextmanager
@@ -151,3 +157,25 @@ async def test_no_ticket_reaches_the_access_log(proxy: Proxy, redis_url: str):
         assert (await client.frame()).data["data"]["code"] == 3500
     await until(lambda: "/exmail/events" in proxy.log.read_text())
     assert not re.search(r"hush|ticket|\?", proxy.log.read_text())
+
+
+async def test_clicks_go_to_the_process_of_their_own(proxy: Proxy, redis_url: str):
+    """``/mail/open`` does not reach the edge; the client's address and the public Host do reach sign-on."""
+    names = {"Host": "oa.test:8443", "Origin": "https://oa.test:8443", "X-Forwarded-For": "203.0.113.9"}
+    environ = {
+        "BRIDGE_EDGE_PUBLIC_URL": f"{proxy.url}/exmail/",
+        "BRIDGE_SIGNON_LISTEN": f"127.0.0.1:{proxy.signon_port}",
+    }
+    async with (
+        simulating() as simulator,
+        signon_alone(redis_url, simulator, **environ),
+        aiohttp.ClientSession() as session,
+        session.get(f"{proxy.url}/exmail/mail/open", headers=bearer() | names, allow_redirects=False) as answer,
+        Redis.from_url(redis_url, decode_responses=True) as redis,
+    ):
+        assert answer.status == 302
+        assert answer.headers["Location"].startswith(f"{simulator.url}/cgi-bin/login?")
+        [(_, entry)] = await redis.xrange(KEYS.audit)
+        # The test's own machine, loopback, is a trusted proxy too.
+        assert entry["address"] == "203.0.113.9"
+    assert "ticket=" not in proxy.log.read_text()

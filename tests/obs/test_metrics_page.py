@@ -27,9 +27,12 @@ def test_two_can_live_in_one_process():
 
 def test_a_part_that_does_not_run_is_not_shown():
     """An edge shows no ``upstream_connected 0``, a worker no ``edge_connections 0``; the attributes work anyway."""
-    worker, edge = Metrics(edge=False), Metrics(worker=False)
+    worker, edge = Metrics(edge=False), Metrics(worker=False, signon=False)
     assert ours(worker) & ours(edge) == {"exmail_bridge_build_info"}
-    assert ours(worker) | ours(edge) == ours(Metrics())
+    assert ours(worker) | ours(Metrics(worker=False)) == ours(Metrics())
+    signon = Metrics(worker=False, edge=False, signon=True)
+    assert ours(signon) & ours(edge) == {"exmail_bridge_build_info"}
+    assert "exmail_bridge_provider_calls" in ours(signon) & ours(worker)
     edge.upstream_connected.set(1)
     edge.commits.labels("published").inc()
     assert "exmail_bridge_upstream_connected" not in ours(edge)

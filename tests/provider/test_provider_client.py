@@ -9,7 +9,8 @@ from collections.abc import Callable
 import aiohttp
 import pytest
 
-from bridge.provider.client import BUSY_TRIES, ProviderClient
+from bridge.provider.calls import BUSY_TRIES
+from bridge.provider.client import ProviderClient
 from bridge.provider.errors import (
     AddressNotAllowed,
     Busy,

@@ -36,8 +36,13 @@ async def mirrored_slaves(redis: Any) -> dict[str, str]:
     return {slave.decode(): alias.decode() for slave, alias in (await redis.hgetall(KEYS.slaves)).items()}
 
 
-def told(mirror: dict[str, dict[str, Any]], events: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What a reader of the events believes who had ``mirror``; refuses what cannot be."""
+def told(
+    mirror: dict[str, dict[str, Any]], events: Sequence[dict[str, Any]], *, enabled_counts: bool = False
+) -> dict[str, dict[str, Any]]:
+    """What a reader of the events believes who had ``mirror``; refuses what cannot be.
+
+    ``enabled_counts``: an update may tell of ``enabled`` alone, where profiles do not hold ``open_type``.
+    """
     believed = dict(mirror)
     for event in events:
         kind, data = event["type"].removeprefix("exmail.directory."), event["data"]
@@ -45,7 +50,9 @@ def told(mirror: dict[str, dict[str, Any]], events: Sequence[dict[str, Any]]) ->
             assert data["alias"] not in believed, "added twice"
             believed[data["alias"]] = data["profile"]
         elif kind == "user.updated":
-            assert believed[data["alias"]] != data["profile"], "updated to what it was"
+            news = believed[data["alias"]] != data["profile"] or (enabled_counts and "enabled" in data)
+            assert news, "updated to what it was"
+            assert data["changed"], "updated, and nothing changed"
             believed[data["alias"]] = data["profile"]
         elif kind == "user.deleted":
             del believed[data["alias"]]

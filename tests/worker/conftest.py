@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,8 @@ from bridge.obs.metrics import Metrics
 from bridge.provider.client import ProviderClient
 from bridge.simulator import Simulator
 from bridge.worker.directory import Directory
+from bridge.worker.guard import Guard
+from bridge.worker.members import Members
 from bridge.worker.reconcile import ReconcilePace, Reconciler
 from bridge.worker.translate import Translator
 from tests.support.workers import KEYS, Told, sample, simulating
@@ -57,13 +60,14 @@ def told(redis: Any) -> Told:
 
 @dataclass(slots=True)
 class Parts:
-    """What a leader hands to its parts. ``after_batch`` is told the outcomes of each commit."""
+    """What a leader hands to its parts. ``after_batch`` is told the outcomes of each commit; ``wall`` is a clock."""
 
     redis: Any
     client: ProviderClient
     mirror: Mirror
     metrics: Metrics = field(default_factory=Metrics)
     slaves: dict[str, str] = field(default_factory=dict)
+    wall: Callable[[], float] = time.time
     after_batch: Callable[[Collection[Outcome]], None] = lambda outcomes: None
 
     async def writer(self) -> Writer:
@@ -81,17 +85,18 @@ class Parts:
 
     async def directory(self, fields: Collection[str] = ALL_FIELDS) -> Directory:
         """A new leader's directory, loaded; it waits for a lagging provider, but not long."""
+        members = Members(
+            await self.writer(), self.mirror, self.metrics, self.slaves, namespace="exmail", guard=Guard()
+        )
         directory = Directory(
             self.client,
-            await self.writer(),
-            self.mirror,
+            members,
             self.metrics,
-            self.slaves,
-            namespace="exmail",
             fields=fields,
             look_s=3600,
             hurt_look_s=3600,
             lag_waits_s=(0.01, 0.02, 0.03),
+            wall=self.wall,
         )
         await directory.load()
         return directory

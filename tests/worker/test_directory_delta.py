@@ -12,7 +12,8 @@ from bridge.journal.writer import Outcome
 from bridge.provider.errors import Busy, ProviderAway
 from bridge.simulator import Kind, Simulator
 from bridge.simulator.seeded import seeded
-from bridge.worker.directory import CursorElsewhere, Directory
+from bridge.worker.directory import Directory
+from bridge.worker.members import CursorElsewhere
 from tests.support.members import fresh, mirrored, mirrored_slaves, slaves_of
 from tests.support.members import told as believed
 from tests.support.workers import BOB, KEYS, Told
@@ -168,8 +169,8 @@ async def test_a_short_burst_of_busy_is_waited_out(
     assert parts.metric("directory_syncs_total", kind="delta", outcome="failed") == 0
 
 
-@pytest.mark.parametrize("answered", [0, None, 1_000_000_000_000])
-async def test_a_ver_that_is_zero_missing_or_smaller_moves_nothing(
+@pytest.mark.parametrize("answered", [0, None])
+async def test_a_ver_that_is_zero_or_missing_moves_nothing(
     parts: Parts, simulator: Simulator, told: Told, news: Callable[[], Any], answered: int | None
 ) -> None:
     """And is announced, once however often it comes; the next good answer brings what was held."""

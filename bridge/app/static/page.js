@@ -242,6 +242,13 @@
   }
   $('drop').addEventListener('click', drop);
 
+  $('mails').addEventListener('click', (click) => {
+    const row = click.target.closest('.mail');
+    if (!row || click.ctrlKey || click.metaKey || click.shiftKey) return;
+    click.preventDefault();
+    mail.open(row.dataset.mailId).then((opened) => tell(opened ? 'opened' : 'blocked'));
+  });
+
   $('transport').addEventListener('change', (event) => {
     transport = event.target.value;
     const position = mail.position;

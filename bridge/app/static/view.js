@@ -166,7 +166,11 @@
     const sender = make('span', 'sender', address ? `${name} · ${address}` : name);
     const when = make('time', '', clock(time));
     when.dateTime = time.toISOString();
-    const subject = make('span', 'subject', data.mail_subject || words.noSubject);
+    // An ordinary link, for the keyboard, for "open in a new tab", and for a browser that blocks the window.
+    const subject = make('a', 'subject', data.mail_subject || words.noSubject);
+    subject.href = `mail/open?mailid=${encodeURIComponent(data.mail_id)}`;
+    subject.target = '_blank';
+    subject.rel = 'noopener';
     subject.classList.toggle('nothing', !data.mail_subject);
     const summary = make('span', 'summary', data.summary || '');
     for (const hostile of [sender, subject, summary]) hostile.dir = 'auto';

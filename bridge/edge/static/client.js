@@ -10,8 +10,8 @@
  * ExmailBridge.connect(options) returns a mail object. All options may be left out:
  *   url        base URL of the edge; default: where this script was loaded from
  *   transport  'auto' (WebSocket, and SSE where WebSocket never gets through), 'websocket' or 'sse'
- *   ticket     async () => text: a fresh one-time ticket (POST /ticket), asked for before every connection; without it
- *              the browser's cookie decides
+ *   ticket     async () => text: a fresh one-time ticket (POST /ticket), asked for before every connection and every
+ *              mail.open; without it the browser's cookie decides
  *   mailbox    one of the token's mailboxes; default: its first
  *   title      true: the unread count stands before the page's title, "(3) Inbox"
  *   badge      element or selector whose text becomes the count; empty when nothing is unread
@@ -29,6 +29,11 @@
  *   'heartbeat' ()               the connection is alive; every 25 s
  *   'state'     (state, detail)  'connecting' | 'open' | 'waiting' (detail.retry_ms) | 'closed'; detail: transport,
  *                                code, reason. Closed by the edge (code 3500–3999, 4500–4999) stays closed
+ *
+ * mail.open(mailId)  show that mail in the provider's web mail, in a window of its own, without a password; without
+ *                    mailId the inbox. Call it within the click, before any await, or the browser blocks the window.
+ *                    Returns a promise: true, the window is on its way; false, it was blocked (put an ordinary link to
+ *                    mail/open?mailid=… there); rejected, there was no ticket, and the window is closed again
  *
  * mail.unread, .position, .state, .transport, .mailbox, .upstream: what is true now.
  * mail.reconnect()   drop the connection and come back at once, also out of 'closed'; continues where it was
@@ -208,17 +213,27 @@
       heardAt = Date.now();
       transport = choose();
       become('connecting');
-      new Promise((resolve) => resolve(settings.ticket ? settings.ticket() : null)).then(
+      askTicket().then(
         current((ticket) => dial(ticket, current(receive), current(lost))),
         current((error) => lost(0, `no ticket: ${error && error.message}`))
       );
     }
 
+    function askTicket() {
+      return new Promise((resolve) => resolve(settings.ticket ? settings.ticket() : null));
+    }
+
+    /* The address of something of this mailbox; what is empty is left out. */
+    function address(path, values) {
+      const url = new URL(path, base);
+      for (const [name, value] of Object.entries(Object.assign({ mailbox: settings.mailbox }, values))) {
+        if (value) url.searchParams.set(name, value);
+      }
+      return url;
+    }
+
     function dial(ticket, frame, ended) {
-      const url = new URL(transport === 'sse' ? 'events' : 'ws', base);
-      if (settings.mailbox) url.searchParams.set('mailbox', settings.mailbox);
-      if (position) url.searchParams.set('after', position);
-      if (ticket) url.searchParams.set('ticket', ticket);
+      const url = address(transport === 'sse' ? 'events' : 'ws', { after: position, ticket });
       try {
         link =
           transport === 'sse' ? eventSourceLink(url, frame, ended, !ticket) : webSocketLink(url, frame, ended);
@@ -287,6 +302,23 @@
       window.removeEventListener('pageshow', returned);
       clearInterval(watchdog);
       become('closed', { code, reason });
+    }
+
+    // -- a mail in the provider's web mail
+
+    async function open(mailId) {
+      // Opened empty and at once: after an await it would be a popup that nobody asked for. Not with 'noopener':
+      // that gives no window back. What it shows must not reach this page all the same.
+      const opened = window.open('', '_blank');
+      if (!opened) return false;
+      opened.opener = null;
+      try {
+        opened.location.replace(address('mail/open', { mailid: mailId, ticket: await askTicket() }).href);
+      } catch (error) {
+        opened.close();
+        throw error;
+      }
+      return true;
     }
 
     // -- frames
@@ -389,6 +421,7 @@
         set.add(handler);
         return () => set.delete(handler);
       },
+      open,
       reconnect() {
         if (state === 'closed') {
           start();

@@ -1,0 +1,61 @@
+"""Who may come in, built alike for the edge and for sign-on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+
+from bridge.edge.access import Access, Tickets, Verifier
+from bridge.edge.jwks import JwksVerifier
+from bridge.edge.jwt import SecretVerifier
+from bridge.edge.origins import Origins
+from bridge.settings import Settings
+from bridge.supervision import StartRefused
+
+
+def build_origins(settings: Settings) -> Origins:
+    """Build the check of origins.
+
+    Raises:
+        StartRefused: a setting holds no origin.
+    """
+    try:
+        return Origins(
+            public_url=settings.edge.public_url,
+            allowed=settings.edge.allowed_origins,
+            trusted_proxies=settings.edge.trusted_proxies,
+        )
+    except ValueError as error:
+        raise StartRefused(f"BRIDGE_EDGE_PUBLIC_URL, BRIDGE_EDGE_ALLOWED_ORIGINS: {error}") from None
+
+
+def build_access(settings: Settings, verifier: Verifier, tickets: Tickets) -> Access:
+    """Build the chain of credentials."""
+    return Access(verifier=verifier, tickets=tickets, cookie_name=settings.edge.cookie, claim=settings.edge.jwt_claim)
+
+
+@asynccontextmanager
+async def running_verifier(settings: Settings) -> AsyncIterator[Verifier]:
+    """A verifier by secret, or by published keys that are kept fresh until the end of the block.
+
+    Raises:
+        StartRefused: a secret will not do.
+    """
+    edge = settings.edge
+    if edge.jwks_url:
+        async with aiohttp.ClientSession(trust_env=True) as session:
+            verifier = JwksVerifier(
+                edge.jwks_url, session=session, audience=edge.jwt_audience or None, issuer=edge.jwt_issuer or None
+            )
+            async with verifier:
+                yield verifier
+    else:
+        try:
+            secret = SecretVerifier(
+                edge.jwt_secrets, audience=edge.jwt_audience or None, issuer=edge.jwt_issuer or None
+            )
+        except ValueError as error:
+            raise StartRefused(f"BRIDGE_EDGE_JWT_SECRET: {error}") from None
+        yield secret

@@ -1,0 +1,71 @@
+"""The provider's client as the settings describe it: one way out, one token for all processes.
+
+Worker, sign-on and the ``api`` command build theirs here, so that none of them goes round the proxy or fetches a
+token that kills another's.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+from redis.asyncio import Redis
+
+from bridge.journal.keys import Keys
+from bridge.journal.tokens import RedisTokenStore
+from bridge.obs.metrics import Metrics
+from bridge.provider.client import ProviderClient
+from bridge.provider.egress import Egress
+from bridge.provider.token import Token, TokenStore
+from bridge.settings import Settings
+from bridge.supervision import StartRefused
+
+
+def open_session(settings: Settings) -> aiohttp.ClientSession:
+    """The way out that the settings describe; the caller's to close.
+
+    Raises:
+        StartRefused: the file of certificates is no longer what it was when the settings were read.
+    """
+    provider = settings.provider
+    try:
+        egress = Egress(
+            proxy=provider.proxy() if provider.proxy else "", no_proxy=provider.no_proxy, ca_file=provider.ca_file
+        )
+    except (OSError, ssl.SSLError) as error:
+        raise StartRefused(f"BRIDGE_PROVIDER_CA_FILE: {error}") from error
+    return egress.session()
+
+
+def build_client(
+    settings: Settings,
+    session: aiohttp.ClientSession,
+    *,
+    tokens: TokenStore | None = None,
+    on_call: Callable[[str, str, float], None] | None = None,
+) -> ProviderClient:
+    """Build a client that goes out by ``session``; without ``tokens`` it keeps a token of its own."""
+    return ProviderClient(
+        api_url=settings.provider.api_url,
+        auth_url=settings.provider.auth_url,
+        client_id=settings.provider.client_id,
+        client_secret=settings.provider.client_secret,
+        session=session,
+        tokens=tokens,
+        on_call=on_call,
+    )
+
+
+@asynccontextmanager
+async def running_client(settings: Settings, redis: Redis, metrics: Metrics) -> AsyncIterator[ProviderClient]:
+    """A client with the token of all processes and its calls counted; its connections end with the block."""
+
+    def observe(endpoint: str, outcome: str, seconds: float) -> None:
+        metrics.provider_calls.labels(endpoint=endpoint, outcome=outcome).inc()
+        metrics.provider_call_seconds.labels(endpoint=endpoint).observe(seconds)
+
+    async with open_session(settings) as session:
+        tokens = RedisTokenStore(redis, Keys(settings.namespace), Token)
+        yield build_client(settings, session, tokens=tokens, on_call=observe)

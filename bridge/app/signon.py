@@ -1,0 +1,154 @@
+"""Sign-on: mounted into the edge, or a process of its own, so that an edge need not hold the provider's secret."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from redis.asyncio import Redis
+
+from bridge import __version__
+from bridge.app.doors import build_access, build_origins, running_verifier
+from bridge.app.parts import RedisHealth, build_reader, ended, redis_accepted, redis_address, until_stopped
+from bridge.app.provider import running_client
+from bridge.app.public_port import LISTEN_BACKLOG, bind, url_of
+from bridge.edge.access import Access
+from bridge.edge.origins import Origins
+from bridge.edge.refused import Refused
+from bridge.journal.clicks import Clicks
+from bridge.journal.errors import JournalError
+from bridge.journal.keys import Keys
+from bridge.obs.admin import Admin
+from bridge.obs.metrics import Metrics
+from bridge.settings import Settings
+from bridge.signon.click import Visitor, is_navigation
+from bridge.signon.closed import Closed
+from bridge.signon.signon import SignOn
+from bridge.signon.verdict import Result, TurnedAway, Verdict
+from bridge.signon.way_in import ProviderLogin
+from bridge.supervision import Shutdown
+
+SCOPE = "open"
+
+AddRoutes = Callable[[web.Application], None]
+
+
+async def run_signon(settings: Settings) -> None:
+    """Run sign-on alone until SIGTERM or Ctrl-C."""
+    metrics = Metrics(version=__version__, worker=False, edge=False, signon=True)
+    with Shutdown() as shutdown:
+        await serve_signon(settings, metrics, shutdown.event, admin=True)
+
+
+async def serve_signon(
+    settings: Settings,
+    metrics: Metrics,
+    stop: asyncio.Event,
+    *,
+    admin: bool,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve clicks until ``stop``; ``ready`` is told the URL when connections are accepted.
+
+    Shutdown: stop accepting, let the clicks that are under way end, exit.
+    """
+    sock = bind(settings.signon.listen)
+    redis = redis_address(settings).client()
+    reader = build_reader(settings, redis)
+    health = RedisHealth(reader)
+    port = Admin(
+        metrics=metrics,
+        host=settings.signon.admin_listen.host,
+        port=settings.signon.admin_listen.port,
+        alive=lambda: None,
+        ready=health.verdict,
+    )
+    try:
+        if admin:
+            await port.start()
+        if not await redis_accepted(reader, stop):
+            return
+        async with running_verifier(settings) as verifier:
+            access = build_access(settings, verifier, reader)
+            async with signon_routes(settings, redis, access, build_origins(settings), metrics) as add_routes:
+                app = web.Application(client_max_size=0)
+                add_routes(app)
+                runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0, handle_signals=False)
+                await runner.setup()
+                await web.SockSite(runner, sock, backlog=LISTEN_BACKLOG).start()
+                if ready is not None:
+                    ready(url_of(sock))
+                try:
+                    await ended(await until_stopped(health.watch, stop, name="redis health"))
+                finally:
+                    await runner.cleanup()
+    finally:
+        sock.close()
+        await port.stop()
+        await redis.aclose()
+
+
+@asynccontextmanager
+async def signon_routes(
+    settings: Settings, redis: Redis, access: Access, origins: Origins, metrics: Metrics
+) -> AsyncIterator[AddRoutes]:
+    """What adds ``/mail/open``, at the root and below the public URL's path; it answers until the end of the block."""
+    prefix = urlsplit(settings.edge.public_url).path
+    if settings.signon.mode == "off":
+        yield Closed("BRIDGE_SIGNON is off").mounted_at(prefix)
+        return
+    if not settings.provider.client_id or not settings.provider.client_secret:
+        why = "this process has no BRIDGE_PROVIDER_CLIENT_ID and BRIDGE_PROVIDER_CLIENT_SECRET"
+        yield Closed(why).mounted_at(prefix)
+        return
+    keys = Keys(settings.namespace)
+    async with running_client(settings, redis, metrics) as client:
+        signon = SignOn(
+            door=EdgeDoor(access, origins),
+            way_in=ProviderLogin(client, settings.provider.client_id, settings.provider.auth_url),
+            ledger=Clicks(redis, keys, audit_max=settings.audit.max, audit_s=settings.audit.seconds),
+            metrics=metrics,
+            login_page=f"{settings.provider.auth_url}/",
+            scope=SCOPE if settings.signon.mode == "scope" else None,
+            clicks_a_minute=settings.signon.rate,
+            trusted_proxies=settings.edge.trusted_proxies,
+        )
+
+        def add_routes(app: web.Application) -> None:
+            signon.mount(app, prefix)
+
+        yield add_routes
+
+
+class EdgeDoor:
+    """The edge's access and origins, in the words of sign-on."""
+
+    def __init__(self, access: Access, origins: Origins) -> None:
+        self._access = access
+        self._origins = origins
+
+    async def admit(self, request: web.Request) -> Visitor:
+        """Prove who clicks; see :class:`bridge.signon.click.Door`."""
+        try:
+            by_cookie = self._access.credential(request) == "cookie"
+            self._origins.check(request, cookie=by_cookie, navigation=is_navigation(request))
+            identity = await self._access.identify(request)
+        except Refused as refused:
+            raise TurnedAway(_verdict(refused)) from None
+        except JournalError as error:
+            raise ConnectionError(str(error)) from error
+        mailbox, turned_away = identity.mailboxes[0], None
+        try:
+            mailbox = self._access.choose(identity, request.query.get("mailbox"))
+        except Refused as refused:
+            turned_away = _verdict(refused)
+        return Visitor(mailbox, identity.sid, identity.scope, turned_away)
+
+
+def _verdict(refused: Refused) -> Verdict:
+    # 503: the OA's published keys cannot be had, so nobody can be proved; it is not the visitor's fault.
+    result: Result = "journal" if refused.status == 503 else "refused"
+    return Verdict(result, refused.status, refused.label, refused.message, refused.retry_after_s)

@@ -1,0 +1,162 @@
+"""What the provider answered, for a person or for a program; and why it refused, in words."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+from typing import Any, Final
+
+import msgspec
+
+from bridge.commands.leader import shown
+from bridge.events import timestamp, to_json
+from bridge.provider.endpoints import Endpoint
+from bridge.provider.errors import (
+    AddressNotAllowed,
+    Busy,
+    CredentialsRefused,
+    InvalidToken,
+    NotFound,
+    ProviderAway,
+    ProviderError,
+    ProviderRefused,
+)
+from bridge.provider.models import AddressCheck, AuthKey, Delta, Profile, Push, Unreadable
+from bridge.provider.token import Token
+
+Rows = list[tuple[str, ...]]
+
+_BY_CODE: Final = {
+    "1001": "a parameter is wrong or missing",
+    "1303": "a password has 6 to 32 characters",
+    "1304": "the address exists already",
+    "1310": "there is no such department; one that was just added takes a second to exist",
+}
+
+
+def to_object(answer: object) -> Any:
+    """An answer as JSON has it; of a token only until when it is used."""
+    match answer:
+        case None:
+            return {"done": True}
+        case Token():
+            return {"expires_at": timestamp(answer.expires_at)}
+        case AuthKey():
+            return {"auth_key": answer.value}
+        case Delta():
+            changes = [{"action": change.action.name, "alias": change.alias} for change in answer.changes]
+            return {"ver": answer.ver, "count": answer.count, "unreadable": answer.unreadable, "changes": changes}
+        case Profile():
+            return asdict(answer)
+        case tuple():
+            return [_line(each) for each in answer]
+        case int():
+            return {"unread": answer}
+        case _:
+            return {"value": answer}
+
+
+def _line(item: object) -> object:
+    return {"email": item.email, "kind": item.kind.name.lower()} if isinstance(item, AddressCheck) else item
+
+
+def to_rows(answer: object) -> tuple[tuple[str, ...], Rows]:
+    """Headings and lines of an answer; no headings where a line speaks for itself."""
+    match answer:
+        case None:
+            return (), [("done",)]
+        case Token():
+            return (), [
+                ("the provider accepts client id and secret; the token is used until", timestamp(answer.expires_at))
+            ]
+        case AuthKey():
+            return (), [(answer.value,)]
+        case Delta():
+            return ("action", "alias"), [(change.action.name, change.alias) for change in answer.changes]
+        case Profile():
+            return (), [(field.name, _cell(getattr(answer, field.name))) for field in fields(answer)]
+        case (AddressCheck(), *_):
+            return ("email", "is"), [(check.email, check.kind.name.lower()) for check in answer]
+        case tuple():
+            return (), [(str(each),) for each in answer]
+        case _:
+            return (), [(str(answer),)]
+
+
+def _cell(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
+
+
+def show(answer: object, *, as_json: bool) -> None:
+    """Print an answer: JSON, aligned columns on a terminal, else tabs between them and no headings."""
+    if as_json:
+        sys.stdout.write(to_json(to_object(answer)).decode() + "\n")
+        return
+    headings, rows = to_rows(answer)
+    rows = [tuple(map(shown, row)) for row in rows]
+    if sys.stdout.isatty():
+        lines = aligned([headings, *rows] if headings else rows)
+    else:
+        lines = ["\t".join(row) for row in rows]
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    if isinstance(answer, Delta):
+        sys.stderr.write(f"exmail-bridge: {len(answer.changes)} accounts, Ver {answer.ver}\n")
+
+
+def show_push(push: Push) -> None:
+    """Print one push as a line of JSON, at once."""
+    body: dict[str, Any] = (
+        {"reason": push.reason, "bytes": len(push.document)}
+        if isinstance(push, Unreadable)
+        else msgspec.to_builtins(push)
+    )
+    sys.stdout.write(to_json({"push": type(push).__name__, **body}).decode() + "\n")
+    sys.stdout.flush()
+
+
+def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines whose columns stand below each other on a terminal, where a Chinese character is two cells wide."""
+    rows = list(rows)
+    widths = [max(map(cells, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(text + " " * (width - cells(text)) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def cells(text: str) -> int:
+    """How many cells of a terminal a text takes."""
+    return sum(
+        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text
+    )
+
+
+def in_words(error: ProviderError, endpoint: Endpoint) -> str:
+    """Why there is no answer, in one line; with the errcode, because a search engine knows it."""
+    match error:
+        case AddressNotAllowed():
+            return str(error)
+        case ProviderRefused():
+            said = f" {error.text!r}" if error.text else ""
+            code = f"errcode {error.errcode}{said}" if error.errcode else f"it says{said}"
+            return f"{error.endpoint}: {_why(error)} ({code})"
+        case ProviderAway() if not endpoint.repeatable and error.endpoint == endpoint.name:
+            return f"{error}; whether it was done is not known, look before you try again"
+        case _:
+            return str(error)
+
+
+def _why(error: ProviderRefused) -> str:
+    match error:
+        case NotFound():
+            return "there is no such account or address"
+        case Busy():
+            return "the provider is busy, try again later"
+        case InvalidToken():
+            return "the provider refuses a token that it has just given; does another program fetch them?"
+        case CredentialsRefused():
+            return "the provider refuses client id and secret"
+        case _:
+            return _BY_CODE.get(error.errcode, "the provider refuses")

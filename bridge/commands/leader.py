@@ -1,0 +1,62 @@
+"""What the commands about the directory share: the mirror to read, and the leader to ask.
+
+A command never writes to the mirror itself; the worker that leads does, in order with what the provider says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from bridge.settings import Settings
+from bridge.supervision import StartRefused
+
+if TYPE_CHECKING:
+    from bridge.journal.mirror import Mirror
+    from bridge.journal.orders import Orders, What
+
+
+@asynccontextmanager
+async def reaching(settings: Settings) -> AsyncIterator[tuple[Mirror, Orders]]:
+    """The mirror, and the way to the leader, until the end of the block.
+
+    Raises:
+        StartRefused: Redis does not answer or refuses, no worker leads, or it does not answer.
+    """
+    from bridge.app.parts import redis_address
+    from bridge.journal.errors import JournalAway, JournalRefused
+    from bridge.journal.keys import Keys
+    from bridge.journal.mirror import Mirror
+    from bridge.journal.orders import NotAnswered, Orders
+
+    redis = redis_address(settings).client()
+    keys = Keys(settings.namespace)
+    try:
+        yield Mirror(redis, keys), Orders(redis, keys)
+    except JournalAway as error:
+        raise StartRefused(f"Redis does not answer: {error}") from error
+    except JournalRefused as error:
+        raise StartRefused(f"Redis will not do: {error}") from error
+    except NotAnswered as error:
+        raise StartRefused(str(error)) from error
+    finally:
+        await redis.aclose()
+
+
+async def ordered(orders: Orders, what: What, mailbox: str = "") -> Mapping[str, Any]:
+    """Have the leader do it; return what it tells.
+
+    Raises:
+        StartRefused: it could not.
+        NotAnswered, JournalAway, JournalRefused
+    """
+    told = await orders.ask(what, mailbox)
+    if not told["ok"]:
+        raise StartRefused(f"the worker could not do it: {told['error']}")
+    return told
+
+
+def shown(text: object) -> str:
+    """Foreign text for a terminal: control and bidi characters would do things there."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(text))

@@ -1,0 +1,27 @@
+"""``signon``: the click that opens a mail, as a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+
+from bridge.commands.command import OK, Command, add_settings_options, run_until_done, settings_of
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    settings = settings_of(arguments)
+    settings.require_for("signon")
+    from bridge.app import run_signon
+    from bridge.obs.logs import setup_logs
+
+    setup_logs(settings.log.level, settings.log.format)
+    run_until_done(run_signon(settings))
+    return OK
+
+
+COMMAND = Command(
+    name="signon",
+    summary="open mails on a click, beside an edge that does not hold the provider's secret",
+    examples=("signon", "signon --config /etc/exmail-bridge/bridge.toml"),
+    add_arguments=add_settings_options,
+    run=_run,
+)

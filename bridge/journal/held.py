@@ -1,0 +1,40 @@
+"""Deletions that wait for somebody to decide: what ``{ns}:held`` holds.
+
+A listing that would delete too many accounts may be a fault of the provider. It is kept here whole, so that an
+operator sees whom it is about, and what he decides applies to that and to nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from bridge.events import from_json, to_json
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """``aliases`` are gone according to the provider since ``from_ver`` and are still in the mirror.
+
+    ``since`` is epoch ms. ``from_ver`` was the cursor (None = there was none), ``to_ver`` is the answer's Ver.
+    ``kind``: the answer was a ``delta``, or a listing of everything (``full``).
+    """
+
+    since: int
+    from_ver: int | None
+    to_ver: int
+    kind: Literal["delta", "full"]
+    why: str
+    aliases: tuple[str, ...]
+
+    def as_json(self) -> bytes:
+        return to_json(asdict(self))
+
+
+def read_held(text: bytes) -> Held:
+    """Read what :meth:`Held.as_json` wrote."""
+    found: Mapping[str, Any] = from_json(text)
+    return Held(
+        found["since"], found["from_ver"], found["to_ver"], found["kind"], found["why"], tuple(found["aliases"])
+    )

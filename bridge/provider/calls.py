@@ -1,0 +1,117 @@
+"""What all calls share: the token and its one renewal, patience with a busy provider, the report of each request."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from . import answers, endpoints
+from .endpoints import Endpoint
+from .errors import Busy, CredentialsRefused, InvalidToken, ProviderError, ProviderRefused
+from .form import fill
+from .token import Token, TokenSource, TokenStore
+from .transport import Form, TokenStyle, Transport
+
+BUSY_TRIES: Final = 4
+BUSY_WAIT_MOST_S: Final = 8.0
+
+
+class Calls:
+    """Makes calls on behalf of one client id. ``tokens`` is the source of its token, for listen too."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        client_id: str,
+        client_secret: Callable[[], str],
+        store: TokenStore,
+        on_call: Callable[[str, str, float], None] | None,
+        busy_wait_s: float,
+        now: Callable[[], float],
+    ) -> None:
+        self._transport = transport
+        self._client_id = client_id
+        self._client_secret = client_secret
+        self._on_call = on_call
+        self._busy_wait_s = busy_wait_s
+        self._now = now
+        self._credentials_in: TokenStyle = "form"
+        self.tokens = TokenSource(store, self._fetch_token, now=now)
+
+    async def __call__(self, endpoint: Endpoint, **values: object) -> dict[str, Any]:
+        """Make one call; ``values`` by the client's names, ``None`` for what is not sent. Returns the folded answer.
+
+        Raises:
+            BadParameter: a value breaks a rule; nothing was sent.
+            ProviderError: what came of it.
+        """
+        form = fill(endpoint, values)
+        answer: dict[str, Any] = await self._patience(endpoint)(self._with_token, endpoint, form)
+        return answer
+
+    def _patience(self, endpoint: Endpoint) -> AsyncRetrying:
+        """Ask a busy provider again, a bounded number of times, where asking twice does no harm."""
+        return AsyncRetrying(
+            retry=retry_if_exception_type(Busy),
+            stop=stop_after_attempt(BUSY_TRIES if endpoint.repeatable else 1),
+            wait=wait_random_exponential(multiplier=self._busy_wait_s, max=BUSY_WAIT_MOST_S),
+            reraise=True,
+        )
+
+    async def _with_token(self, endpoint: Endpoint, form: Form) -> dict[str, Any]:
+        token = await self.tokens.token()
+        try:
+            return await self._reported(endpoint, self._transport.call(endpoint, form, token=token))
+        except InvalidToken:
+            # Refused, so nothing was done: repeating is harmless for writes too.
+            token = await self.tokens.renew(token)
+            return await self._reported(endpoint, self._transport.call(endpoint, form, token=token))
+
+    async def _fetch_token(self) -> Token:
+        """Ask for a token, in the form that worked last; the other one if it is refused (protocol 2.3 allows both)."""
+        styles: tuple[TokenStyle, TokenStyle] = (
+            ("form", "basic") if self._credentials_in == "form" else ("basic", "form")
+        )
+        try:
+            return await self._fetch_token_as(styles[0])
+        except CredentialsRefused:
+            token = await self._fetch_token_as(styles[1])
+            self._credentials_in = styles[1]
+            return token
+
+    async def _fetch_token_as(self, style: TokenStyle) -> Token:
+        answer: dict[str, Any] = await self._patience(endpoints.TOKEN)(self._ask_token, style)
+        return answers.read_token(answer, fetched_at=self._now())
+
+    async def _ask_token(self, style: TokenStyle) -> dict[str, Any]:
+        call = self._transport.ask_token(self._client_id, self._client_secret(), style=style)
+        return await self._reported(endpoints.TOKEN, call)
+
+    async def _reported(self, endpoint: Endpoint, call: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+        """Tell ``on_call`` how a request went."""
+        began = time.monotonic()
+        outcome = "ok"
+        try:
+            return await call
+        except ProviderError as error:
+            outcome = _outcome(error)
+            raise
+        except asyncio.CancelledError:
+            outcome = ""
+            raise
+        finally:
+            if self._on_call is not None and outcome:
+                self._on_call(endpoint.name, outcome, time.monotonic() - began)
+
+
+def _outcome(error: ProviderError) -> str:
+    if isinstance(error, InvalidToken):
+        return "token"
+    if isinstance(error, Busy):
+        return "busy"
+    return "refused" if isinstance(error, ProviderRefused) else "away"

@@ -1,0 +1,109 @@
+"""What the protocol document asks of a parameter, checked before anything is sent.
+
+A refusal by the provider is a number, often 1001 for everything; a rule says what is wrong. Each takes the text that
+a caller gave and returns what is sent, or raises ``ValueError`` with what a value must be, in words that follow the
+parameter's name and never quote the value. What the document leaves open is left to the provider.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+Rule = Callable[[str], str]
+
+PASSWORD_CHARACTERS: Final = range(6, 33)
+MOST_LEVELS: Final = 5
+MOST_CHARACTERS: Final = 64
+
+# Commas and semicolons separate addresses, also where the protocol has one parameter for several.
+_ADDRESS: Final = re.compile(r"[^\s@,;<>()\"\x00-\x1f\x7f]{1,128}@[^\s@,;<>()\"/\x00-\x1f\x7f]{1,190}")
+_MD5: Final = re.compile(r"[0-9a-fA-F]{32}")
+_VER: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+
+def anything(value: str) -> str:
+    """Text that is not empty; a reading call may ask for whatever the provider itself calls an account."""
+    if not value.strip():
+        raise ValueError("must not be empty")
+    return value.strip()
+
+
+def line(value: str) -> str:
+    """One line of text, or nothing."""
+    value = value.strip()
+    if not value.isprintable():
+        raise ValueError("must be one line without control characters")
+    return value
+
+
+def name(value: str) -> str:
+    """One line of text that is not empty."""
+    if not value.strip():
+        raise ValueError("must not be empty")
+    return line(value)
+
+
+def address(value: str) -> str:
+    """A mail address."""
+    value = value.strip()
+    if not _ADDRESS.fullmatch(value):
+        raise ValueError("must be a mail address, as in bob@gzdev.com")
+    return value
+
+
+def address_or_none(value: str) -> str:
+    """A mail address, or nothing to say that there is none."""
+    return address(value) if value.strip() else ""
+
+
+def ver(value: str) -> str:
+    """A version: digits, 0 for everything."""
+    value = value.strip()
+    if not _VER.fullmatch(value):
+        raise ValueError("must be a whole number, 0 for everything")
+    return value
+
+
+def password(value: str) -> str:
+    """A password in clear; blanks at its ends belong to it."""
+    if len(value) not in PASSWORD_CHARACTERS:
+        raise ValueError(f"must have {PASSWORD_CHARACTERS[0]} to {PASSWORD_CHARACTERS[-1]} characters")
+    return value
+
+
+def digest(value: str) -> str:
+    """The MD5 of a password."""
+    if not _MD5.fullmatch(value):
+        raise ValueError("must be 32 hexadecimal digits where Md5 is 1")
+    return value
+
+
+def party(value: str) -> str:
+    """The path of a department below the root, which has no name."""
+    if not (path := party_or_root(value)):
+        raise ValueError("must name a department; the root has no name")
+    return path
+
+
+def party_or_root(value: str) -> str:
+    """The path of a department; nothing, or a slash, for the root."""
+    path = value.strip().removeprefix("/")
+    levels = path.split("/") if path else []
+    if len(levels) > MOST_LEVELS:
+        raise ValueError(f"must have at most {MOST_LEVELS} levels")
+    if not all(level.strip() and len(level) <= MOST_CHARACTERS and level.isprintable() for level in levels):
+        raise ValueError(f"must have 1 to {MOST_CHARACTERS} characters in each level between slashes")
+    return path
+
+
+def one_of(*choices: str) -> Rule:
+    """One of a closed set of words."""
+
+    def rule(value: str) -> str:
+        if value.strip() not in choices:
+            raise ValueError(f"must be {', '.join(choices[:-1])} or {choices[-1]}")
+        return value.strip()
+
+    return rule

@@ -1,0 +1,119 @@
+"""What a click asks for, read from its request alone, and who stands behind it, as the edge's access says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+from aiohttp import hdrs, web
+
+from bridge.signon.verdict import TurnedAway, Verdict
+
+_LONGEST_MAIL_ID: Final = 256
+_FRAMES: Final = ("iframe", "frame", "fencedframe", "embed", "object")
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who clicks, proved. ``mailbox`` is a normalised address; ``sid`` the OA's session.
+
+    ``turned_away``: the credential is good, but not for the mailbox that was asked for; ``mailbox`` is then the
+    visitor's own.
+    """
+
+    mailbox: str
+    sid: str | None
+    scope: frozenset[str]
+    turned_away: Verdict | None = None
+
+
+class Door(Protocol):
+    """Says who asks. A ticket is spent by this, whatever follows."""
+
+    async def admit(self, request: web.Request) -> Visitor:
+        """Return the visitor.
+
+        Raises:
+            TurnedAway: nobody is proved, or the page may not ask.
+            ConnectionError: tickets cannot be looked at now.
+        """
+        ...
+
+
+class Ledger(Protocol):
+    """What is kept of clicks; all processes see the same. One that cannot be reached raises ``ConnectionError``."""
+
+    async def account(self, mailbox: str) -> tuple[str, bool]: ...
+
+    async def count(self, account: str) -> tuple[int, float]: ...
+
+    async def record(self, entry: Mapping[str, str]) -> None: ...
+
+
+def read_mail_id(request: web.Request) -> str:
+    """The mail to open, as the provider's MailId; ``""`` for the inbox.
+
+    Raises:
+        TurnedAway: no MailId could look like that.
+    """
+    given = request.query.getall("mailid", [""])
+    # isprintable: no control characters, line ends or marks that turn the direction of writing.
+    if len(given) > 1 or len(given[0]) > _LONGEST_MAIL_ID or not given[0].isprintable():
+        detail = f"mailid is one MailId: at most {_LONGEST_MAIL_ID} printable characters"
+        raise TurnedAway(Verdict("request", 400, "mailid", detail))
+    return given[0]
+
+
+def require_person(request: web.Request) -> None:
+    """Check that somebody will see the answer: a key must not be fetched for a guess of the browser, nor in a frame.
+
+    ``X-Frame-Options`` is not looked at on a redirect, so frames are refused here.
+
+    Raises:
+        TurnedAway: nobody clicked, or the mailbox would open inside another page.
+    """
+    purpose = request.headers.get("Sec-Purpose", "") + request.headers.get("Purpose", "")
+    if "prefetch" in purpose.lower():
+        raise TurnedAway(Verdict("request", 503, "prefetch", "a mailbox is opened by a click, not beforehand"))
+    if request.headers.get("Sec-Fetch-Dest") in _FRAMES:
+        raise TurnedAway(Verdict("request", 403, "frame", "a mailbox opens in a window, not in a frame"))
+
+
+def is_navigation(request: web.Request) -> bool:
+    """Whether a person follows a link, as far as the browser says; a foreign page may hold one."""
+    return request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+
+
+def client_address(request: web.Request, trusted: Sequence[IPv4Network | IPv6Network]) -> str:
+    """The address that the click came from; ``""`` if it is not known (a Unix socket).
+
+    ``X-Forwarded-For`` is read from its end, where our own proxies write, and believed as long as the address that
+    wrote it is a ``trusted`` one.
+    """
+    last = _address(request.remote or "")
+    written = ",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, []))
+    for each in reversed(written.split(",")):
+        if last is None or not any(last in network for network in trusted):
+            break
+        before = _address(each)
+        if before is None:
+            break
+        last = before
+    return str(last) if last is not None else ""
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """Read an address, with or without a port; IPv4 inside IPv6 is IPv4."""
+    text = text.strip()
+    try:
+        address = ip_address(text)
+    except ValueError:
+        try:
+            address = ip_address(urlsplit(f"//{text}").hostname or "")
+        except ValueError:
+            return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return address if mapped is None else mapped

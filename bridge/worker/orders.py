@@ -1,0 +1,60 @@
+"""What an operator orders from a command: taken, done and answered by the worker that leads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any, Final
+
+from bridge.journal.errors import JournalAway
+from bridge.journal.orders import Order, Orders
+from bridge.worker.directory import DIRECTORY_FAULTS, Directory, NotBelieved
+
+log = logging.getLogger(__name__)
+
+_LOOK_S: Final = 0.5
+
+
+class OrderTaker:
+    """Does one order after the other. ``look_s``: how often it looks for one."""
+
+    def __init__(self, orders: Orders, directory: Directory, *, look_s: float = _LOOK_S) -> None:
+        self._orders = orders
+        self._directory = directory
+        self._look_s = look_s
+
+    async def run(self) -> None:
+        """Take and answer until cancelled.
+
+        Raises:
+            LeaseLost: another worker leads; whoever waits for an answer is told so by nobody.
+        """
+        while True:
+            with suppress(JournalAway):
+                while (order := await self._orders.take()) is not None:
+                    await self._orders.answer(order, await self._done(order))
+            await asyncio.sleep(self._look_s)
+
+    async def _done(self, order: Order) -> Mapping[str, Any]:
+        try:
+            told = await self._do(order)
+        except (*DIRECTORY_FAULTS, NotBelieved) as error:
+            log.warning("order failed", extra={"order": order.what, "error": str(error)})
+            return {"ok": False, "error": str(error)}
+        log.info("order done", extra={"order": order.what})
+        return {"ok": True, **told}
+
+    async def _do(self, order: Order) -> Mapping[str, Any]:
+        match order.what:
+            case "resync":
+                return asdict(await self._directory.resync())
+            case "release":
+                return asdict(await self._directory.release())
+            case "refuse":
+                return {"kept": await self._directory.refuse()}
+            case "forget":
+                account, known, scrubbed = await self._directory.forget(order.mailbox)
+                return {"account": account, "known": known, "scrubbed": scrubbed}
