@@ -6,13 +6,17 @@ token that kills another's.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Final
 
 import aiohttp
 from redis.asyncio import Redis
 
+from bridge.app.parts import redis_address
+from bridge.journal.errors import JournalError
 from bridge.journal.keys import Keys
 from bridge.journal.tokens import RedisTokenStore
 from bridge.obs.metrics import Metrics
@@ -21,6 +25,8 @@ from bridge.provider.egress import Egress
 from bridge.provider.token import Token, TokenStore
 from bridge.settings import Settings
 from bridge.supervision import StartRefused
+
+_REDIS_S: Final = 2.0
 
 
 def open_session(settings: Settings) -> aiohttp.ClientSession:
@@ -69,3 +75,25 @@ async def running_client(settings: Settings, redis: Redis, metrics: Metrics) -> 
     async with open_session(settings) as session:
         tokens = RedisTokenStore(redis, Keys(settings.namespace), Token)
         yield build_client(settings, session, tokens=tokens, on_call=observe)
+
+
+@asynccontextmanager
+async def visiting_client(settings: Settings, *, alone: Callable[[str], None]) -> AsyncIterator[ProviderClient]:
+    """A client for one command: with the token of all processes if Redis can be reached, else with one of its own.
+
+    ``alone`` is told why, before a token is fetched that may end everybody else's.
+    """
+    redis = redis_address(settings).client()
+    shared = RedisTokenStore(redis, Keys(settings.namespace), Token)
+    try:
+        try:
+            async with asyncio.timeout(_REDIS_S):
+                await shared.get()
+            tokens: TokenStore | None = shared
+        except (JournalError, ConnectionError, TimeoutError) as error:
+            alone(str(error) or "no answer in time")
+            tokens = None
+        async with open_session(settings) as session:
+            yield build_client(settings, session, tokens=tokens)
+    finally:
+        await redis.aclose()

@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from bridge.commands.api_words import add_arguments, called
 from bridge.commands.command import MISUSED, OK, Command, settings_of
@@ -18,18 +16,17 @@ from bridge.settings import Settings
 from bridge.supervision import StartRefused
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-    from bridge.journal.keys import Keys
     from bridge.provider.client import ProviderClient
-    from bridge.provider.token import TokenStore
-
-_REDIS_S: Final = 2.0
 
 
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.list:
         return _list()
+    if arguments.reference:
+        from bridge.commands.api_reference import reference
+
+        sys.stdout.write(reference())
+        return OK
     if arguments.completion:
         from bridge.commands.api_completion import script
 
@@ -40,7 +37,7 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         endpoint, values = called(arguments)
         if endpoint.warning and not arguments.yes:
-            return _misused(f"not done: {endpoint.warning}. --yes does it")
+            return _misused(f"not done, it needs --yes: {endpoint.warning}")
         values |= _password(endpoint, arguments)
         settings = settings_of(arguments)
         settings.require_for("api")
@@ -108,6 +105,7 @@ async def _act(settings: Settings, endpoint: Endpoint, values: dict[str, object]
         BadParameter: a value breaks a rule; nothing was sent.
         StartRefused: the provider is away or refuses; in words.
     """
+    from bridge.app.provider import visiting_client
     from bridge.commands.api_answer import in_words, show
     from bridge.provider.errors import ProviderError
     from bridge.provider.form import fill
@@ -116,7 +114,7 @@ async def _act(settings: Settings, endpoint: Endpoint, values: dict[str, object]
         values["ticket"] = "fetched for this call"
     # Before anything is opened: a wrong parameter is told without a Redis, a provider or a token.
     fill(endpoint, values)
-    async with _client(settings) as client:
+    async with visiting_client(settings, alone=_warn) as client:
         try:
             if endpoint is LISTEN:
                 await _listen(client, settings, int(str(values["ver"])))
@@ -145,39 +143,11 @@ async def _listen(client: ProviderClient, settings: Settings, ver: int) -> None:
         await ended(await until_stopped(follow, shutdown.event, name="listen"))
 
 
-@asynccontextmanager
-async def _client(settings: Settings) -> AsyncIterator[ProviderClient]:
-    """A client with the token of all processes if Redis can be reached, else with one of its own."""
-    from bridge.app.parts import redis_address
-    from bridge.app.provider import build_client, open_session
-    from bridge.journal.keys import Keys
-
-    redis = redis_address(settings).client()
-    try:
-        tokens = await _shared_tokens(redis, Keys(settings.namespace))
-        async with open_session(settings) as session:
-            yield build_client(settings, session, tokens=tokens)
-    finally:
-        await redis.aclose()
-
-
-async def _shared_tokens(redis: Redis, keys: Keys) -> TokenStore | None:
-    from bridge.journal.errors import JournalError
-    from bridge.journal.tokens import RedisTokenStore
-    from bridge.provider.token import Token
-
-    tokens = RedisTokenStore(redis, keys, Token)
-    try:
-        async with asyncio.timeout(_REDIS_S):
-            await tokens.get()
-    except (JournalError, ConnectionError, TimeoutError) as error:
-        why = str(error) or "no answer in time"
-        sys.stderr.write(
-            f"exmail-bridge: Redis cannot be used ({why}); "
-            "fetching a token of our own, which may end that of the worker until it fetches another\n"
-        )
-        return None
-    return tokens
+def _warn(why: str) -> None:
+    sys.stderr.write(
+        f"exmail-bridge: Redis cannot be used ({why}); "
+        "fetching a token of our own, which may end that of the worker until it fetches another\n"
+    )
 
 
 COMMAND = Command(

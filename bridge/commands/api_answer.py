@@ -68,9 +68,7 @@ def to_rows(answer: object) -> tuple[tuple[str, ...], Rows]:
         case None:
             return (), [("done",)]
         case Token():
-            return (), [
-                ("the provider accepts client id and secret; the token is used until", timestamp(answer.expires_at))
-            ]
+            return (), [("client id and secret are right; the token is used until", timestamp(answer.expires_at))]
         case AuthKey():
             return (), [(answer.value,)]
         case Delta():
@@ -78,7 +76,7 @@ def to_rows(answer: object) -> tuple[tuple[str, ...], Rows]:
         case Profile():
             return (), [(field.name, _cell(getattr(answer, field.name))) for field in fields(answer)]
         case (AddressCheck(), *_):
-            return ("email", "is"), [(check.email, check.kind.name.lower()) for check in answer]
+            return ("email", "is"), [(c.email, c.kind.name.lower()) for c in answer if isinstance(c, AddressCheck)]
         case tuple():
             return (), [(str(each),) for each in answer]
         case _:

@@ -1,4 +1,4 @@
-"""Scripts that complete ``api`` in a shell, made from the table: endpoints, their options, values that are a closed set."""
+"""Scripts that complete ``api`` in a shell, made from the table: endpoints, options, values of a closed set."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _function(setup: str, ending: str) -> str:
 {values}    esac
     if [[ -z $words && $before != {_FILES[0]} && $before != {_FILES[1]} ]]; then
         case "$endpoint" in
-        api) words='--list --completion --help {" ".join(endpoints_by_word())}' ;;
+        api) words='--list --completion --reference --help {" ".join(endpoints_by_word())}' ;;
 {options}        esac
     fi
 {ending}}}
@@ -98,6 +98,7 @@ def _fish() -> str:
     lines = [
         "# exmail-bridge api --completion fish | source",
         f"complete -c exmail-bridge -n '{start}' -l list -d 'every endpoint'",
+        f"complete -c exmail-bridge -n '{start}' -l reference -d 'docs/protocol.md, as Markdown'",
         f"complete -c exmail-bridge -n '{start}' -x -l completion -a '{' '.join(SHELLS)}'",
     ]
     for word, endpoints in words.items():

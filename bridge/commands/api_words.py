@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the sub-commands, and what is asked of all of them."""
     about = parser.add_mutually_exclusive_group()
     about.add_argument("--list", action="store_true", help="every endpoint, one a line")
+    about.add_argument("--reference", action="store_true", help="docs/protocol.md, as Markdown")
     about.add_argument("--completion", choices=SHELLS, help="a script that completes this command in your shell")
     words = parser.add_subparsers(dest="endpoint", metavar="ENDPOINT", title="endpoints")
     for name, endpoints in endpoints_by_word().items():
@@ -86,9 +87,7 @@ def _add_word(word: argparse.ArgumentParser, endpoints: list[Endpoint]) -> None:
             )
     if takes_password(endpoints):
         source = word.add_mutually_exclusive_group()
-        source.add_argument(
-            "--password-file", type=Path, metavar="FILE", help="its first line is the password; - stdin"
-        )
+        source.add_argument("--password-file", type=Path, metavar="FILE", help="its first line, - of stdin")
         source.add_argument("--ask-password", action="store_true", help="ask for the password")
     if any(endpoint.warning for endpoint in endpoints):
         word.add_argument("--yes", action="store_true", help="do what cannot be undone")

@@ -9,7 +9,7 @@ from enum import IntEnum
 
 
 class Action(IntEnum):
-    """What a line of ``user/list`` tells, and what ``user/sync`` and ``party/sync`` are asked (protocol 3.3.2–3.3.5)."""
+    """What a line of ``user/list`` tells and ``user/sync``, ``party/sync`` are asked (protocol 3.3.2, 3.3.3, 3.3.5)."""
 
     DEL = 1
     ADD = 2

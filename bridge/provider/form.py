@@ -39,7 +39,7 @@ def _pairs(endpoint: Endpoint, parameter: Parameter, value: object, *, hashed: b
             sent.append(rule(_text(each)))
         except ValueError as error:
             # Without the cause: a traceback would show what a rule was given.
-            quoted = "" if parameter.secret or not given else f", not {_text(each)!r}"
+            quoted = "" if parameter.secret or not _text(each).strip() else f", not {_text(each)!r}"
             raise BadParameter(parameter.name, f"{error}{quoted}", endpoint.section) from None
     return [(parameter.name, text) for text in ([",".join(sent)] if parameter.joined else sent)]
 

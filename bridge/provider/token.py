@@ -145,7 +145,8 @@ class TokenSource:
     async def _through_store(self, refused: str | None) -> Token:
         async with self._store.lock():
             stored = self._usable(await self._store.get(), refused)
-            if stored is not None:
+            # While the store was away we fetched our own; what it still has from before is no renewal.
+            if stored is not None and (self._current is None or stored.expires_at >= self._current.expires_at):
                 self._current = stored
                 return stored
             if refused is not None:

@@ -18,7 +18,7 @@ from bridge.provider.errors import (
     ProviderRefused,
     UnreadableAnswer,
 )
-from bridge.provider.models import Action, Delta, UserChange
+from bridge.provider.models import Action, AddressCheck, AddressKind, AuthKey, Delta, UserChange
 
 
 def profile(**fields: Any) -> Any:
@@ -33,7 +33,8 @@ def test_the_documents_examples(sample: Callable[[str], bytes]) -> None:
     delta = answers.read_delta(answers.read_body(sample("user-list"), endpoints.USER_LIST))
     assert delta == Delta(1346674693912, (UserChange(Action.MOD, "test2@gzservice.com"),), 1)
     assert answers.read_newcount(answers.read_body(sample("newcount"), endpoints.NEWCOUNT)) == 15
-    assert len("".join(answers.read_body(sample("authkey"), endpoints.TOKEN)["authkey"].split())) > 100
+    key = answers.read_auth_key(answers.read_body(sample("authkey"), endpoints.AUTHKEY))
+    assert (len(key.value), key.value[:6], key.value[-6:]) == (112, "077FFF", "B68C1D")
 
 
 @pytest.mark.parametrize(("life", "margin_s"), [(86400, 300), ("432000", 300), (3000, 300), (600, 60), (1, 0.1)])
@@ -174,3 +175,50 @@ def test_refused_address_says_what_to_do() -> None:
     error = AddressNotAllowed("10001", "", "user/list", "10.1.2.3")
     for words in ("allow-list", "10.1.2.3", "NAT", "every site"):
         assert words in str(error)
+
+
+@pytest.mark.parametrize("name", ["auth_key", "AUTH_KEY", "authkey", "AuthKey", "kuthkey", " Kuthkey "])
+def test_every_spelling_of_the_auth_key(name: str) -> None:
+    """The server's, both of the document, in any case."""
+    assert answers.read_auth_key(fold_keys({name: " K1 ", "other": "x"})) == AuthKey("K1")
+
+
+@pytest.mark.parametrize("answer", [{}, {"auth_key": " "}, {"auth_key": "键"}, {"auth_key": None}, {"key": "K"}])
+def test_unusable_auth_keys(answer: dict[str, Any]) -> None:
+    """A login link is not made of nothing."""
+    with pytest.raises(UnreadableAnswer):
+        answers.read_auth_key(answer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "values"),
+    [
+        ({"count": 2, "list": [{"Value": " a,b "}, {" VALUE": "c"}]}, ("a,b", "c")),
+        ({"list": ["a", "b"]}, ("a", "b")),
+        ({"count": "0"}, ()),
+        ({"count": 0, "list": []}, ()),
+        ({"list": [{"Value": ""}, {}]}, ()),
+    ],
+)
+def test_lists_of_values(answer: dict[str, Any], values: tuple[str, ...]) -> None:
+    """Departments and accounts; a comma belongs to a name."""
+    assert answers.read_values(answer, endpoints.PARTY_LIST) == values
+
+
+@pytest.mark.parametrize("answer", [{}, {"count": 2}, {"list": "a"}])
+def test_no_list_is_not_an_empty_one(answer: dict[str, Any]) -> None:
+    """Whoever deletes what is not on it would delete everything."""
+    with pytest.raises(UnreadableAnswer):
+        answers.read_values(answer, endpoints.PARTYUSER_LIST)
+    with pytest.raises(UnreadableAnswer):
+        answers.read_checks(answer)
+
+
+def test_what_addresses_are() -> None:
+    """Numbers as text too, addresses trimmed; a number that means nothing must not pass for free."""
+    lines = [{"Email": " a@x ", "Type": "-1"}, {"email": "b@x", " type": 0}]
+    checks = answers.read_checks({"count": 2, "list": lines})
+    assert checks == (AddressCheck("a@x", AddressKind.INVALID), AddressCheck("b@x", AddressKind.FREE))
+    for bad in ({"Email": "a@x", "Type": 4}, {"Email": "a@x"}, {"Type": 0}, "a@x"):
+        with pytest.raises(UnreadableAnswer):
+            answers.read_checks({"list": [bad]})

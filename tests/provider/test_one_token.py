@@ -1,0 +1,127 @@
+"""One token for all processes: two clients, each with a Redis connection of its own, as two processes have them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bridge.journal.connect import RedisAddress
+from bridge.journal.embedded import EmbeddedServer
+from bridge.journal.keys import Keys
+from bridge.journal.tokens import RedisTokenStore
+from bridge.provider.client import ProviderClient
+from bridge.provider.token import Token
+from bridge.simulator import Simulator, World
+from tests.support.workers import running_worker
+
+BOB = "bob@gzdev.com"
+KEYS = Keys("exmail")
+
+
+@asynccontextmanager
+async def process(redis_url: str, simulator: Simulator) -> AsyncIterator[ProviderClient]:
+    """A client as another process has it: nothing is shared but Redis."""
+    redis = RedisAddress(redis_url).client()
+    async with aiohttp.ClientSession() as session:
+        yield ProviderClient(
+            api_url=simulator.url,
+            auth_url=simulator.url,
+            client_id=simulator.world.client_id,
+            client_secret=lambda: simulator.world.client_secret,
+            session=session,
+            tokens=RedisTokenStore(redis, KEYS, Token),
+            busy_wait_s=0,
+        )
+    await redis.aclose()
+
+
+@pytest.fixture(params=[True, False], ids=["new kills old", "new leaves old"])
+async def simulator(request: pytest.FixtureRequest) -> AsyncIterator[Simulator]:
+    world = World(1, users=3)
+    world.tokens.kills_old = request.param
+    async with await Simulator.start(world) as running:
+        yield running
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+async def test_many_callers_fetch_one_token(redis_url: str, simulator: Simulator, stack: AsyncExitStack) -> None:
+    """Whoever comes first fetches, the others of both processes wait and take what it got."""
+    first, second = [await stack.enter_async_context(process(redis_url, simulator)) for _ in range(2)]
+    simulator.faults.on("delay", endpoint="token", value=0.2, times=1)
+    counts = await asyncio.gather(*(client.newcount(BOB) for client in (first, second) for _ in range(20)))
+    assert len(set(counts)) == 1
+    assert simulator.calls.count("token") == 1
+    assert await first.token() == await second.token()
+
+
+async def test_a_token_that_died_is_renewed_once(redis_url: str, simulator: Simulator, stack: AsyncExitStack) -> None:
+    """All callers of both processes are refused at once: one of them renews it for all."""
+    first, second = [await stack.enter_async_context(process(redis_url, simulator)) for _ in range(2)]
+    await first.newcount(BOB)
+    await second.newcount(BOB)
+    simulator.world.tokens.expire()
+    await asyncio.gather(*(client.newcount(BOB) for client in (first, second) for _ in range(20)))
+    assert simulator.calls.count("token") == 2
+
+
+async def test_a_newer_token_is_taken_over(redis_url: str, simulator: Simulator, stack: AsyncExitStack) -> None:
+    """Refused with an old one, a process looks at what is stored before it fetches."""
+    first, second = [await stack.enter_async_context(process(redis_url, simulator)) for _ in range(2)]
+    await first.newcount(BOB)
+    await second.newcount(BOB)
+    simulator.world.tokens.expire()
+    await first.newcount(BOB)
+    await second.newcount(BOB)
+    assert simulator.calls.count("token") == 2
+
+
+async def test_without_redis_each_goes_on_alone(
+    own_server: EmbeddedServer, simulator: Simulator, stack: AsyncExitStack
+) -> None:
+    """A deaf listener is worse than a second token: where that kills the first, both renew and go on."""
+    first, second = [await stack.enter_async_context(process(own_server.url, simulator)) for _ in range(2)]
+    await first.newcount(BOB)
+    own_server.kill()
+    for client in (second, first, second, first):
+        await client.newcount(BOB)
+    assert simulator.calls.count("token") == (5 if simulator.world.tokens.kills_old else 2)
+    own_server.restart()
+    simulator.world.tokens.expire()
+    before = simulator.calls.count("token")
+    await asyncio.gather(*(client.newcount(BOB) for client in (first, second) for _ in range(5)))
+    assert simulator.calls.count("token") == before + 1
+
+
+async def test_no_token_in_a_log_or_metric(
+    redis_url: str, simulator: Simulator, stack: AsyncExitStack, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker's whole run at debug, with refusals, a renewal and a key for a click."""
+    caplog.set_level(logging.DEBUG)
+    other = await stack.enter_async_context(process(redis_url, simulator))
+    async with running_worker(redis_url, simulator) as worker:
+        await simulator.listeners.wait(timeout_s=20)
+        used = list(simulator.world.tokens.good)
+        simulator.push_errcode(1200)
+        simulator.faults.on("errcode", endpoint="user/get", value=1301, times=1)
+        simulator.world.modify_user(BOB, tel="1")
+        key = await other.authkey(BOB)
+        simulator.world.tokens.expire()
+        await other.newcount(BOB)
+        used += simulator.world.tokens.good
+        metrics = worker.metrics.render().decode()
+    assert len(set(used)) > 1
+    told = "\n".join(f"{record.getMessage()} {vars(record)} {record.exc_info}" for record in caplog.records)
+    assert "listen session ended" in told
+    secrets: list[Any] = [*used, key.value, simulator.world.client_secret]
+    assert not [secret for secret in secrets if secret in told or secret in metrics]
