@@ -3,42 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
-from bridge.edge.feed import Pace
 from bridge.journal.calls import Advance, Announce
-from bridge.journal.writer import Writer
 from tests.support.browser_side import OPENERS
 from tests.support.stage import ANN, BOB, KEYS, bearer, count, leading_writer, mail, running_edge
 from tests.support.waiting import until
 
-PATHS = {"websocket": "/ws", "sse": "/events"}
-QUICK = Pace(probe_s=0.1, deaf_s=5, tops_s=0.1, reconnect_s=0.02)
-
-
-@pytest.fixture(params=["websocket", "sse"])
-def transport(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
-
-
-@pytest.fixture
-async def stage(redis_url: str) -> AsyncIterator[tuple[str, Writer, Redis]]:
-    """An edge's URL, a writer that leads, and Redis."""
-    async with leading_writer(redis_url) as (writer, redis), running_edge(redis_url, QUICK) as (url, _):
-        yield url, writer, redis
-
-
-async def connect(url: str, transport: str, query: str = "", mailbox: str = BOB, **headers: str) -> Any:
-    return await OPENERS[transport](url, PATHS[transport] + query, **(bearer(mailbox) | headers))
-
-
-def ids(events: list[dict[str, Any]]) -> list[str]:
-    return [event["data"]["mail_id"] for event in events]
+from .conftest import PATHS, QUICK, connect, ids
 
 
 async def test_a_mailbox_never_seen_is_served(stage: Any, transport: str) -> None:

@@ -1,0 +1,38 @@
+"""An edge between a real Valkey and real sockets, for both transports."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from bridge.edge.feed import Pace
+from bridge.journal.writer import Writer
+from tests.support.browser_side import OPENERS
+from tests.support.stage import BOB, bearer, leading_writer, running_edge
+
+PATHS = {"websocket": "/ws", "sse": "/events"}
+QUICK = Pace(probe_s=0.1, deaf_s=5, tops_s=0.1, reconnect_s=0.02)
+
+
+@pytest.fixture(params=["websocket", "sse"])
+def transport(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+async def stage(redis_url: str) -> AsyncIterator[tuple[str, Writer, Redis]]:
+    """An edge's URL, a writer that leads, and Redis."""
+    async with leading_writer(redis_url) as (writer, redis), running_edge(redis_url, QUICK) as (url, _):
+        yield url, writer, redis
+
+
+async def connect(url: str, transport: str, query: str = "", mailbox: str = BOB, **headers: str) -> Any:
+    return await OPENERS[transport](url, PATHS[transport] + query, **(bearer(mailbox) | headers))
+
+
+def ids(events: list[dict[str, Any]]) -> list[str]:
+    return [event["data"]["mail_id"] for event in events]
