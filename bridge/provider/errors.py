@@ -78,8 +78,9 @@ class AddressNotAllowed(ProviderRefused):
 
     def __str__(self) -> str:
         here = f"This machine's own address is {self.local_address}; behind NAT" if self.local_address else "Behind NAT"
+        said = f", it says {self.text!r}" if self.text else ""
         return (
-            f"{self.endpoint}: the provider does not accept calls from our address (errcode {self.errcode}). "
+            f"{self.endpoint}: the provider does not accept calls from our address (errcode {self.errcode}{said}). "
             "In the Exmail console (工具箱 → 开放协议), put the address that this company shows to the internet on the "
             f"allow-list, for every site where the bridge may run. {here} that is another address, which the "
             "bridge cannot see."

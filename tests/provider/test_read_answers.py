@@ -222,3 +222,12 @@ def test_what_addresses_are() -> None:
     for bad in ({"Email": "a@x", "Type": 4}, {"Email": "a@x"}, {"Type": 0}, "a@x"):
         with pytest.raises(UnreadableAnswer):
             answers.read_checks({"list": [bad]})
+
+
+def test_a_refused_address_is_told_with_the_provider_s_words_and_our_address() -> None:
+    """10001 is the operator's to mend: whose address, where to put it, and what the provider said."""
+    error = AddressNotAllowed("10001", "ip not allowed", "user/get", "10.1.2.3")
+    assert "10001" in str(error)
+    assert "ip not allowed" in str(error)
+    assert "10.1.2.3" in str(error)
+    assert "None" not in str(AddressNotAllowed("10001", "", "user/get"))
