@@ -8,6 +8,7 @@ resume does the rest. Buffers are limited to nothing (``high=0``): asyncio then 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -25,7 +26,7 @@ _CHUNK: Final = 65_536
 _MOST_OWED: Final = 262_144
 
 
-class Subscriber(asyncio.Protocol):
+class Subscriber(asyncio.Protocol, ABC):
     """What both transports share. ``transport_name`` labels metrics; ``render`` picks the frame's bytes."""
 
     __slots__ = (
@@ -63,16 +64,17 @@ class Subscriber(asyncio.Protocol):
 
     # -- what the transports differ in
 
+    @abstractmethod
     def render(self, frame: Frame | Entry) -> bytes:
-        raise NotImplementedError
+        """The frame's bytes for this transport, built once for all who need them."""
 
+    @abstractmethod
     def say_goodbye(self, code: int) -> None:
         """Write the last frame and begin to close."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check_pong(self) -> None:
         """The answer to the last heartbeat is due now."""
-        raise NotImplementedError
 
     # -- the life of a connection
 
@@ -104,9 +106,9 @@ class Subscriber(asyncio.Protocol):
         """Nothing is waiting for this connection."""
         return self.live == self.tail.top
 
+    @abstractmethod
     def deliver(self, delivery: Entry | Delivery) -> None:
         """Take entries that were just appended to the tail. The hot path: one comparison, one write."""
-        raise NotImplementedError
 
     def _wait_or_catch_up(self, delivery: Entry | Delivery) -> None:
         if self.code:

@@ -7,6 +7,7 @@ Its own reader awaits once for each reply and packs commands in Python, which is
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Any, cast
 
 import hiredis
@@ -14,7 +15,7 @@ import hiredis
 from bridge.journal.errors import translated
 
 
-class RawConnection(asyncio.Protocol):
+class RawConnection(asyncio.Protocol, ABC):
     """Give it a redis-py connection to dial; then bytes come as replies, many at a time."""
 
     def __init__(self) -> None:
@@ -54,13 +55,13 @@ class RawConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    @abstractmethod
     def took(self, replies: list[Any]) -> None:
         """What one read brought. Errors of the server are :class:`hiredis.ReplyError` values."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ended(self, why: str) -> None:
         """The connection is gone."""
-        raise NotImplementedError
 
     def data_received(self, data: bytes) -> None:
         reader = self._reader
