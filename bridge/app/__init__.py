@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from bridge.app.dev import run_dev
-from bridge.app.edge import run_edge
-from bridge.app.processes import serve_child
+from bridge.app.processes import run_edge, serve_child
 from bridge.app.signon import run_signon
 from bridge.app.worker import run_worker
 

@@ -1,4 +1,4 @@
-"""The edge: one process, or the child of a parent that bound the port."""
+"""One edge process: the only one, or the child of a parent that bound the port."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from bridge import __version__
 from bridge.app.doors import build_access, build_origins, running_verifier
 from bridge.app.parts import build_reader, ended, redis_accepted, redis_address, until_stopped
 from bridge.app.public_port import LISTEN_BACKLOG, bind, url_of
@@ -25,22 +24,8 @@ from bridge.journal.keys import Keys
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics
 from bridge.settings import Settings
-from bridge.supervision import Shutdown
 
 log = logging.getLogger(__name__)
-
-
-async def run_edge(settings: Settings, workers: int) -> None:
-    """Run the edge until SIGTERM or Ctrl-C."""
-    with Shutdown() as shutdown:
-        if workers > 1:
-            # Imported here: that file builds on this one.
-            from bridge.app.processes import serve_processes
-
-            await serve_processes(settings, workers, shutdown.event)
-        else:
-            metrics = Metrics(version=__version__, worker=False)
-            await serve_edge(settings, metrics, shutdown.event, sock=None, admin=True)
 
 
 async def serve_edge(

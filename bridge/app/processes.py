@@ -39,6 +39,16 @@ class _Child:
     why_not_ready: str | None = field(default="starting")
 
 
+async def run_edge(settings: Settings, workers: int) -> None:
+    """Run the edge until SIGTERM or Ctrl-C, in one process or in ``workers`` below this one."""
+    with Shutdown() as shutdown:
+        if workers > 1:
+            await serve_processes(settings, workers, shutdown.event)
+        else:
+            metrics = Metrics(version=__version__, worker=False)
+            await serve_edge(settings, metrics, shutdown.event, sock=None, admin=True)
+
+
 async def serve_processes(settings: Settings, workers: int, stop: asyncio.Event) -> None:
     """Run ``workers`` children on one port until ``stop``."""
     sock = bind(settings.edge.listen)
