@@ -17,6 +17,7 @@ import orjson
 
 MAIL_NEW: Final = "exmail.mail.new"
 MAIL_UNREAD: Final = "exmail.mail.unread"
+MAIL_MISSED: Final = "exmail.mail.missed"
 USER_ADDED: Final = "exmail.directory.user.added"
 USER_UPDATED: Final = "exmail.directory.user.updated"
 USER_DELETED: Final = "exmail.directory.user.deleted"
@@ -26,6 +27,7 @@ UPSTREAM_CONNECTED: Final = "exmail.upstream.connected"
 UPSTREAM_DISCONNECTED: Final = "exmail.upstream.disconnected"
 UPSTREAM_DEGRADED: Final = "exmail.upstream.degraded"
 UPSTREAM_MISSED: Final = "exmail.upstream.missed"
+UPSTREAM_CONFLICT: Final = "exmail.upstream.conflict"
 LEADER_CHANGED: Final = "exmail.leader.changed"
 
 DIRECTORY: Final = "directory"
@@ -70,8 +72,8 @@ def normalise_address(text: str) -> str | None:
 class Event:
     """An event that the journal has not numbered yet.
 
-    ``body`` is the JSON from ``"source"`` on. With ``stamped`` it ends in ``"as_of":`` and the journal adds the
-    stamp and the closing braces; else it is whole.
+    ``body`` is the JSON from ``"source"`` on. With ``stamped`` it ends in ``"as_of":`` (or another member's name) and
+    the journal adds the stamp and the closing braces; else it is whole.
     """
 
     type: str
@@ -86,12 +88,20 @@ def timestamp(epoch_s: float) -> str:
 
 
 def build_event(
-    *, namespace: str, stream: str, type: str, time_s: float, data: dict[str, Any], stamped: bool = False
+    *,
+    namespace: str,
+    stream: str,
+    type: str,
+    time_s: float,
+    data: dict[str, Any],
+    stamped: bool = False,
+    stamp: str = "as_of",
 ) -> Event:
     """Put an event together.
 
     ``stream`` is an address, :data:`DIRECTORY` or :data:`SYSTEM`; ``time_s`` epoch seconds of what it tells of.
-    With ``stamped`` the journal adds ``as_of`` (epoch ms of Redis's clock) as the last member of ``data``.
+    With ``stamped`` the journal adds ``as_of`` (epoch ms of Redis's clock) as the last member of ``data``, or what
+    else begins with the member ``stamp``.
     """
     mailbox = "@" in stream
     source = f"/{namespace}/mailbox/{stream}" if mailbox else f"/{namespace}/{stream}"
@@ -105,7 +115,7 @@ def build_event(
     head["data"] = data
     body = orjson.dumps(head)[1:]
     if stamped:
-        body = body[:-2] + (b',"as_of":' if data else b'"as_of":')
+        body = body[:-2] + b'%b"%b":' % (b"," if data else b"", stamp.encode())
     return Event(type, stream, body, stamped)
 
 

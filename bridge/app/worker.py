@@ -35,7 +35,8 @@ async def serve_worker(settings: Settings, metrics: Metrics, stop: asyncio.Event
 
     Shutdown: stop listening, commit what was read, release the lease.
     """
-    redis = redis_address(settings).client()
+    address = redis_address(settings)
+    redis = address.client()
     keys = Keys(settings.namespace)
     reader = build_reader(settings, redis)
     health = RedisHealth(reader)
@@ -70,6 +71,7 @@ async def serve_worker(settings: Settings, metrics: Metrics, stop: asyncio.Event
 
             async def run() -> None:
                 async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(address.watch(), name="redis whereabouts")
                     tasks.create_task(health.watch(), name="redis health")
                     tasks.create_task(worker.run(), name="worker")
 
@@ -92,4 +94,5 @@ def _options(settings: Settings) -> WorkerOptions:
         backlog=settings.worker.backlog,
         newcount_rate=settings.worker.newcount_rate,
         listen_silence_s=settings.provider.listen_silence_s,
+        conflict_pause_s=settings.provider.conflict_pause_s,
     )

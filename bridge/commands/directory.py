@@ -106,10 +106,10 @@ async def _show(mirror: Mirror, asked: str) -> int:
         why = "it was deleted" if barred else "the directory does not know it"
         sys.stderr.write(f"exmail-bridge: no account {asked}: {why}\n")
         return FAILED
-    [(seq, unread, as_of)] = await mirror.seqs([alias])
-    facts: dict[str, object] = {**from_json(text), "enabled": not barred, "unread": unread, "events": seq}
-    if as_of is not None:
-        facts["as_of"] = timestamp(as_of / 1000)
+    [stored] = await mirror.counted([alias])
+    facts: dict[str, object] = {**from_json(text), "enabled": not barred, "unread": stored.unread, "events": stored.seq}
+    if stored.as_of is not None:
+        facts["as_of"] = timestamp(stored.as_of / 1000)
     for name, value in facts.items():
         sys.stdout.write(f"{name:<10} {shown(', '.join(value) if isinstance(value, list) else value)}\n")
     return OK

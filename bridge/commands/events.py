@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 _PREFIX: Final = "exmail."
 _TYPES: Final = (
-    *(events.MAIL_NEW, events.MAIL_UNREAD),
+    *(events.MAIL_NEW, events.MAIL_UNREAD, events.MAIL_MISSED),
     *(events.USER_ADDED, events.USER_UPDATED, events.USER_DELETED),
     *(events.DIRECTORY_SYNCED, events.DIRECTORY_HELD),
-    *(events.UPSTREAM_CONNECTED, events.UPSTREAM_DISCONNECTED, events.UPSTREAM_DEGRADED, events.UPSTREAM_MISSED),
+    *(events.UPSTREAM_CONNECTED, events.UPSTREAM_DISCONNECTED, events.UPSTREAM_DEGRADED),
+    *(events.UPSTREAM_MISSED, events.UPSTREAM_CONFLICT),
     events.LEADER_CHANGED,
 )
 # What the channel of this name carries.
@@ -37,7 +38,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TYPE",
         nargs="*",
         type=_types,
-        help="only these: mail.new, mail.unread, directory, system, or the beginning of a type (all)",
+        help="only these: mail.new, mail.unread, mail.missed, directory, system, or the beginning of a type (all)",
     )
     parser.add_argument(
         "--since",
@@ -88,10 +89,19 @@ async def _print_until_stopped(settings: Settings, wanted: frozenset[str], since
     from bridge.supervision import Shutdown
 
     with Shutdown() as shutdown:
-        async with Follower(redis_address(settings), Keys(settings.namespace)) as follower:
+        address = redis_address(settings)
+        async with Follower(address, Keys(settings.namespace)) as follower:
             begin = time.time() - since if isinstance(since, float) else since
-            printing = await until_stopped(lambda: _print(follower, wanted, begin), shutdown.event, name="events")
-            await ended(printing)
+
+            async def run() -> None:
+                # Where Redis refuses, the printing ends, and the watch with it.
+                watching = asyncio.create_task(address.watch(), name="redis whereabouts")
+                try:
+                    await _print(follower, wanted, begin)
+                finally:
+                    watching.cancel()
+
+            await ended(await until_stopped(run, shutdown.event, name="events"))
 
 
 async def _print(follower: Follower, wanted: frozenset[str], begin: float | StreamId | None) -> None:

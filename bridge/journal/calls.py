@@ -64,14 +64,22 @@ class RecordCount:
 
 @dataclass(frozen=True, slots=True)
 class RecordPoll:
-    """An unread count that was asked for; applies only if the mailbox's seq still is ``asked_at``."""
+    """An unread count that was asked for; applies only if the mailbox's seq still is ``asked_at``.
+
+    ``missed``: the ``mail.missed`` event that is published too where the count rose over a gap in the pushes by more
+    than the mails that were published since; only if ``sure``, because the push of a mail that the answer counts may
+    still be under way: ask again after a moment.
+    """
 
     event: Event
     unread: int
     asked_at: int
+    missed: Event
+    sure: bool = False
 
     def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
-        return _record(keys, retention, "poll", "", self.unread, self.asked_at, self.event, b"")
+        sure = "1" if self.sure else ""
+        return _record(keys, retention, "poll", sure, self.unread, self.asked_at, self.event, self.missed.body)
 
 
 def _record(
@@ -82,11 +90,11 @@ def _record(
     unread: int | None,
     asked_at: int,
     event: Event,
-    correction: bytes,
+    more: bytes,
 ) -> tuple[Sequence[str], str, Sequence[Argument]]:
     mailbox = event.stream
     return (
-        (keys.state(mailbox), keys.log(mailbox), keys.events, keys.seen(mailbox)),
+        (keys.state(mailbox), keys.log(mailbox), keys.events, keys.seen(mailbox), keys.upstream),
         "record",
         (
             kind,
@@ -95,7 +103,7 @@ def _record(
             asked_at,
             mailbox,
             event.body,
-            correction,
+            more,
             retention.history_events,
             retention.history_s * 1000,
             retention.events_max,
@@ -104,13 +112,17 @@ def _record(
             keys.kind_channel("mail.unread"),
             _SEEN_MS,
             _SEEN_ENTRIES,
+            keys.kind_channel("mail.missed"),
         ),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """An event about the bridge itself; ``upstream`` are fields of the upstream hash that change with it."""
+    """An event about the bridge itself; ``upstream`` are fields of the upstream hash that change with it.
+
+    The value ``now`` stands for Redis's clock, in epoch ms.
+    """
 
     event: Event
     upstream: Mapping[str, str] = field(default_factory=dict)

@@ -5,7 +5,7 @@
 --   1 lease  2 commits  3 generation  4 the stream's state (hash)  5 the stream's log  6 events  7… by verb
 -- ARGV are strings: tonumber() before comparing. Numbers go back into text with %.0f, since ".." writes 1e+14.
 --
--- A writing verb returns {1, epoch, seq, as_of} published · {2} duplicate · {3} unchanged · {4, seq} moved ·
+-- A writing verb returns {1, epoch, seq, …} published · {2} duplicate · {3} unchanged · {4, seq} moved ·
 -- {5} again (this call number was applied before: its answer was lost) · {6, ver} the cursor is elsewhere ·
 -- {0, why, …} refused: nothing written, and the call number is not used up.
 
@@ -71,11 +71,16 @@ if verb == 'release' then
 end
 
 -- ------------------------------------------------------------------------------------------ reading
--- The stream's state, as {epoch, seq, unread, as_of, absent}. A stream of an older generation counts as absent.
+-- The stream's state, as {epoch, seq, unread, as_of, absent, base}. A stream of an older generation counts as absent.
 local function stream_state(generation, new_epoch)
-  local s = redis.call('HMGET', KEYS[4], 'generation', 'epoch', 'seq', 'unread', 'as_of')
-  if not s[2] or s[1] ~= generation then return {new_epoch, 0, false, false, true} end
-  return {s[2], tonumber(s[3]), s[4], s[5], false}
+  local s = redis.call('HMGET', KEYS[4], 'generation', 'epoch', 'seq', 'unread', 'as_of', 'base')
+  if not s[2] or s[1] ~= generation then return {new_epoch, 0, false, false, true, false} end
+  return {s[2], tonumber(s[3]), s[4], s[5], false, s[6]}
+end
+
+-- Pushes may have been missed since the stored count was true, and nobody has asked for the count since.
+local function is_doubtful(s, gap)
+  return s[6] or (s[3] and tonumber(s[4] or '0') <= tonumber(gap or '0'))
 end
 
 local function events_of(entries)
@@ -128,8 +133,9 @@ if verb == 'open' then
   if not events then events = s[5] and {} or recent_mails(tonumber(ARGV[7])) end
   local known = redis.call('HEXISTS', KEYS[6], ARGV[3])
   local led = redis.call('EXISTS', KEYS[1])
-  local up = redis.call('HMGET', KEYS[8], 'state', 'since', 'why')
-  local stale = ARGV[8] ~= '' and (not s[3] or tonumber(s[4] or '0') < now_ms() - tonumber(ARGV[8]))
+  local up = redis.call('HMGET', KEYS[8], 'state', 'since', 'why', 'gap')
+  local stale = ARGV[8] ~= ''
+    and (not s[3] or tonumber(s[4] or '0') < now_ms() - tonumber(ARGV[8]) or is_doubtful(s, up[4]))
   if s[5] then
     redis.call('DEL', KEYS[4], KEYS[5])
     redis.call('HSET', KEYS[4], 'generation', generation, 'epoch', s[1], 'seq', '0')
@@ -195,9 +201,16 @@ local function publish(kind, mailbox, body, history_max, history_ms, events_max,
   if kind_channel ~= '' then redis.call('PUBLISH', kind_channel, event) end
 end
 
--- record: KEYS 7 seen   ARGV 5 mail|push|poll  6 mail id  7 unread ('' unknown)  8 seq when the question was sent (poll)
---   9 address  10 body  11 body of the correction that a refused duplicate may need  12 history entries  13 history ms
+-- record: KEYS 7 seen  8 upstream
+--   ARGV 5 mail|push|poll  6 mail id (poll: '1' = asked a second time)  7 unread ('' unknown)
+--   8 seq when the question was sent (poll)
+--   9 address  10 body  11 body of what may have to be said instead or besides (mail: the correction that a refused
+--   duplicate needs; poll: mail.missed, up to its first number)  12 history entries  13 history ms
 --   14 events entries  15 mailbox channel  16 mail.new channel  17 mail.unread channel  18 seen ms  19 seen entries
+--   20 mail.missed channel   returns with 1 and 3 also how many mails were missed, as far as is known
+-- After a gap in the pushes the count of before it is kept as the base, and mails since are counted as its news; the
+-- provider's own count, asked for later, then tells what was missed. It is asked for twice: the push of a mail that the
+-- first answer counts may still be under way, and then nothing was missed.
 if verb == 'record' then
   local kind, unread, now = ARGV[5], ARGV[7], now_ms()
   local as_of = math.max(now, tonumber(state[4] or '0'))
@@ -216,33 +229,60 @@ if verb == 'record' then
   elseif unread == state[3] then
     result = {3}
   end
+  local base, missed, missed_since, sure = state[6], 0, nil, ARGV[6] == '1'
+  local doubtful = is_doubtful(state, redis.call('HGET', KEYS[8], 'gap'))
+  if doubtful and kind == 'poll' and not (result and result[1] == 4) then
+    local told = base and redis.call('HMGET', KEYS[4], 'base_at', 'news') or {state[4], '0'}
+    missed_since = told[1]
+    missed = math.max(0, tonumber(unread) - tonumber(base or state[3]) - tonumber(told[2]))
+    if missed > 0 and sure then result = nil end
+  end
+  local keep = doubtful and (kind ~= 'poll' or (missed > 0 and not sure))
   redis.call('SET', KEYS[2], ARGV[3])
+  if keep and not base then
+    base = state[3]
+    redis.call('HSET', KEYS[4], 'base', base, 'base_at', state[4] or '0', 'news', '0')
+  end
   if result then
     if result[1] ~= 4 and unread ~= '' and state[3] then redis.call('HSET', KEYS[4], 'as_of', whole(as_of)) end
+    if result[1] == 3 and kind == 'poll' then
+      if base and not keep then redis.call('HDEL', KEYS[4], 'base', 'base_at', 'news') end
+      return {3, missed}
+    end
     return result
   end
   begin_stream()
+  if base and not keep then redis.call('HDEL', KEYS[4], 'base', 'base_at', 'news') end
+  if base and type == 'exmail.mail.new' then redis.call('HINCRBY', KEYS[4], 'news', 1) end
+  if missed > 0 and sure then
+    publish('exmail.mail.missed', ARGV[9], ARGV[11] .. whole(tonumber(missed_since)) .. ',"until":' .. whole(as_of)
+      .. ',"at_least":' .. whole(missed) .. '}}', ARGV[12], ARGV[13], ARGV[14], ARGV[15], ARGV[20])
+  end
   if mail then
     redis.call('ZADD', KEYS[7], whole(now), ARGV[6])
     redis.call('ZREMRANGEBYSCORE', KEYS[7], '-inf', whole(now - tonumber(ARGV[18])))
     redis.call('ZREMRANGEBYRANK', KEYS[7], 0, -1 - tonumber(ARGV[19]))
     redis.call('PEXPIRE', KEYS[7], ARGV[18])
   end
-  publish(type, ARGV[9], body .. whole(as_of) .. '}}', ARGV[12], ARGV[13], ARGV[14], ARGV[15], channel)
+  if kind ~= 'poll' or unread ~= state[3] then
+    publish(type, ARGV[9], body .. whole(as_of) .. '}}', ARGV[12], ARGV[13], ARGV[14], ARGV[15], channel)
+  end
   if unread ~= '' then
     redis.call('HSET', KEYS[4], 'generation', held[3], 'epoch', epoch, 'seq', whole(seq), 'unread', unread, 'as_of', whole(as_of))
   else
     redis.call('HSET', KEYS[4], 'generation', held[3], 'epoch', epoch, 'seq', whole(seq))
   end
-  return {1, epoch, seq, as_of}
+  return {1, epoch, seq, missed}
 end
 
 -- announce: KEYS 7 upstream   ARGV 5 type  6 body  7 history entries  8 history ms  9 events entries  10 channel
---   11… fields of the upstream hash to set (may be none)
+--   11… fields of the upstream hash to set (may be none); the value 'now' stands for Redis's clock in ms
 if verb == 'announce' then
   redis.call('SET', KEYS[2], ARGV[3])
   begin_stream()
-  for i = 11, #ARGV, 2 do redis.call('HSET', KEYS[7], ARGV[i], ARGV[i + 1]) end
+  for i = 11, #ARGV, 2 do
+    redis.call('HSET', KEYS[7], ARGV[i], ARGV[i + 1] == 'now' and whole(now_ms()) or ARGV[i + 1])
+  end
   publish(ARGV[5], '', ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], '')
   redis.call('HSET', KEYS[4], 'generation', held[3], 'epoch', epoch, 'seq', whole(seq))
   return {1, epoch, seq, 0}

@@ -70,7 +70,7 @@ class Keys:
         return f"{self.namespace}:mailbox:{mailbox}"
 
     def kind_channel(self, kind: str) -> str:
-        """``mail.new``, ``mail.unread``, ``directory`` or ``system``."""
+        """``mail.new``, ``mail.unread``, ``mail.missed``, ``directory`` or ``system``."""
         return f"{self.namespace}:{kind}"
 
     def probe_channel(self, edge: str) -> str:

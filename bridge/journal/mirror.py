@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -15,6 +16,16 @@ from bridge.journal.held import Held, read_held
 from bridge.journal.keys import Keys
 
 _SCAN: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A mailbox's stored count: ``as_of`` in epoch ms; ``doubtful``: pushes may have been missed since."""
+
+    seq: int
+    unread: int | None
+    as_of: int | None
+    doubtful: bool
 
 
 class Mirror:
@@ -96,19 +107,25 @@ class Mirror:
                 return found
             at = f"({entries[-1][0].decode()}"
 
-    async def seqs(self, mailboxes: Sequence[str]) -> list[tuple[int, int | None, int | None]]:
-        """``(seq, unread, as_of ms)`` of each mailbox; seq 0 where it is absent. Take it before asking for a count."""
+    async def counted(self, mailboxes: Sequence[str]) -> list[Counted]:
+        """What is stored of each mailbox; seq 0 where it is absent. Take it before asking for a count."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.get(self._keys.generation)
+        pipeline.hget(self._keys.upstream, "gap")
         for mailbox in mailboxes:
-            pipeline.hmget(self._keys.state(mailbox), "generation", "seq", "unread", "as_of")
+            pipeline.hmget(self._keys.state(mailbox), "generation", "seq", "unread", "as_of", "base")
         with translated():
-            generation, *states = await pipeline.execute()
+            generation, gap, *states = await pipeline.execute()
         return [
-            (int(seq), None if unread is None else int(unread), None if as_of is None else int(as_of))
+            Counted(
+                int(seq),
+                None if unread is None else int(unread),
+                None if as_of is None else int(as_of),
+                base is not None or (unread is not None and int(as_of or 0) <= int(gap or 0)),
+            )
             if seq and of == generation
-            else (0, None, None)
-            for of, seq, unread, as_of in states
+            else Counted(0, None, None, doubtful=False)
+            for of, seq, unread, as_of, base in states
         ]
 
     async def online(self) -> list[str]:

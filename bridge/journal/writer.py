@@ -46,11 +46,15 @@ def new_epoch() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one call. ``seq`` is set for ``published`` and ``moved`` (then: where the mailbox is now)."""
+    """What became of one call. ``seq`` is set for ``published`` and ``moved`` (then: where the mailbox is now).
+
+    ``missed``: how many mails can never be announced, at least, as far as a poll that was applied can tell.
+    """
 
     result: Result
     epoch: str = ""
     seq: int = 0
+    missed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +274,9 @@ class Writer:
                     raise JournalRefused(f"the script refused: {answer[1]!r}")
                 return None
             if code == 1:
-                outcomes.append(Outcome("published", answer[1].decode(), answer[2]))
+                outcomes.append(Outcome("published", answer[1].decode(), answer[2], answer[3]))
+            elif code == 3 and len(answer) > 1:
+                outcomes.append(Outcome("unchanged", missed=answer[1]))
             else:
                 outcomes.append(Outcome(_RESULTS[code], seq=answer[1] if code == 4 else 0))
         return outcomes

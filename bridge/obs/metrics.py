@@ -142,6 +142,14 @@ class Metrics:
             "Counts asked for after a gap; many corrected: much was missed, failed: see provider_calls.",
             result=("corrected", "right", "failed", "moved"),
         )
+        self.conflicts = declare.counter(
+            "upstream_conflicts",
+            "Times that we left the connection to another listener, which kept taking it; not 0: find and end it.",
+        )
+        self.mails_missed = declare.counter(
+            "mails_missed",
+            "Mails that can never be announced, at least: a count rose over a gap by more than what was pushed.",
+        )
         self.reconcile_drift = declare.histogram(
             "reconcile_drift_messages",
             "How far a stored count was from the provider's; large: pushes are lost.",

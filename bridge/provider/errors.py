@@ -103,11 +103,15 @@ class BadParameter(ValueError):
 
 
 class ListenEnded(ProviderError):
-    """The provider closed the listen connection. What is pushed until the next session is lost."""
+    """The listen connection ended. What is pushed until the next session is lost.
 
-    def __init__(self, why: str) -> None:
+    ``in_order``: the provider closed it, between two documents; as it does when another listener takes its place.
+    """
+
+    def __init__(self, why: str, *, in_order: bool = False) -> None:
         super().__init__(f"listen: {why}")
         self.why = why
+        self.in_order = in_order
 
 
 class ListenSilent(ProviderError):

@@ -251,7 +251,8 @@ class ListenSession:
         # A refused token and a close behind it are one refusal.
         if not goes_on and self._failure is None and self._refused_token is None:
             why = "closed by the provider" if fault is None else f"connection lost ({type(fault).__name__})"
-            self._failure = ListenEnded(why)
+            in_order = fault is None and Mark.CUT not in found and not any(isinstance(p, Unreadable) for p in batch)
+            self._failure = ListenEnded(why, in_order=in_order)
         self._drop_connection()
         return batch
 

@@ -37,6 +37,13 @@ class Provider:
         "Without a byte for this long listen is asked again; for three times as long, connected again.",
         unit="seconds",
     )
+    conflict_pause_s: float = setting(
+        "BRIDGE_PROVIDER_CONFLICT_PAUSE",
+        number(1, 3600),
+        "180",
+        "Another listener has taken the connection three times in ten minutes: leave it alone for about this long.",
+        unit="seconds",
+    )
     proxy: Secret[str] = secret(  # noqa: RUF009 - a dataclasses.field() with metadata
         "BRIDGE_PROVIDER_PROXY",
         proxy_url,

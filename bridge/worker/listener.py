@@ -6,6 +6,7 @@ followed by the next at once, paced only where the provider refuses or is away.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -33,6 +34,7 @@ from bridge.provider.models import (
     VersionChanged,
 )
 from bridge.worker.backlog import Backlog
+from bridge.worker.rival import Rival
 from bridge.worker.translate import BadAddress, Translator
 from bridge.worker.upstream import Upstream
 
@@ -47,7 +49,8 @@ class Listener:
     """Reads pushes for a leader.
 
     ``version`` hears of changes of the member directory, ``online`` of each session that stands: counts may then be
-    asked for. ``cursor`` gives the Ver to listen with; ``silence_s`` is how long no byte may come.
+    asked for. ``cursor`` gives the Ver to listen with; ``silence_s`` is how long no byte may come, ``conflict_pause_s``
+    how long about to stay away from a connection that another listener keeps taking.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Listener:
         metrics: Metrics,
         cursor: Callable[[], int],
         silence_s: float,
+        conflict_pause_s: float,
         before_connect: Callable[[], Awaitable[None]],
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -74,7 +78,9 @@ class Listener:
         self._metrics = metrics
         self._cursor = cursor
         self._silence_s = silence_s
+        self._rival = Rival(pause_s=conflict_pause_s)
         self._before_connect = before_connect
+        self._online_at: float | None = None
         self._wall = wall
 
     async def session(self, progress: Callable[[], None]) -> None:
@@ -89,6 +95,7 @@ class Listener:
         pushes = 0
         outcome = "shutdown"
         began_s = time.monotonic()
+        self._online_at = None
         try:
             async with self._client.listen(
                 ver=self._cursor,
@@ -110,12 +117,32 @@ class Listener:
             if time.monotonic() - began_s >= _STEADY_S and not isinstance(error, ListenSilent):
                 progress()
             self._upstream.ended(_why(error), refused=isinstance(error, ProviderRefused | ListenRefused))
-            raise
+            away_s = self._displaced(error)
+            if away_s is None:
+                raise
         finally:
             self._metrics.listen_sessions.labels(outcome=outcome).inc()
             log.info("listen session ended", extra={"pushes": pushes, "outcome": outcome})
+        await self._leave_it_to_the_other(away_s)
+
+    def _displaced(self, error: ProviderError) -> float | None:
+        """How long to stay away, if the provider seems to have given the connection to another listener again."""
+        if self._online_at is None or not isinstance(error, ListenEnded) or not error.in_order:
+            return None
+        return self._rival.displaced(time.monotonic() - self._online_at)
+
+    async def _leave_it_to_the_other(self, for_s: float) -> None:
+        log.error(
+            "another listener uses our client id; two cannot listen, and mails are missed: end one of them",
+            extra={"pause_s": round(for_s)},
+        )
+        self._metrics.conflicts.inc()
+        self._upstream.conflict(for_s)
+        await asyncio.sleep(for_s)
+        raise ListenEnded("displaced by another listener")
 
     def _on_online(self) -> None:
+        self._online_at = time.monotonic()
         since_ms, until_ms = self._upstream.online()
         log.info("listen session online", extra={"gap_since_ms": since_ms, "gap_until_ms": until_ms})
         self._online()

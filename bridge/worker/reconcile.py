@@ -26,7 +26,6 @@ from bridge.worker.translate import Translator
 
 log = logging.getLogger(__name__)
 
-_TRIES: Final = 5
 _ASKERS: Final = 4
 _UNKNOWN_MOST: Final = 10_000
 
@@ -34,8 +33,9 @@ _UNKNOWN_MOST: Final = 10_000
 @dataclass(frozen=True, slots=True)
 class ReconcilePace:
     """Seconds. ``look_s``: between looks for wanted mailboxes · ``settle_s``: after a push, until the provider's own
-    count has caught up with it · ``away_s``: before asking again what could not be answered · ``unknown_s``: before
-    asking again for a mailbox that the provider does not tell of · ``fresh_s``: how old a stored count may be."""
+    count has caught up with it and no other push is under way · ``away_s``: before asking again what could not be
+    answered · ``unknown_s``: before asking again for a mailbox that the provider does not tell of · ``fresh_s``: how
+    old a stored count may be."""
 
     look_s: float = 0.5
     settle_s: float = 1.0
@@ -64,7 +64,10 @@ class Budget:
 
 
 class Reconciler:
-    """Corrects counts for a leader. ``rate`` bounds calls of ``mail/newcount`` a second."""
+    """Corrects counts for a leader, and tells what was missed.
+
+    ``rate`` bounds calls of ``mail/newcount`` a second; ``quiet`` says whether all pushes that were read are committed.
+    """
 
     def __init__(
         self,
@@ -75,6 +78,7 @@ class Reconciler:
         metrics: Metrics,
         *,
         rate: float,
+        quiet: Callable[[], bool] = lambda: True,
         pace: ReconcilePace = USUAL_PACE,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -85,11 +89,14 @@ class Reconciler:
         self._metrics = metrics
         self._budget = Budget(rate, now=time.monotonic)
         self._batch = max(1, int(rate))
+        self._quiet = quiet
         self._pace = pace
         self._wall = wall
         self._urgent: dict[str, None] = {}
         self._later: dict[str, None] = {}
         self._asking: set[str] = set()
+        self._resting: dict[str, asyncio.TimerHandle] = {}
+        self._suspected: dict[str, int] = {}
         self._unknown: dict[str, float] = {}
         self._something = asyncio.Event()
         self._gap = asyncio.Event()
@@ -100,11 +107,16 @@ class Reconciler:
 
     async def run(self) -> None:
         """Ask until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._collect_wanted(), name="wanted counts")
-            tasks.create_task(self._collect_after_gaps(), name="counts after gaps")
-            for number in range(_ASKERS):
-                tasks.create_task(self._ask_on(), name=f"ask for counts {number}")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._collect_wanted(), name="wanted counts")
+                tasks.create_task(self._collect_after_gaps(), name="counts after gaps")
+                for number in range(_ASKERS):
+                    tasks.create_task(self._ask_on(), name=f"ask for counts {number}")
+        finally:
+            for resting in self._resting.values():
+                resting.cancel()
+            self._resting.clear()
 
     async def _collect_wanted(self) -> None:
         while True:
@@ -137,6 +149,16 @@ class Reconciler:
         if queue:
             self._something.set()
 
+    def _rest(self, queue: dict[str, None], mailbox: str, for_s: float) -> None:
+        """Take this mailbox up again later; meanwhile others have their turn."""
+
+        def again() -> None:
+            del self._resting[mailbox]
+            self._queue(queue, [mailbox])
+
+        if mailbox not in self._resting:
+            self._resting[mailbox] = asyncio.get_running_loop().call_later(for_s, again)
+
     def _take(self) -> tuple[str, bool] | None:
         """The next mailbox, and whether its count is doubtful also where it is fresh."""
         for queue in (self._urgent, self._later):
@@ -156,16 +178,18 @@ class Reconciler:
                 await self._something.wait()
                 continue
             mailbox, doubtful = taken
+            queue = self._later if doubtful else self._urgent
             self._asking.add(mailbox)
             try:
-                await self._correct(mailbox, only_if_old=not doubtful)
+                if not await self._corrected(mailbox, only_if_old=not doubtful):
+                    self._rest(queue, mailbox, self._pace.settle_s)
             except (ProviderError, JournalAway) as error:
                 self._metrics.reconciled.labels(result="failed").inc()
                 log.warning("count not read", extra={"error": str(error)})
                 if isinstance(error, ProviderRefused) and not isinstance(error, CONCERNS_ALL):
                     self._leave_alone(mailbox)
                     continue
-                self._queue(self._later if doubtful else self._urgent, [mailbox])
+                self._queue(queue, [mailbox])
                 await asyncio.sleep(self._pace.away_s)
             finally:
                 self._asking.discard(mailbox)
@@ -177,32 +201,42 @@ class Reconciler:
             self._unknown = {each: until for each, until in self._unknown.items() if until > now}
         self._unknown[mailbox] = now + self._pace.unknown_s
 
-    async def _correct(self, mailbox: str, *, only_if_old: bool) -> None:
-        """Ask for one count until the answer is not overtaken by a push."""
-        for _ in range(_TRIES):
-            [(_, stored, as_of)] = await self._mirror.seqs([mailbox])
-            now_ms = self._wall() * 1000
-            if only_if_old and stored is not None and as_of is not None and as_of > now_ms - self._pace.fresh_s * 1000:
-                return
-            if as_of is not None and 0 <= now_ms - as_of < self._pace.settle_s * 1000:
+    async def _corrected(self, mailbox: str, *, only_if_old: bool) -> bool:
+        """Ask for one count; ``False`` where it must be asked for again.
+
+        Because a push came in between, or because mails seem to be missing.
+        """
+        [stored] = await self._mirror.counted([mailbox])
+        now_ms = self._wall() * 1000
+        if stored.as_of is not None:
+            fresh = stored.as_of > now_ms - self._pace.fresh_s * 1000
+            if only_if_old and fresh and stored.unread is not None and not stored.doubtful:
+                return True
+            if 0 <= now_ms - stored.as_of < self._pace.settle_s * 1000:
                 # A push outruns the provider's own count; an answer now could be the older one.
-                await asyncio.sleep(self._pace.settle_s)
-                continue
-            await asyncio.sleep(self._budget.turn_s())
-            # Read after the wait for our turn: what was pushed in it is no reason to ask twice.
-            [(seq, stored, _)] = await self._mirror.seqs([mailbox])
-            try:
-                unread = await self._client.newcount(mailbox)
-            except NotFound:
-                self._leave_alone(mailbox)
-                self._metrics.reconciled.labels(result="failed").inc()
-                return
-            call = self._translator.polled(mailbox, unread, asked_at=seq, time_s=self._wall())
-            [outcome] = await self._writer.commit([call])
-            if outcome.result == "moved":
-                self._metrics.reconciled.labels(result="moved").inc()
-                continue
-            self._metrics.reconciled.labels(result="corrected" if outcome.result == "published" else "right").inc()
-            if stored is not None:
-                self._metrics.reconcile_drift.observe(abs(unread - stored))
-            return
+                return False
+        await asyncio.sleep(self._budget.turn_s())
+        # Read after the wait for our turn: what was pushed in it is no reason to ask twice.
+        [stored] = await self._mirror.counted([mailbox])
+        try:
+            unread = await self._client.newcount(mailbox)
+        except NotFound:
+            self._leave_alone(mailbox)
+            self._metrics.reconciled.labels(result="failed").inc()
+            return True
+        # Nothing was pushed since an earlier answer that seemed to tell of missed mails, and nothing is under way.
+        sure = self._suspected.pop(mailbox, None) == stored.seq and self._quiet()
+        call = self._translator.polled(mailbox, unread, asked_at=stored.seq, sure=sure, time_s=self._wall())
+        [outcome] = await self._writer.commit([call])
+        if outcome.result == "moved":
+            self._metrics.reconciled.labels(result="moved").inc()
+            return False
+        self._metrics.reconciled.labels(result="corrected" if outcome.result == "published" else "right").inc()
+        if stored.unread is not None:
+            self._metrics.reconcile_drift.observe(abs(unread - stored.unread))
+        if outcome.missed and not sure:
+            self._suspected[mailbox] = outcome.seq or stored.seq
+            return False
+        if outcome.missed:
+            self._metrics.mails_missed.inc(outcome.missed)
+        return True

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from bridge.events import MAIL_NEW, MAIL_UNREAD, Event, build_event, normalise_address
+from bridge.events import MAIL_MISSED, MAIL_NEW, MAIL_UNREAD, Event, build_event, normalise_address
 from bridge.journal.calls import RecordCount, RecordMail, RecordPoll
 from bridge.provider.models import MailArrived, UnreadChanged
 
@@ -85,9 +85,21 @@ class Translator:
         mailbox = self.mailbox(push.mailbox)
         return RecordCount(self._count(mailbox, push.unread, "push", time_s), push.unread)
 
-    def polled(self, mailbox: str, unread: int, *, asked_at: int, time_s: float) -> RecordPoll:
-        """A count that was asked for when the mailbox's seq was ``asked_at`` (protocol 3.3.4)."""
-        return RecordPoll(self._count(mailbox, unread, "reconcile", time_s), unread, asked_at)
+    def polled(self, mailbox: str, unread: int, *, asked_at: int, sure: bool = False, time_s: float) -> RecordPoll:
+        """A count that was asked for when the mailbox's seq was ``asked_at`` (protocol 3.3.4).
+
+        ``sure``: no push was under way any more, so that a rise which no mail explains is a loss.
+        """
+        missed = build_event(
+            namespace=self.namespace,
+            stream=mailbox,
+            type=MAIL_MISSED,
+            time_s=time_s,
+            data={"mailbox": mailbox},
+            stamped=True,
+            stamp="since",
+        )
+        return RecordPoll(self._count(mailbox, unread, "reconcile", time_s), unread, asked_at, missed, sure)
 
     def _count(self, mailbox: str, unread: int | None, reason: str, time_s: float) -> Event:
         data = {"mailbox": mailbox, "reason": reason, "unread": unread}

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from bridge.events import (
     SYSTEM,
+    UPSTREAM_CONFLICT,
     UPSTREAM_CONNECTED,
     UPSTREAM_DEGRADED,
     UPSTREAM_DISCONNECTED,
@@ -37,7 +38,7 @@ class Upstream:
     """Watches the listen sessions of a leader.
 
     ``tell`` takes the announcements, in order with the pushes. ``silence_s``: how long no byte may come.
-    ``wall`` gives epoch seconds.
+    ``wall`` gives epoch seconds; silence is measured by ``now``, which nobody can set.
     """
 
     def __init__(
@@ -49,15 +50,18 @@ class Upstream:
         silence_s: float,
         heard_ms: int | None,
         wall: Callable[[], float] = time.time,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tell = tell
         self._metrics = metrics
         self._namespace = namespace
         self._silence_s = silence_s
         self._wall = wall
+        self._now = now
         self._state: UpstreamState | None = None
         self._why = ""
         self._heard_s = None if heard_ms is None else heard_ms / 1000
+        self._heard_at = now()
         self._gap_since = self._heard_s
         self._online = False
         self._refusals = 0
@@ -87,6 +91,7 @@ class Upstream:
     def heard(self) -> None:
         """Bytes came."""
         self._heard_s = self._wall()
+        self._heard_at = self._now()
         self._metrics.upstream_last_byte.set(self._heard_s)
         if self._online and self._state == "degraded":
             self._become("connected", "")
@@ -101,7 +106,8 @@ class Upstream:
         self._become("connected", "")
         if since_ms is not None:
             # What was pushed in between cannot be had again: counts are asked for, mails are not there to ask for.
-            self._announce(UPSTREAM_MISSED, {"since": since_ms, "until": now_ms}, {"heard": str(now_ms)})
+            fields = {"heard": str(now_ms), "gap": "now"}
+            self._announce(UPSTREAM_MISSED, {"since": since_ms, "until": now_ms}, fields)
         return since_ms, now_ms
 
     def ended(self, why: str, *, refused: bool) -> None:
@@ -112,6 +118,16 @@ class Upstream:
         self._refusals = self._refusals + 1 if refused else 0
         self._become("degraded" if self._refusals >= _REFUSALS else "disconnected", why)
 
+    def conflict(self, pause_s: float) -> None:
+        """Another listener keeps taking the connection; we do not try again for ``pause_s``."""
+        now_ms = int(self._wall() * 1000)
+        self._why = "another listener uses our client id"
+        self._announce(
+            UPSTREAM_CONFLICT,
+            {"since": now_ms, "until": now_ms + int(pause_s * 1000), "why": self._why},
+            {"why": self._why},
+        )
+
     async def watch(self) -> None:
         """Notice silence: an open connection that says nothing is the classic silent failure."""
         while True:
@@ -120,8 +136,8 @@ class Upstream:
 
     def check(self) -> None:
         """See whether the last byte is too long ago."""
-        if self._online and self._state == "connected" and self._heard_s is not None:
-            silent_s = self._wall() - self._heard_s
+        if self._online and self._state == "connected":
+            silent_s = self._now() - self._heard_at
             if silent_s > self._silence_s + _GRACE_S:
                 self._become("degraded", f"no byte for {silent_s:.0f} s")
 
@@ -135,6 +151,8 @@ class Upstream:
         if state == "connected" and self._gap_since is None:
             # A leader that dies before it renews has listened all the same.
             fields["heard"] = str(since_ms)
+        if state == "disconnected":
+            fields["gap"] = "now"
         self._announce(_TYPES[state], {"since": since_ms, "why": why}, fields)
 
     def _announce(self, type: str, data: dict[str, Any], fields: dict[str, str] | None = None) -> None:

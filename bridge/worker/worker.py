@@ -51,6 +51,7 @@ class WorkerOptions:
     backlog: int
     newcount_rate: float
     listen_silence_s: float
+    conflict_pause_s: float
     guard: Guard = Guard()  # noqa: RUF009 - frozen
     retry: Retry = Retry(first_s=0.25, limit_s=30.0)  # noqa: RUF009 - frozen
 
@@ -149,7 +150,13 @@ class Worker:
         )
         translator = Translator(options.namespace, options.privacy, slaves)
         reconciler = Reconciler(
-            self._client, self._writer, self._mirror, translator, metrics, rate=options.newcount_rate
+            self._client,
+            self._writer,
+            self._mirror,
+            translator,
+            metrics,
+            rate=options.newcount_rate,
+            quiet=lambda: not len(backlog),
         )
         members = Members(self._writer, self._mirror, metrics, slaves, namespace=options.namespace, guard=options.guard)
         directory = Directory(self._client, members, metrics, fields=options.directory_fields)
@@ -163,6 +170,7 @@ class Worker:
             metrics=metrics,
             cursor=lambda: directory.cursor,
             silence_s=options.listen_silence_s,
+            conflict_pause_s=options.conflict_pause_s,
             before_connect=self._confirm_lease,
         )
         self._tell_leader(backlog, claimed)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from bridge.events import DIRECTORY, MAIL_NEW, MAIL_UNREAD, SYSTEM, build_event
+from bridge.events import DIRECTORY, MAIL_MISSED, MAIL_NEW, MAIL_UNREAD, SYSTEM, build_event
 from bridge.journal.calls import Announce, RecordCount, RecordMail, RecordPoll, Retention
 from bridge.journal.connect import RedisAddress
 from bridge.journal.keys import Keys
@@ -68,8 +68,12 @@ def count(unread: int, mailbox: str = BOB, reason: str = "push") -> RecordCount:
     return RecordCount(event, unread)
 
 
-def poll(unread: int, asked_at: int, mailbox: str = BOB) -> RecordPoll:
-    return RecordPoll(count(unread, mailbox, "reconcile").event, unread, asked_at)
+def poll(unread: int, asked_at: int, mailbox: str = BOB, *, sure: bool = False) -> RecordPoll:
+    data = {"mailbox": mailbox}
+    missed = build_event(
+        namespace="exmail", stream=mailbox, type=MAIL_MISSED, time_s=4e9, data=data, stamped=True, stamp="since"
+    )
+    return RecordPoll(count(unread, mailbox, "reconcile").event, unread, asked_at, missed, sure)
 
 
 def announcement(type: str = "exmail.upstream.connected", **upstream: str) -> Announce:

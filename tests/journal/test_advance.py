@@ -9,6 +9,7 @@ import orjson
 
 from bridge.events import DIRECTORY, SYSTEM
 from bridge.journal.calls import Advance, Announce
+from bridge.journal.mirror import Counted
 from bridge.journal.script import SOURCE
 from bridge.journal.writer import Writer
 
@@ -103,12 +104,13 @@ async def test_seqs_are_zero_where_a_generation_has_gone(redis: Any, writer: Wri
     from .conftest import mail
 
     await writer.commit([mail("Z1", 4, "a@x.cn")])
-    [(seq, unread, as_of), absent] = await mirror.seqs(["a@x.cn", "b@x.cn"])
-    assert (seq, unread) == (1, 4)
-    assert as_of is not None
-    assert absent == (0, None, None)
+    [stored, absent] = await mirror.counted(["a@x.cn", "b@x.cn"])
+    assert (stored.seq, stored.unread, stored.doubtful) == (1, 4, False)
+    assert stored.as_of is not None
+    nothing = Counted(0, None, None, doubtful=False)
+    assert absent == nothing
     await redis.set(KEYS.generation, writer.generation + 1)
-    assert await mirror.seqs(["a@x.cn"]) == [(0, None, None)]
+    assert await mirror.counted(["a@x.cn"]) == [nothing]
 
 
 def test_keys_are_literal() -> None:

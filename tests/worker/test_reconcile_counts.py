@@ -232,13 +232,13 @@ async def test_a_push_that_just_came_is_given_time(parts: Parts, simulator: Simu
     await parts.redis.zadd(KEYS.online, {BOB: time.time() + 60})
     reconciler = await parts.reconciler(settle_s=0.2)
     await reconciler._writer.commit([count(BOB, 99)])
-    [(_, _, pushed_ms)] = await parts.mirror.seqs([BOB])
-    assert pushed_ms is not None
+    [pushed] = await parts.mirror.counted([BOB])
+    assert pushed.as_of is not None
     async with running(reconciler):
         reconciler.after_gap()
         await answered(parts, 1)
     corrected = (await told.data("mail.unread"))[-1]
-    assert corrected["as_of"] - pushed_ms >= 200
+    assert corrected["as_of"] - pushed.as_of >= 200
 
 
 async def test_streams_that_are_no_mailboxes_are_not_asked_for(parts: Parts, simulator: Simulator) -> None:

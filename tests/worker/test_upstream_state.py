@@ -29,6 +29,7 @@ class Watched:
             silence_s=45,
             heard_ms=heard_ms,
             wall=lambda: self.now_s,
+            now=lambda: self.now_s,
         )
 
     @property
