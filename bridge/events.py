@@ -28,6 +28,7 @@ UPSTREAM_DISCONNECTED: Final = "exmail.upstream.disconnected"
 UPSTREAM_DEGRADED: Final = "exmail.upstream.degraded"
 UPSTREAM_MISSED: Final = "exmail.upstream.missed"
 UPSTREAM_CONFLICT: Final = "exmail.upstream.conflict"
+EDGE_DEAF: Final = "exmail.edge.deaf"
 LEADER_CHANGED: Final = "exmail.leader.changed"
 
 DIRECTORY: Final = "directory"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -21,6 +22,7 @@ from bridge.edge.feed import Feed, Pace
 from bridge.edge.presence import Presence
 from bridge.edge.server import EdgeServer
 from bridge.journal.keys import Keys
+from bridge.journal.reports import Reports
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics
 from bridge.settings import Settings
@@ -49,12 +51,20 @@ async def serve_edge(
     Shutdown: stop accepting, say so on ``/readyz``, close every connection with 3001, exit.
     """
     sock = sock or bind(settings.edge.listen)
-    redis = redis_address(settings).client()
+    address = redis_address(settings)
+    redis = address.client()
     keys = Keys(settings.namespace)
     reader = build_reader(settings, redis)
     audience = Audience(metrics)
     feed = Feed(
-        address=redis_address(settings), keys=keys, reader=reader, audience=audience, metrics=metrics, pace=pace
+        address=address,
+        keys=keys,
+        reader=reader,
+        reports=Reports(redis, keys),
+        name=f"{socket.gethostname()}:{os.getpid()}",
+        audience=audience,
+        metrics=metrics,
+        pace=pace,
     )
 
     def health() -> str | None:
@@ -90,6 +100,7 @@ async def serve_edge(
 
             async def run() -> None:
                 async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(address.watch(), name="redis whereabouts")
                     tasks.create_task(feed.run(), name="feed")
                     tasks.create_task(audience.run(), name="audience")
                     tasks.create_task(Presence(reader, feed).run(), name="presence")

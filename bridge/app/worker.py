@@ -11,6 +11,7 @@ from bridge.app.provider import running_client
 from bridge.journal.keys import Keys
 from bridge.journal.mirror import Mirror
 from bridge.journal.orders import Orders
+from bridge.journal.reports import Reports
 from bridge.journal.writer import Writer
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics
@@ -40,12 +41,17 @@ async def serve_worker(settings: Settings, metrics: Metrics, stop: asyncio.Event
     keys = Keys(settings.namespace)
     reader = build_reader(settings, redis)
     health = RedisHealth(reader)
+    leading: list[Worker] = []
+
+    def ready() -> str | None:
+        return health.verdict() or next((why for worker in leading if (why := worker.verdict())), None)
+
     port = Admin(
         metrics=metrics,
         host=settings.worker.admin_listen.host,
         port=settings.worker.admin_listen.port,
         alive=lambda: None,
-        ready=health.verdict,
+        ready=ready,
     )
     if admin:
         await port.start()
@@ -65,9 +71,12 @@ async def serve_worker(settings: Settings, metrics: Metrics, stop: asyncio.Event
                 writer=writer,
                 mirror=Mirror(redis, keys),
                 orders=Orders(redis, keys),
+                reports=Reports(redis, keys),
                 metrics=metrics,
                 options=_options(settings),
             )
+
+            leading.append(worker)
 
             async def run() -> None:
                 async with asyncio.TaskGroup() as tasks:

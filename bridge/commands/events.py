@@ -23,10 +23,12 @@ _TYPES: Final = (
     *(events.DIRECTORY_SYNCED, events.DIRECTORY_HELD),
     *(events.UPSTREAM_CONNECTED, events.UPSTREAM_DISCONNECTED, events.UPSTREAM_DEGRADED),
     *(events.UPSTREAM_MISSED, events.UPSTREAM_CONFLICT),
-    events.LEADER_CHANGED,
+    *(events.EDGE_DEAF, events.LEADER_CHANGED),
 )
 # What the channel of this name carries.
-_SYSTEM: Final = tuple(type for type in _TYPES if type.startswith(("exmail.upstream.", "exmail.leader.")))
+_SYSTEM: Final = tuple(
+    type for type in _TYPES if type.startswith(("exmail.upstream.", "exmail.edge.", "exmail.leader."))
+)
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _AWAY_PAUSE_S: Final = 1.0
 

@@ -24,6 +24,7 @@ from bridge.journal.connect import RedisAddress
 from bridge.journal.errors import JournalAway, JournalError, MailboxBarred
 from bridge.journal.keys import Keys
 from bridge.journal.reader import Opened, OpenRequest, Reader, Upstream
+from bridge.journal.reports import Deafness, Reports
 from bridge.journal.subscription import Subscription
 from bridge.obs.metrics import Metrics
 
@@ -46,7 +47,8 @@ class Pace:
 class Feed:
     """The tails of this process. ``run`` keeps them fed; ``open`` is what a new connection asks.
 
-    ``connected`` is set when Redis was subscribed to for the first time: browsers are of no use before.
+    ``connected`` is set when Redis was subscribed to for the first time: browsers are of no use before. ``name`` is
+    this process's, for people.
     """
 
     def __init__(
@@ -55,6 +57,8 @@ class Feed:
         address: RedisAddress,
         keys: Keys,
         reader: Reader,
+        reports: Reports,
+        name: str,
         audience: Audience,
         metrics: Metrics,
         pace: Pace | None = None,
@@ -63,6 +67,8 @@ class Feed:
         self._address = address
         self._keys = keys
         self._reader = reader
+        self._reports = reports
+        self._name = name
         self._audience = audience
         self._metrics = metrics
         self._pace = pace or Pace()
@@ -240,7 +246,10 @@ class Feed:
                 first = False
                 delay_s = self._pace.reconnect_s
                 why = await self._probe_until_lost(subscription)
-                log.warning("pub/sub connection lost", extra={"error": why})
+                if why is None:
+                    await self._tell_deaf()
+                else:
+                    log.warning("pub/sub connection lost", extra={"error": why})
             except JournalError as error:
                 log.warning("no pub/sub connection", extra={"error": str(error)})
             finally:
@@ -258,8 +267,8 @@ class Feed:
                 future.exception()
             self._confirming[tail] = asyncio.get_running_loop().create_future()
 
-    async def _probe_until_lost(self, subscription: Subscription) -> str:
-        """Send probes round through Redis; return why the connection cannot be used any more."""
+    async def _probe_until_lost(self, subscription: Subscription) -> str | None:
+        """Send probes round through Redis; return why the connection was lost, ``None`` if it is open and deaf."""
         self._heard_at = self._clock()
         published_at = self._heard_at
         while True:
@@ -269,12 +278,20 @@ class Feed:
             now = self._clock()
             # Deaf: Redis took a probe and it did not come. A probe that could not be sent says nothing.
             if published_at - self._heard_at > self._pace.deaf_s:
-                return "deaf: probes are published and do not arrive"
+                return None
             try:
                 await self._reader.publish(self._probe_channel, f"{now:.6f}")
                 published_at = now
             except JournalError:
                 continue
+
+    async def _tell_deaf(self) -> None:
+        self._metrics.feed_deaf.inc()
+        silent_s = self._clock() - self._heard_at
+        log.error("pub/sub connection deaf", extra={"silent_s": round(silent_s, 1)})
+        until = time.time()
+        with suppress(JournalError):
+            await self._reports.tell(Deafness(self._name, int((until - silent_s) * 1000), int(until * 1000)))
 
     async def _watch_upstream(self) -> None:
         """Tell the browsers each change of the provider connection's state; a lease that ran out is one too."""

@@ -34,6 +34,7 @@ class Keys:
     generation: str = field(init=False)
     server: str = field(init=False)
     orders: str = field(init=False)
+    reports: str = field(init=False)
     token: str = field(init=False)
     token_lock: str = field(init=False)
     probe: str = field(init=False)
@@ -91,6 +92,7 @@ _SUFFIXES = {
     "barred_next": "barred.next",
     "held": "held",
     "orders": "private:orders",
+    "reports": "private:reports",
     "upstream": "upstream",
     "online": "online",
     "wanted": "wanted",

@@ -205,6 +205,11 @@ class Metrics:
             "feed_reconnects", "Times the pub/sub connection was built again; rising: Redis or the way to it flaps."
         )
 
+        self.feed_deaf = declare.counter(
+            "feed_deaf",
+            "Times the pub/sub connection was open and brought nothing, and was built again; not 0: see the network.",
+        )
+
     def _signon(self, declare: _Declaring) -> None:
         self.signon_clicks = declare.counter(
             "signon_clicks",

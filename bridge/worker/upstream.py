@@ -30,8 +30,10 @@ _TYPES: Final[dict[UpstreamState, str]] = {
     "disconnected": UPSTREAM_DISCONNECTED,
 }
 _REFUSALS: Final = 2
-_GRACE_S: Final = 5.0
-"""A probe goes out when the silence limit is reached; its answer needs a moment."""
+_GRACE: Final = 1 / 9
+_GRACE_LEAST_S: Final = 1.0
+"""A probe goes out when the silence limit is reached; its answer needs a moment: a ninth of the limit, a second at
+least."""
 
 
 class Upstream:
@@ -74,6 +76,13 @@ class Upstream:
         """
         heard_s = self._heard_s if self._online else self._gap_since
         return None if heard_s is None else int(heard_s * 1000)
+
+    @property
+    def deaf(self) -> str | None:
+        """``None``, or since when an open connection has not given a byte."""
+        if self._online and self._state == "degraded":
+            return f"the listen connection is deaf: {self._why}"
+        return None
 
     def take_over(self, left: str | None) -> None:
         """Begin where another leader left off: nobody listens, whatever the state says that it left."""
@@ -138,7 +147,7 @@ class Upstream:
         """See whether the last byte is too long ago."""
         if self._online and self._state == "connected":
             silent_s = self._now() - self._heard_at
-            if silent_s > self._silence_s + _GRACE_S:
+            if silent_s > self._silence_s + max(_GRACE_LEAST_S, self._silence_s * _GRACE):
                 self._become("degraded", f"no byte for {silent_s:.0f} s")
 
     def _become(self, state: UpstreamState, why: str) -> None:

@@ -19,6 +19,7 @@ from bridge.journal.calls import Announce
 from bridge.journal.errors import JournalAway, LeaseLost
 from bridge.journal.mirror import Mirror
 from bridge.journal.orders import Orders
+from bridge.journal.reports import Reports
 from bridge.journal.writer import Claimed, Writer
 from bridge.obs.metrics import Metrics
 from bridge.provider.client import ProviderClient
@@ -30,6 +31,7 @@ from bridge.worker.listener import LISTEN_FAULTS, Listener
 from bridge.worker.members import Members
 from bridge.worker.orders import OrderTaker
 from bridge.worker.reconcile import Reconciler
+from bridge.worker.reports import ReportTaker
 from bridge.worker.translate import Privacy, Translator
 from bridge.worker.upstream import Upstream
 
@@ -66,6 +68,7 @@ class Worker:
         writer: Writer,
         mirror: Mirror,
         orders: Orders,
+        reports: Reports,
         metrics: Metrics,
         options: WorkerOptions,
     ) -> None:
@@ -73,9 +76,11 @@ class Worker:
         self._writer = writer
         self._mirror = mirror
         self._orders = orders
+        self._reports = reports
         self._metrics = metrics
         self._options = options
         self._backlog: Backlog | None = None
+        self._upstream: Upstream | None = None
         self._listening: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -104,6 +109,10 @@ class Worker:
             finally:
                 self._stood_down()
 
+    def verdict(self) -> str | None:
+        """``None``, or why a leader is of no use: its connection to the provider is open and nothing comes."""
+        return None if self._upstream is None else self._upstream.deaf
+
     async def stop(self) -> None:
         """Stop listening, commit what was read, release the lease."""
         if self._listening is not None:
@@ -131,6 +140,7 @@ class Worker:
         if self._backlog is not None and (dropped := self._backlog.drop()):
             log.warning("pushes dropped, another worker leads", extra={"pushes": dropped})
         self._backlog = None
+        self._upstream = None
         self._listening = None
 
     async def _lead(self, claimed: Claimed) -> None:
@@ -141,7 +151,7 @@ class Worker:
         backlog = self._backlog = Backlog(self._writer, metrics, most=options.backlog)
         left = await self._mirror.upstream()
         heard = left.get("heard")
-        upstream = Upstream(
+        upstream = self._upstream = Upstream(
             lambda call: backlog.add([call]),
             metrics,
             namespace=options.namespace,
@@ -184,6 +194,10 @@ class Worker:
             tasks.create_task(upstream.watch(), name="upstream watch")
             tasks.create_task(reconciler.run(), name="reconcile")
             tasks.create_task(OrderTaker(self._orders, directory).run(), name="orders")
+            tasks.create_task(
+                ReportTaker(self._reports, lambda call: backlog.add([call]), namespace=options.namespace).run(),
+                name="reports",
+            )
             tasks.create_task(
                 supervise(directory.run, expected=DIRECTORY_FAULTS, retry=options.retry, on_fault=_fault("directory")),
                 name="directory",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -52,8 +52,14 @@ def _event(mailbox: str, type: str, data: dict[str, Any]) -> Event:
 
 
 @asynccontextmanager
-async def running_edge(redis_url: str, pace: Pace | None = None, **environ: str) -> AsyncIterator[tuple[str, Metrics]]:
-    """Serve an edge on a free port; yield its URL and metrics."""
+async def running_edge(
+    redis_url: str,
+    pace: Pace | None = None,
+    *,
+    tell_health: Callable[[Callable[[], str | None]], None] = lambda health: None,
+    **environ: str,
+) -> AsyncIterator[tuple[str, Metrics]]:
+    """Serve an edge on a free port; yield its URL and metrics. ``tell_health`` is given what ``/readyz`` asks."""
     settings = load_settings(
         {
             "BRIDGE_REDIS_URL": redis_url,
@@ -67,7 +73,17 @@ async def running_edge(redis_url: str, pace: Pace | None = None, **environ: str)
     stop = asyncio.Event()
     serving: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(
-        serve_edge(settings, metrics, stop, sock=None, admin=False, ready=serving.set_result, pace=pace), name="edge"
+        serve_edge(
+            settings,
+            metrics,
+            stop,
+            sock=None,
+            admin=False,
+            ready=serving.set_result,
+            tell_health=lambda health, admin: tell_health(health),
+            pace=pace,
+        ),
+        name="edge",
     )
     await asyncio.wait([task, serving], return_when=asyncio.FIRST_COMPLETED)
     if task.done():

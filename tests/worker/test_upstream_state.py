@@ -160,3 +160,19 @@ def test_after_redis_went_back_the_state_is_said_again() -> None:
     watched.upstream.say_again()
     assert watched.types == ["disconnected", "disconnected"]
     assert watched.data()["why"] == "closed"
+
+
+def test_an_open_connection_that_says_nothing_is_deaf() -> None:
+    """Readiness asks for it: not while it is connected, nor when there is no connection at all."""
+    watched = Watched()
+    assert watched.upstream.deaf is None
+    watched.online()
+    watched.now_s += 60
+    watched.upstream.check()
+    assert watched.upstream.deaf == "the listen connection is deaf: no byte for 60 s"
+    watched.upstream.heard()
+    assert watched.upstream.deaf is None
+    watched.now_s += 60
+    watched.upstream.check()
+    watched.upstream.ended("closed", refused=False)
+    assert watched.upstream.deaf is None

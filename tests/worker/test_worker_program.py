@@ -14,9 +14,9 @@ import pytest
 
 from bridge.journal.connect import RedisAddress
 from bridge.journal.embedded import EmbeddedServer
-from bridge.simulator import Simulator
+from bridge.simulator import Kind, Simulator
 from tests.support.waiting import until
-from tests.support.workers import KEYS, WAIT_S, Told, worker_program
+from tests.support.workers import BOB, KEYS, WAIT_S, Told, worker_program
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -98,3 +98,20 @@ async def test_a_standby_is_ready_too(
         await until(lambda: readyz(tmp_path)[0] == 200, within_s=WAIT_S)
         assert simulator.calls.count("listen") == 0
         assert await told.events() == []
+
+
+async def test_a_leader_that_is_deaf_to_the_provider_is_not_ready(
+    own_server: EmbeddedServer, simulator: Simulator, told: Told, tmp_path: Path
+) -> None:
+    """The connection is open and brings nothing: 503 says so, until it does again; ``system`` tells it too."""
+    with worker_program(tmp_path, own_server.url, simulator, BRIDGE_PROVIDER_LISTEN_SILENCE="2"):
+        await told.wait("upstream.connected")
+        await until(lambda: readyz(tmp_path)[0] == 200, within_s=WAIT_S)
+        simulator.faults.on(Kind.SILENT, endpoint="listen")
+        await told.wait("upstream.degraded")
+        status, why = readyz(tmp_path)
+        assert status == 503
+        assert "deaf" in why
+        simulator.faults.clear()
+        simulator.world.deliver_mail(BOB)
+        await until(lambda: readyz(tmp_path)[0] == 200, within_s=WAIT_S)

@@ -1,0 +1,77 @@
+"""What an edge has to say to everybody: it may not write to ``system``, so the worker that leads says it.
+
+A list of its own and not the operator's orders: an edge, which the whole company can reach, must have no right to
+order anything.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from bridge.events import from_json, to_json
+from bridge.journal.errors import translated
+from bridge.journal.keys import Keys
+
+_MOST: Final = 100
+_KEPT_S: Final = 600
+_NAME: Final = re.compile(r"[\w.:-]{1,80}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Deafness:
+    """An edge's pub/sub connection was open and brought nothing. ``since``, ``until``: epoch ms; ``edge``: its name."""
+
+    edge: str
+    since: int
+    until: int
+
+
+class Reports:
+    """Both ends of the list."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        # redis-py types an answer as everything that some option could make of it; ours are bytes.
+        self._redis: Any = redis
+        self._keys = keys
+
+    async def tell(self, report: Deafness) -> None:
+        """Leave a report for whoever leads; the newest hundred are kept, for ten minutes.
+
+        Raises:
+            JournalAway, JournalRefused
+        """
+        key = self._keys.reports
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.lpush(key, to_json(asdict(report)))
+        pipeline.ltrim(key, 0, _MOST - 1)
+        pipeline.expire(key, _KEPT_S)
+        with translated():
+            await pipeline.execute()
+
+    async def take(self) -> Deafness | None:
+        """The oldest report; ``None`` if there is none.
+
+        Raises:
+            JournalAway, JournalRefused
+        """
+        while True:
+            with translated():
+                text = await self._redis.rpop(self._keys.reports)
+            if text is None:
+                return None
+            if (report := _read(text)) is not None:
+                return report
+
+
+def _read(text: bytes) -> Deafness | None:
+    """What the leader repeats to everybody is checked first: an edge may be anybody's by now."""
+    try:
+        found = from_json(text)
+        report = Deafness(str(found["edge"]), int(found["since"]), int(found["until"]))
+    except (ValueError, TypeError, KeyError, OverflowError):
+        return None
+    return report if _NAME.fullmatch(report.edge) and 0 <= report.since <= report.until < 2**53 else None

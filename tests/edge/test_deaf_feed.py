@@ -1,0 +1,72 @@
+"""A pub/sub connection that is open and brings nothing: noticed, built again, told to everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bridge.edge.feed import Pace
+from bridge.journal.reports import Deafness, Reports
+from tests.support.browser_side import open_ws
+from tests.support.redis_proxy import redis_proxy
+from tests.support.stage import KEYS, bearer, leading_writer, mail, running_edge
+from tests.support.waiting import until
+
+QUICK = Pace(probe_s=0.05, deaf_s=0.3, tops_s=3600, reconnect_s=0.02)
+
+
+async def test_a_deaf_connection_is_built_again_and_nothing_is_lost(redis_url: str) -> None:
+    """What was published meanwhile arrives; a metric counts; the report waits for whoever leads."""
+    async with (
+        redis_proxy(redis_url) as way,
+        leading_writer(redis_url) as (writer, redis),
+        running_edge(way.url, QUICK) as (url, metrics),
+    ):
+
+        def deaf() -> float:
+            return metrics.registry.get_sample_value("exmail_bridge_feed_deaf_total") or 0
+
+        async with await open_ws(url, **bearer()) as browser:
+            await browser.until("exmail.snapshot")
+            way.deaf = True
+            await writer.commit([mail("Z1")])
+            await until(lambda: deaf() >= 1)
+            way.deaf = False
+            [event] = await browser.events(1)
+            assert event["data"]["mail_id"] == "Z1"
+        report = await Reports(redis, KEYS).take()
+        assert report is not None
+        assert report.until - report.since >= 300
+        assert report.edge
+
+
+async def test_readiness_is_tied_to_a_probe_that_came_round(redis_url: str) -> None:
+    """While nothing comes the edge is not ready, though Redis answers all the while; then it is again."""
+    asked: list[Callable[[], str | None]] = []
+    async with redis_proxy(redis_url) as way, running_edge(way.url, QUICK, tell_health=asked.append):
+        [health] = asked
+        await until(lambda: health() is None)
+        way.deaf = True
+        await until(lambda: health() is not None)
+        way.deaf = False
+        await until(lambda: health() is None)
+
+
+async def test_reports_of_a_stranger_are_checked(redis_url: str) -> None:
+    """An edge may be anybody's: what does not look like a report is dropped, and the list is bounded."""
+    async with leading_writer(redis_url) as (_, redis):
+        reports = Reports(redis, KEYS)
+        for text in (
+            b"{",
+            b"[]",
+            b"{}",
+            b'{"edge":"\\u202eevil","since":1,"until":2}',
+            b'{"edge":"e","since":3,"until":2}',
+            b'{"edge":"e","since":1e400,"until":2}',
+        ):
+            await redis.lpush(KEYS.reports, text)
+        assert await reports.take() is None
+        for number in range(150):
+            await reports.tell(Deafness("host:1", number, number))
+        assert await redis.llen(KEYS.reports) == 100
+        assert 0 < await redis.ttl(KEYS.reports) <= 600
+        assert await reports.take() == Deafness("host:1", 50, 50)

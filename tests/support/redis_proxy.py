@@ -1,0 +1,89 @@
+"""A way to Redis that can be made bad: slow, silent, deaf, cut."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+
+@dataclass(eq=False)
+class _Way:
+    """One connection through the proxy."""
+
+    client: asyncio.StreamWriter
+    server: asyncio.StreamWriter
+    pubsub: bool = False
+
+
+@dataclass(eq=False)
+class RedisProxy:
+    """Stands before the server at ``target``; ``url`` is where it listens.
+
+    ``delay_s``: each piece is so late, both ways. ``black_hole``: what is sent by either side is swallowed, and nobody
+    is told. ``deaf``: connections that subscribed get nothing any more, all others work.
+    """
+
+    target: str
+    url: str = ""
+    delay_s: float = 0.0
+    black_hole: bool = False
+    deaf: bool = False
+    _ways: set[_Way] = field(default_factory=set)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        target = urlsplit(self.target)
+        try:
+            if target.scheme == "unix":
+                there_reader, there_writer = await asyncio.open_unix_connection(target.path)
+            else:
+                there_reader, there_writer = await asyncio.open_connection(target.hostname, target.port)
+        except OSError:
+            writer.transport.abort()
+            return
+        way = _Way(writer, there_writer)
+        self._ways.add(way)
+        for source, sink, back in ((reader, there_writer, False), (there_reader, writer, True)):
+            task = asyncio.create_task(self._carry(way, source, sink, back=back), name="redis proxy")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _carry(self, way: _Way, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, back: bool) -> None:
+        with suppress(OSError):
+            while piece := await source.read(65_536):
+                if not back and b"SUBSCRIBE" in piece:
+                    way.pubsub = True
+                if self.delay_s:
+                    await asyncio.sleep(self.delay_s)
+                if self.black_hole or (self.deaf and back and way.pubsub):
+                    continue
+                sink.write(piece)
+                await sink.drain()
+        self._ways.discard(way)
+        way.client.transport.abort()
+        way.server.transport.abort()
+
+    def cut(self) -> None:
+        """Break every connection."""
+        for way in list(self._ways):
+            way.client.transport.abort()
+            way.server.transport.abort()
+
+
+@asynccontextmanager
+async def redis_proxy(target: str) -> AsyncIterator[RedisProxy]:
+    """A proxy on a free port until the block ends."""
+    proxy = RedisProxy(target)
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    proxy.url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+    try:
+        yield proxy
+    finally:
+        server.close()
+        proxy.cut()
+        for task in list(proxy._tasks):
+            task.cancel()
+        await server.wait_closed()
