@@ -13,7 +13,21 @@ from collections.abc import Sequence
 from typing import Final
 
 from bridge import __version__
-from bridge.commands import api, config, dev, directory, edge, events, forget, signon, simulate, test, token, worker
+from bridge.commands import (
+    api,
+    config,
+    dev,
+    directory,
+    edge,
+    events,
+    forget,
+    signon,
+    simulate,
+    test,
+    token,
+    why,
+    worker,
+)
 from bridge.commands.command import CANNOT_LISTEN, FAILED, MISUSED, Command
 from bridge.settings import SettingsError
 from bridge.supervision import StartRefused
@@ -28,6 +42,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     signon.COMMAND,
     simulate.COMMAND,
     events.COMMAND,
+    why.COMMAND,
     directory.COMMAND,
     forget.COMMAND,
     api.COMMAND,

@@ -21,6 +21,8 @@ from bridge.edge.audience import Audience
 from bridge.edge.feed import Feed, Pace
 from bridge.edge.presence import Presence
 from bridge.edge.server import EdgeServer
+from bridge.edge.witness import Witness
+from bridge.journal.inquiry import Inquiries
 from bridge.journal.keys import Keys
 from bridge.journal.reports import Reports
 from bridge.obs.admin import Admin
@@ -56,12 +58,14 @@ async def serve_edge(
     keys = Keys(settings.namespace)
     reader = build_reader(settings, redis)
     audience = Audience(metrics)
+    name = f"{socket.gethostname()}:{os.getpid()}"
     feed = Feed(
         address=address,
         keys=keys,
         reader=reader,
         reports=Reports(redis, keys),
-        name=f"{socket.gethostname()}:{os.getpid()}",
+        name=name,
+        asked=Witness(name, audience, Inquiries(redis, keys)).asked,
         audience=audience,
         metrics=metrics,
         pace=pace,

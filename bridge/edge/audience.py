@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from bridge.edge import codes
 from bridge.edge.frames import HEARTBEAT, Frame
 from bridge.edge.garbage import Garbage
+from bridge.events import Position
 from bridge.obs.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -24,6 +27,19 @@ HEARTBEAT_S: Final = 25
 _PONG_S: Final = 10
 _BACKED_UP_S: Final = 30.0
 _TICK_S: Final = 1.0
+_LEFT_MOST: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A connection that ended, with what code, and the last event that was written to it. Times in epoch seconds."""
+
+    mailbox: str
+    transport: str
+    since: float
+    until: float
+    position: Position
+    code: int
 
 
 class Audience:
@@ -44,6 +60,7 @@ class Audience:
         self._metrics = metrics
         self._slots: list[set[Subscriber]] = [set() for _ in range(HEARTBEAT_S)]
         self._next_slot = 0
+        self._left: deque[Left] = deque(maxlen=_LEFT_MOST)
         self._beat = 0
         self._wants: Callable[[Subscriber], None] = lambda subscriber: None
         self._connections = {name: metrics.edge_connections.labels(transport=name) for name in ("websocket", "sse")}
@@ -62,7 +79,16 @@ class Audience:
     def read_for(self, subscriber: Subscriber) -> None:
         self._wants(subscriber)
 
+    def of(self, mailbox: str) -> list[Subscriber]:
+        """The open connections of one mailbox. Looks through all: for people's questions."""
+        return [each for slot in self._slots for each in slot if each.tail.mailbox == mailbox]
+
+    def left_of(self, mailbox: str, most: int = 10) -> list[Left]:
+        """The last connections of a mailbox that ended, the newest first, as far as they are remembered."""
+        return [left for left in reversed(self._left) if left.mailbox == mailbox][:most]
+
     def add(self, subscriber: Subscriber) -> None:
+        subscriber.since = self._wall()
         # The slot before the next beat: a connection's first heartbeat comes after a whole period.
         subscriber.slot = self._next_slot
         self._next_slot = (self._next_slot + 1) % HEARTBEAT_S
@@ -79,7 +105,18 @@ class Audience:
         slot.remove(subscriber)
         self.count -= 1
         self._connections[subscriber.transport_name].dec()
-        self._metrics.edge_closes.labels(code=str(subscriber.code or 1006)).inc()
+        code = subscriber.code or 1006
+        self._metrics.edge_closes.labels(code=str(code)).inc()
+        self._left.append(
+            Left(
+                subscriber.tail.mailbox,
+                subscriber.transport_name,
+                subscriber.since,
+                self._wall(),
+                subscriber.position,
+                code,
+            )
+        )
         if subscriber.code == codes.TOO_SLOW:
             self._metrics.edge_slow_cuts.inc()
 

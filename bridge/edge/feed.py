@@ -48,7 +48,7 @@ class Feed:
     """The tails of this process. ``run`` keeps them fed; ``open`` is what a new connection asks.
 
     ``connected`` is set when Redis was subscribed to for the first time: browsers are of no use before. ``name`` is
-    this process's, for people.
+    this process's, for people; ``asked`` is given the inquiries that come.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Feed:
         reader: Reader,
         reports: Reports,
         name: str,
+        asked: Callable[[bytes], None] = lambda payload: None,
         audience: Audience,
         metrics: Metrics,
         pace: Pace | None = None,
@@ -69,6 +70,7 @@ class Feed:
         self._reader = reader
         self._reports = reports
         self._name = name
+        self._asked = asked
         self._audience = audience
         self._metrics = metrics
         self._pace = pace or Pace()
@@ -80,6 +82,7 @@ class Feed:
         self._questions = Questions(reader, metrics, pause_s=self._pace.reconnect_s)
         self._system_channel = keys.kind_channel("system").encode()
         self._directory_channel = keys.kind_channel("directory").encode()
+        self._inquiry_channel = keys.inquiry_channel.encode()
         self._probe_channel = keys.probe_channel(secrets.token_hex(6))
         self._probe_bytes = self._probe_channel.encode()
         self._heard_at = -1e9
@@ -212,6 +215,9 @@ class Feed:
                 if tail is not None and tail.subscribers:
                     self._questions.look_again(tail)
 
+        elif channel == self._inquiry_channel:
+            self._asked(payload)
+
     # -- looking after itself
 
     async def run(self) -> None:
@@ -230,8 +236,8 @@ class Feed:
             subscription = Subscription(self._received)
             try:
                 await subscription.connect(self._address)
-                kinds = [self._system_channel.decode(), self._directory_channel.decode()]
-                await subscription.subscribe([*kinds, self._probe_channel])
+                shared = (self._system_channel, self._directory_channel, self._inquiry_channel)
+                await subscription.subscribe([*(channel.decode() for channel in shared), self._probe_channel])
                 tails = list(self._tails.values())
                 await subscription.subscribe([self._keys.mailbox_channel(tail.mailbox) for tail in tails])
                 self._subscription = subscription

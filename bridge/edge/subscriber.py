@@ -40,6 +40,7 @@ class Subscriber(asyncio.Protocol, ABC):
         "epoch",
         "identity",
         "live",
+        "since",
         "slot",
         "tail",
         "transport",
@@ -57,6 +58,7 @@ class Subscriber(asyncio.Protocol, ABC):
         self._seq = 0
         self.code = 0
         self.slot = 0
+        self.since = 0.0
         self.behind_since = 0.0
         self._queue: deque[Frame | Entry] | None = None
         self._owed = 0

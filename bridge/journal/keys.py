@@ -18,6 +18,8 @@ class Keys:
     ver: str = field(init=False)
     events: str = field(init=False)
     audit: str = field(init=False)
+    dead: str = field(init=False)
+    dead: str = field(init=False)
     directory: str = field(init=False)
     directory_next: str = field(init=False)
     slaves: str = field(init=False)
@@ -67,6 +69,15 @@ class Keys:
         """What the leader answers to an order of a command."""
         return f"{{{self.namespace}}}:private:answer:{order}"
 
+    def testimony(self, inquiry: str) -> str:
+        """List: what edges answer to an inquiry."""
+        return f"{{{self.namespace}}}:private:testimony:{inquiry}"
+
+    @property
+    def inquiry_channel(self) -> str:
+        """Where edges are asked what they know."""
+        return f"{self.namespace}:private:inquiry"
+
     def mailbox_channel(self, mailbox: str) -> str:
         return f"{self.namespace}:mailbox:{mailbox}"
 
@@ -84,6 +95,8 @@ _SUFFIXES = {
     "ver": "ver",
     "events": "events",
     "audit": "audit",
+    "dead": "dead",
+    "dead": "dead",
     "directory": "directory",
     "directory_next": "directory.next",
     "slaves": "slaves",

@@ -1,0 +1,143 @@
+"""What is stored about one mail, or one mailbox: for the question "why was I not told?". Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from bridge.events import MAIL_NEW, SYSTEM, Position, from_json, position_of, to_json
+from bridge.journal.errors import translated
+from bridge.journal.keys import Keys
+
+_PIECE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One event as it was published, and where it still stands."""
+
+    position: Position
+    event: Mapping[str, Any]
+    in_history: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who an address is. ``address``: its account's. ``known``: in the mirror; ``barred``: disabled or deleted."""
+
+    address: str
+    known: bool
+    barred: bool
+    online: float | None
+    """Until when edges have marked it as looked at, epoch seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A mailbox's state. ``top`` is ``None`` where nothing is stored; ``as_of`` in epoch ms."""
+
+    top: Position | None
+    unread: int | None
+    as_of: int | None
+    doubtful: bool
+
+
+class Trace:
+    """Reads for one namespace.
+
+    Every method raises:
+        JournalAway, JournalRefused
+    """
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        # redis-py types an answer as everything that some option could make of it; ours are bytes.
+        self._redis: Any = redis
+        self._keys = keys
+
+    async def account(self, asked: str) -> Account:
+        """Find out for whom an address stands."""
+        keys = self._keys
+        with translated():
+            alias = await self._redis.hget(keys.slaves, asked)
+            address = asked if alias is None else alias.decode()
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.hexists(keys.directory, address)
+            pipeline.smismember(keys.barred, [asked, address])
+            pipeline.zscore(keys.online, address)
+            known, barred, online = await pipeline.execute()
+        return Account(address, bool(known), any(barred), online)
+
+    async def stored(self, mailbox: str) -> Stored:
+        """The count and the last position; of an older generation nothing counts."""
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.get(self._keys.generation)
+        pipeline.hget(self._keys.upstream, "gap")
+        pipeline.hmget(self._keys.state(mailbox), "generation", "epoch", "seq", "unread", "as_of", "base")
+        with translated():
+            generation, gap, (of, epoch, seq, unread, as_of, base) = await pipeline.execute()
+        if epoch is None or of != generation:
+            return Stored(None, None, None, doubtful=False)
+        return Stored(
+            Position(epoch.decode(), int(seq)),
+            None if unread is None else int(unread),
+            None if as_of is None else int(as_of),
+            base is not None or (unread is not None and int(as_of or 0) <= int(gap or 0)),
+        )
+
+    async def seen(self, mailbox: str, mail_id: str) -> float | None:
+        """When a mail was published (epoch ms), as far as that is remembered."""
+        with translated():
+            score: float | None = await self._redis.zscore(self._keys.seen(mailbox), mail_id)
+        return score
+
+    async def mail(self, mailbox: str, mail_id: str) -> Published | None:
+        """The event of one mail, from the mailbox's history or else from the stream of all events."""
+        needle = b'"mail_id":' + to_json(mail_id)
+        for key, in_history in ((self._keys.log(mailbox), True), (self._keys.events, False)):
+            async for event, of in self._newest_first(key):
+                # A quote inside a string is escaped, so this is the member and not a text that looks like it.
+                if needle in event and (in_history or of == mailbox.encode()):
+                    return Published(position_of(event), from_json(event), in_history)
+        return None
+
+    async def mails(self, mailbox: str, most: int) -> list[Published]:
+        """The newest mails of a mailbox's history, the newest first."""
+        found: list[Published] = []
+        async for event, _ in self._newest_first(self._keys.log(mailbox)):
+            parsed = from_json(event)
+            if parsed["type"] == MAIL_NEW:
+                found.append(Published(position_of(event), parsed, in_history=True))
+            if len(found) == most:
+                break
+        return found
+
+    async def told_of(self, mailbox: str, type: str) -> list[Mapping[str, Any]]:
+        """``data`` of a mailbox's events of one type, the newest first."""
+        return [
+            parsed["data"]
+            async for event, _ in self._newest_first(self._keys.log(mailbox))
+            if (parsed := from_json(event))["type"] == type
+        ]
+
+    async def gaps(self) -> list[Mapping[str, Any]]:
+        """``data`` of each ``exmail.upstream.missed`` that is still kept, the newest first."""
+        return await self.told_of(SYSTEM, "exmail.upstream.missed")
+
+    async def dead(self) -> int:
+        """How many documents that nobody could read are kept."""
+        with translated():
+            return int(await self._redis.xlen(self._keys.dead))
+
+    async def _newest_first(self, key: str) -> AsyncIterator[tuple[bytes, bytes]]:
+        last = "+"
+        while True:
+            with translated():
+                entries = await self._redis.xrevrange(key, last, "-", count=_PIECE)
+            for _, fields in entries:
+                yield fields[b"event"], fields.get(b"mailbox", b"")
+            if len(entries) < _PIECE:
+                return
+            last = f"({entries[-1][0].decode()}"

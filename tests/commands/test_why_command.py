@@ -1,0 +1,149 @@
+"""``why``: each way in which a mail can go astray has its own last line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.edge.feed import Pace
+from bridge.events import SYSTEM, build_event
+from bridge.journal.calls import Advance, Announce
+from bridge.journal.inquiry import read_question
+from tests.support.browser_side import open_sse, open_ws
+from tests.support.stage import ANN, BOB, KEYS, bearer, count, leading_writer, mail, running_edge
+from tests.support.waiting import until
+
+ROOT = Path(__file__).parents[2]
+QUICK = Pace(probe_s=0.1, deaf_s=5, tops_s=0.1, reconnect_s=0.02)
+
+
+async def why(redis_url: str, *words: str) -> str:
+    """Run the command; what it printed."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bridge", "why", *words),
+        env={**kept, "PYTHONPATH": str(ROOT), "BRIDGE_REDIS_URL": redis_url},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, err) == (0, b"")
+    return out.decode()
+
+
+def announced(type: str, data: dict[str, Any], **upstream: str) -> Announce:
+    return Announce(
+        build_event(namespace="exmail", stream=SYSTEM, type=f"exmail.upstream.{type}", time_s=4e9, data=data), upstream
+    )
+
+
+async def test_a_mail_that_every_browser_was_sent(redis_url: str) -> None:
+    """From the commit to each connection, on both transports; its subject stands nowhere."""
+    async with (
+        leading_writer(redis_url) as (writer, _),
+        running_edge(redis_url, QUICK) as (url, _),
+        await open_ws(url, **bearer()) as one,
+        await open_sse(url, **bearer()) as two,
+    ):
+        await writer.commit([mail("Z1", 3, subject="for your eyes only"), mail("Z2", 4)])
+        for browser in (one, two):
+            assert [event["data"]["mail_id"] for event in await browser.events(2)] == ["Z1", "Z2"]
+        said = await why(redis_url, BOB, "Z1")
+        assert "as " + one.frames[1].data["id"] in said
+        assert said.count("has been sent it") == 2
+        assert "websocket since" in said
+        assert "sse since" in said
+        assert "1 of 1 answered" in said
+        assert "4 unread" in said
+        assert said.rstrip().endswith("look at the page's own code, or at the browser.")
+        assert "your eyes" not in said
+        facts = json.loads(await why(redis_url, BOB, "Z1", "--json"))
+        assert [len(edge["open"]) for edge in facts["edges"]] == [2]
+        assert facts["mails"] == [
+            {"mail_id": "Z1", "position": one.frames[1].data["id"], "time": one.frames[1].data["time"]}
+        ]
+        assert "Z2" in await why(redis_url, BOB), "without a MailId the newest are shown"
+
+
+async def test_a_browser_that_has_gone(redis_url: str) -> None:
+    """Who was connected, until when, and whether it had the mail."""
+    async with leading_writer(redis_url) as (writer, redis), running_edge(redis_url, QUICK) as (url, _):
+        browser = await open_ws(url, **bearer())
+        await writer.commit([mail("Z1")])
+        await browser.events(1)
+        browser.drop()
+
+        async def gone() -> bool:
+            return "No browser looks" in await why(redis_url, BOB, "Z1")
+
+        await until(gone, within_s=20)
+        await writer.commit([mail("Z2")])
+        said = await why(redis_url, BOB, "Z1")
+        assert "had been sent it" in said
+        assert "sent to a browser that has gone" in said
+        said = await why(redis_url, BOB, "Z2")
+        assert "had been sent it" not in said
+        assert "is given what it missed" in said
+        assert redis is not None
+
+
+async def test_a_mail_that_never_came(redis_url: str) -> None:
+    """Not recorded: the provider did not push it; in a gap: it is lost; not connected: nothing comes."""
+    async with leading_writer(redis_url) as (writer, redis):
+        await writer.commit([announced("connected", {"since": 1, "why": ""}, state="connected", since="1", why="")])
+        assert "the provider did not push it, at least not" in await why(redis_url, BOB, "Z1")
+        await writer.commit([announced("missed", {"since": 4_000, "until": 9_000}, gap="now")])
+        said = await why(redis_url, BOB, "Z1")
+        assert "1970-01-01T00:00:04.000Z to 1970-01-01T00:00:09.000Z: nobody listened" in said
+        assert "it is lost" in said
+        await redis.delete(KEYS.lease)
+        assert "not connected now" in await why(redis_url, BOB, "Z1")
+        assert "none runs" in await why(redis_url, BOB, "Z1")
+
+
+async def test_a_mail_whose_event_has_gone(redis_url: str) -> None:
+    """Trimmed from the history: found in the stream of all events, or at least remembered."""
+    async with leading_writer(redis_url) as (writer, redis):
+        await writer.commit([mail("Z1")])
+        await redis.delete(KEYS.log(BOB))
+        assert "only in the stream of all events" in await why(redis_url, BOB, "Z1")
+        assert "No edge runs" in await why(redis_url, BOB, "Z1")
+        await redis.delete(KEYS.events)
+        said = await why(redis_url, BOB, "Z1")
+        assert "its event is not kept any more" in said
+        assert "It was published at that time" in said
+
+
+async def test_a_history_that_was_begun_anew(redis_url: str) -> None:
+    """The event stands in an epoch that no browser can resume to."""
+    async with leading_writer(redis_url) as (writer, redis):
+        await writer.commit([mail("Z1")])
+        await redis.hset(KEYS.state(BOB), "epoch", "otherone")
+        assert "begun anew" in await why(redis_url, BOB, "Z1")
+
+
+async def test_whose_mailbox_it_is(redis_url: str) -> None:
+    """A slave stands for its account; who is barred cannot be told anything."""
+    async with leading_writer(redis_url) as (writer, _):
+        await writer.commit([Advance(None, 1, profiles={BOB: b"{}"}, slaves={"robert@gzdev.com": BOB}), count(2)])
+        said = await why(redis_url, "Robert@GZdev.com")
+        assert f"robert@gzdev.com is another address (别名) of {BOB}: {BOB}, in the directory" in said
+        assert "2 unread" in said
+        assert "not in the directory" in await why(redis_url, ANN)
+        await writer.commit([Advance(1, 2, barred=[BOB])])
+        assert "nobody may follow its mailbox" in await why(redis_url, BOB)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"[]", b"{}", b'{"id":"x","mailbox":"a@b.c"}', b'{"id":"0123456789abcdef","mailbox":7}', b"\xff"],
+)
+def test_what_is_no_question_is_not_answered(payload: bytes) -> None:
+    """The id becomes part of a key's name, so it is checked."""
+    assert read_question(payload) is None
