@@ -27,13 +27,15 @@ class Connection(asyncio.Protocol):
         unsent_limit_bytes: Callable[[], int],
     ) -> None:
         self.number = number
+        self.is_mute = False
+        """Nothing is answered here any more."""
         self._opened = opened
         self._asked = asked
         self._ended = ended
         self._unsent_limit_bytes = unsent_limit_bytes
         self._reader = RequestReader()
         self._transport: asyncio.Transport | None = None
-        self._dripping: deque[tuple[bytes, Done | None]] = deque()
+        self._dripping: deque[tuple[bytes, float | None, Done | None]] = deque()
         self._timers: set[asyncio.TimerHandle] = set()
 
     @property
@@ -59,9 +61,9 @@ class Connection(asyncio.Protocol):
         if not self.is_open:
             return
         if byte_every_s is not None or self._dripping:
-            self._dripping.append((data, done))
+            self._dripping.append((data, byte_every_s, done))
             if len(self._dripping) == 1:
-                self._drip(0, byte_every_s or 0.0)
+                self._drip(0)
             return
         transport = cast("asyncio.Transport", self._transport)
         transport.write(data)
@@ -96,16 +98,21 @@ class Connection(asyncio.Protocol):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
 
-    def _drip(self, at: int, every_s: float) -> None:
-        data, done = self._dripping[0]
-        cast("asyncio.Transport", self._transport).write(data[at : at + 1])
-        if at + 1 >= len(data):
-            self._dripping.popleft()
-            if done is not None:
-                done()
-            at = -1
-        if self._dripping:
-            self.later(every_s, lambda: self._drip(at + 1, every_s))
+    def _drip(self, at: int) -> None:
+        while self._dripping:
+            data, every_s, done = self._dripping[0]
+            # What only had to wait for its turn goes out whole.
+            end = at + 1 if every_s is not None else len(data)
+            cast("asyncio.Transport", self._transport).write(data[at:end])
+            at = end
+            if at >= len(data):
+                at = 0
+                self._dripping.popleft()
+                if done is not None:
+                    done()
+            if every_s is not None:
+                self.later(every_s, lambda at=at: self._drip(at))  # type: ignore[misc]
+                return
 
     def _stop_timers(self) -> None:
         self._dripping.clear()

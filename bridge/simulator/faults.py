@@ -28,7 +28,8 @@ class Kind(StrEnum):
     DELAY = "delay"
     """Calls are answered this many seconds later."""
     SILENT = "silent"
-    """Half-open: the connection stays, nothing is answered and nothing is pushed."""
+    """Half-open: the connection stays, nothing is answered and nothing is pushed. A connection on which a request went
+    unanswered stays so: what comes after it could only be taken for its answer."""
     REFUSE = "refuse"
     """New TCP connections are refused; the open ones stay."""
     DRIP = "drip"

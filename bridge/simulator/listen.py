@@ -39,21 +39,31 @@ class Parcel:
 
 
 class Listener:
-    """One connection that listens. ``asked_ver`` is the Ver of its newest request, ``answered`` says if it got any."""
+    """One connection that listens.
 
-    __slots__ = ("_poll_end", "answered", "asked_ver", "connection", "framing")
+    ``asked_ver`` is the Ver of its newest request, ``answered`` says if it got any, ``behind`` counts the requests that
+    were written behind a long poll that is held: HTTP answers them one after the other.
+    """
+
+    __slots__ = ("_poll_end", "answered", "asked_ver", "behind", "connection", "framing")
 
     def __init__(self, connection: Connection, *, framing: Framing, asked_ver: int) -> None:
         self.connection = connection
         self.framing = framing
         self.asked_ver = asked_ver
         self.answered = False
+        self.behind = 0
         self._poll_end: asyncio.TimerHandle | None = None
 
     @property
     def hears(self) -> bool:
         """Whether a document can be given to it now; between two long polls it cannot."""
         return self.connection.is_open and (self.framing is not Framing.LONG_POLL or self._poll_end is not None)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a long poll waits for its answer."""
+        return self._poll_end is not None
 
     @property
     def has_open_body(self) -> bool:
@@ -166,7 +176,10 @@ class Listeners:
         if listener is None:
             listener = self._open[connection] = Listener(connection, framing=self._dialect.framing, asked_ver=ver)
         listener.asked_ver = ver
-        self._answer(listener, byte_every_s)
+        if listener.is_held:
+            listener.behind += 1
+        else:
+            self._answer(listener, byte_every_s)
         self._bell.ring()
         return "ok"
 
@@ -236,9 +249,17 @@ class Listeners:
         elif held := self._take_held():
             listener.tell([held], self._dialect, self._random, byte_every_s=byte_every_s)
         else:
-            listener.hold(
-                self._rules.poll_hold_s, lambda: listener.acknowledge(online, self._dialect, byte_every_s=None)
-            )
+            listener.hold(self._rules.poll_hold_s, lambda: self._give_up(listener, online))
+
+    def _give_up(self, listener: Listener, online: bytes) -> None:
+        listener.acknowledge(online, self._dialect, byte_every_s=None)
+        self._answer_behind(listener)
+
+    def _answer_behind(self, listener: Listener) -> None:
+        """A long poll was answered: the next request of that connection has its turn."""
+        while listener.behind and not listener.is_held:
+            listener.behind -= 1
+            self._answer(listener, None)
 
     def _publish_faulty(self, change: Change) -> None:
         if self._faults.strike(Kind.SILENT, ENDPOINT):
@@ -269,6 +290,8 @@ class Listeners:
             self._drop_overdue()
             until_s = asyncio.get_running_loop().time() + self._rules.hold_ms / 1000
             self._held.extend((until_s, parcel) for parcel in parcels[taken:])
+        for listener in self:
+            self._answer_behind(listener)
 
     def _take_held(self) -> Parcel | None:
         self._drop_overdue()

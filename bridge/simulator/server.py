@@ -193,7 +193,9 @@ class Simulator:
         elif endpoint is None:
             connection.write(response(b"", self.dialect, status=404))
             self.calls.record(request.path, request, "http 404", connection=connection.number)
-        elif self.faults.strike(Kind.SILENT, endpoint.name):
+        elif connection.is_mute or self.faults.strike(Kind.SILENT, endpoint.name):
+            connection.is_mute = True
+            self.listeners.forget(connection)
             self.calls.record(endpoint.name, request, "silent", connection=connection.number)
         elif delay := self.faults.strike(Kind.DELAY, endpoint.name):
             connection.later(delay.number, lambda: self._answer(connection, endpoint, request))

@@ -103,4 +103,5 @@ async def test_faults_strike_every_call(simulator, dial, world, name):
     wire.ask(f"/openapi/{name}", CALLS[name])
     await simulator.calls.wait(name, outcome="silent")
     assert orjson.dumps(world.truth()) == before
+    wire = await dial(simulator)
     assert await outcome(wire, simulator, name, f"/openapi/{name}", CALLS[name]) == "ok"

@@ -85,14 +85,31 @@ async def test_half_open_silence(simulate, dial, world, http):
     await wire.expect(http(RET))
     simulator.faults.on(Kind.SILENT, endpoint="listen")
     lost = world.deliver_mail("bob@gzdev.com")
-    await wire.ask_listen(world.ver)
-    await simulator.calls.wait("listen", outcome="silent")
     assert (await (await dial(simulator)).call(LIST, "Ver=0"))["Count"] == 4
     simulator.faults.off(Kind.SILENT)
     heard = world.deliver_mail("bob@gzdev.com")
     _, body = await wire.answer()
     assert heard.mail_id.encode() in body
     assert (lost.pushed, heard.pushed) == (False, True)
+
+
+async def test_a_request_that_nothing_answers_makes_its_connection_mute(simulate, dial, world, http):
+    """What came later on it could only be its answer; another connection is served."""
+    simulator, wire = await listening(simulate, dial, world)
+    await wire.expect(http(RET))
+    simulator.faults.on(Kind.SILENT, endpoint="listen", times=1)
+    await wire.ask_listen(world.ver)
+    await simulator.calls.wait("listen", outcome="silent")
+    await wire.ask_listen(world.ver)
+    await simulator.calls.wait("listen", 2, outcome="silent")
+    lost = world.deliver_mail("bob@gzdev.com")
+    other = await dial(simulator)
+    await other.ask_listen(world.ver)
+    await other.expect(http(RET))
+    heard = world.deliver_mail("bob@gzdev.com")
+    _, body = await other.answer()
+    assert heard.mail_id.encode() in body
+    assert not lost.pushed
 
 
 async def test_drip(simulate, dial, world, http):

@@ -133,6 +133,21 @@ async def test_long_poll_gives_one_document_a_request(simulate, dial, world, htt
     await wire.expect(http(count_document(world)))
 
 
+async def test_long_polls_that_wait_behind_each_other(simulate, dial, world, http):
+    """As HTTP has it: a request that was written behind one that is held is answered after it, and each is."""
+    simulator, wire = await listening(simulate, dial, world, framing=Framing.LONG_POLL)
+    await wire.ask_listen(world.ver)
+    await simulator.calls.wait("listen", 2)
+    world.read("bob@gzdev.com")
+    await wire.expect(http(count_document(world)))
+    await simulator.listeners.wait_hearing()
+    world.read("bob@gzdev.com")
+    await wire.expect(http(count_document(world)))
+    world.read("bob@gzdev.com")
+    await wire.ask_listen(world.ver)
+    await wire.expect(http(count_document(world)))
+
+
 async def test_long_poll_without_grace_loses_what_comes_between(simulate, dial, world, http):
     """The worst case: nothing is kept between two polls, and it never comes again."""
     simulator, wire = await listening(simulate, dial, world, framing=Framing.LONG_POLL, hold_ms=0)
