@@ -3,7 +3,7 @@
 UV ?= uv
 COMPILE = $(UV) pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 --no-header --no-annotate
 
-.PHONY: dev test lint bench lock settings
+.PHONY: dev test lint bench fuzz autobahn crash lock model settings soak
 
 dev:
 	python3 -m bridge dev
@@ -18,7 +18,31 @@ lint:
 	.venv/bin/mypy --strict
 
 bench:
-	for file in tests/bench/bench_*.py; do .venv/bin/python $$file || exit 1; done
+	.venv/bin/python -m tests.bench
+
+# The whole bridge while things break, seed after seed, for so many seconds.
+FOR ?= 3600
+soak:
+	.venv/bin/python -m tests.soak --for $(FOR)
+
+# With `pip install atheris` in .venv the inputs grow by coverage. BYTES=100000000 goes on for longer.
+BYTES ?= 10000000
+fuzz:
+	for target in listen push position message settings settings-file; do \
+		.venv/bin/python -m tests.fuzz $$target --bytes $(BYTES) || exit 1; done
+
+# The Autobahn WebSocket suite, cases 1 to 7, against the edge; CONTRIBUTING.md says how to get wstest.
+WSTEST ?= wstest
+autobahn:
+	.venv/bin/python -m tests.autobahn --wstest "$(WSTEST)"
+
+# Worker and edge end at every point between two effects, in every way; some twenty minutes.
+crash:
+	BRIDGE_TEST_CRASH=all .venv/bin/python -m pytest -q -s tests/e2e/test_crash_points.py
+
+# What can happen to two workers and Redis, in every order; the large bounds take an hour or so.
+model:
+	.venv/bin/python -m tests.model --deep
 
 # Both locks together: what the tests run with is what production gets.
 lock:

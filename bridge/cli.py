@@ -16,6 +16,7 @@ from bridge import __version__
 from bridge.commands import (
     api,
     config,
+    dead,
     dev,
     directory,
     edge,
@@ -45,6 +46,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     why.COMMAND,
     directory.COMMAND,
     forget.COMMAND,
+    dead.COMMAND,
     api.COMMAND,
     token.COMMAND,
     config.COMMAND,

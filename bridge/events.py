@@ -1,7 +1,7 @@
 """The shared vocabulary: what the bridge publishes, as bytes that are built once.
 
 An event is one JSON object in CloudEvents 1.0 form, the same bytes on Redis, WebSocket and SSE. The worker
-builds everything but the head and the ``as_of`` stamp; ``journal.lua`` knows those two and puts the pieces
+builds everything but the head and the ``as_of`` stamp; the journal's script knows those two and puts the pieces
 together. So the order of the members is part of the format: ``specversion, id, sequence`` first, and within
 ``data`` ``unread`` and ``as_of`` last. Readers cut what they need out of the bytes instead of parsing them.
 """

@@ -17,6 +17,7 @@ import pytest
 import redis
 
 from bridge.journal.embedded import EmbeddedServer
+from tests.support.wrapped import LIBRARIES, find_library
 
 REQUIRE_ALL = os.environ.get("BRIDGE_TEST_REQUIRE_ALL") == "1"
 
@@ -69,6 +70,23 @@ def require_binary(request: pytest.FixtureRequest) -> Callable[[str], str]:
         if found is not None:
             return found
         package = PACKAGES.get(name, name)
+        if REQUIRE_ALL:
+            pytest.fail(f"{name} is missing: apt install {package}")
+        request.config.stash.setdefault(_missing, []).append(package)
+        pytest.skip(f"{name} is missing: apt install {package}")
+
+    return require
+
+
+@pytest.fixture
+def require_library(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """``require_library("libfaketime.so.1")`` returns its path, or skips the test; fails it under REQUIRE_ALL."""
+
+    def require(name: str) -> str:
+        found = find_library(name)
+        if found is not None:
+            return found
+        package = LIBRARIES[name][0]
         if REQUIRE_ALL:
             pytest.fail(f"{name} is missing: apt install {package}")
         request.config.stash.setdefault(_missing, []).append(package)

@@ -116,7 +116,7 @@ class DevPage:
 
     async def _state(self, request: web.Request) -> web.Response:
         if self._simulator is None and not is_local(request):
-            return _json({"message": "dev with the real provider serves this machine only"}, status=403)
+            return _refusal(403, "dev with the real provider serves this machine only")
         accounts = await self._accounts()
         simulator = self._simulator
         return _json(
@@ -170,7 +170,7 @@ class DevPage:
                 raise _DeedRefused(404, f"there is no deed {name!r}; with the real provider there is none at all")
             return _json(deed(self._simulator, wanted))
         except _DeedRefused as refused:
-            return _json({"message": str(refused)}, status=refused.status)
+            return _refusal(refused.status, str(refused))
 
     def _mail(self, simulator: Simulator, wanted: Mapping[str, Any]) -> dict[str, Any]:
         n = wanted.get("n", 1)
@@ -215,7 +215,10 @@ def is_local(request: web.Request) -> bool:
     """Say whether a request was made on this machine, under one of its own names."""
     if hdrs.FORWARDED in request.headers or hdrs.X_FORWARDED_FOR in request.headers:
         return False
-    name = urlsplit(f"//{request.host}").hostname or ""
+    try:
+        name = urlsplit(f"//{request.host}").hostname or ""
+    except ValueError:
+        return False
     return _is_loopback(request.remote) and (name == "localhost" or _is_loopback(name))
 
 
@@ -251,3 +254,7 @@ def _object(body: bytes) -> Mapping[str, Any]:
 
 def _json(value: object, *, status: int = 200) -> web.Response:
     return web.Response(body=to_json(value), status=status, content_type="application/json", headers=_HEADERS)
+
+
+def _refusal(status: int, message: str) -> web.Response:
+    return _json({"error": "request", "message": message}, status=status)

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from bridge.app.doors import build_access, build_origins, running_verifier
 from bridge.app.parts import build_reader, ended, redis_accepted, redis_address, until_stopped
-from bridge.app.public_port import LISTEN_BACKLOG, bind, url_of
+from bridge.app.public_port import bind, serving, url_of
 from bridge.app.signon import signon_routes
 from bridge.edge import codes
 from bridge.edge.audience import Audience
@@ -112,29 +112,18 @@ async def serve_edge(
 
             async def serve() -> None:
                 await feed.connected.wait()
-                await web.SockSite(runner, sock, backlog=LISTEN_BACKLOG).start()
+                acceptor.start()
                 if ready is not None:
                     ready(url_of(sock))
 
-            runner = await _runner(server.mount, signon, *([add_routes] if add_routes is not None else []))
-            try:
+            surfaces = (server.mount, signon, *([add_routes] if add_routes is not None else []))
+            timeout_s = settings.edge.request_timeout_s
+            async with serving(sock, *surfaces, request_timeout_s=timeout_s, shutdown_s=1.0) as acceptor:
                 task = await until_stopped(run, stop, name="edge")
-                for site in list(runner.sites):
-                    await site.stop()
+                await acceptor.stop()
                 audience.end_all(codes.SHUTTING_DOWN)
                 await ended(task)
-            finally:
-                await runner.cleanup()
     finally:
         sock.close()
         await port.stop()
         await redis.aclose()
-
-
-async def _runner(*surfaces: Callable[[web.Application], None]) -> web.AppRunner:
-    app = web.Application(client_max_size=65_536)
-    for add_routes in surfaces:
-        add_routes(app)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, handle_signals=False)
-    await runner.setup()
-    return runner

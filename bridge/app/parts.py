@@ -13,16 +13,24 @@ from bridge.journal.connect import RedisAddress
 from bridge.journal.errors import JournalAway, JournalError, JournalRefused
 from bridge.journal.keys import Keys
 from bridge.journal.reader import Reader
-from bridge.settings import Settings
+from bridge.settings import Secret, Settings
 from bridge.supervision import StartRefused
 
 log = logging.getLogger(__name__)
 
 
 def redis_address(settings: Settings) -> RedisAddress:
-    password = settings.redis.password
+    """Where the journal is. All clients of a process come from one address, so that they move together."""
+
+    def known(secret: Secret[str]) -> Callable[[], str | None]:
+        return (lambda: secret()) if secret else (lambda: None)
+
     return RedisAddress(
-        settings.redis.url, settings.redis.username or None, (lambda: password()) if password else (lambda: None)
+        settings.redis.url,
+        settings.redis.username or None,
+        known(settings.redis.password),
+        namespace=settings.namespace,
+        sentinel_password=known(settings.redis.sentinel_password),
     )
 
 
@@ -36,7 +44,13 @@ def build_reader(settings: Settings, redis: Redis) -> Reader:
 
 
 def retention(settings: Settings) -> Retention:
-    return Retention(settings.history.events, settings.history.seconds, settings.events.max)
+    return Retention(
+        settings.history.events,
+        settings.history.seconds,
+        settings.events.max,
+        settings.dead.max,
+        settings.dead.seconds,
+    )
 
 
 class RedisHealth:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
+from aiohttp import hdrs, web
+
+from bridge.app.acceptor import Acceptor
+from bridge.events import to_json
 from bridge.settings import Address
 
-LISTEN_BACKLOG: Final = 4096
-"""Connections that may wait to be accepted: all browsers come back at once after a restart."""
+_LARGEST_BODY: Final = 65_536
 
 
 def bind(address: Address) -> socket.socket:
@@ -34,3 +39,62 @@ def url_of(sock: socket.socket) -> str:
     """The URL of a socket that is bound."""
     host, port = sock.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@asynccontextmanager
+async def serving(
+    sock: socket.socket,
+    *surfaces: Callable[[web.Application], None],
+    request_timeout_s: float,
+    shutdown_s: float,
+) -> AsyncIterator[Acceptor]:
+    """aiohttp for a bound socket; the caller starts the acceptor when all is ready.
+
+    A connection has ``request_timeout_s`` to bring a whole request head, byte by byte or not at all, the next one
+    too; a body that nobody reads gets as long, ten seconds at most. What is open at the end has ``shutdown_s``.
+    """
+    app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[_refuse_in_json])
+    app.on_response_prepare.append(_never_sniffed)
+    for add_routes in surfaces:
+        add_routes(app)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=shutdown_s,
+        keepalive_timeout=request_timeout_s,
+        lingering_time=min(10.0, request_timeout_s),
+    )
+    await runner.setup()
+    assert runner.server is not None
+    acceptor = Acceptor(sock, runner.server)
+    try:
+        yield acceptor
+    finally:
+        await acceptor.stop()
+        await runner.cleanup()
+
+
+@web.middleware
+async def _refuse_in_json(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """What aiohttp refuses by itself, no such path or method, in the shape of all other refusals."""
+    try:
+        return await handler(request)
+    except web.HTTPException as refused:
+        told = {"error": "request", "message": f"{refused.reason}: {request.method} of this path is not answered here"}
+        response = web.Response(
+            body=to_json(told),
+            status=refused.status,
+            content_type="application/json",
+            headers={"Cache-Control": "no-store"},
+        )
+        if hdrs.ALLOW in refused.headers:
+            response.headers[hdrs.ALLOW] = refused.headers[hdrs.ALLOW]
+        return response
+
+
+async def _never_sniffed(_request: web.Request, response: web.StreamResponse) -> None:
+    """A browser takes every answer for what its type says, whatever is in it."""
+    response.headers["X-Content-Type-Options"] = "nosniff"

@@ -14,7 +14,7 @@ from bridge import __version__
 from bridge.app.doors import build_access, build_origins, running_verifier
 from bridge.app.parts import RedisHealth, build_reader, ended, redis_accepted, redis_address, until_stopped
 from bridge.app.provider import running_client
-from bridge.app.public_port import LISTEN_BACKLOG, bind, url_of
+from bridge.app.public_port import bind, serving, url_of
 from bridge.edge.access import Access
 from bridge.edge.origins import Origins
 from bridge.edge.refused import Refused
@@ -56,7 +56,8 @@ async def serve_signon(
     Shutdown: stop accepting, let the clicks that are under way end, exit.
     """
     sock = bind(settings.signon.listen)
-    redis = redis_address(settings).client()
+    address = redis_address(settings)
+    redis = address.client()
     reader = build_reader(settings, redis)
     health = RedisHealth(reader)
     port = Admin(
@@ -74,17 +75,18 @@ async def serve_signon(
         async with running_verifier(settings) as verifier:
             access = build_access(settings, verifier, reader)
             async with signon_routes(settings, redis, access, build_origins(settings), metrics) as add_routes:
-                app = web.Application(client_max_size=0)
-                add_routes(app)
-                runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0, handle_signals=False)
-                await runner.setup()
-                await web.SockSite(runner, sock, backlog=LISTEN_BACKLOG).start()
-                if ready is not None:
-                    ready(url_of(sock))
-                try:
-                    await ended(await until_stopped(health.watch, stop, name="redis health"))
-                finally:
-                    await runner.cleanup()
+
+                async def run() -> None:
+                    async with asyncio.TaskGroup() as tasks:
+                        tasks.create_task(address.watch(), name="redis whereabouts")
+                        tasks.create_task(health.watch(), name="redis health")
+
+                timeout_s = settings.edge.request_timeout_s
+                async with serving(sock, add_routes, request_timeout_s=timeout_s, shutdown_s=5.0) as acceptor:
+                    acceptor.start()
+                    if ready is not None:
+                        ready(url_of(sock))
+                    await ended(await until_stopped(run, stop, name="redis health"))
     finally:
         sock.close()
         await port.stop()

@@ -8,6 +8,7 @@ import logging
 from bridge import __version__
 from bridge.app.parts import RedisHealth, build_reader, ended, redis_accepted, redis_address, retention, until_stopped
 from bridge.app.provider import running_client
+from bridge.journal.dead import DeadDocuments
 from bridge.journal.keys import Keys
 from bridge.journal.mirror import Mirror
 from bridge.journal.orders import Orders
@@ -72,6 +73,7 @@ async def serve_worker(settings: Settings, metrics: Metrics, stop: asyncio.Event
                 mirror=Mirror(redis, keys),
                 orders=Orders(redis, keys),
                 reports=Reports(redis, keys),
+                dead=DeadDocuments(redis, keys),
                 metrics=metrics,
                 options=_options(settings),
             )

@@ -1,11 +1,11 @@
-"""What the commands about the directory share: the mirror to read, and the leader to ask.
+"""What the commands about stored things share: Redis to read, and the leader to ask.
 
-A command never writes to the mirror itself; the worker that leads does, in order with what the provider says.
+A command never writes there itself; the worker that leads does, in order with what the provider says.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,14 @@ from bridge.settings import Settings
 from bridge.supervision import StartRefused
 
 if TYPE_CHECKING:
+    from bridge.journal.keys import Keys
     from bridge.journal.mirror import Mirror
     from bridge.journal.orders import Orders, What
 
 
 @asynccontextmanager
-async def reaching(settings: Settings) -> AsyncIterator[tuple[Mirror, Orders]]:
-    """The mirror, and the way to the leader, until the end of the block.
+async def connected(settings: Settings) -> AsyncIterator[tuple[Any, Keys]]:
+    """A client of Redis until the end of the block, and the names to use there.
 
     Raises:
         StartRefused: Redis does not answer or refuses, no worker leads, or it does not answer.
@@ -27,13 +28,11 @@ async def reaching(settings: Settings) -> AsyncIterator[tuple[Mirror, Orders]]:
     from bridge.app.parts import redis_address
     from bridge.journal.errors import JournalAway, JournalRefused
     from bridge.journal.keys import Keys
-    from bridge.journal.mirror import Mirror
-    from bridge.journal.orders import NotAnswered, Orders
+    from bridge.journal.orders import NotAnswered
 
     redis = redis_address(settings).client()
-    keys = Keys(settings.namespace)
     try:
-        yield Mirror(redis, keys), Orders(redis, keys)
+        yield redis, Keys(settings.namespace)
     except JournalAway as error:
         raise StartRefused(f"Redis does not answer: {error}") from error
     except JournalRefused as error:
@@ -44,14 +43,28 @@ async def reaching(settings: Settings) -> AsyncIterator[tuple[Mirror, Orders]]:
         await redis.aclose()
 
 
-async def ordered(orders: Orders, what: What, mailbox: str = "") -> Mapping[str, Any]:
+@asynccontextmanager
+async def reaching(settings: Settings) -> AsyncIterator[tuple[Mirror, Orders]]:
+    """The mirror, and the way to the leader, until the end of the block.
+
+    Raises:
+        StartRefused: as :func:`connected`.
+    """
+    from bridge.journal.mirror import Mirror
+    from bridge.journal.orders import Orders
+
+    async with connected(settings) as (redis, keys):
+        yield Mirror(redis, keys), Orders(redis, keys)
+
+
+async def ordered(orders: Orders, what: What, mailbox: str = "", *, ids: Sequence[str] = ()) -> Mapping[str, Any]:
     """Have the leader do it; return what it tells.
 
     Raises:
         StartRefused: it could not.
         NotAnswered, JournalAway, JournalRefused
     """
-    told = await orders.ask(what, mailbox)
+    told = await orders.ask(what, mailbox, ids=ids)
     if not told["ok"]:
         raise StartRefused(f"the worker could not do it: {told['error']}")
     return told

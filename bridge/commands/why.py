@@ -139,7 +139,7 @@ class Findings:
         return [
             ("account", self._account()),
             ("provider", self._provider()),
-            *(("gap", f"{_span(gap)}: nobody listened, pushes are lost") for gap in self.gaps[:_GAPS]),
+            *(("gap", self._gap(gap)) for gap in self.gaps[:_GAPS]),
             *(("missed", f"{_span(each)}: at least {each['at_least']} mails") for each in self.missed[:_GAPS]),
             *([("dead", f"{self.dead} documents could not be read; see `dead`")] if self.dead else []),
             *(("recorded", self._recorded(mail)) for mail in self.mails),
@@ -149,6 +149,9 @@ class Findings:
             *(("ended", self._ended(edge, each)) for edge, each in self.ended[:_LATEST]),
             ("edges", f"{len(self.edges)} of {self.heard} answered" if self.heard else "none runs"),
         ]
+
+    def _gap(self, gap: Mapping[str, Any]) -> str:
+        return f"{_span(gap)}: {gap.get('why', 'nobody listened')}, pushes are lost"
 
     def _account(self) -> str:
         account = self.account

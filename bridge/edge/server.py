@@ -91,7 +91,7 @@ class EdgeServer:
         """``GET /ws``: one event a text frame."""
         try:
             self._origins.check(request, cookie=self._by_cookie(request))
-            accept = _websocket_accept(request)
+            accept = websocket_accept(request)
         except Refused as refused:
             return self._refuse(request, refused)
         head = (
@@ -307,7 +307,7 @@ def _after(text: str | None) -> Position | None:
     return (parse_position(text) or _UNREADABLE) if text else None
 
 
-def _websocket_accept(request: web.Request) -> str:
+def websocket_accept(request: web.Request) -> str:
     """Answer the handshake's key (RFC 6455, 4.2).
 
     Raises:

@@ -26,7 +26,7 @@ class WebSocketSubscriber(Subscriber):
 
     def __init__(self, audience: Audience, identity: Identity, tail: Tail) -> None:
         super().__init__(audience, identity, tail)
-        self._reader = wire.FrameReader()
+        self._reader: wire.FrameReader | None = wire.FrameReader()
         self._pong_due = False
 
     def render(self, frame: Frame | Entry) -> bytes:
@@ -60,38 +60,33 @@ class WebSocketSubscriber(Subscriber):
             self.end(codes.NO_PONG)
 
     def data_received(self, data: bytes) -> None:
-        transport = self.transport
-        if transport is None:
+        transport, reader = self.transport, self._reader
+        if transport is None or reader is None:
             return
         try:
-            messages = self._reader.feed(data)
+            for message in reader.feed(data):
+                if message.opcode == wire.PONG:
+                    self._pong_due = False
+                elif message.opcode == wire.PING:
+                    if not self.behind_since and not self.code:
+                        transport.write(ws_frame(message.payload, wire.PONG))
+                elif message.opcode == wire.CLOSE:
+                    code = wire.read_close(message.payload)
+                    self._hang_up(transport, code, ws_frame(message.payload[:2], wire.CLOSE))
+                    return
         except wire.WireError as error:
-            self._fail(transport, error.code)
-            return
-        for message in messages:
-            if message.opcode == wire.PONG:
-                self._pong_due = False
-            elif message.opcode == wire.PING:
-                if not self.behind_since and not self.code:
-                    transport.write(ws_frame(message.payload, wire.PONG))
-            elif message.opcode == wire.CLOSE:
-                self._answer_close(transport, message.payload)
-                return
+            self._hang_up(transport, error.code, ws_close(error.code))
 
-    def _answer_close(self, transport: asyncio.Transport, payload: bytes) -> None:
-        try:
-            code = wire.read_close(payload)
-        except wire.WireError as error:
-            self._fail(transport, error.code)
-            return
+    def _hang_up(self, transport: asyncio.Transport, code: int, last: bytes) -> None:
+        """Write a last frame, unless one is written already, and read nothing any more.
+
+        Only our half is closed: if bytes were still under way to a closed socket, the kernel would answer them with a
+        reset, and that would overtake the last frame.
+        """
+        self._reader = None
+        self._hold()
         if not self.code:
             self.code = code
-            transport.write(ws_frame(payload[:2], wire.CLOSE))
-        transport.close()
-
-    def _fail(self, transport: asyncio.Transport, code: int) -> None:
-        """The client's bytes cannot be read any more: tell it and hang up."""
-        if not self.code:
-            self.code = code
-            transport.write(ws_close(code))
-        transport.close()
+            transport.write(last)
+        transport.write_eof()
+        asyncio.get_running_loop().call_later(_GOODBYE_S, transport.abort)

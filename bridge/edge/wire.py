@@ -6,6 +6,8 @@ is ignored up to 4 KiB. So messages are bounded and never kept across calls long
 
 from __future__ import annotations
 
+from codecs import IncrementalDecoder, getincrementaldecoder
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +19,7 @@ CLOSE: Final = 8
 PING: Final = 9
 PONG: Final = 10
 _CONTINUATION: Final = 0
+_utf8_decoder: Final = getincrementaldecoder("utf-8")
 _VALID_CLOSE = frozenset((1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014))
 
 
@@ -39,32 +42,33 @@ class Message:
 class FrameReader:
     """Cut a client's bytes into messages. ``most`` bounds a message's payload, in bytes."""
 
-    __slots__ = ("_buffer", "_kind", "_most", "_parts")
+    __slots__ = ("_buffer", "_kind", "_most", "_parts", "_text")
 
     def __init__(self, *, most: int = 4096) -> None:
         self._most = most
         self._buffer = b""
         self._kind = 0
         self._parts = b""
+        self._text: IncrementalDecoder | None = None
 
-    def feed(self, chunk: bytes) -> list[Message]:
-        """Return the messages that ``chunk`` completed.
+    def feed(self, chunk: bytes) -> Iterator[Message]:
+        """Yield the messages that ``chunk`` completed. Take them all; after a close, none further.
 
         Raises:
-            WireError: after the messages before it were lost; nothing after it can be trusted.
+            WireError: behind the messages before it; nothing after it can be trusted.
         """
         data = self._buffer + chunk if self._buffer else chunk
-        messages: list[Message] = []
         start = 0
-        while (end := self._frame(data, start, messages)) > start:
-            start = end
+        while (frame := self._frame(data, start)) is not None:
+            start, message = frame
+            if message is not None:
+                yield message
         self._buffer = data[start:]
-        return messages
 
-    def _frame(self, data: bytes, start: int, messages: list[Message]) -> int:
-        """Read one frame at ``start``; return where it ends, or ``start`` if it is not all there."""
+    def _frame(self, data: bytes, start: int) -> tuple[int, Message | None] | None:
+        """Read one frame at ``start``: where it ends and the message it completed; ``None`` if it is not all there."""
         if len(data) < start + 2:
-            return start
+            return None
         first, second = data[start], data[start + 1]
         opcode = first & 0x0F
         self._check_head(first, second, opcode)
@@ -73,17 +77,17 @@ class FrameReader:
         if length >= 126:
             width = 2 if length == 126 else 8
             if len(data) < at + width:
-                return start
+                return None
             length = int.from_bytes(data[at : at + width], "big")
             at += width
-        if length + len(self._parts) > self._most:
+        # A control frame is no part of the message that it comes between.
+        if opcode < CLOSE and length + len(self._parts) > self._most:
             raise WireError(codes.BAD_REQUEST, f"message over {self._most} bytes")
         end = at + 4 + length
         if len(data) < end:
-            return start
+            return None
         payload = _unmask(data[at + 4 : end], data[at : at + 4])
-        self._take(bool(first & 0x80), opcode, payload, messages)
-        return end
+        return end, self._take(bool(first & 0x80), opcode, payload)
 
     def _check_head(self, first: int, second: int, opcode: int) -> None:
         if first & 0x70:
@@ -98,18 +102,20 @@ class FrameReader:
         elif (opcode == _CONTINUATION) != bool(self._kind):
             raise WireError(codes.PROTOCOL_ERROR, "fragments out of order")
 
-    def _take(self, final: bool, opcode: int, payload: bytes, messages: list[Message]) -> None:
+    def _take(self, final: bool, opcode: int, payload: bytes) -> Message | None:
         if opcode >= CLOSE:
-            messages.append(Message(opcode, payload))
-            return
+            return Message(opcode, payload)
         if opcode != _CONTINUATION:
             self._kind = opcode
+            self._text = _utf8_decoder() if opcode == TEXT else None
+        if self._text is not None:
+            _check_text(self._text, payload, final)
         self._parts += payload
-        if final:
-            if self._kind == TEXT:
-                _check_text(self._parts)
-            messages.append(Message(self._kind, self._parts))
-            self._kind, self._parts = 0, b""
+        if not final:
+            return None
+        message = Message(self._kind, self._parts)
+        self._kind, self._parts, self._text = 0, b"", None
+        return message
 
 
 def read_close(payload: bytes) -> int:
@@ -123,13 +129,14 @@ def read_close(payload: bytes) -> int:
     code = int.from_bytes(payload[:2], "big")
     if len(payload) == 1 or not (code in _VALID_CLOSE or 3000 <= code <= 4999):
         raise WireError(codes.PROTOCOL_ERROR, "invalid close code")
-    _check_text(payload[2:])
+    _check_text(_utf8_decoder(), payload[2:], True)
     return code
 
 
-def _check_text(payload: bytes) -> None:
+def _check_text(decoder: IncrementalDecoder, payload: bytes, final: bool) -> None:
+    """Refuse a fragment as soon as no later one can make it UTF-8; a fragment may end within a character."""
     try:
-        payload.decode()
+        decoder.decode(payload, final)
     except UnicodeDecodeError:
         raise WireError(codes.NOT_UTF8, "text is not UTF-8") from None
 

@@ -1,6 +1,6 @@
 """The writes that a leader can make, as data.
 
-Each call knows its keys and arguments for ``journal.lua``; the writer adds the lease and the call number.
+Each call knows its keys and arguments for ``lua/writing.lua``; the writer adds the lease and the call number.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ _SEEN_ENTRIES: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How much is kept: entries and seconds of each mailbox's log, entries of the stream of all events."""
+    """How much is kept: entries and seconds of each mailbox's log, entries of the stream of all events, entries and
+    seconds of what could not be read."""
 
     history_events: int = 200
     history_s: int = 86_400
     events_max: int = 200_000
+    dead_max: int = 1000
+    dead_s: int = 7 * 86_400
 
 
 class Call(Protocol):
@@ -39,16 +42,23 @@ class RecordMail:
     """A mail: published once for each (mailbox, ``mail_id``); an empty id is never de-duplicated.
 
     ``unread`` is the count that came with it, if any; ``correction`` the ``mail.unread`` event that is published
-    instead when the mail is a duplicate but its count is news.
+    instead when the mail is a duplicate but its count is news. ``dead`` is the entry of ``{ns}:dead`` that the mail was
+    read from, if it was: it is taken out in the same step.
     """
 
     event: Event
     mail_id: str
     unread: int | None
     correction: Event
+    dead: str = ""
 
     def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
-        return _record(keys, retention, "mail", self.mail_id, self.unread, 0, self.event, self.correction.body)
+        more_keys, verb, arguments = _record(
+            keys, retention, "mail", self.mail_id, self.unread, 0, self.event, self.correction.body
+        )
+        if self.dead:
+            return (*more_keys, keys.dead), verb, (*arguments, self.dead)
+        return more_keys, verb, arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +104,7 @@ def _record(
 ) -> tuple[Sequence[str], str, Sequence[Argument]]:
     mailbox = event.stream
     return (
-        (keys.state(mailbox), keys.log(mailbox), keys.events, keys.seen(mailbox), keys.upstream),
+        (keys.state(mailbox), keys.log(mailbox), keys.events, keys.seen(mailbox), keys.upstream, keys.wanted),
         "record",
         (
             kind,
@@ -168,22 +178,43 @@ class Forget:
         )
 
 
-Stream = Literal["events", "log", "audit"]
-"""A stream that names people: ``{ns}:events``, the history of the directory, the audit trail."""
+Stream = Literal["events", "log", "audit", "dead"]
+"""A stream that names people: ``{ns}:events``, the history of the directory, the audit trail, dead documents."""
+
+
+Kept = Literal["whole", "cut", "masked"]
+"""How a dead document is stored: as it came, its head alone, or without what it said (perhaps the head alone)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scrub:
-    """Take entries out of a stream, by their ids; readers of it find a hole."""
+    """Take entries out of a stream, by their ids, at least one; readers of it find a hole."""
 
     stream: Stream
     ids: Sequence[bytes]
 
     def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
         return (
-            (keys.state(DIRECTORY), keys.log(DIRECTORY), keys.events, keys.audit),
+            (keys.state(DIRECTORY), keys.log(DIRECTORY), keys.events, keys.audit, keys.dead),
             "scrub",
             (self.stream, *self.ids),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """Keep a document that could not be read, for people. ``size``: bytes that it had; what is given may be less."""
+
+    reason: str
+    size: int
+    document: bytes
+    kept: Kept
+
+    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
+        return (
+            (keys.state(SYSTEM), keys.log(SYSTEM), keys.events, keys.dead),
+            "bury",
+            (self.reason, self.size, self.document, self.kept, retention.dead_max, retention.dead_s * 1000),
         )
 
 

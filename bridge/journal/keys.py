@@ -19,7 +19,6 @@ class Keys:
     events: str = field(init=False)
     audit: str = field(init=False)
     dead: str = field(init=False)
-    dead: str = field(init=False)
     directory: str = field(init=False)
     directory_next: str = field(init=False)
     slaves: str = field(init=False)
@@ -95,7 +94,6 @@ _SUFFIXES = {
     "ver": "ver",
     "events": "events",
     "audit": "audit",
-    "dead": "dead",
     "dead": "dead",
     "directory": "directory",
     "directory_next": "directory.next",

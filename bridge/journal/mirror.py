@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from bridge.events import DIRECTORY, from_json, to_json
 from bridge.journal.calls import Stream
+from bridge.journal.dead import names_any
 from bridge.journal.errors import translated
 from bridge.journal.held import Held, read_held
 from bridge.journal.keys import Keys
@@ -88,9 +89,11 @@ class Mirror:
     async def entries_of(self, stream: Stream, addresses: Collection[str]) -> list[bytes]:
         """The ids of a stream's entries that are about these addresses: their mailboxes, or they as accounts.
 
-        Reads the whole stream. A mail of somebody else that has one of them as its sender is somebody else's.
+        Reads the whole stream. A mail of somebody else that has one of them as its sender is somebody else's; of
+        a dead document nobody knows whose it is, so there any place counts.
         """
-        key = {"events": self._keys.events, "audit": self._keys.audit, "log": self._keys.log(DIRECTORY)}[stream]
+        keys = self._keys
+        key = {"events": keys.events, "audit": keys.audit, "log": keys.log(DIRECTORY), "dead": keys.dead}[stream]
         mailboxes = {address.encode() for address in addresses}
         subjects = [b'"subject":' + to_json(address) for address in addresses]
         found: list[bytes] = []
@@ -101,7 +104,8 @@ class Mirror:
             for id, fields in entries:
                 # A quote inside a string is escaped, so this is the member and not a text that looks like it.
                 event = fields.get(b"event", b"")
-                if fields.get(b"mailbox") in mailboxes or any(subject in event for subject in subjects):
+                about = fields.get(b"mailbox") in mailboxes or any(subject in event for subject in subjects)
+                if about or names_any(fields.get(b"document", b""), mailboxes):
                     found.append(id)
             if len(entries) < _SCAN:
                 return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
@@ -19,8 +19,9 @@ from bridge.events import from_json, to_json
 from bridge.journal.errors import translated
 from bridge.journal.keys import Keys
 
-What = Literal["resync", "release", "refuse", "forget"]
-"""Pull everything and compare · delete what is held · keep it · forget ``mailbox``."""
+What = Literal["resync", "release", "refuse", "forget", "replay", "drop"]
+"""Pull everything and compare · delete what is held · keep it · forget ``mailbox`` · read dead documents (``ids``)
+again · delete them."""
 
 _ANSWER_S: Final = 60
 _LOOK_S: Final = 0.1
@@ -38,6 +39,7 @@ class Order:
     what: What
     mailbox: str
     until: float
+    ids: Sequence[str] = ()
 
 
 class Orders:
@@ -51,7 +53,9 @@ class Orders:
 
     # -- a command
 
-    async def ask(self, what: What, mailbox: str = "", *, within_s: float = 60.0) -> Mapping[str, Any]:
+    async def ask(
+        self, what: What, mailbox: str = "", *, ids: Sequence[str] = (), within_s: float = 60.0
+    ) -> Mapping[str, Any]:
         """Have the leader do it; return its answer.
 
         Raises:
@@ -60,10 +64,10 @@ class Orders:
         """
         id = secrets.token_hex(8)
         until = self._wall() + within_s
-        order = to_json({"id": id, "order": what, "mailbox": mailbox, "until": until})
+        order = to_json({"id": id, "order": what, "mailbox": mailbox, "until": until, "ids": ids})
         with translated():
             if not await self._redis.exists(self._keys.lease):
-                raise NotAnswered("no worker leads; start one, it alone changes the directory")
+                raise NotAnswered("no worker leads; start one, it alone changes what is stored")
             await self._redis.lpush(self._keys.orders, order)
             while self._wall() < until:
                 answer = await self._redis.get(self._keys.answer(id))
@@ -90,7 +94,7 @@ class Orders:
                 return None
             found = from_json(text)
             if found["order"] in get_args(What) and found["until"] > self._wall():
-                return Order(found["id"], found["order"], found["mailbox"], found["until"])
+                return Order(found["id"], found["order"], found["mailbox"], found["until"], found.get("ids", ()))
 
     async def answer(self, order: Order, told: Mapping[str, Any]) -> None:
         """Say what became of an order.

@@ -8,7 +8,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from bridge.journal.errors import JournalAway, translated
+from bridge.journal.errors import JournalAway, JournalUnreached, translated
 from bridge.journal.raw import RawConnection
 
 
@@ -59,12 +59,16 @@ class Pipe:
         """Send ``count`` packed commands in one write; return their replies, errors of the server among them.
 
         Raises:
+            JournalUnreached: nothing was sent.
             JournalAway: no answer; some, all or none of the commands may have been applied.
             JournalRefused: we are not let in.
         """
         wire = self._wire
         if wire is None or not wire.open:
-            wire = await self._dial()
+            try:
+                wire = await self._dial()
+            except JournalAway as error:
+                raise JournalUnreached(str(error)) from error
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await wire.ask(packed, count)
@@ -72,6 +76,11 @@ class Pipe:
             # What comes later would be taken for the answer to something else.
             wire.close()
             raise JournalAway(f"Redis did not answer within {self._timeout_s:.0f} s") from error
+
+    def leave(self) -> None:
+        """Cut the connection: the server is the wrong one now. The next question dials anew."""
+        if self._wire is not None:
+            self._wire.close()
 
     async def _dial(self) -> _Wire:
         async with self._dialling:

@@ -1,7 +1,7 @@
-"""Run ``journal.lua``: many calls, one round trip.
+"""Run the journal's script: many calls, one round trip.
 
 Always EVALSHA, order kept. redis-py's own ``Script`` asks SCRIPT EXISTS at every execute; here NOSCRIPT is answered
-once.
+once, and so is a server that says that another one has the data.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from typing import Any
 import hiredis
 from redis.asyncio import Redis
 
-from bridge.journal.errors import JournalRefused, refusal
+from bridge.journal.errors import JournalAway, JournalMoved, JournalRefused, refusal
 from bridge.journal.pipe import Pipe
 from bridge.journal.raw import pack
 
-SOURCE = files("bridge.journal").joinpath("journal.lua").read_bytes()
+SOURCE = b"\n".join(
+    files("bridge.journal").joinpath("lua", f"{part}.lua").read_bytes() for part in ("lease", "reading", "writing")
+)
 _SHA = hashlib.sha1(SOURCE, usedforsecurity=False).hexdigest()
 
 Argument = str | bytes | int
@@ -26,7 +28,7 @@ Call = tuple[Sequence[str], Sequence[Argument]]
 
 
 class Script:
-    """``journal.lua`` on one server. A call is ``(keys, arguments)``; the verb is the first argument."""
+    """The script on one server. A call is ``(keys, arguments)``; the verb is the first argument."""
 
     def __init__(self, redis: Redis) -> None:
         self._pipe = Pipe(redis)
@@ -35,18 +37,38 @@ class Script:
         """Run the calls in order, in one round trip; return their answers.
 
         Raises:
+            JournalUnreached: nothing was sent.
             JournalAway: no answer; some, all or none of the calls may have been applied.
             JournalRefused: the server answered one of them with an error (no rights, an old version).
         """
         packed = b"".join([pack("EVALSHA", _SHA, len(keys), *keys, *arguments) for keys, arguments in calls])
-        answers = await self._pipe.ask(packed, len(calls))
-        if any(isinstance(answer, hiredis.ReplyError) and str(answer).startswith("NOSCRIPT") for answer in answers):
-            # A server that was restarted has forgotten the script. Calls before the flush are numbered or
-            # harmless to repeat, so all are sent again.
-            _, *answers = await self._pipe.ask(pack("SCRIPT", "LOAD", SOURCE) + packed, len(calls) + 1)
+        load = b""
+        left = False
+        while True:
+            answers = await self._pipe.ask(load + packed, len(calls) + bool(load))
+            if load:
+                del answers[0]
+            errors = [number for number, answer in enumerate(answers) if isinstance(answer, hiredis.ReplyError)]
+            if not errors:
+                break
+            first, refused = errors[0], str(answers[errors[0]])
+            # Calls before the error are numbered or harmless to repeat, so all are sent again, once for each reason.
+            if refused.startswith("NOSCRIPT") and not load:
+                # A server that was restarted has forgotten the script; one that was promoted never had it.
+                load = pack("SCRIPT", "LOAD", SOURCE)
+                continue
+            fault = refusal(refused)
+            if isinstance(fault, JournalAway):
+                # Calls are numbered: after the first that was refused none was applied.
+                fault.applied = first
+            if not isinstance(fault, JournalMoved):
+                raise fault
+            self._pipe.leave()
+            # What this server has applied, the next one may lack: whoever sent it has to find out.
+            if left or first:
+                raise fault
+            left = True
         for answer in answers:
-            if isinstance(answer, hiredis.ReplyError):
-                raise refusal(str(answer))
             if not isinstance(answer, list):
                 raise JournalRefused(f"unexpected answer of the script: {type(answer).__name__}")
         return answers

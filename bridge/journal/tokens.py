@@ -20,7 +20,8 @@ from bridge.journal.errors import JournalAway, JournalError, translated
 from bridge.journal.keys import Keys
 from bridge.journal.script import Script
 
-_LOCK_MS = 30_000
+_LOCK_MS = 3_000
+_HOLD_S = 1.0
 _LOOK_S = 0.1
 
 
@@ -71,18 +72,26 @@ class RedisTokenStore(Generic[T]):
 
     @asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
-        """Exclude the other processes; a holder that died blocks for 30 s at most."""
+        """Exclude the other processes for as long as it takes; a holder that died blocks them for 3 s at most."""
         mine = secrets.token_hex(8)
         while True:
             with _unreachable():
                 if await self._redis.set(self._keys.token_lock, mine, px=_LOCK_MS, nx=True):
                     break
             await asyncio.sleep(_LOOK_S)
+        holding = asyncio.create_task(self._hold(mine), name="token lock")
         try:
             yield
         finally:
+            holding.cancel()
             with suppress(JournalError):
                 await self._script.run([((self._keys.token_lock,), ("release", mine))])
+
+    async def _hold(self, mine: str) -> None:
+        while True:
+            await asyncio.sleep(_HOLD_S)
+            with suppress(JournalError):
+                await self._script.run([((self._keys.token_lock,), ("hold", mine, _LOCK_MS))])
 
 
 @contextmanager

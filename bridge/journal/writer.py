@@ -59,12 +59,16 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The answer to a claim that succeeded."""
+    """The answer to a claim that succeeded.
+
+    ``heard_ms``: until when, by what Redis still knows, everything that was pushed is recorded; epoch ms, None = never.
+    """
 
     fence: int
     generation: int
     new_generation: bool
     another_led: bool
+    heard_ms: int | None
 
 
 class Writer:
@@ -93,8 +97,11 @@ class Writer:
         self._random = secrets.token_hex(8)
         self._lease: str | None = None
         self._fence: int | None = None
+        self._seen_fence = 0
+        self._survived_ms: int | None = None
         self._generation = 0
         self._told = 0
+        self._sent = 0
         self._turn = asyncio.Lock()
         self._running: set[asyncio.Task[list[Outcome]]] = set()
 
@@ -108,6 +115,11 @@ class Writer:
         """The generation of the last successful claim; 0 before the first."""
         return self._generation
 
+    @property
+    def survived_ms(self) -> int | None:
+        """What the last new generation began with: :attr:`Claimed.heard_ms` of its claim."""
+        return self._survived_ms
+
     async def claim(self) -> Claimed | None:
         """Try to become the leader; ``None`` if another holds the lease. Nothing may be waiting to be committed.
 
@@ -119,12 +131,14 @@ class Writer:
 
     async def _claim(self, *, resending: bool) -> Claimed | None:
         keys = self._keys
-        remembered = ("", "") if self._fence is None else (self._fence, self._told)
+        # A fence that another held is remembered too: a server that knows less than it went back, whoever claims there.
+        known = max(self._seen_fence, self._fence or 0)
+        remembered = (known or "", self._told if known == self._fence else "")
         [answer] = await self._script.run(
             [
                 (
-                    (keys.lease, keys.commits, keys.generation, keys.fence, keys.server, keys.format),
-                    ("claim", self._random, self._lease_ms, *remembered, FORMAT),
+                    (keys.lease, keys.commits, keys.generation, keys.fence, keys.server, keys.format, keys.upstream),
+                    ("claim", self._random, self._lease_ms, *remembered, FORMAT, self._generation),
                 )
             ]
         )
@@ -132,18 +146,24 @@ class Writer:
             if answer[1] == b"format":
                 raise FormatTooNew(f"the data have layout {answer[2]}, this program knows {FORMAT}")
             self._lease = None
+            self._seen_fence = max(self._seen_fence, answer[2])
             return None
-        _, fence, commits, generation = answer
+        _, fence, commits, generation, heard = answer
         claimed = Claimed(
             fence=fence,
             generation=generation,
             new_generation=generation != self._generation,
             another_led=self._fence is not None and fence > self._fence + 1,
+            heard_ms=None if heard is None else int(heard),
         )
+        if claimed.new_generation:
+            self._survived_ms = claimed.heard_ms
         # Commits may be ahead of what we were told: calls whose answer was lost. Whoever sends them again needs their
-        # old numbers; after a new generation those mean nothing.
-        if claimed.new_generation or not resending:
-            self._told = commits
+        # old numbers, in a new generation too: what Redis has kept of them must not be applied twice.
+        self._told = min(self._told, commits) if resending else commits
+        if fence != self._fence:
+            # What was sent under the old one is refused from now on, wherever it still is.
+            self._sent = commits
         self._fence, self._generation = fence, generation
         self._lease = f"{fence}:{self._random}"
         return claimed
@@ -155,14 +175,14 @@ class Writer:
             LeaseLost: it is gone, or Redis went back; ``commit`` or ``claim`` finds out what that means.
             JournalAway, JournalRefused
         """
-        lease, told = self._lease, self._told
+        lease, told, sent = self._lease, self._told, self._sent
         if lease is None:
             raise LeaseLost("no lease is held")
         [answer] = await self._script.run(
             [
                 (
                     (self._keys.lease, self._keys.commits, self._keys.server, self._keys.upstream),
-                    ("renew", lease, self._lease_ms, told, "" if heard_ms is None else heard_ms),
+                    ("renew", lease, self._lease_ms, told, "" if heard_ms is None else heard_ms, sent),
                 )
             ]
         )
@@ -212,36 +232,26 @@ class Writer:
 
     async def _commit(self, calls: Sequence[Call]) -> list[Outcome]:
         async with self._turn:
-            base = self._told
-            generation = self._generation
             delay_s = 0.05
+            refused = False
             while True:
-                if self._generation != generation:
-                    # Redis went back: the numbers we were told are gone, and so may be what was applied.
-                    base, generation = self._told, self._generation
                 try:
+                    if refused:
+                        await self._claim_again()
+                        refused = False
                     started = time.perf_counter()
-                    outcomes = await self._send(calls, base)
+                    outcomes = await self._send(calls, self._told)
                 except JournalAway as error:
                     log.warning("journal away, waiting to commit", extra={"error": str(error), "calls": len(calls)})
                     await self._pause(delay_s)
                     delay_s = min(delay_s * 2, 1.0)
                     continue
                 if outcomes is None:
-                    if not await self._reclaimed():
-                        await self._pause(delay_s)
-                        delay_s = min(delay_s * 2, 1.0)
+                    refused = True
                     continue
-                self._told = base + len(calls)
+                self._told += len(calls)
                 self._on_batch(time.perf_counter() - started, outcomes)
                 return outcomes
-
-    async def _reclaimed(self) -> bool:
-        try:
-            await self._claim_again()
-        except JournalAway:
-            return False
-        return True
 
     async def _claim_again(self) -> None:
         claimed = await self._claim(resending=True)
@@ -266,8 +276,15 @@ class Writer:
         for number, call in enumerate(calls, base + 1):
             more_keys, verb, arguments = call.render(keys, self._retention)
             rendered.append(((*first, *more_keys), (verb, lease, number, new_epoch(), *arguments)))
+        sent, self._sent = self._sent, max(self._sent, base + len(calls))
+        try:
+            answers = await self._script.run(rendered)
+        except JournalAway as error:
+            if error.applied is not None:
+                self._sent = max(sent, base + error.applied)
+            raise
         outcomes = []
-        for answer in await self._script.run(rendered):
+        for answer in answers:
             code = answer[0]
             if code == 0:
                 if answer[1] not in (b"lease", b"back"):

@@ -12,9 +12,12 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
 
 import orjson
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web import RequestPayloadError
 
 Format = Literal["auto", "json", "text"]
 
+_THEIR_FAULT: Final = (HttpProcessingError, RequestPayloadError, ConnectionResetError)
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -62,6 +65,16 @@ def setup_logs(level: str, format: Format, *, stream: TextIO | None = None) -> N
     logging.captureWarnings(True)
     # Request lines hold tickets.
     logging.getLogger("aiohttp.access").disabled = True
+    logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
+
+
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    """Leave out requests and bodies that cannot be read, and clients that left.
+
+    aiohttp logs each as an error, with the line that it stumbled over: whoever sends rubbish could fill the log, and
+    that line may hold a token.
+    """
+    return not (record.exc_info and isinstance(record.exc_info[1], _THEIR_FAULT))
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:

@@ -134,6 +134,8 @@ class Asking:
             self._wait_s = 0.0
         elif by_close and (self._documents_of_last > 1 or now - self.last_byte_at >= self._settle_s):
             goes_on = False  # not a long poll's answer but a stream that was cut
+        elif self._documents_of_last > 1 and not says_close:
+            goes_on = False  # a stream that was ended in order
         else:
             announced = says_close or now - self._completed_at < self._settle_s
             goes_on = self._last_was_asked_for and self._wait_s == 0 and announced and not reset

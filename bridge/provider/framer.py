@@ -10,6 +10,8 @@ matched in one go.
 A document that never ends would make the listener deaf, so an unfinished one is given up where another begins: in
 JSON ``{"`` and then a letter can only be the start of an object, and one that follows neither ``:`` nor ``[`` nor
 ``,`` is nobody's member.
+
+A document past the limit is skipped: its end is looked for, only its head is kept.
 """
 
 from __future__ import annotations
@@ -17,14 +19,19 @@ from __future__ import annotations
 import re
 from typing import Final
 
-DOCUMENT_LIMIT: Final = 4 * 1024 * 1024
-"""Bytes of the largest document that is waited for."""
-KEPT: Final = 4096
+from .models import Unreadable
+
+DOCUMENT_LIMIT: Final = 16 * 1024 * 1024
+"""Bytes of the largest document that is kept until it is whole: a subject of 10 MB is still a mail."""
+SKIP_LIMIT: Final = 4 * DOCUMENT_LIMIT
+"""Bytes of the largest document whose end is looked for."""
+KEPT: Final = 16 * 1024
 """Bytes kept of what is no document: text between documents, the head of one that is too large."""
 
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 # Between documents: white space, a byte order mark, and what would make an array of them.
 _SEPARATORS: Final = b" \t\n\r\v\f,[]\x00\x1e\xef\xbb\xbf"
+_BLANKS: Final = b" \t\r\n"
 _BETWEEN: Final = re.compile(rb"[%b]*+" % re.escape(_SEPARATORS))
 _FLAT: Final = re.compile(
     rb"[%b]*+(\{\s*+(?:%b\s*+:\s*+(?:%b|[-+.\w]++)\s*+(?:,\s*+|(?=\})))*+\})"
@@ -39,51 +46,61 @@ _OPEN, _CLOSE, _QUOTE = b'{}"'
 
 
 class DocumentTooLarge(ValueError):
-    """A document went past the limit. The stream cannot be trusted after this; close it."""
+    """A document whose end was looked for in vain. The stream cannot be trusted after this; close it.
 
-    def __init__(self, limit: int, head: bytes) -> None:
-        super().__init__(f"a document larger than {limit} bytes")
-        self.limit = limit
-        self.head = head
+    ``document`` is what was kept of it.
+    """
+
+    def __init__(self, limit: int, document: Unreadable) -> None:
+        super().__init__(f"no end of a document within {limit} bytes")
+        self.document = document
 
 
 class Framer:
-    """Takes body bytes, gives whole documents. Start a new one for each connection, call :meth:`end` at borders."""
+    """Takes body bytes, gives whole documents. Start a new one for each connection, call :meth:`end` at borders.
 
-    def __init__(self, *, limit: int = DOCUMENT_LIMIT) -> None:
+    ``limit``: bytes of the largest document that is given; ``skip_limit``: of the largest that is put up with.
+    """
+
+    def __init__(self, *, limit: int = DOCUMENT_LIMIT, skip_limit: int = SKIP_LIMIT) -> None:
         self._limit = limit
-        self._document = bytearray()  # unfinished, from its opening brace on
+        self._skip_limit = skip_limit
+        self._kept = min(KEPT, limit)
+        self._document = bytearray()  # unfinished, from its opening brace on; of one that is skipped, the end
+        self._head = b""  # of one that is skipped
+        self._skipped = 0  # so much of it is gone
         self._scanned = 0  # so much of it the scan below has seen
         self._searched = 0  # so much of it holds no other object's start
         self._depth = 0
         self._in_string = False
         self._stray = bytearray()  # text between documents
+        self._stray_size = 0
         self._too_large: DocumentTooLarge | None = None
 
-    def feed(self, chunk: bytes) -> list[bytes]:
+    def feed(self, chunk: bytes) -> list[bytes | Unreadable]:
         """Take what came; return the documents it completed, oldest first.
 
         Text between documents that is more than separators is returned as a document of its own, for the reader
-        to find unreadable; no mail is lost for it.
+        to find unreadable; no mail is lost for it. What was too long to be kept comes as :class:`Unreadable`.
 
         Raises:
             DocumentTooLarge: on this call, or on the next if this one has documents to give.
         """
         if self._too_large is not None:
             raise self._too_large
-        documents: list[bytes] = []
+        documents: list[bytes | Unreadable] = []
         data, at = self._resume(chunk, documents) if self._document else (chunk, 0)
         other = 0
         while at < len(data):
             if not self._stray:
                 if (flat := _FLAT.match(data, at)) is not None:
-                    documents.append(flat[1])
+                    documents.append(self._whole(flat[1]))
                     at = flat.end()
                     continue
                 at = _end(_BETWEEN, data, at, len(data))
             if data.startswith(b"{", at):
                 if self._stray:
-                    self._give_stray(documents)
+                    documents.append(self._take_stray())
                     continue
                 if other <= at:
                     other = _find_object(data, at + 1)
@@ -92,15 +109,16 @@ class Framer:
                 opening = data.find(b"{", at)
                 end = opening if opening >= 0 else len(data)
                 self._stray += data[at : min(end, at + KEPT - len(self._stray))]
+                self._stray_size += end - at
                 at = end
-        if len(self._document) > self._limit:
-            self._too_large = DocumentTooLarge(self._limit, bytes(self._document[:KEPT]))
+        if self._skipped and (size := self._skipped + len(self._document)) > self._skip_limit:
+            self._too_large = DocumentTooLarge(self._skip_limit, Unreadable("too-large", self._head, size))
             self._forget()
             if not documents:
                 raise self._too_large
         return documents
 
-    def end(self) -> bytes:
+    def end(self) -> bytes | Unreadable:
         """A border: no document goes on behind it. Returns what was left unfinished, empty if nothing was.
 
         Raises:
@@ -109,12 +127,10 @@ class Framer:
         if self._too_large is not None:
             raise self._too_large
         if self._stray:
-            left = bytes(self._stray).rstrip(_SEPARATORS)
-            self._stray.clear()
-            return left
+            return self._take_stray()
         if not self._document:
             return b""
-        left = bytes(self._document)
+        left = self._up_to(len(self._document))
         self._forget()
         return left
 
@@ -123,21 +139,22 @@ class Framer:
         """Whether a document has begun and not ended."""
         return bool(self._document)
 
-    def _begin(self, data: bytes, at: int, other: int, documents: list[bytes]) -> int:
+    def _begin(self, data: bytes, at: int, other: int, documents: list[bytes | Unreadable]) -> int:
         """A document begins at ``at``; the next object that is no member of it at ``other``. Returns where to go on."""
         end = self._scan(data, at, other)
         if end < 0 and other < len(data):
             end = other
         if end >= 0:
-            documents.append(data[at:end])
+            documents.append(self._whole(data[at:end]))
             self._forget()
             return end
         self._document += data[at:]
         self._scanned -= at
         self._searched = _searched(self._document, 1)
+        self._shrink()
         return len(data)
 
-    def _resume(self, chunk: bytes, documents: list[bytes]) -> tuple[bytes, int]:
+    def _resume(self, chunk: bytes, documents: list[bytes | Unreadable]) -> tuple[bytes, int]:
         """Go on with the unfinished document. Returns what is left to look at, and from where."""
         document = self._document
         document += chunk
@@ -147,8 +164,9 @@ class Framer:
             end = other
         if end < 0:
             self._searched = _searched(document, self._searched)
+            self._shrink()
             return chunk, len(chunk)
-        documents.append(bytes(document[:end]))
+        documents.append(self._up_to(end))
         rest = bytes(document[end:])
         self._forget()
         return rest, 0
@@ -178,12 +196,43 @@ class Framer:
         self._scanned = at
         return -1
 
-    def _give_stray(self, documents: list[bytes]) -> None:
-        documents.append(bytes(self._stray).rstrip(_SEPARATORS))
+    def _shrink(self) -> None:
+        """Past the limit, keep the head, and as much of the end as the search looks at again."""
+        # No end will be found before this.
+        done = min(self._scanned, self._searched)
+        if not self._skipped:
+            if done <= self._limit:
+                return
+            self._head = bytes(self._document[: self._kept])
+        # The search looks back to the last character that is no blank.
+        last = bytes(self._document[:done]).rstrip(_BLANKS)[-1:]
+        gone = done - len(last)
+        self._document = bytearray(last + self._document[done:])
+        self._skipped += gone
+        self._scanned -= gone
+        self._searched -= gone
+
+    def _up_to(self, end: int) -> bytes | Unreadable:
+        """The unfinished document, up to where it ends."""
+        if self._skipped:
+            return Unreadable("too-large", self._head, self._skipped + end)
+        return self._whole(bytes(self._document[:end]))
+
+    def _whole(self, document: bytes) -> bytes | Unreadable:
+        if len(document) > self._limit:
+            return Unreadable("too-large", document[: self._kept], len(document))
+        return document
+
+    def _take_stray(self) -> bytes | Unreadable:
+        stray, size = bytes(self._stray).rstrip(_SEPARATORS), self._stray_size
         self._stray.clear()
+        self._stray_size = 0
+        return stray if size <= KEPT else Unreadable("not-object", stray, size)
 
     def _forget(self) -> None:
         self._document = bytearray()
+        self._head = b""
+        self._skipped = 0
         self._scanned = self._searched = self._depth = 0
         self._in_string = False
 
@@ -198,7 +247,7 @@ def _find_object(data: bytes | bytearray, at: int) -> int:
     """Where the next object starts that cannot be a member of another; the length of ``data`` if none does."""
     while (match := _OBJECT_START.search(data, at)) is not None:
         before = match.start() - 1
-        while data[before] in b" \t\r\n":
+        while data[before] in _BLANKS:
             before -= 1
         if data[before] not in b":[,":
             return match.start()

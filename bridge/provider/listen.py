@@ -29,8 +29,8 @@ from .errors import (
 )
 from .framer import DocumentTooLarge, Framer
 from .models import Online, Push, Refused, Unreadable, VersionChanged
-from .pushes import parse_push
-from .responses import BadResponse, Mark, ResponseReader
+from .pushes import parse_broken, parse_push
+from .responses import BadResponse, Found, Mark, ResponseReader
 from .token import TokenSource
 from .transport import Stream, Transport
 
@@ -38,6 +38,8 @@ READ_MOST: Final = 128 * 1024
 """Bytes of one read, which bounds a batch and how long parsing it keeps the event loop."""
 _INVALID_TOKEN: Final = "1200"  # noqa: S105  # an errcode
 _BUSY: Final = "1002"
+_BETWEEN_S: Final = 0.5
+"""Seconds between two connections of long polls in which the provider may be expected to keep what happens."""
 
 
 class ListenSession:
@@ -66,6 +68,7 @@ class ListenSession:
         settle_s: float = SETTLE_S,
         on_online: Callable[[], None] | None = None,
         on_bytes: Callable[[], None] | None = None,
+        on_gap: Callable[[], None] | None = None,
         before_connect: Callable[[], Awaitable[None]] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -75,6 +78,7 @@ class ListenSession:
         self._on_ver = on_ver
         self._on_online = on_online
         self._on_bytes = on_bytes
+        self._on_gap = on_gap
         self._before_connect = before_connect
         self._now = now
         self._asking = Asking(silence_s=silence_s, settle_s=settle_s, now=now)
@@ -84,14 +88,27 @@ class ListenSession:
         self._token = ""
         self._refused_token: Refused | None = None
         self._token_renewed = False
+        # Between two connections of a session that stands: since when nobody listens for us, and whether the next one
+        # was refused at first.
+        self._away_since: float | None = None
+        self._turned_away = False
+        self._waiting = False
+        self._asked_at = 0.0
         self._failure: ProviderError | None = None
         self.acknowledged_at: float | None = None
         """When reconciliation could start (monotonic seconds); ``None`` until then."""
+        self.documents: list[bytes] = []
+        """What the last batch was read from, in step with it; only the head of a document that was too large."""
 
     @property
     def last_byte_at(self) -> float:
         """When the provider last sent anything (monotonic seconds); the session's start if it has not yet."""
         return self._asking.last_byte_at
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that came was read and given away, as far as the event loop knows."""
+        return self._stream is None or self._waiting
 
     async def __aenter__(self) -> Self:
         await self._ask()
@@ -150,6 +167,7 @@ class ListenSession:
         # No drain: a few hundred bytes. A connection that is broken shows when it is read.
         self._stream.writer.write(self._transport.listen_request(ver=self._ver(), token=self._token))
         self._asking.asked()
+        self._asked_at = self._now()
 
     async def _renew_token(self, refused: Refused) -> None:
         self._refused_token = None
@@ -160,6 +178,7 @@ class ListenSession:
         if self._reader.body_is_open:
             # Nothing may be written while a body is open, and this one has nothing more to say.
             self._drop_connection()
+            self._turned_away = self._away_since is not None
         self._asking.token_renewed()
 
     # Reading.
@@ -176,27 +195,44 @@ class ListenSession:
             # Not zero: what is in the socket already must get its turn before a deadline that passed while our
             # reader was busy.
             async with asyncio.timeout(max(wait_s, 0.001)) as deadline:
+                # Nobody sees this where there is something to read at once.
+                self._waiting = True
                 chunk = await stream.reader.read(READ_MOST)
         except OSError as error:
             if isinstance(error, TimeoutError) and deadline.expired():
                 return []
             chunk, fault = b"", error
+        finally:
+            self._waiting = False
         if not chunk:
             return self._connection_ended(fault)
         self._asking.bytes_came()
-        if self._on_bytes is not None:
-            self._on_bytes()
         batch: list[Push] = []
+        self.documents = []
         try:
             self._follow(self._reader.feed(chunk), batch)
         except DocumentTooLarge as error:
-            self._note([Unreadable("too-large", error.head)], batch)
+            self._read_document(error.document, batch)
             self._failure = UnreadableAnswer(endpoints.LISTEN.name, str(error))
         except BadResponse as error:
             self._failure = ProviderAway(endpoints.LISTEN.name, plain(str(error)))
+        self._bytes_came(batch)
         return batch
 
-    def _follow(self, found: Iterable[bytes | Mark], batch: list[Push]) -> None:
+    def _bytes_came(self, batch: Sequence[Push]) -> None:
+        """Tell; a refusal is no sign that we are listened to again."""
+        if self._away_since is not None:
+            if any(isinstance(push, Refused) for push in batch):
+                self._turned_away = True
+                return
+            gap = self._turned_away or self._asked_at - self._away_since > _BETWEEN_S
+            self._away_since, self._turned_away = None, False
+            if gap and self._on_gap is not None:
+                self._on_gap()
+        if self._on_bytes is not None:
+            self._on_bytes()
+
+    def _follow(self, found: Iterable[Found], batch: list[Push]) -> None:
         for item in found:
             if item is Mark.BEGAN:
                 self._asking.response_began()
@@ -205,15 +241,27 @@ class ListenSession:
                 self._asking.response_complete()
             elif isinstance(item, bytes):
                 for document in self._framer.feed(item):
-                    self._note(parse_push(document), batch)
+                    self._read_document(document, batch)
+            elif isinstance(item, Unreadable):
+                self._read_document(item, batch)
 
     def _border(self, batch: list[Push]) -> None:
         """No document goes on over a border."""
-        if left := self._framer.end():
-            self._note([Unreadable("truncated", left)] if left[:1] == b"{" else parse_push(left), batch)
+        left = self._framer.end()
+        if isinstance(left, bytes) and left[:1] == b"{":
+            left = Unreadable("truncated", left)
+        if left:
+            self._read_document(left, batch)
 
-    def _note(self, pushes: Sequence[Push], batch: list[Push]) -> None:
+    def _read_document(self, document: bytes | Unreadable, batch: list[Push]) -> None:
+        if isinstance(document, bytes):
+            self._note(parse_push(document), batch, document)
+        else:
+            self._note([parse_broken(document)], batch, document.document)
+
+    def _note(self, pushes: Sequence[Push], batch: list[Push], document: bytes) -> None:
         for push in pushes:
+            self.documents.append(document)
             if isinstance(push, VersionChanged):
                 self._on_ver(push.ver)
             elif isinstance(push, Online) and push.ret != 0:
@@ -236,12 +284,14 @@ class ListenSession:
 
     def _connection_ended(self, fault: OSError | None) -> list[Push]:
         batch: list[Push] = []
-        found = self._reader.end()
+        self.documents = []
+        found: list[Found] = []
         try:
+            found = self._reader.end()
             self._follow(found, batch)
             self._border(batch)
         except DocumentTooLarge as error:
-            self._note([Unreadable("too-large", error.head)], batch)
+            self._read_document(error.document, batch)
         goes_on = self._asking.connection_lost(
             cut=Mark.CUT in found,
             reset=fault is not None,
@@ -251,7 +301,8 @@ class ListenSession:
         # A refused token and a close behind it are one refusal.
         if not goes_on and self._failure is None and self._refused_token is None:
             why = "closed by the provider" if fault is None else f"connection lost ({type(fault).__name__})"
-            in_order = fault is None and Mark.CUT not in found and not any(isinstance(p, Unreadable) for p in batch)
+            # Whatever comes now had not ended.
+            in_order = fault is None and Mark.CUT not in found and not batch
             self._failure = ListenEnded(why, in_order=in_order)
         self._drop_connection()
         return batch
@@ -260,4 +311,6 @@ class ListenSession:
         if self._stream is not None:
             self._stream.abort()
             self._stream = None
+            if self._away_since is None and self.acknowledged_at is not None:
+                self._away_since = self._now()
             self._asking.connection_dropped()

@@ -66,10 +66,14 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
 
 
 class Unreadable(msgspec.Struct, frozen=True, gc=False):
-    """A dead document: nothing can be told from it. It moves nothing; ``document`` is kept for inspection."""
+    """A dead document: nothing can be told from it. It moves nothing; ``document`` is kept for inspection.
+
+    ``cut_from``: how many bytes it had, where ``document`` is only its head; else 0.
+    """
 
     reason: UnreadableReason
     document: bytes
+    cut_from: int = 0
 
 
 Push = Online | VersionChanged | MailArrived | UnreadChanged | Refused | Unreadable

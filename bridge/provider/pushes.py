@@ -11,9 +11,11 @@ from typing import Any, Final
 from .documents import NotJson, fold_keys, read_json, to_int, to_text
 from .errors import plain
 from .models import MailArrived, Online, Push, Refused, Unreadable, UnreadChanged, VersionChanged
+from .salvage import salvage_mail
 
 _MAIL_KEYS: Final = ("MailId", "Sender", "Receiver", "Subject", "Summary")
 _MAIL: Final = frozenset({"UserName", "NewCount", *_MAIL_KEYS})
+_BEFORE: Final = b" \t\r\n\xef\xbb\xbf"
 _FOLDED_MAIL_KEYS: Final = tuple(key.lower() for key in _MAIL_KEYS)
 
 
@@ -27,7 +29,8 @@ def parse_push(document: bytes) -> tuple[Push, ...]:
     try:
         value = read_json(document)
     except NotJson:
-        return (Unreadable("bad-json" if document.lstrip()[:1] == b"{" else "not-object", document),)
+        is_object = document.lstrip(_BEFORE)[:1] == b"{"
+        return (parse_broken(Unreadable("bad-json", document)) if is_object else Unreadable("not-object", document),)
     if not isinstance(value, dict):
         return (Unreadable("not-object", document),)
     # The usual mail, in the document's own spelling: taken as it is.
@@ -39,6 +42,11 @@ def parse_push(document: bytes) -> tuple[Push, ...]:
             if mailbox and type(sender) is type(receiver) is type(subject) is type(summary) is str:
                 return (MailArrived(mailbox, mail_id.strip(), sender, receiver, subject, summary, unread),)
     return _tell(fold_keys(value), document)
+
+
+def parse_broken(dead: Unreadable) -> MailArrived | Unreadable:
+    """Of a document that is broken or did not come whole: the mail that its beginning tells of, else itself."""
+    return salvage_mail(dead.document) or dead
 
 
 def _tell(value: dict[str, Any], document: bytes) -> tuple[Push, ...]:

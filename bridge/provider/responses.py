@@ -18,6 +18,7 @@ from typing import Final
 import httptools
 
 from .framer import DocumentTooLarge, Framer
+from .models import Unreadable
 
 OVERHEAD_LIMIT: Final = 64 * 1024
 """Bytes of headers, chunk sizes or trailers without a byte of body among them that are put up with."""
@@ -34,6 +35,10 @@ class Mark(Enum):
     """The response is complete."""
     CUT = auto()
     """The connection ended inside a response or a bare document."""
+
+
+Found = bytes | Mark | Unreadable
+"""Body bytes, a border, or a bare document that was too large to be kept."""
 
 
 class BadResponse(ValueError):
@@ -53,21 +58,21 @@ class ResponseReader:
             lenient_version=True,
             lenient_chunked_length=True,
             lenient_optional_cr_before_lf=True,
-            lenient_optional_lf_after_cr=True,
             lenient_optional_crlf_after_chunk=True,
             lenient_spaces_after_chunk_size=True,
         )
-        self._found: list[bytes | Mark] = []
+        self._found: list[Found] = []
         self._bare: Framer | None = None
         self._in_message = False
         self._in_body = False
         self._length: int | None = None  # body bytes still to come, where that was told
         self._chunked = False
+        self._encoded = False
         self._overhead = 0
         self.says_close = False
         """Whether the last response announced that the server closes behind it."""
 
-    def feed(self, chunk: bytes) -> Iterator[bytes | Mark]:
+    def feed(self, chunk: bytes) -> Iterator[Found]:
         """Take what the socket gave; yield body bytes and borders in order. Exhaust it before feeding again.
 
         Raises:
@@ -90,8 +95,12 @@ class ResponseReader:
             if fault is not None:
                 raise fault
 
-    def end(self) -> list[bytes | Mark]:
-        """The connection ended. A body without a length is complete by that; anything else unfinished was cut."""
+    def end(self) -> list[Found]:
+        """The connection ended. A body without a length is complete by that; anything else unfinished was cut.
+
+        Raises:
+            DocumentTooLarge: as :meth:`feed` would.
+        """
         if self._in_body and self._length is None and not self._chunked:
             self._in_message = self._in_body = False
             return [Mark.COMPLETE]
@@ -132,6 +141,9 @@ class ResponseReader:
         else:
             # A header block that did not come whole, or chunks: a message ends at the end of a line.
             end = chunk.find(b"\n", at) + 1 or len(chunk)
+        if end <= at:
+            # We and the parser count differently; going on would never end.
+            raise BadResponse("a body that does not end where it said")
         piece = chunk[at:end]
         self._overhead += len(piece)
         try:
@@ -151,7 +163,8 @@ class ResponseReader:
         """A header; trailers come here too and change nothing."""
         if self._in_body:
             return
-        name = name.lower()
+        # The parser lets a blank stand before the colon.
+        name = name.strip().lower()
         if name == b"content-length":
             try:
                 self._length = int(value)
@@ -159,15 +172,18 @@ class ResponseReader:
                 raise BadResponse("a Content-Length that is no number") from None
         elif name == b"transfer-encoding":
             self._chunked = b"chunked" in value.lower()
+            self._encoded = True
 
     def on_headers_complete(self) -> None:
         """The header block ended; what the status is decides."""
         status = self._parser.get_status_code()
-        if status < 200 and status != 101:
+        # An interim answer; what is numbered below that is nothing, and may bring a body.
+        if 100 <= status < 200 and status != 101:
             return
         if status != 200:
             raise BadResponse(f"unexpected HTTP {status}")
-        if self._chunked:
+        # Any transfer encoding, `identity` too, makes the parser read on whatever the length says: until close.
+        if self._encoded:
             self._length = None
         self._in_body = True
         self.says_close = not self._parser.should_keep_alive()
@@ -184,6 +200,6 @@ class ResponseReader:
         """A message ended; an interim one (1xx) leaves no mark."""
         if self._in_body:
             self._found.append(Mark.COMPLETE)
-        self._in_message = self._in_body = self._chunked = False
+        self._in_message = self._in_body = self._chunked = self._encoded = False
         self._length = None
         self._overhead = 0

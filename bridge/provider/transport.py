@@ -192,6 +192,9 @@ class Transport:
             raise ProviderAway(endpoints.LISTEN.name, "no connection in time") from None
         except ProxyRefused as error:
             raise ProviderAway(endpoints.LISTEN.name, str(error)) from error
+        except socket.gaierror as error:
+            what = f"the name {host}" if self._egress.proxy_to(host) is None else "the proxy's name"
+            raise ProviderAway(endpoints.LISTEN.name, plain(f"{what} is not found: {error.strerror}")) from error
         except OSError as error:
             raise ProviderAway(endpoints.LISTEN.name, _reason(error)) from error
         _keep_alive(transport.get_extra_info("socket"))

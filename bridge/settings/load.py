@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from bridge.settings.errors import SettingsError
+from bridge.settings.redis import cut_url
 from bridge.settings.secret import Secret
 from bridge.settings.setting import Setting, settings_in
 from bridge.settings.table import GROUPS, TABLE, Settings
@@ -162,19 +163,15 @@ def _take_user_out_of_url(given: dict[str, _Given]) -> None:
     url = given.get("BRIDGE_REDIS_URL")
     if url is None:
         return
-    text = url.read()
-    try:
-        parts = urlsplit(text.strip())
-    except ValueError:
-        return  # the setting's own check says so
-    user, at, host = parts.netloc.rpartition("@")
-    if not at:
+    parts = cut_url(url.read())
+    if not parts.user:
         return
-    name, _, password = user.partition(":")
+    name, _, password = parts.user.partition(":")
     for variable, part in (("BRIDGE_REDIS_USERNAME", name), ("BRIDGE_REDIS_PASSWORD", password)):
         if part:
             given.setdefault(variable, _Given(unquote(part), f"{url.source}, in BRIDGE_REDIS_URL"))
-    given["BRIDGE_REDIS_URL"] = _Given(parts._replace(netloc=host).geturl(), url.source)
+    query = f"?{parts.query}" if parts.query else ""
+    given["BRIDGE_REDIS_URL"] = _Given(f"{parts.scheme}://{parts.hosts}{parts.path}{query}", url.source)
 
 
 def _read_group(group: type[Any], given: Mapping[str, _Given], problems: list[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, get_args
 
 from bridge.settings.errors import SettingsError
 from bridge.settings.provider import Provider
+from bridge.settings.redis import Redis
 from bridge.settings.secret import Secret
 from bridge.settings.setting import optional, secret, setting, settings_in
 from bridge.settings.values import (
@@ -28,8 +29,6 @@ from bridge.settings.values import (
     number,
     one_of,
     origins,
-    redis_url,
-    secret_text,
     text,
 )
 
@@ -42,21 +41,6 @@ PROFILE_FIELDS: Final = (
     *("alias", "name", "gender", "slaves", "position", "tel"),
     *("mobile", "ext_id", "parties", "open_type", "status"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Redis:
-    """Where the journal is. A user and password within the URL are taken out of it."""
-
-    url: str = setting(
-        "BRIDGE_REDIS_URL",
-        redis_url,
-        "redis://127.0.0.1:6379/0",
-        "Redis 7.0 or Valkey 7.2 and later: `redis://`, `rediss://` or `unix://`.",
-        quoted=False,
-    )
-    username: str = setting("BRIDGE_REDIS_USERNAME", text, "", "User of Redis's ACL.")
-    password: Secret[str] = secret("BRIDGE_REDIS_PASSWORD", secret_text, "Password of that user.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +118,14 @@ class Edge:
         matching(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", "exmail_bridge"),
         "exmail_bridge",
         "Cookie that may carry the token.",
+    )
+    request_timeout_s: int = setting(
+        "BRIDGE_EDGE_REQUEST_TIMEOUT",
+        integer(1, 3600),
+        "65",
+        "A connection that sends no whole request head for so long is closed, the next on a kept connection too. "
+        "Longer than the proxy keeps its own.",
+        unit="seconds",
     )
     admin_listen: Address = setting(
         "BRIDGE_EDGE_ADMIN_LISTEN",
@@ -243,6 +235,26 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True)
+class Dead:
+    """Documents of the provider that could not be read, ``{ns}:dead``."""
+
+    max: int = setting(
+        "BRIDGE_DEAD_MAX",
+        integer(0, 10_000),
+        "1000",
+        "Entries of the stream `{ns}:dead`, the newest; up to 16 KiB each. 0: none is kept, they are only counted.",
+        unit="entries",
+    )
+    seconds: int = setting(
+        "BRIDGE_DEAD_SECONDS",
+        integer(60, 31_536_000),
+        "604800",
+        "How long they are kept; up to twice that if no other follows.",
+        unit="seconds",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """The program's own words, on standard error."""
 
@@ -270,6 +282,7 @@ class Settings:
     events: Events
     signon: Signon
     audit: Audit
+    dead: Dead
     log: Log
     namespace: str = setting(
         "BRIDGE_NAMESPACE",
@@ -316,6 +329,7 @@ GROUPS: Final[Mapping[str, type[Any]]] = {
     "events": Events,
     "signon": Signon,
     "audit": Audit,
+    "dead": Dead,
     "log": Log,
 }
 

@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final, NamedTuple, TypeVar
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 Network = IPv4Network | IPv6Network
 ChoiceT = TypeVar("ChoiceT", bound=str)
@@ -104,23 +104,6 @@ def address(value: str) -> Address:
     if match is None or int(match[3]) > 65535:
         raise ValueError("must be host:port, as in 0.0.0.0:8080 or [::]:8080")
     return Address(match[1] or match[2], int(match[3]))
-
-
-def redis_url(value: str) -> str:
-    """A URL of one Redis server. Never quoted: it may hold a password."""
-    parts = _split(value)
-    if parts.scheme in ("redis+sentinel", "redis+cluster"):
-        raise ValueError(f"{parts.scheme}:// is not supported yet; redis://, rediss:// and unix:// are")
-    if parts.scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("must begin with redis://, rediss:// or unix://")
-    if "password" in parse_qs(parts.query):
-        raise ValueError("holds a password in its query; use BRIDGE_REDIS_PASSWORD")
-    if parts.scheme == "unix":
-        if not parts.path.startswith("/") or parts.netloc.rpartition("@")[2]:
-            raise ValueError("must name the socket by its whole path, as in unix:///run/valkey/valkey.sock")
-    elif not parts.hostname or not re.fullmatch(r"/?[0-9]{0,6}", parts.path):
-        raise ValueError("must look like redis://127.0.0.1:6379/0")
-    return value.strip()
 
 
 def http_url(value: str) -> str:

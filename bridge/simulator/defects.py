@@ -1,6 +1,7 @@
 """Spoil a document, in the ways a push may be spoilt (provider in practice, section 2).
 
-Some defects can be repaired by a tolerant reader, others make the document dead; both must leave the session alive.
+Some defects can be repaired by a tolerant reader (of an oversized document it has the beginning, which names the
+mail), others make the document dead; both must leave the session alive.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from enum import StrEnum
 
 import orjson
 
-OVERSIZED_BYTES = 5 * 1024 * 1024
+OVERSIZED_BYTES = 17 * 1024 * 1024
 
 
 class Defect(StrEnum):
@@ -27,7 +28,8 @@ class Defect(StrEnum):
     @property
     def repairable(self) -> bool:
         """Whether a tolerant reader still learns of the mail."""
-        return self in (Defect.BOM, Defect.CONTROL_CHAR, Defect.BAD_UTF8, Defect.LONE_SURROGATE)
+        repairable = (Defect.BOM, Defect.CONTROL_CHAR, Defect.BAD_UTF8, Defect.LONE_SURROGATE, Defect.OVERSIZED)
+        return self in repairable
 
 
 def spoil(document: bytes, defect: Defect) -> bytes:

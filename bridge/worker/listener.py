@@ -24,6 +24,7 @@ from bridge.provider.errors import (
     ProviderError,
     ProviderRefused,
 )
+from bridge.provider.listen import ListenSession
 from bridge.provider.models import (
     MailArrived,
     Online,
@@ -34,6 +35,7 @@ from bridge.provider.models import (
     VersionChanged,
 )
 from bridge.worker.backlog import Backlog
+from bridge.worker.dead import Burial
 from bridge.worker.rival import Rival
 from bridge.worker.translate import BadAddress, Translator
 from bridge.worker.upstream import Upstream
@@ -49,8 +51,9 @@ class Listener:
     """Reads pushes for a leader.
 
     ``version`` hears of changes of the member directory, ``online`` of each session that stands: counts may then be
-    asked for. ``cursor`` gives the Ver to listen with; ``silence_s`` is how long no byte may come, ``conflict_pause_s``
-    how long about to stay away from a connection that another listener keeps taking.
+    asked for. ``count`` hears of mailboxes whose new count did not come with the mail, ``burial`` says what to keep
+    of what cannot be read. ``cursor`` gives the Ver to listen with; ``silence_s`` is how long no byte may come,
+    ``conflict_pause_s`` how long about to stay away from a connection that another listener keeps taking.
     """
 
     def __init__(
@@ -59,9 +62,11 @@ class Listener:
         backlog: Backlog,
         translator: Translator,
         upstream: Upstream,
+        burial: Burial,
         *,
         version: Callable[[int], None],
         online: Callable[[], None],
+        count: Callable[[str], None],
         metrics: Metrics,
         cursor: Callable[[], int],
         silence_s: float,
@@ -73,8 +78,10 @@ class Listener:
         self._backlog = backlog
         self._translator = translator
         self._upstream = upstream
+        self._burial = burial
         self._version = version
         self._online = online
+        self._count = count
         self._metrics = metrics
         self._cursor = cursor
         self._silence_s = silence_s
@@ -82,6 +89,12 @@ class Listener:
         self._before_connect = before_connect
         self._online_at: float | None = None
         self._wall = wall
+        self._session: ListenSession | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that came was read and is in the backlog, as far as the event loop knows."""
+        return self._session is None or self._session.is_idle
 
     async def session(self, progress: Callable[[], None]) -> None:
         """Hold one session until it ends; call ``progress`` when it was of use.
@@ -102,13 +115,16 @@ class Listener:
                 silence_s=self._silence_s,
                 on_online=self._on_online,
                 on_bytes=self._upstream.heard,
+                on_gap=self._upstream.skipped,
                 before_connect=self._before_connect,
             ) as session:
+                self._session = session
                 async for batch in session:
                     if any(isinstance(push, MailArrived | UnreadChanged) for push in batch):
                         progress()
+                        self._upstream.pushed()
                     pushes += len(batch)
-                    calls = self._translate(batch)
+                    calls = self._translate(batch, session.documents)
                     if calls:
                         await self._backlog.put(calls)
             raise ListenEnded("the session ended")
@@ -121,6 +137,7 @@ class Listener:
             if away_s is None:
                 raise
         finally:
+            self._session = None
             self._metrics.listen_sessions.labels(outcome=outcome).inc()
             log.info("listen session ended", extra={"pushes": pushes, "outcome": outcome})
         await self._leave_it_to_the_other(away_s)
@@ -147,16 +164,22 @@ class Listener:
         log.info("listen session online", extra={"gap_since_ms": since_ms, "gap_until_ms": until_ms})
         self._online()
 
-    def _translate(self, batch: Sequence[Push]) -> list[Call]:
-        """Turn what one read brought into calls, order kept; count what leads to none."""
+    def _translate(self, batch: Sequence[Push], documents: Sequence[bytes]) -> list[Call]:
+        """Turn what one read brought into calls, order kept; count what leads to none.
+
+        ``documents``: what each push was read from.
+        """
         calls: list[Call] = []
         time_s = self._wall()
         counted = {"mail": 0, "unread": 0, "version": 0, "online": 0}
-        for push in batch:
+        for push, document in zip(batch, documents, strict=True):
             try:
                 match push:
                     case MailArrived():
-                        calls.append(self._translator.mail(push, time_s=time_s))
+                        mail = self._translator.mail(push, time_s=time_s)
+                        calls.append(mail)
+                        if mail.unread is None:
+                            self._count(mail.event.stream)
                         counted["mail"] += 1
                     case UnreadChanged():
                         calls.append(self._translator.unread(push, time_s=time_s))
@@ -166,16 +189,23 @@ class Listener:
                         self._version(ver)
                     case Online():
                         counted["online"] += 1
-                    case Unreadable(reason=reason):
-                        self._metrics.documents_dropped.labels(reason=reason).inc()
+                    case Unreadable():
+                        calls += self._bury(push.reason, push.document, push.cut_from)
                     case Refused(errcode=errcode):
                         log.warning("listen answered with an error", extra={"errcode": errcode})
             except BadAddress:
-                self._metrics.documents_dropped.labels(reason="bad-address").inc()
+                calls += self._bury("bad-address", document, 0)
         for type, count in counted.items():
             if count:
                 self._metrics.pushes.labels(type=type).inc(count)
         return calls
+
+    def _bury(self, reason: str, document: bytes, cut_from: int) -> Sequence[Call]:
+        """Count a document that could not be read, and keep it if not too many came. It may have been a mail."""
+        self._metrics.documents_dropped.labels(reason=reason).inc()
+        self._upstream.unreadable()
+        bury = self._burial.bury(reason, document, cut_from)
+        return [] if bury is None else [bury]
 
 
 def _why(error: ProviderError) -> str:

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 _PIECE: Final = 250
 _SCRUBBED: Final = 500
 _TOO_MANY: Final = "it would delete too many accounts"
-_STREAMS: Final[tuple[Stream, ...]] = ("events", "log", "audit")
+_STREAMS: Final[tuple[Stream, ...]] = ("events", "log", "audit", "dead")
 
 Kind = Literal["delta", "full"]
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from bridge.journal.errors import JournalAway
 from bridge.journal.orders import Order, Orders
+from bridge.worker.dead import Replayer
 from bridge.worker.directory import DIRECTORY_FAULTS, Directory, NotBelieved
 
 log = logging.getLogger(__name__)
@@ -21,9 +22,10 @@ _LOOK_S: Final = 0.5
 class OrderTaker:
     """Does one order after the other. ``look_s``: how often it looks for one."""
 
-    def __init__(self, orders: Orders, directory: Directory, *, look_s: float = _LOOK_S) -> None:
+    def __init__(self, orders: Orders, directory: Directory, replayer: Replayer, *, look_s: float = _LOOK_S) -> None:
         self._orders = orders
         self._directory = directory
+        self._replayer = replayer
         self._look_s = look_s
 
     async def run(self) -> None:
@@ -58,3 +60,7 @@ class OrderTaker:
             case "forget":
                 account, known, scrubbed = await self._directory.forget(order.mailbox)
                 return {"account": account, "known": known, "scrubbed": scrubbed}
+            case "replay":
+                return {"replayed": [asdict(each) for each in await self._replayer.replay(order.ids)]}
+            case "drop":
+                return {"dropped": await self._replayer.drop(order.ids)}

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 _ASKERS: Final = 4
 _UNKNOWN_MOST: Final = 10_000
+_TURNS: Final = 3
+"""Of the event loop: one in which the socket is looked at, one in which it is read, one to be sure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Budget:
 class Reconciler:
     """Corrects counts for a leader, and tells what was missed.
 
-    ``rate`` bounds calls of ``mail/newcount`` a second; ``quiet`` says whether all pushes that were read are committed.
+    ``rate`` bounds calls of ``mail/newcount`` a second; ``quiet`` says whether all pushes that came are committed.
     """
 
     def __init__(
@@ -104,6 +106,10 @@ class Reconciler:
     def after_gap(self) -> None:
         """Pushes were missed; ask for everybody who may notice."""
         self._gap.set()
+
+    def ask(self, mailbox: str) -> None:
+        """The count of this mailbox changed and nobody said to what."""
+        self._queue(self._later, [mailbox])
 
     async def run(self) -> None:
         """Ask until cancelled."""
@@ -224,6 +230,9 @@ class Reconciler:
             self._leave_alone(mailbox)
             self._metrics.reconciled.labels(result="failed").inc()
             return True
+        # What came before the answer gets its turn: a process that slept finds both at once.
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         # Nothing was pushed since an earlier answer that seemed to tell of missed mails, and nothing is under way.
         sure = self._suspected.pop(mailbox, None) == stored.seq and self._quiet()
         call = self._translator.polled(mailbox, unread, asked_at=stored.seq, sure=sure, time_s=self._wall())

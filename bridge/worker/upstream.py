@@ -32,6 +32,8 @@ _TYPES: Final[dict[UpstreamState, str]] = {
 _REFUSALS: Final = 2
 _GRACE: Final = 1 / 9
 _GRACE_LEAST_S: Final = 1.0
+_DOUBT_S: Final = 2.0
+_DOUBT_MOST_S: Final = 3600.0
 """A probe goes out when the silence limit is reached; its answer needs a moment: a ninth of the limit, a second at
 least."""
 
@@ -39,7 +41,8 @@ least."""
 class Upstream:
     """Watches the listen sessions of a leader.
 
-    ``tell`` takes the announcements, in order with the pushes. ``silence_s``: how long no byte may come.
+    ``tell`` takes the announcements, in order with the pushes. ``missed`` is called where pushes may have been missed
+    within a session: counts should be asked for. ``silence_s``: how long no byte may come.
     ``wall`` gives epoch seconds; silence is measured by ``now``, which nobody can set.
     """
 
@@ -51,6 +54,7 @@ class Upstream:
         namespace: str,
         silence_s: float,
         heard_ms: int | None,
+        missed: Callable[[], None] = lambda: None,
         wall: Callable[[], float] = time.time,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -58,6 +62,7 @@ class Upstream:
         self._metrics = metrics
         self._namespace = namespace
         self._silence_s = silence_s
+        self._missed = missed
         self._wall = wall
         self._now = now
         self._state: UpstreamState | None = None
@@ -65,8 +70,11 @@ class Upstream:
         self._heard_s = None if heard_ms is None else heard_ms / 1000
         self._heard_at = now()
         self._gap_since = self._heard_s
-        self._online = False
+        self._online = self._served = False
         self._refusals = 0
+        self._unread_since: float | None = None
+        self._doubt_at = 0.0
+        self._doubt_pause_s = _DOUBT_S
 
     @property
     def heard_ms(self) -> int | None:
@@ -91,11 +99,14 @@ class Upstream:
         elif left is not None:
             self._become("disconnected", "another worker takes over")
 
-    def say_again(self) -> None:
-        """Redis went back, and with it what was said: say the state again."""
+    def went_back(self, since_ms: int) -> None:
+        """Redis forgot what it had confirmed after ``since_ms``: say so, and again what the state is."""
         state, self._state = self._state, None
         if state is not None:
             self._become(state, self._why)
+        now_ms = int(self._wall() * 1000)
+        data = {"since": min(since_ms, now_ms), "until": now_ms, "why": "Redis went back"}
+        self._announce(UPSTREAM_MISSED, data, {"gap": "now"})
 
     def heard(self) -> None:
         """Bytes came."""
@@ -104,6 +115,10 @@ class Upstream:
         self._metrics.upstream_last_byte.set(self._heard_s)
         if self._online and self._state == "degraded":
             self._become("connected", "")
+
+    def pushed(self) -> None:
+        """A push came: something is listened to."""
+        self._served = True
 
     def online(self) -> tuple[int | None, int]:
         """A session is acknowledged; announce it, and what was missed before it. Returns the gap, epoch ms."""
@@ -119,13 +134,44 @@ class Upstream:
             self._announce(UPSTREAM_MISSED, {"since": since_ms, "until": now_ms}, fields)
         return since_ms, now_ms
 
+    def skipped(self) -> None:
+        """Within the session there was a while without a connection; before :meth:`heard` of the next one."""
+        now_ms = int(self._wall() * 1000)
+        if self._online and self._heard_s is not None:
+            data = {"since": min(now_ms, int(self._heard_s * 1000)), "until": now_ms}
+            self._announce(UPSTREAM_MISSED, data, {"heard": str(now_ms), "gap": "now"})
+            self._missed()
+
     def ended(self, why: str, *, refused: bool) -> None:
         """The session is over."""
-        if self._online:
+        # Pushes may come before it is certain that we are listened to; a first session that gave some was one.
+        if self._online or (self._served and self._gap_since is None):
             self._gap_since = self._heard_s
-        self._online = False
+        self._online = self._served = False
         self._refusals = self._refusals + 1 if refused else 0
         self._become("degraded" if self._refusals >= _REFUSALS else "disconnected", why)
+
+    def unreadable(self) -> None:
+        """A document could not be read: it may have been a mail, of nobody knows whom, so all counts are in doubt."""
+        if self._unread_since is None:
+            self._unread_since = self._wall()
+        self._check_doubt()
+
+    def _check_doubt(self) -> None:
+        """Announce what could not be read: at once, then more and more rarely while there is no end to it.
+
+        Each time hundreds of counts may be asked for.
+        """
+        now = self._now()
+        if self._unread_since is None or now < self._doubt_at:
+            return
+        quiet = now >= self._doubt_at + self._doubt_pause_s
+        self._doubt_pause_s = _DOUBT_S if quiet else min(2 * self._doubt_pause_s, _DOUBT_MOST_S)
+        self._doubt_at = now + self._doubt_pause_s
+        span = {"since": int(self._unread_since * 1000), "until": int(self._wall() * 1000)}
+        self._unread_since = None
+        self._announce(UPSTREAM_MISSED, {**span, "why": "documents could not be read"}, {"gap": "now"})
+        self._missed()
 
     def conflict(self, pause_s: float) -> None:
         """Another listener keeps taking the connection; we do not try again for ``pause_s``."""
@@ -144,7 +190,8 @@ class Upstream:
             self.check()
 
     def check(self) -> None:
-        """See whether the last byte is too long ago."""
+        """See whether the last byte is too long ago, and whether it is time to say what could not be read."""
+        self._check_doubt()
         if self._online and self._state == "connected":
             silent_s = self._now() - self._heard_at
             if silent_s > self._silence_s + max(_GRACE_LEAST_S, self._silence_s * _GRACE):

@@ -16,6 +16,7 @@ from typing import Final
 
 from bridge.events import LEADER_CHANGED, SYSTEM, build_event
 from bridge.journal.calls import Announce
+from bridge.journal.dead import DeadDocuments
 from bridge.journal.errors import JournalAway, LeaseLost
 from bridge.journal.mirror import Mirror
 from bridge.journal.orders import Orders
@@ -25,6 +26,7 @@ from bridge.obs.metrics import Metrics
 from bridge.provider.client import ProviderClient
 from bridge.supervision import Retry, supervise
 from bridge.worker.backlog import Backlog
+from bridge.worker.dead import Burial, Replayer
 from bridge.worker.directory import DIRECTORY_FAULTS, Directory
 from bridge.worker.guard import Guard
 from bridge.worker.listener import LISTEN_FAULTS, Listener
@@ -69,6 +71,7 @@ class Worker:
         mirror: Mirror,
         orders: Orders,
         reports: Reports,
+        dead: DeadDocuments,
         metrics: Metrics,
         options: WorkerOptions,
     ) -> None:
@@ -77,6 +80,7 @@ class Worker:
         self._mirror = mirror
         self._orders = orders
         self._reports = reports
+        self._dead = dead
         self._metrics = metrics
         self._options = options
         self._backlog: Backlog | None = None
@@ -150,14 +154,8 @@ class Worker:
         slaves: dict[str, str] = {}
         backlog = self._backlog = Backlog(self._writer, metrics, most=options.backlog)
         left = await self._mirror.upstream()
-        heard = left.get("heard")
-        upstream = self._upstream = Upstream(
-            lambda call: backlog.add([call]),
-            metrics,
-            namespace=options.namespace,
-            silence_s=options.listen_silence_s,
-            heard_ms=int(heard) if heard else None,
-        )
+        # The claim has set it where nobody ever listened; then nothing was missed.
+        heard = left.get("heard") if claimed.fence > 1 else None
         translator = Translator(options.namespace, options.privacy, slaves)
         reconciler = Reconciler(
             self._client,
@@ -166,7 +164,15 @@ class Worker:
             translator,
             metrics,
             rate=options.newcount_rate,
-            quiet=lambda: not len(backlog),
+            quiet=lambda: listener.is_idle and not len(backlog),
+        )
+        upstream = self._upstream = Upstream(
+            lambda call: backlog.add([call]),
+            metrics,
+            namespace=options.namespace,
+            silence_s=options.listen_silence_s,
+            heard_ms=int(heard) if heard else None,
+            missed=reconciler.after_gap,
         )
         members = Members(self._writer, self._mirror, metrics, slaves, namespace=options.namespace, guard=options.guard)
         directory = Directory(self._client, members, metrics, fields=options.directory_fields)
@@ -175,14 +181,17 @@ class Worker:
             backlog,
             translator,
             upstream,
+            Burial(options.privacy),
             version=directory.version,
             online=reconciler.after_gap,
+            count=reconciler.ask,
             metrics=metrics,
             cursor=lambda: directory.cursor,
             silence_s=options.listen_silence_s,
             conflict_pause_s=options.conflict_pause_s,
             before_connect=self._confirm_lease,
         )
+        replayer = Replayer(self._writer, self._dead, translator, version=directory.version, count=reconciler.ask)
         self._tell_leader(backlog, claimed)
         upstream.take_over(left.get("state"))
         await directory.load()
@@ -193,7 +202,7 @@ class Worker:
             tasks.create_task(backlog.run(), name="commits")
             tasks.create_task(upstream.watch(), name="upstream watch")
             tasks.create_task(reconciler.run(), name="reconcile")
-            tasks.create_task(OrderTaker(self._orders, directory).run(), name="orders")
+            tasks.create_task(OrderTaker(self._orders, directory, replayer).run(), name="orders")
             tasks.create_task(
                 ReportTaker(self._reports, lambda call: backlog.add([call]), namespace=options.namespace).run(),
                 name="reports",
@@ -247,9 +256,11 @@ class Worker:
             if self._writer.generation != generation:
                 # Redis went back: the counts that browsers look at are gone with the old generation, and so may be
                 # member changes and what was said about the connection.
+                survived_ms = self._writer.survived_ms
+                # Of a server that knows nothing everything is gone, from the beginning of the generation of before.
+                upstream.went_back(generation if survived_ms is None else survived_ms)
                 generation = self._writer.generation
                 self._metrics.generation.set(generation)
-                upstream.say_again()
                 directory.doubt()
                 reconciler.after_gap()
 

@@ -29,6 +29,7 @@ def test_loopback_under_its_own_names(peer: str, host: str) -> None:
         ("127.0.0.1", "localhost.evil.example", {}),
         ("127.0.0.1", "127.0.0.1.evil.example", {}),
         ("127.0.0.1", "", {}),
+        ("127.0.0.1", "[", {}),
         ("127.0.0.1", "localhost", {"X_Forwarded_For": "10.0.0.7"}),
         ("127.0.0.1", "localhost", {"Forwarded": "for=10.0.0.7"}),
         ("", "localhost", {}),

@@ -161,7 +161,7 @@ async def test_without_a_worker_nothing_is_done(redis_url: str, words: tuple[str
     assert await run(redis_url, *words) == (
         1,
         "",
-        "exmail-bridge: no worker leads; start one, it alone changes the directory\n",
+        "exmail-bridge: no worker leads; start one, it alone changes what is stored\n",
     )
 
 

@@ -135,7 +135,7 @@ def test_words_stand_for_types():
     assert _types("directory.user") == tuple(
         f"exmail.directory.user.{what}" for what in ("added", "updated", "deleted")
     )
-    assert set(_types("system")) == {*_types("upstream"), *_types("leader")}
+    assert set(_types("system")) == {*_types("upstream"), *_types("leader"), *_types("edge")}
     assert COMMAND.name == "events"
 
 

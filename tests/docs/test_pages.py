@@ -61,7 +61,7 @@ def test_chinese_is_set_as_chinese():
 
 def calls_on(page: Page) -> list[list[str]]:
     """The words of each call of the bridge, in code blocks and between backticks."""
-    said = "\n".join([*re.findall(r"`([^`\n]+)`", page.prose), *(block.text for block in page.blocks)])
+    said = "\n".join([*(block.text for block in page.blocks), *re.findall(r"`([^`\n]+)`", page.prose)])
     program = r"(?:python3 -m bridge|(?<![/\w])exmail-bridge)"
     return [call.split() for call in re.findall(rf"{program} +([a-z][^\n#`]*)(?:#.*)?$", said, re.MULTILINE)]
 

@@ -12,12 +12,8 @@ import pytest
 from playwright.async_api import async_playwright
 
 from bridge.edge.jwt import SecretVerifier
-from bridge.journal.connect import RedisAddress
-from bridge.journal.errors import JournalRefused
-from bridge.journal.follow import BEGINNING, Follower
-from bridge.journal.reader import Reader
 from tests.docs.pages import ROOT, Page
-from tests.support.stage import BOB, KEYS, SECRET, leading_writer, mail, running_edge, token
+from tests.support.stage import BOB, SECRET, leading_writer, mail, running_edge, token
 from tests.support.waiting import until
 
 SIGNING = Page(ROOT / "docs" / "signing.md")
@@ -99,39 +95,6 @@ async def test_the_python_reader_prints_what_is_published(page: Page, redis_url:
     finally:
         reader.kill()
         await reader.wait()
-
-
-async def test_the_readers_account_reads_and_does_nothing_else(redis_url: str):
-    """The ACL of ``docs/events.md`` is enough for following, and opens neither secrets nor any write."""
-    rule = EVENTS.block("", holding="ACL SETUSER").split()
-    async with leading_writer(redis_url) as (writer, redis):
-        await writer.commit([mail("1")])
-        await redis.set(KEYS.token, "hush")
-        await redis.execute_command(*rule)
-        address = RedisAddress(redis_url, "reader", lambda: "PASSWORD")
-        async with Follower(address, KEYS) as follower:
-            await follower.start(BEGINNING)
-            assert [entry.type for entry in await follower.read()] == ["exmail.mail.new"]
-        client = address.client()
-        async with client.pubsub() as pubsub:
-            await pubsub.subscribe(KEYS.kind_channel("mail.new"), KEYS.mailbox_channel(BOB))
-            assert (await pubsub.get_message(timeout=10)) is not None
-        refused = "NoPermissionError"
-        for words in (
-            ("GET", KEYS.token),
-            ("GET", KEYS.lease),
-            ("DEL", KEYS.events),
-            ("PUBLISH", "exmail:mail.new", "forged"),
-            ("SUBSCRIBE", KEYS.probe_channel("1")),
-            ("FLUSHALL",),
-        ):
-            with pytest.raises(Exception, match=r"permission") as error:
-                await client.execute_command(*words)
-            assert type(error.value).__name__ == refused
-        with pytest.raises(JournalRefused):
-            await Reader(client, KEYS, history_events=5, history_s=60).put_ticket(b"{}")
-        await client.aclose()
-        await redis.acl_deluser("reader")
 
 
 @pytest.mark.parametrize("page", READMES, ids=["en", "zh"])

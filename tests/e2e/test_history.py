@@ -1,30 +1,73 @@
-"""The history checker: a seeded schedule of faults on the whole bridge, and the promises afterwards."""
+"""The history checker: the whole bridge while things break, alone and mixed, and the promises afterwards.
+
+Theatres play beside each other, because most of the time each waits.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
-
-import pytest
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
 
 from bridge.journal.embedded import EmbeddedServer
-from tests.support.history import Theatre
+from tests.support.history.checker import check
+from tests.support.history.mischief import DEEDS, play, play_one
+from tests.support.history.theatre import Theatre
 
-SEEDS = [int(seed) for seed in os.environ.get("BRIDGE_TEST_SEEDS", "1,2,3").split(",")]
-FAULTS = int(os.environ.get("BRIDGE_TEST_FAULTS", "6"))
+SEEDS: Final = [int(seed) for seed in os.environ.get("BRIDGE_TEST_SEEDS", "1,2,3").split(",")]
+FAULTS: Final = int(os.environ.get("BRIDGE_TEST_FAULTS", "8"))
+_AT_ONCE: Final = 3
+_DEEDS_EACH: Final = 5
+
+Play = Callable[[Theatre], Awaitable[None]]
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-async def test_nothing_lost_nothing_twice_nothing_silent(own_server: EmbeddedServer, seed: int) -> None:
+async def play_all(folder: Path, plays: list[tuple[int, Play, str]]) -> None:
+    """Play with each seed, three at once, and check; a failure prints what was done and a command."""
+    places = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(number: int, seed: int, play: Play, command: str) -> None:
+        async with places:
+            with EmbeddedServer(folder / str(number)) as server:
+                async with Theatre(server, seed) as theatre:
+                    try:
+                        await play(theatre)
+                        await check(theatre)
+                    except BaseException:
+                        print(f"seed {seed}, faults:", *theatre.done)
+                        print(f"replay: {command}python3 -m bridge test tests/e2e/test_history.py")
+                        raise
+
+    async with asyncio.TaskGroup() as tasks:
+        for number, each in enumerate(plays):
+            tasks.create_task(one(number, *each))
+
+
+async def test_each_fault_alone(tmp_path: Path) -> None:
+    """One thing breaks after the other, and between two of them everything is whole again."""
+    names = sorted(DEEDS)
+    # What takes long stands side by side in the alphabet.
+    groups = [names[first :: -(-len(names) // _DEEDS_EACH)] for first in range(-(-len(names) // _DEEDS_EACH))]
+
+    def one_by_one(group: list[str]) -> Play:
+        async def play(theatre: Theatre) -> None:
+            for name in group:
+                await play_one(theatre, name)
+                await theatre.calm()
+
+        return play
+
+    await play_all(tmp_path, [(number, one_by_one(group), "") for number, group in enumerate(groups)])
+
+
+async def test_nothing_lost_nothing_twice_nothing_silent(tmp_path: Path) -> None:
     """Whatever breaks: committed mails arrive once and in order, all others are announced, counts end up right."""
-    async with Theatre(own_server, seed) as theatre:
-        try:
-            await theatre.play(FAULTS)
-            await theatre.calm()
-            await theatre.check()
-        except BaseException:
-            print(
-                f"replay: BRIDGE_TEST_SEEDS={seed} BRIDGE_TEST_FAULTS={FAULTS} "
-                "python3 -m bridge test tests/e2e/test_history.py"
-            )
-            print("faults:", *theatre.done)
-            raise
+
+    async def mixed(theatre: Theatre) -> None:
+        await play(theatre, FAULTS)
+        await theatre.calm()
+
+    replay = f"BRIDGE_TEST_FAULTS={FAULTS} BRIDGE_TEST_SEEDS="
+    await play_all(tmp_path, [(seed, mixed, f"{replay}{seed} ") for seed in SEEDS])

@@ -56,7 +56,7 @@ async def test_renewing_keeps_the_lease_and_says_when_it_is_gone(writer: Writer,
     await writer.renew(heard_ms=42)
     assert await redis.pttl(KEYS.lease) > 5000
     assert await redis.hget(KEYS.upstream, "heard") == b"42"
-    await redis.set(KEYS.lease, "9:other")
+    await redis.set(KEYS.lease, "1:other")
     with pytest.raises(LeaseLost):
         await writer.renew()
     with pytest.raises(LeaseLost):
@@ -157,6 +157,39 @@ async def test_a_fence_that_went_back_begins_a_generation_and_grows_on(writer: W
     assert claimed is not None
     assert (claimed.fence, claimed.new_generation) == (3, True)
     assert claimed.generation > before
+
+
+async def test_a_fence_that_another_was_seen_to_hold_is_remembered(writer: Writer, new_writer: Any, redis: Any) -> None:
+    """A deposed leader claims on a replica that never heard of its successor: what that one told is not told again."""
+    [mine] = await writer.commit([mail("Z1")])
+    before = await redis.dump(KEYS.state(BOB)), await redis.dump(KEYS.log(BOB))
+    await redis.delete(KEYS.lease)
+    other = new_writer()
+    await other.claim()
+    [theirs] = await other.commit([mail("Z2")])
+    assert await writer.claim() is None
+    # The promoted replica: as it was before the other led.
+    await redis.delete(KEYS.lease)
+    await redis.set(KEYS.fence, 1)
+    await redis.set(KEYS.commits, 1)
+    for key, dump in zip((KEYS.state(BOB), KEYS.log(BOB)), before, strict=True):
+        await redis.restore(key, 0, dump, replace=True)
+    claimed = await writer.claim()
+    assert claimed is not None
+    assert claimed.new_generation
+    assert claimed.fence == 3
+    [again] = await writer.commit([mail("Z3")])
+    assert (theirs.epoch, theirs.seq) == (mine.epoch, 2)
+    assert (again.epoch, again.seq) != (theirs.epoch, theirs.seq)
+
+
+async def test_a_new_generation_tells_what_survived(writer: Writer, redis: Any) -> None:
+    """Until when the provider was heard, by the data that are left: what was pushed after that is lost."""
+    await writer.commit([mail("Z1"), mail("Z2")])
+    await writer.renew(heard_ms=42)
+    await redis.set(KEYS.commits, 1)
+    await writer.keep(heard_ms=99)
+    assert writer.survived_ms == 42
 
 
 async def test_a_promoted_replica_that_lost_nothing_becomes_the_recorded_server(writer: Writer, redis: Any) -> None:

@@ -46,6 +46,42 @@ async def asked(redis: Any, writer: Writer, unread: int, *, sure: bool = True) -
     return outcome
 
 
+async def wanted(redis: Any) -> set[bytes]:
+    names: set[bytes] = await redis.smembers(KEYS.wanted)
+    return names
+
+
+async def test_a_mail_whose_count_leaps_is_a_gap_of_its_mailbox(redis: Any, writer: Writer) -> None:
+    """Two mails came and one was heard: the count is asked for, and what is missing is told."""
+    await writer.commit([mail("Z1", unread=6)])
+    assert not await wanted(redis)
+    await writer.commit([mail("Z2", unread=8)])
+    assert await wanted(redis) == {BOB.encode()}
+    [stored] = await Mirror(redis, KEYS).counted([BOB])
+    assert stored.doubtful
+    assert (await asked(redis, writer, 8, sure=False)).missed == 1
+    assert (await asked(redis, writer, 8)).missed == 1
+    assert [kind for kind, _ in await told(redis)] == ["new", "new", "missed"]
+    assert await redis.hget(STATE, "base") is None
+
+
+async def test_mails_out_of_order_leap_and_miss_nothing(redis: Any, writer: Writer) -> None:
+    """The one that was counted and not heard comes after all."""
+    await writer.commit([mail("Z2", unread=7), mail("Z1", unread=6), mail("Z3", unread=8)])
+    assert (await asked(redis, writer, 8)).missed == 0
+    assert [kind for kind, _ in await told(redis)] == ["new"] * 3
+    assert await redis.hget(STATE, "base") is None
+
+
+async def test_what_is_no_mail_does_not_leap(redis: Any, writer: Writer) -> None:
+    """Somebody may mark mails as unread; a first count, a duplicate and a mail without a count tell of no gap."""
+    await writer.commit([count(9), mail("Z1", unread=None), mail("Z2", unread=10), mail("Z2", unread=20)])
+    assert not await wanted(redis)
+    await redis.delete(STATE)
+    await writer.commit([mail("Z3", unread=30)])
+    assert not await wanted(redis)
+
+
 async def test_a_rise_over_a_gap_is_announced_before_the_count(redis: Any, writer: Writer) -> None:
     """Two events of one step: how many at least, between when; then the count that is right."""
     await gap(redis, writer)

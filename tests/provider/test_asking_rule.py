@@ -333,6 +333,16 @@ def test_request_into_a_closing_connection_is_repeated(asking: Asking, clock: Cl
     assert not asking.connection_lost(**LOST)
 
 
+def test_stream_that_ends_in_order_is_a_loss(asking: Asking) -> None:
+    """One document a response is a long poll; several of them were a stream, unless its close was announced."""
+    asking.asked()
+    respond(asking, event(), event(2))
+    assert not asking.connection_lost(**LOST)
+    asking.asked()
+    respond(asking, event(3), event(4))
+    assert asking.connection_lost(**(LOST | {"says_close": True}))
+
+
 def test_stream_that_ends_by_close_is_a_loss(asking: Asking, clock: Clock) -> None:
     """Reading c until close: one document and a close is a long poll, anything else a stream that was cut."""
     asking.asked()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.provider.framer import KEPT, DocumentTooLarge, Framer
+from bridge.provider.framer import DOCUMENT_LIMIT, KEPT, DocumentTooLarge, Framer
+from bridge.provider.models import Unreadable
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 DOCUMENTS = [
@@ -25,7 +27,7 @@ DOCUMENTS = [
 SEPARATORS = [b"", b"\n", b" \r\n\t", b",", b"\xef\xbb\xbf", b"\x00", b"]\n["]
 
 
-def feed_all(framer: Framer, chunks: list[bytes]) -> list[bytes]:
+def feed_all(framer: Framer, chunks: list[bytes]) -> list[bytes | Unreadable]:
     return [document for chunk in chunks for document in framer.feed(chunk)]
 
 
@@ -109,11 +111,12 @@ def test_text_between_documents_is_given_too() -> None:
 
 
 def test_text_between_documents_is_bounded() -> None:
-    """However much nonsense comes, little of it is kept."""
+    """However much nonsense comes, little of it is kept, and how much it was is told."""
     framer = Framer()
     for _ in range(100):
         framer.feed(b"x" * 1000)
-    assert framer.end() == b"x" * KEPT
+    assert framer.end() == Unreadable("not-object", b"x" * KEPT, 100_000)
+    assert framer.feed(b'oops{"Ret":0}') == [b"oops", b'{"Ret":0}']
 
 
 def test_a_border_ends_a_document() -> None:
@@ -124,19 +127,60 @@ def test_a_border_ends_a_document() -> None:
     assert framer.feed(b'{"Ret":0}') == [b'{"Ret":0}']
 
 
-def test_document_past_the_limit() -> None:
-    """A document past the limit is refused with its head for inspection, and the framer stays refused."""
-    framer = Framer(limit=1000)
+LARGE = b'{"Subject":"' + b'x{ \\"' * 500 + b'"}'
+"""Its text is full of what could be the beginning of something."""
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000, len(LARGE) + 100])
+@pytest.mark.parametrize("behind", [b'{"Ret":0}', b' \n{ "Ver" : 7 }'])
+def test_a_document_past_the_limit_is_skipped(step: int, behind: bytes) -> None:
+    """Its head and size are given where it ends; those behind it are read."""
+    stream = b'{"Ver":1}' + LARGE + behind
+    found = feed_all(Framer(limit=1000), [stream[at : at + step] for at in range(0, len(stream), step)])
+    assert found == [b'{"Ver":1}', Unreadable("too-large", LARGE[:1000], len(LARGE)), behind.strip()]
+
+
+def test_a_large_document_that_is_never_finished_ends_where_another_begins() -> None:
+    """By the same rule as a small one, also where blanks fill more than what is kept: a member is no beginning."""
+    whole = b'{"a":"' + b"x" * 2000 + b'","b":' + b" " * 3000 + b'{"c":1}'
+    for step in (1, 5000):
+        chunks = [whole[at : at + step] for at in range(0, len(whole), step)]
+        assert feed_all(Framer(limit=100), [*chunks, b' {"Ret":0}']) == [
+            Unreadable("too-large", whole[:100], len(whole) + 1),
+            b'{"Ret":0}',
+        ]
+        framer = Framer(limit=100)
+        assert feed_all(framer, chunks) == []
+        assert framer.end() == Unreadable("too-large", whole[:100], len(whole))
+        assert framer.feed(b'{"Ret":0}') == [b'{"Ret":0}']
+
+
+def test_a_skipped_document_takes_no_memory() -> None:
+    """However long it is, and whatever stands in it."""
+    framer = Framer(limit=100_000)
+    framer.feed(b'{"a":"' + b"x" * 100_000)
+    tracemalloc.start()
+    for piece in (b"x" * 10_000, b'","b":{"c":["', b'\\"{', b" " * 10_000) * 200:
+        framer.feed(piece)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100_000
+
+
+def test_a_document_that_does_not_end() -> None:
+    """Looked for up to a limit too; then the stream is refused, with the head for inspection, and stays refused."""
+    framer = Framer(limit=1000, skip_limit=5000)
+    assert feed_all(framer, [b'{"Subject":"', b"x" * 4000]) == []
     with pytest.raises(DocumentTooLarge) as refused:
-        feed_all(framer, [b'{"Subject":"', b"x" * 600, b"y" * 600])
-    assert refused.value.head.startswith(b'{"Subject":"xxx')
+        framer.feed(b"y" * 1000)
+    assert refused.value.document == Unreadable("too-large", b'{"Subject":"' + b"x" * 988, 5012)
     with pytest.raises(DocumentTooLarge):
         framer.feed(b'{"Ret":0}')
 
 
-def test_documents_before_one_past_the_limit_are_given() -> None:
+def test_documents_before_one_that_does_not_end_are_given() -> None:
     """Whole documents of the same chunk are not lost to the one that is too large."""
-    framer = Framer(limit=100)
+    framer = Framer(limit=100, skip_limit=150)
     assert framer.feed(b'{"Ret":0}{"Subject":"' + b"x" * 200) == [b'{"Ret":0}']
     with pytest.raises(DocumentTooLarge):
         framer.end()
@@ -158,6 +202,8 @@ def test_work_grows_with_length_only(head: bytes, piece: bytes, tail: bytes) -> 
     document = head + piece * (3 * 1024 * 1024 // len(piece)) + tail
     documents = feed_all(framer, [document[i : i + 16] for i in range(0, len(document), 16)])
     assert documents == [document]
+    skipping = feed_all(Framer(limit=1000), [document[i : i + 16] for i in range(0, len(document), 16)])
+    assert skipping == [Unreadable("too-large", document[:1000], len(document))]
 
 
 def test_work_of_many_broken_documents_grows_with_length_only() -> None:
@@ -181,12 +227,12 @@ PIECES = st.one_of(
 
 
 @settings(UNHURRIED, max_examples=400)
-@given(st.lists(PIECES, max_size=8), st.data())
-def test_splits_make_no_difference(pieces: list[bytes], data: st.DataObject) -> None:
-    """Any split of any bytes gives the same documents, and leaves the same unfinished."""
+@given(st.lists(PIECES, max_size=8), st.data(), st.sampled_from([12, DOCUMENT_LIMIT]))
+def test_splits_make_no_difference(pieces: list[bytes], data: st.DataObject, limit: int) -> None:
+    """Any split of any bytes gives the same documents, and leaves the same unfinished; large or not."""
     stream = b"".join(pieces)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
-    whole, cut, single = Framer(), Framer(), Framer()
+    whole, cut, single = (Framer(limit=limit) for _ in range(3))
     expected = whole.feed(stream)
     assert feed_all(cut, [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]) == expected
     assert feed_all(single, bytewise(stream)) == expected

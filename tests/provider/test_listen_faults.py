@@ -16,7 +16,7 @@ from bridge.provider.errors import (
     ProviderError,
     UnreadableAnswer,
 )
-from bridge.provider.framer import DOCUMENT_LIMIT
+from bridge.provider.framer import DOCUMENT_LIMIT, KEPT, SKIP_LIMIT
 from bridge.provider.models import Online, Push, Refused, Unreadable
 from tests.provider.bare_provider import BareProvider, Request
 from tests.provider.listening import CHUNKED, ENDLESS, RET, Listen, count, counts, framed, piece
@@ -59,6 +59,40 @@ async def test_refused_token_and_a_close(provider: BareProvider, listen: Listen)
         request.close()
         assert (await provider.listen()).headers["authorization"] == "Bearer token-2"
         assert listening.error is None
+
+
+async def test_a_new_connection_after_a_refusal_is_a_gap(provider: BareProvider, listen: Listen) -> None:
+    """From the last byte of a stream to the next answer nobody listened, within one session: that is told, once."""
+    told: list[str] = []
+    callbacks = {"on_gap": lambda: told.append("gap"), "on_bytes": lambda: told.append("bytes")}
+    async with listen(**callbacks) as listening:
+        request = await provider.listen()
+        again = await ask_again(provider, request, CHUNKED + piece(RET + INVALID))
+        assert told == ["bytes"]
+        await again.send(framed(RET))
+        await listening.gave(Online(0), Refused("1200", "invalid_token"), Online(0))
+        await again.send(framed(count(1)))
+        await listening.gave(*counts(1))
+    assert told == ["bytes", "gap", "bytes", "bytes"]
+
+
+@pytest.mark.parametrize("refused_first", [False, True])
+async def test_between_two_long_polls_is_a_gap_where_the_next_is_refused(
+    provider: BareProvider, listen: Listen, refused_first: bool
+) -> None:
+    """What the provider keeps between two polls it keeps for a moment; a refusal is no sign of being listened to."""
+    gaps: list[None] = []
+    async with listen(settle_s=0.02, on_gap=lambda: gaps.append(None)) as listening:
+        request = await provider.listen()
+        again = await ask_again(provider, request, framed(RET))
+        await again.answer(count(1), headers="Connection: close\r\n")
+        again.close()
+        third = await provider.listen()
+        if refused_first:
+            third = await ask_again(provider, third, framed(INVALID))
+        await third.send(framed(count(2)))
+        await listening.gave(Online(0), *counts(1), *[Refused("1200", "invalid_token")] * refused_first, *counts(2))
+    assert len(gaps) == refused_first
 
 
 async def test_token_is_renewed_once_until_it_served(provider: BareProvider, listen: Listen) -> None:
@@ -151,15 +185,27 @@ async def test_dead_documents_end_nothing(provider: BareProvider, listen: Listen
         )
 
 
-async def test_document_past_the_limit(provider: BareProvider, listen: Listen) -> None:
-    """Memory is bounded: a document that does not end is shown with its head, then the session ends."""
+@pytest.mark.parametrize("bare", [False, True])
+async def test_document_past_the_limit(provider: BareProvider, listen: Listen, bare: bool) -> None:
+    """Shown with its head and its size; the session goes on behind it, also where nothing frames the documents."""
+    large = b'{"Subject":"' + b"x" * DOCUMENT_LIMIT + b'"}'
+    async with listen() as listening:
+        request = await provider.listen()
+        await request.send(framed(RET) if bare else CHUNKED + piece(RET))
+        await listening.gave(Online(0))
+        await request.send(large + count(1) if bare else piece(large) + piece(count(1)))
+        await listening.gave(Unreadable("too-large", large[:KEPT], len(large)), *counts(1))
+
+
+async def test_document_that_does_not_end(provider: BareProvider, listen: Listen) -> None:
+    """Memory is bounded: it is shown with its head, then the session ends."""
     async with listen() as listening:
         request = await provider.listen()
         await request.send(ENDLESS + count(1) + b'{"Subject":"')
         with pytest.raises((ConnectionError, TimeoutError)):
             async with asyncio.timeout(10):
                 while listening.error is None:
-                    await request.send(b"x" * (DOCUMENT_LIMIT // 8))
+                    await request.send(b"x" * (SKIP_LIMIT // 32))
             raise ConnectionError
         await listening.ended(UnreadableAnswer)
         first, last = listening.pushes

@@ -17,6 +17,7 @@ from bridge.provider.errors import (
 from bridge.provider.models import Online, Push, VersionChanged
 from tests.provider.bare_provider import BareProvider
 from tests.provider.listening import CHUNKED, ENDLESS, LONG_S, RET, Listen, count, counts, framed, piece
+from tests.support.waiting import until
 
 
 async def test_request_as_the_protocol_writes_it(provider: BareProvider, listen: Listen) -> None:
@@ -258,3 +259,18 @@ async def test_slow_reader_holds_the_provider_up(provider: BareProvider, client:
                 got += batch
         assert got == [Online(0), *counts(*range(total))]
         await sending
+
+
+async def test_idle_is_who_waits_for_bytes(provider: BareProvider, client: ProviderClient) -> None:
+    """What came and was not read, or was read and not given away, is under way."""
+    async with client.listen(ver=lambda: 0, silence_s=LONG_S, settle_s=LONG_S) as session:
+        request = await provider.listen()
+        assert not session.is_idle
+        reading = asyncio.create_task(anext(session))
+        await until(lambda: session.is_idle)
+        await request.send(framed(count(1)))
+        assert await reading == counts(1)
+        await request.send(framed(count(2)))
+        assert not session.is_idle
+        assert await anext(session) == counts(2)
+        assert not session.is_idle

@@ -18,6 +18,7 @@ from bridge.journal.tokens import RedisTokenStore
 from bridge.provider.client import ProviderClient
 from bridge.provider.token import Token
 from bridge.simulator import Simulator, World
+from tests.support.waiting import until
 from tests.support.workers import running_worker
 
 BOB = "bob@gzdev.com"
@@ -84,6 +85,26 @@ async def test_a_newer_token_is_taken_over(redis_url: str, simulator: Simulator,
     await first.newcount(BOB)
     await second.newcount(BOB)
     assert simulator.calls.count("token") == 2
+
+
+async def test_a_holder_that_lives_keeps_the_lock(redis_url: str) -> None:
+    """However long the provider takes; one that died is waited for no longer than a few seconds."""
+    redis: Any = RedisAddress(redis_url).client()
+    async with RedisTokenStore(redis, KEYS, Token).lock():
+        first_ms = await redis.pttl(KEYS.token_lock)
+        assert 0 < first_ms <= 3000
+        await until(lambda: less_than(redis, first_ms - 500))
+        await until(lambda: more_than(redis, first_ms - 100))
+    assert await redis.pttl(KEYS.token_lock) == -2
+    await redis.aclose()
+
+
+async def less_than(redis: Any, left_ms: int) -> bool:
+    return bool(await redis.pttl(KEYS.token_lock) < left_ms)
+
+
+async def more_than(redis: Any, left_ms: int) -> bool:
+    return bool(await redis.pttl(KEYS.token_lock) > left_ms)
 
 
 async def test_without_redis_each_goes_on_alone(

@@ -150,6 +150,34 @@ def test_a_stream_has_no_limit() -> None:
     assert reader.body_is_open
 
 
+def test_a_length_beside_an_encoding_counts_for_nothing() -> None:
+    """Found by the fuzzer, as a loop without end: the parser then reads on until close."""
+    wire = framed(MAIL, b"Transfer-Encoding: identity\r\n") + framed(VER)
+    for chunks in ([wire], bytewise(wire)):
+        assert read(chunks, ended=True) == [B, MAIL + framed(VER), C]
+
+
+def test_a_blank_before_the_colon_is_put_up_with() -> None:
+    """Found by the fuzzer: the parser knew the length and we did not."""
+    wire = framed(MAIL).replace(b"Length:", b"Length :") + VER
+    for chunks in ([wire], bytewise(wire)):
+        assert read(chunks, ended=True) == [B, MAIL, C, VER]
+
+
+ODD_HEADS = {
+    "a status below 100": b"HTTP/1.1 020 \nContent-Length:9\n\n" + RET + framed(b"") + b"{",
+    "a header block that ends in CR": b"HTTP/1.1 200 \nContent-Length:9\n\r\x00HTTP/1.\n{\n\n",
+}
+
+
+@pytest.mark.parametrize("wire", ODD_HEADS.values(), ids=ODD_HEADS)
+def test_what_is_no_head_is_refused_however_it_is_split(wire: bytes) -> None:
+    """Found by the fuzzer: what followed was swallowed or not, by where the pieces were cut."""
+    for chunks in ([wire], bytewise(wire)):
+        with pytest.raises(BadResponse):
+            read(chunks)
+
+
 def test_what_the_last_response_says_of_the_connection() -> None:
     """Whether the server means to close decides later whether its closing is a loss."""
     reader = ResponseReader()

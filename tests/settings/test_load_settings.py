@@ -136,12 +136,6 @@ def test_a_person_who_sets_a_port_is_told():
         ("BRIDGE_LOG_LEVEL", "loud", "must be one of"),
         ("BRIDGE_REDIS_URL", "http://h", "must begin with redis://, rediss:// or unix://"),
         ("BRIDGE_REDIS_URL", "unix://run/x", "must name the socket by its whole path"),
-        (
-            "BRIDGE_REDIS_URL",
-            "redis+sentinel://h:26379/m/0",
-            "redis+sentinel:// is not supported yet; redis://, rediss://",
-        ),
-        ("BRIDGE_REDIS_URL", "redis+cluster://h:6379", "redis+cluster:// is not supported yet; redis://, rediss://"),
         ("BRIDGE_REDIS_URL", "redis://h/0?password=hush", "use BRIDGE_REDIS_PASSWORD"),
         ("BRIDGE_EDGE_JWT_SECRET", "hush", "secret 1 has 4 bytes; HS256 needs 32 or more"),
         ("BRIDGE_EDGE_JWT_SECRET", f"{SECRET}\nbase64:hush!", "secret 2 begins with base64: but is not base64"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import ipaddress
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,21 +17,24 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True)
 class Authority:
-    """``ca_file`` is what a client has to trust; ``server`` is what a server on ``localhost`` shows."""
+    """``ca_file`` is what a client has to trust; ``server`` is what a server on ``localhost`` shows, and ``chain`` the
+    file that it comes from, with its key."""
 
     ca_file: Path
+    chain: Path
     server: ssl.SSLContext
 
 
-def make_authority(folder: Path) -> Authority:
-    """Make both, with keys of their own, valid for a day."""
+def make_authority(folder: Path, *, addresses: Sequence[str] = ()) -> Authority:
+    """Make both, with keys of their own, valid for a day; ``addresses`` are what else the server is called."""
     now = datetime.datetime.now(datetime.UTC)
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A company's own authority")])
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
 
     def certificate(subject: x509.Name, public_key: ec.EllipticCurvePublicKey, *, is_ca: bool) -> x509.Certificate:
-        names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+        also = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
+        names = x509.SubjectAlternativeName([x509.DNSName("localhost"), *also])
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -52,4 +57,4 @@ def make_authority(folder: Path) -> Authority:
     )
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(chain)
-    return Authority(ca_file, server)
+    return Authority(ca_file, chain, server)

@@ -51,6 +51,7 @@ class Follower:
                 elif "id" in frame.data:
                     self.events.append(frame.data)
                     self.position = frame.data["id"]
-                    if frame.data["data"]["unread"] is not None:
+                    # A mail may come without a count, and what was missed has none.
+                    if frame.data["data"].get("unread") is not None:
                         self.unread = frame.data["data"]["unread"]
                 self.news.set()

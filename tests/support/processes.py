@@ -89,11 +89,11 @@ class Program:
 
 
 @asynccontextmanager
-async def program(*words: str, environ: Mapping[str, str]) -> AsyncIterator[Program]:
+async def program(*words: str, environ: Mapping[str, str], module: str = "bridge") -> AsyncIterator[Program]:
     """Run a command until the block ends."""
     base = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bridge", *words),
+        *(sys.executable, "-m", module, *words),
         env=base | {"PYTHONPATH": str(ROOT), "BRIDGE_LOG_FORMAT": "json"} | dict(environ),
         stdin=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

@@ -22,13 +22,15 @@ class _Way:
 class RedisProxy:
     """Stands before the server at ``target``; ``url`` is where it listens.
 
-    ``delay_s``: each piece is so late, both ways. ``black_hole``: what is sent by either side is swallowed, and nobody
-    is told. ``deaf``: connections that subscribed get nothing any more, all others work.
+    ``delay_s``: each piece is so late, both ways. ``stalled``: nothing gets through until that ends. ``black_hole``:
+    what is sent by either side is swallowed, and nobody is told. ``deaf``: connections that subscribed get nothing any
+    more, all others work.
     """
 
     target: str
     url: str = ""
     delay_s: float = 0.0
+    stalled: bool = False
     black_hole: bool = False
     deaf: bool = False
     _ways: set[_Way] = field(default_factory=set)
@@ -58,6 +60,8 @@ class RedisProxy:
                     way.pubsub = True
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
+                while self.stalled:  # noqa: ASYNC110 - a flag that anybody may set
+                    await asyncio.sleep(0.01)
                 if self.black_hole or (self.deaf and back and way.pubsub):
                     continue
                 sink.write(piece)

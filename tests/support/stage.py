@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import jwt as pyjwt
+from aiohttp import web
 from redis.asyncio import Redis
 
 from bridge.app.edge import serve_edge
@@ -57,6 +58,7 @@ async def running_edge(
     pace: Pace | None = None,
     *,
     tell_health: Callable[[Callable[[], str | None]], None] = lambda health: None,
+    add_routes: Callable[[web.Application], None] | None = None,
     **environ: str,
 ) -> AsyncIterator[tuple[str, Metrics]]:
     """Serve an edge on a free port; yield its URL and metrics. ``tell_health`` is given what ``/readyz`` asks."""
@@ -79,6 +81,7 @@ async def running_edge(
             stop,
             sock=None,
             admin=False,
+            add_routes=add_routes,
             ready=serving.set_result,
             tell_health=lambda health, admin: tell_health(health),
             pace=pace,

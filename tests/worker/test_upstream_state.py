@@ -16,10 +16,11 @@ BEGIN_S = 1000.0
 
 
 class Watched:
-    """An upstream, its clock, and what it said."""
+    """An upstream, its clock, and what it said. ``doubts``: how often it had counts asked for."""
 
     def __init__(self, heard_ms: int | None = None) -> None:
         self.now_s = BEGIN_S
+        self.doubts = 0
         self.said: list[Announce] = []
         self.metrics = Metrics()
         self.upstream = Upstream(
@@ -28,9 +29,13 @@ class Watched:
             namespace="exmail",
             silence_s=45,
             heard_ms=heard_ms,
+            missed=self._doubt,
             wall=lambda: self.now_s,
             now=lambda: self.now_s,
         )
+
+    def _doubt(self) -> None:
+        self.doubts += 1
 
     @property
     def types(self) -> list[str]:
@@ -76,6 +81,19 @@ def test_the_gap_between_two_sessions_is_told() -> None:
     assert watched.data(1) == {"since": 1_030_000, "why": "closed by the provider"}
     assert watched.data() == {"since": 1_010_000, "until": 1_035_000}
     assert watched.said[-1].upstream["heard"] == "1035000"
+
+
+def test_a_first_session_that_gave_pushes_begins_a_gap() -> None:
+    """It ended before it was certain that it stood; what was pushed after it is missed all the same."""
+    watched = Watched()
+    watched.upstream.heard()
+    watched.upstream.pushed()
+    watched.now_s += 0.5
+    watched.upstream.ended("closed by the provider", refused=False)
+    watched.now_s += 1
+    watched.online()
+    assert watched.types == ["disconnected", "connected", "missed"]
+    assert watched.data() == {"since": 1_000_000, "until": 1_001_500}
 
 
 def test_a_session_that_never_stood_ends_no_gap() -> None:
@@ -151,15 +169,17 @@ def test_silence_beyond_the_limit_is_degraded_until_a_byte_comes() -> None:
     assert "missed" not in watched.types
 
 
-def test_after_redis_went_back_the_state_is_said_again() -> None:
-    """What stands there is of yesterday."""
+def test_after_redis_went_back_the_state_is_said_again_and_what_is_lost() -> None:
+    """What stands there is of yesterday, and what was confirmed since then is gone."""
     watched = Watched()
-    watched.upstream.say_again()
-    assert watched.types == []
+    watched.upstream.went_back(1000)
+    assert watched.types == ["missed"]
     watched.upstream.ended("closed", refused=False)
-    watched.upstream.say_again()
-    assert watched.types == ["disconnected", "disconnected"]
-    assert watched.data()["why"] == "closed"
+    watched.upstream.went_back(2000)
+    assert watched.types == ["missed", "disconnected", "disconnected", "missed"]
+    told = watched.data()
+    assert (told["since"], told["why"]) == (2000, "Redis went back")
+    assert told["until"] > told["since"]
 
 
 def test_an_open_connection_that_says_nothing_is_deaf() -> None:
@@ -176,3 +196,38 @@ def test_an_open_connection_that_says_nothing_is_deaf() -> None:
     watched.upstream.check()
     watched.upstream.ended("closed", refused=False)
     assert watched.upstream.deaf is None
+
+
+def test_what_could_not_be_read_is_announced_at_once_and_then_ever_more_rarely() -> None:
+    """Counts are asked for each time, so a provider that never stops must not have that done every second."""
+    watched = Watched()
+    watched.online()
+    watched.upstream.unreadable()
+    assert watched.types == ["connected", "missed"]
+    assert watched.data() == {"since": 1_000_000, "until": 1_000_000, "why": "documents could not be read"}
+    assert watched.said[-1].upstream == {"gap": "now"}
+    said_at = []
+    for _ in range(4 * 3600):
+        watched.now_s += 1
+        before = watched.doubts
+        watched.upstream.unreadable()
+        if watched.doubts > before:
+            said_at.append(int(watched.now_s - BEGIN_S))
+    assert said_at == [2, 6, 14, 30, 62, 126, 254, 510, 1022, 2046, 4094, 7694, 11294]
+    assert watched.doubts == 1 + len(said_at)
+    watched.now_s += 4 * 3600
+    watched.upstream.check()
+    # What had come since the last time is told of in any case; after that it is quiet, and a new one is told at once.
+    assert watched.doubts == 2 + len(said_at)
+    assert watched.types[-2:] == ["missed", "degraded"]
+    assert watched.data(-2)["since"] == 1_000_000 + 11_295_000
+    watched.now_s += 4 * 3600
+    watched.upstream.check()
+    assert watched.doubts == 2 + len(said_at)
+    watched.upstream.unreadable()
+    watched.now_s += 1
+    watched.upstream.unreadable()
+    assert watched.doubts == 3 + len(said_at)
+    watched.now_s += 1
+    watched.upstream.check()
+    assert watched.doubts == 4 + len(said_at)

@@ -1,176 +1,3 @@
--- journal.lua: the only code that changes mailboxes, the directory, the cursor and the lease.
---
--- Redis does not roll back, so each verb decides everything before its first write. Key arguments are literal
--- KEYS[n] (managed Redis refuses computed ones); their meaning is the same for every verb that holds the lease:
---   1 lease  2 commits  3 generation  4 the stream's state (hash)  5 the stream's log  6 events  7… by verb
--- ARGV are strings: tonumber() before comparing. Numbers go back into text with %.0f, since ".." writes 1e+14.
---
--- A writing verb returns {1, epoch, seq, …} published · {2} duplicate · {3} unchanged · {4, seq} moved ·
--- {5} again (this call number was applied before: its answer was lost) · {6, ver} the cursor is elsewhere ·
--- {0, why, …} refused: nothing written, and the call number is not used up.
-
-local verb = ARGV[1]
-
-local function whole(n) return string.format('%.0f', n) end
-
-local function now_ms()
-  local t = redis.call('TIME')
-  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
-end
-
-local function run_id()
-  return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
-end
-
--- ------------------------------------------------------------------------------------------ the lease
--- claim: KEYS 1 lease 2 commits 3 generation 4 fence 5 server 6 format
---   ARGV token, lease ms, fence and commits that this worker was told ('' = it never led), format
---   returns {1, fence, commits, generation}: the fence grew by one, by more where another led in between
-if verb == 'claim' then
-  local holder = redis.call('GET', KEYS[1])
-  local mine = holder and string.sub(holder, -#ARGV[2] - 1) == ':' .. ARGV[2]
-  if holder and not mine then return {0, 'held', redis.call('PTTL', KEYS[1])} end
-  local format = tonumber(redis.call('GET', KEYS[6]) or '0')
-  if format > tonumber(ARGV[6]) then return {0, 'format', format} end
-  local fence = tonumber(redis.call('GET', KEYS[4]) or '0')
-  local commits = tonumber(redis.call('GET', KEYS[2]) or '0')
-  local generation = tonumber(redis.call('GET', KEYS[3]) or '0')
-  local server = run_id()
-  local told_fence, told = tonumber(ARGV[4]), tonumber(ARGV[5])
-  local same = told_fence and fence == told_fence
-  -- Redis went back: it knows less than it once told us, or (without memory) it is not the server that was recorded.
-  local back = generation == 0 or (told_fence and fence < told_fence) or (same and commits < told)
-    or (not same and redis.call('GET', KEYS[5]) ~= server)
-  if back then generation = math.max(now_ms(), generation + 1) end
-  if not mine or back then fence = math.max(fence, told_fence or 0) + 1 end
-  redis.call('SET', KEYS[4], whole(fence))
-  redis.call('SET', KEYS[1], whole(fence) .. ':' .. ARGV[2], 'PX', ARGV[3])
-  redis.call('SET', KEYS[3], whole(generation))
-  redis.call('SET', KEYS[5], server)
-  redis.call('SET', KEYS[6], ARGV[6])
-  return {1, fence, commits, generation}
-end
-
--- renew: KEYS 1 lease 2 commits 3 server 4 upstream
---   ARGV lease value, lease ms, commits that this worker was told, when the provider was last heard ('' = not)
-if verb == 'renew' then
-  if redis.call('GET', KEYS[1]) ~= ARGV[2] then return {0, 'lease'} end
-  if tonumber(redis.call('GET', KEYS[2]) or '0') < tonumber(ARGV[4]) then return {0, 'back'} end
-  -- A replica that was promoted and lost nothing is the recorded server from here on.
-  redis.call('SET', KEYS[3], run_id())
-  if ARGV[5] ~= '' then redis.call('HSET', KEYS[4], 'heard', ARGV[5]) end
-  redis.call('PEXPIRE', KEYS[1], ARGV[3])
-  return {1}
-end
-
--- release: KEYS 1 lease   ARGV lease value
-if verb == 'release' then
-  if redis.call('GET', KEYS[1]) ~= ARGV[2] then return {0, 'lease'} end
-  redis.call('DEL', KEYS[1])
-  return {1}
-end
-
--- ------------------------------------------------------------------------------------------ reading
--- The stream's state, as {epoch, seq, unread, as_of, absent, base}. A stream of an older generation counts as absent.
-local function stream_state(generation, new_epoch)
-  local s = redis.call('HMGET', KEYS[4], 'generation', 'epoch', 'seq', 'unread', 'as_of', 'base')
-  if not s[2] or s[1] ~= generation then return {new_epoch, 0, false, false, true, false} end
-  return {s[2], tonumber(s[3]), s[4], s[5], false, s[6]}
-end
-
--- Pushes may have been missed since the stored count was true, and nobody has asked for the count since.
-local function is_doubtful(s, gap)
-  return s[6] or (s[3] and tonumber(s[4] or '0') <= tonumber(gap or '0'))
-end
-
-local function events_of(entries)
-  local events = {}
-  for i = 1, #entries do events[i] = entries[i][2][2] end
-  return events
-end
-
--- The newest mails, oldest first. Counts stand between them in the log, so it is read in pieces.
-local function recent_mails(limit)
-  local mails, last = {}, '+'
-  while #mails < limit do
-    local entries = redis.call('XREVRANGE', KEYS[5], last, '-', 'COUNT', 40)
-    for i = 1, #entries do
-      local event = entries[i][2][2]
-      if string.find(event, '"type":"exmail.mail.new"', 1, true) then table.insert(mails, 1, event) end
-      if #mails == limit then break end
-    end
-    if #entries < 40 then break end
-    last = '(' .. entries[#entries][1]
-  end
-  return mails
-end
-
--- open: KEYS 1 lease 2 wanted 3 generation 4 state 5 log 6 directory 7 slaves 8 upstream 9 barred
---   ARGV new epoch, address, after epoch ('' = none), after seq, most entries, most recent mails, stale ms ('' = do not ask)
---   returns {2, alias} for a slave, {3} for an account that is disabled or deleted, else
---   {1, epoch, seq, unread, as_of, status, events, known, led, upstream state, since, why}
---   status: resumed (events = all after the position) · first, expired, epoch (events = the recent mails)
-if verb == 'open' then
-  local alias = redis.call('HGET', KEYS[7], ARGV[3])
-  if alias then return {2, alias} end
-  if redis.call('SISMEMBER', KEYS[9], ARGV[3]) == 1 then return {3} end
-  local generation = redis.call('GET', KEYS[3]) or '0'
-  local s = stream_state(generation, ARGV[2])
-  local after, most = tonumber(ARGV[5]), tonumber(ARGV[6])
-  local status, events = 'first', nil
-  if ARGV[4] ~= '' then
-    if ARGV[4] ~= s[1] or after > s[2] then
-      status = 'epoch'
-    elseif s[2] - after > most then
-      status = 'expired'
-    else
-      local entries = {}
-      if after < s[2] then entries = redis.call('XRANGE', KEYS[5], whole(after + 1), '+', 'COUNT', most) end
-      -- The log may have expired or been trimmed; it never has holes.
-      if #entries == s[2] - after then status, events = 'resumed', events_of(entries) else status = 'expired' end
-    end
-  end
-  if not events then events = s[5] and {} or recent_mails(tonumber(ARGV[7])) end
-  local known = redis.call('HEXISTS', KEYS[6], ARGV[3])
-  local led = redis.call('EXISTS', KEYS[1])
-  local up = redis.call('HMGET', KEYS[8], 'state', 'since', 'why', 'gap')
-  local stale = ARGV[8] ~= ''
-    and (not s[3] or tonumber(s[4] or '0') < now_ms() - tonumber(ARGV[8]) or is_doubtful(s, up[4]))
-  if s[5] then
-    redis.call('DEL', KEYS[4], KEYS[5])
-    redis.call('HSET', KEYS[4], 'generation', generation, 'epoch', s[1], 'seq', '0')
-  end
-  if stale then redis.call('SADD', KEYS[2], ARGV[3]) end
-  return {1, s[1], s[2], s[3], s[4], status, events, known, led, up[1], up[2], up[3]}
-end
-
--- page: KEYS as open   ARGV new epoch, address, after epoch ('' = the newest), after seq, most entries
---   returns {2, alias}, {3} or {1, epoch, seq, events, seq of the first event or 0}; creates nothing
-if verb == 'page' then
-  local alias = redis.call('HGET', KEYS[7], ARGV[3])
-  if alias then return {2, alias} end
-  if redis.call('SISMEMBER', KEYS[9], ARGV[3]) == 1 then return {3} end
-  local s = stream_state(redis.call('GET', KEYS[3]) or '0', ARGV[2])
-  local entries = {}
-  if s[5] then
-    entries = {}
-  elseif ARGV[4] == s[1] then
-    entries = redis.call('XRANGE', KEYS[5], whole(tonumber(ARGV[5]) + 1), '+', 'COUNT', ARGV[6])
-  else
-    local newest = redis.call('XREVRANGE', KEYS[5], '+', '-', 'COUNT', ARGV[6])
-    for i = #newest, 1, -1 do entries[#entries + 1] = newest[i] end
-  end
-  local first = entries[1] and tonumber(string.match(entries[1][1], '^%d+')) or 0
-  return {1, s[1], s[2], events_of(entries), first}
-end
-
--- probe: KEYS 1 a private key   Does this server know what the rest of the script uses? (Redis 7.0, Valkey 7.2)
-if verb == 'probe' then
-  redis.call('XADD', KEYS[1], '1-*', 'probe', '1')
-  redis.call('DEL', KEYS[1])
-  return {1, run_id()}
-end
-
 -- ------------------------------------------------------------------------------------------ writing
 -- Everything below holds the lease and has a call number.   ARGV 2 lease value  3 call number  4 new epoch
 local held = redis.call('MGET', KEYS[1], KEYS[2], KEYS[3])
@@ -201,7 +28,8 @@ local function publish(kind, mailbox, body, history_max, history_ms, events_max,
   if kind_channel ~= '' then redis.call('PUBLISH', kind_channel, event) end
 end
 
--- record: KEYS 7 seen  8 upstream
+-- record: KEYS 7 seen  8 upstream  9 wanted  10 dead (only with ARGV 21: the entry that this mail was read from; it goes
+--   in this step)
 --   ARGV 5 mail|push|poll  6 mail id (poll: '1' = asked a second time)  7 unread ('' unknown)
 --   8 seq when the question was sent (poll)
 --   9 address  10 body  11 body of what may have to be said instead or besides (mail: the correction that a refused
@@ -210,7 +38,8 @@ end
 --   20 mail.missed channel   returns with 1 and 3 also how many mails were missed, as far as is known
 -- After a gap in the pushes the count of before it is kept as the base, and mails since are counted as its news; the
 -- provider's own count, asked for later, then tells what was missed. It is asked for twice: the push of a mail that the
--- first answer counts may still be under way, and then nothing was missed.
+-- first answer counts may still be under way, and then nothing was missed. A mail whose count is higher than it explains
+-- tells of a gap too, of this mailbox alone.
 if verb == 'record' then
   local kind, unread, now = ARGV[5], ARGV[7], now_ms()
   local as_of = math.max(now, tonumber(state[4] or '0'))
@@ -238,7 +67,14 @@ if verb == 'record' then
     if missed > 0 and sure then result = nil end
   end
   local keep = doubtful and (kind ~= 'poll' or (missed > 0 and not sure))
+  if type == 'exmail.mail.new' and state[3] then
+    local leapt = unread ~= '' and tonumber(unread) > tonumber(state[3]) + 1
+    if leapt then redis.call('SADD', KEYS[9], ARGV[9]) end
+    -- A mail that came without its count leaves the stored one behind; it is news that no count tells of yet.
+    keep = keep or leapt or unread == ''
+  end
   redis.call('SET', KEYS[2], ARGV[3])
+  if ARGV[21] then redis.call('XDEL', KEYS[10], ARGV[21]) end
   if keep and not base then
     base = state[3]
     redis.call('HSET', KEYS[4], 'base', base, 'base_at', state[4] or '0', 'news', '0')
@@ -298,14 +134,22 @@ if verb == 'forget' then
   return {3}
 end
 
--- scrub: KEYS 7 audit   ARGV 5 of: events|log|audit  6… ids of the entries to take out of that stream
+-- scrub: KEYS 7 audit  8 dead   ARGV 5 of: events|log|audit|dead  6… ids of the entries to take out of that stream
 if verb == 'scrub' then
   redis.call('SET', KEYS[2], ARGV[3])
-  for i = 6, #ARGV do
-    if ARGV[5] == 'events' then redis.call('XDEL', KEYS[6], ARGV[i]) end
-    if ARGV[5] == 'log' then redis.call('XDEL', KEYS[5], ARGV[i]) end
-    if ARGV[5] == 'audit' then redis.call('XDEL', KEYS[7], ARGV[i]) end
-  end
+  if ARGV[5] == 'events' then redis.call('XDEL', KEYS[6], unpack(ARGV, 6)) end
+  if ARGV[5] == 'log' then redis.call('XDEL', KEYS[5], unpack(ARGV, 6)) end
+  if ARGV[5] == 'audit' then redis.call('XDEL', KEYS[7], unpack(ARGV, 6)) end
+  if ARGV[5] == 'dead' then redis.call('XDEL', KEYS[8], unpack(ARGV, 6)) end
+  return {3}
+end
+
+-- bury: KEYS 7 dead   ARGV 5 reason  6 bytes it had  7 document  8 kept: whole|cut|masked  9 most entries  10 ms
+if verb == 'bury' then
+  redis.call('SET', KEYS[2], ARGV[3])
+  redis.call('XADD', KEYS[7], 'MAXLEN', ARGV[9], '*', 'reason', ARGV[5], 'size', ARGV[6], 'kept', ARGV[8], 'document', ARGV[7])
+  redis.call('XTRIM', KEYS[7], 'MINID', whole(now_ms() - tonumber(ARGV[10])))
+  redis.call('PEXPIRE', KEYS[7], ARGV[10])
   return {3}
 end
 

@@ -1,0 +1,140 @@
+"""The way to the one server that holds our keys, where that server may change.
+
+Whoever dials asks anew where it is. Connections that live are looked after by :meth:`Route.watch`: a server that was
+deposed may go on to answer, and an edge that only reads and listens there would never learn of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+from weakref import WeakSet
+
+from bridge.journal.errors import JournalError, translated
+
+log = logging.getLogger(__name__)
+
+
+class Node(NamedTuple):
+    """One server."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Finder(Protocol):
+    """Who knows where the server is: sentinels, or the nodes of a cluster."""
+
+    async def find(self) -> Node:
+        """Ask.
+
+        Raises:
+            JournalAway, JournalRefused
+        """
+        ...
+
+
+class Leaving(Protocol):
+    """A connection that can be cut."""
+
+    @property
+    def node(self) -> Node: ...
+    def leave(self) -> None: ...
+
+
+class Route:
+    """Finds the server, once for all who ask at the same time. ``every_s``: between two looks of :meth:`watch`."""
+
+    def __init__(self, finder: Finder, *, every_s: float = 5.0) -> None:
+        self._finder = finder
+        self._every_s = every_s
+        self._asking: asyncio.Task[Node] | None = None
+        self._connections: WeakSet[Leaving] = WeakSet()
+
+    async def find(self) -> Node:
+        """Return where the server is now.
+
+        Raises:
+            JournalAway, JournalRefused
+        """
+        if self._asking is None or self._asking.done():
+            # A task of its own, which ends by itself within a second or two: whoever is cancelled takes it from nobody.
+            self._asking = asyncio.create_task(self._finder.find(), name="find redis")
+            self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(self._asking)
+
+    def dialled(self, connection: Leaving) -> None:
+        """This connection goes where :meth:`find` said; it is cut when the server is elsewhere."""
+        self._connections.add(connection)
+
+    async def watch(self) -> None:
+        """Cut the connections to a server that is not the one any more. Runs until cancelled."""
+        while True:
+            await asyncio.sleep(self._every_s)
+            try:
+                node = await self.find()
+            except JournalError:
+                # Whoever dials is told why; those who are connected are well as long as nobody knows better.
+                continue
+            left = [connection for connection in list(self._connections) if connection.node != node]
+            for connection in left:
+                self._connections.discard(connection)
+                connection.leave()
+            if left:
+                log.warning("redis is elsewhere", extra={"node": str(node), "connections": len(left)})
+
+
+async def ask(connection: Any, *commands: Sequence[str]) -> list[Any]:
+    """Ask one server over a connection that is dialled for it and closed after it; return its answers.
+
+    Raises:
+        JournalAway, JournalRefused
+    """
+    try:
+        with translated():
+            await connection.connect()
+            answers = []
+            for command in commands:
+                await connection.send_command(*command)
+                answers.append(await connection.read_response())
+            return answers
+    finally:
+        await connection.disconnect(nowait=True)
+
+
+async def ask_most(
+    nodes: Sequence[Node], question: Callable[[Node], Awaitable[list[Any]]], *, within_s: float = 1.0
+) -> tuple[dict[Node, list[Any]], dict[Node, JournalError]]:
+    """Ask all at once, until more than half have answered or ``within_s`` is over; return answers and refusals.
+
+    One alone may be cut off from the others and believe in what is over; one that is dead must keep nobody waiting.
+    """
+    tasks = {asyncio.ensure_future(question(node)): node for node in nodes}
+    answers: dict[Node, list[Any]] = {}
+    refusals: dict[Node, JournalError] = {}
+    waiting = set(tasks)
+    loop = asyncio.get_running_loop()
+    until = loop.time() + within_s
+    try:
+        while waiting and len(answers) * 2 <= len(nodes):
+            done, waiting = await asyncio.wait(
+                waiting, timeout=max(0.0, until - loop.time()), return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                break
+            for task in done:
+                try:
+                    answers[tasks[task]] = task.result()
+                except JournalError as error:
+                    refusals[tasks[task]] = error
+    finally:
+        for task in waiting:
+            task.cancel()
+        if waiting:
+            await asyncio.wait(waiting)
+    return answers, refusals

@@ -1,0 +1,53 @@
+"""Ask sentinels which server is the master.
+
+Each tells what it believes. The one that was cut off together with a deposed master still names that one, so most
+are heard, and the answer of the latest failover (the highest configuration epoch) counts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bridge.journal.errors import JournalAway, JournalError, NotLetIn
+from bridge.journal.route import Node, ask, ask_most
+
+
+class Sentinels:
+    """The sentinels of one master ``name``; ``dial`` makes a connection to one of them, not dialled yet."""
+
+    def __init__(self, nodes: Sequence[Node], name: str, dial: Callable[[Node], Any]) -> None:
+        self._nodes = nodes
+        self._name = name
+        self._dial = dial
+
+    async def find(self) -> Node:
+        """Return the master. Whether it knows that it is one, whoever dials it finds out.
+
+        Raises:
+            JournalAway: no sentinel answers, or none knows the name.
+            NotLetIn: they ask for another password.
+        """
+        answers, refusals = await ask_most(
+            self._nodes, lambda node: ask(self._dial(node), ("SENTINEL", "MASTER", self._name))
+        )
+        told: Counter[tuple[int, Node]] = Counter(_read(answer) for [answer] in answers.values())
+        if not told:
+            raise self._nobody(refusals)
+        (_, node), _ = max(told.items(), key=lambda each: (each[0][0], each[1]))
+        return node
+
+    def _nobody(self, refusals: dict[Node, JournalError]) -> JournalError:
+        for node, error in refusals.items():
+            if isinstance(error, NotLetIn):
+                return NotLetIn(f"the sentinel {node} refuses BRIDGE_REDIS_SENTINEL_PASSWORD, or lacks it: {error}")
+            if "No such master" in str(error) or "No such primary" in str(error):
+                return JournalAway(f"the sentinel {node} knows no master called {self._name}")
+        why = "; ".join(f"{node}: {error}" for node, error in refusals.items()) or "no answer in time"
+        return JournalAway(f"no sentinel answers ({why})")
+
+
+def _read(answer: list[bytes]) -> tuple[int, Node]:
+    fields = dict(zip(answer[::2], answer[1::2], strict=False))
+    return int(fields[b"config-epoch"]), Node(fields[b"ip"].decode(), int(fields[b"port"]))

@@ -1,0 +1,137 @@
+"""The settings of Redis: one server, the master that sentinels name, or the node of a cluster that holds our keys.
+
+The URL is taken apart here and not with ``urllib``, which knows no list of hosts.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+from urllib.parse import parse_qs
+
+from bridge.settings.secret import Secret
+from bridge.settings.setting import secret, setting
+from bridge.settings.values import ca_file, secret_text, text
+
+_SCHEMES: Final = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
+_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:\[\]@,]+)(?::([0-9]{1,5}))?")
+_DATABASE: Final = r"[0-9]{0,6}"
+_FILES: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_OPTIONS: Final = (*_FILES, "ssl_check_hostname", "db")
+
+
+class UrlParts(NamedTuple):
+    """A URL cut at its punctuation; ``user`` may hold a password and is never shown."""
+
+    scheme: str
+    user: str
+    hosts: str
+    path: str
+    query: str
+
+
+def cut_url(value: str) -> UrlParts:
+    """Cut ``scheme://user:password@hosts/path?query``; what is missing is empty."""
+    scheme, _, rest = value.strip().partition("://")
+    end = next((place for place, sign in enumerate(rest) if sign in "/?#"), len(rest))
+    user, _, hosts = rest[:end].rpartition("@")
+    path, _, query = rest[end:].partition("?")
+    return UrlParts(scheme.lower(), user, hosts, path, query)
+
+
+def redis_url(value: str) -> str:
+    """A URL of Redis. Never quoted: it may hold a password."""
+    parts = cut_url(value)
+    if parts.scheme not in _SCHEMES or "://" not in value:
+        raise ValueError(
+            "must begin with redis://, rediss:// or unix://, redis+sentinel:// or redis+cluster:// "
+            "(rediss+sentinel://, rediss+cluster:// for TLS)"
+        )
+    if "#" in parts.path + parts.query:
+        raise ValueError("holds a #; in a user or password write %23")
+    if "password" in parse_qs(parts.query):
+        raise ValueError("holds a password in its query; use BRIDGE_REDIS_PASSWORD")
+    _check_query(parts)
+    kind = parts.scheme.partition("+")[2]
+    if parts.scheme == "unix":
+        if not parts.path.startswith("/") or parts.hosts:
+            raise ValueError("must name the socket by its whole path, as in unix:///run/valkey/valkey.sock")
+    elif kind == "sentinel":
+        _check_hosts(parts.hosts, "redis+sentinel://h1:26379,h2:26379/mymaster/0")
+        if not re.fullmatch(rf"/[^/\s]+(/{_DATABASE})?", parts.path):
+            raise ValueError("must name the master after the sentinels, as in redis+sentinel://h1:26379/mymaster/0")
+    elif kind == "cluster":
+        _check_hosts(parts.hosts, "redis+cluster://h1:6379,h2:6379")
+        if parts.path not in ("", "/", "/0"):
+            raise ValueError("must end after the hosts: a cluster has database 0 only")
+    else:
+        _check_hosts(parts.hosts, "redis://127.0.0.1:6379/0", most=1)
+        if not re.fullmatch(f"/?{_DATABASE}", parts.path):
+            raise ValueError("must look like redis://127.0.0.1:6379/0")
+    return value.strip()
+
+
+def _check_query(parts: UrlParts) -> None:
+    """What may follow the ``?``. Files are looked into now: at three in the morning it is too late."""
+    for name, (value, *_) in parse_qs(parts.query, keep_blank_values=True).items():
+        if name not in _OPTIONS:
+            # An unescaped ? in a password makes the rest of it an option: only what looks like ours is quoted.
+            quote = f" {name!r}" if re.fullmatch(r"ssl_[a-z_]{1,30}", name) else ""
+            raise ValueError(f"holds the unknown option{quote}; there are {', '.join(_OPTIONS)}")
+        if name.startswith("ssl_") and not parts.scheme.startswith("rediss"):
+            raise ValueError(f"holds {name} without TLS; it must begin with rediss")
+        if name in _FILES:
+            try:
+                # A key of its own is no certificate; it is read when a connection is dialled.
+                path = text(value) if name == "ssl_keyfile" else ca_file(value)
+            except ValueError as error:
+                raise ValueError(f"{name} {error}") from None
+            if not path:
+                raise ValueError(f"{name} names no file")
+
+
+def _check_hosts(hosts: str, example: str, *, most: int = 100) -> None:
+    names = hosts.split(",")
+    if len(names) > most:
+        raise ValueError(
+            "names several hosts; redis+sentinel:// and redis+cluster:// take a list, redis:// and rediss:// one server"
+        )
+    for place, name in enumerate(names, start=1):
+        match = _HOST.fullmatch(name)
+        if match is None or int(match[1] or 0) > 65535:
+            which = f"host {place} of {len(names)} is no host:port" if len(names) > 1 else "must name a host"
+            raise ValueError(f"{which}; it must look like {example}, an IPv6 host in brackets")
+
+
+@dataclass(frozen=True, slots=True)
+class Redis:
+    """Where the journal is. A user and password within the URL are taken out of it."""
+
+    url: str = setting(
+        "BRIDGE_REDIS_URL",
+        redis_url,
+        "redis://127.0.0.1:6379/0",
+        "Redis 7.0 or Valkey 7.2 and later: `redis://`, `rediss://` (TLS) or `unix://`; "
+        "`redis+sentinel://h1:26379,h2:26379/mymaster/0` for the master that sentinels name; "
+        "`redis+cluster://h1:6379,h2:6379` for the node of a cluster that holds the namespace; "
+        "`rediss+sentinel://` and `rediss+cluster://` with TLS. With TLS `?ssl_ca_certs=/etc/ssl/corp.pem` names the "
+        "file of a private authority, `&ssl_certfile=…&ssl_keyfile=…` a certificate of ours.",
+        quoted=False,
+    )
+    username: str = setting(
+        "BRIDGE_REDIS_USERNAME",
+        text,
+        "",
+        "User of Redis's ACL; not used for sentinels.",
+        # Taken out of a URL it may be a password that lacks its colon.
+        quoted=False,
+    )
+    password: Secret[str] = secret(  # noqa: RUF009 - a dataclasses.field() with metadata
+        "BRIDGE_REDIS_PASSWORD", secret_text, "Password of that user; not used for sentinels."
+    )
+    sentinel_password: Secret[str] = secret(  # noqa: RUF009 - a dataclasses.field() with metadata
+        "BRIDGE_REDIS_SENTINEL_PASSWORD",
+        secret_text,
+        "Password of the sentinels' default user (their `requirepass`), where they have one.",
+    )

@@ -1,0 +1,111 @@
+"""Somebody sets the clock: of the machine that Redis runs on, or of the worker's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.journal.embedded import EmbeddedServer, find_bundled_binary
+from bridge.simulator import Simulator, World
+from tests.support.follower import Follower
+from tests.support.processes import edge_environ, free_port, program, worker_environ
+from tests.support.stage import BOB
+from tests.support.waiting import until
+from tests.support.wrapped import Clock, wrapper
+
+from .test_kill import assert_in_order_and_once, following, stored_events
+
+HOUR_S = 3600
+
+
+@pytest.fixture
+def clock(tmp_path: Path, require_library: Callable[[str], str]) -> Clock:
+    return Clock(require_library("libfaketime.so.1"), tmp_path)
+
+
+@pytest.fixture
+def strange_server(tmp_path: Path, clock: Clock) -> Iterator[EmbeddedServer]:
+    """Its own clock is the one that can be set."""
+    # Debian's servers bring an allocator of their own, which the library for the clock does not get on with.
+    bundled = find_bundled_binary()
+    assert bundled is not None
+    binary = wrapper(tmp_path, str(bundled), environ=clock.environ)
+    with EmbeddedServer(tmp_path / "valkey", binary=binary) as server:
+        yield server
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Simulator]:
+    async with await Simulator.start(World(7, users=3)) as simulator:
+        yield simulator
+
+
+async def all_there(provider: Simulator, followers: list[Follower], count: int) -> None:
+    """More mails come, and every browser has seen them."""
+    provider.world.deliver_many(count, BOB)
+    sent = [mail.mail_id for mail in provider.world.mails_of(BOB)]
+    await until(lambda: all(follower.mail_ids == sent for follower in followers), within_s=20)
+
+
+async def test_the_clock_of_redis_jumps(strange_server: EmbeddedServer, provider: Simulator, clock: Clock) -> None:
+    """An hour forth, two back: nothing is lost or given twice, a count's time never goes back, somebody leads."""
+    url, port = strange_server.url, free_port()
+    environ = worker_environ(url, provider)
+    async with (
+        program("worker", environ=environ) as first,
+        program("worker", environ=environ) as second,
+        program("edge", environ=edge_environ(url, port)) as edge,
+    ):
+        for running in (first, second, edge):
+            await running.ready()
+        await provider.listeners.wait_hearing(1)
+        async with following(f"http://127.0.0.1:{port}", (BOB,)) as followers:
+            for ahead_s in (0, HOUR_S, -HOUR_S, 0):
+                clock.set(ahead_s)
+                # With the clock goes the lease: whoever leads claims it again, or the other does.
+                await until(lambda: bool(first.said("leading") or second.said("leading")))
+                await provider.listeners.wait_hearing(1)
+                await all_there(provider, followers, 20)
+            for follower in followers:
+                assert_in_order_and_once(follower)
+                stamps = [event["data"]["as_of"] for event in follower.events]
+                assert stamps == sorted(stamps)
+                assert stamps[-1] - stamps[0] > HOUR_S * 900, "the clock was not set"
+    assert len({event["id"].partition("-")[0] for event in stored_events(url) if BOB in event["source"]}) == 1
+
+
+async def test_the_clock_of_the_worker_jumps(redis_url: str, provider: Simulator, clock: Clock) -> None:
+    """A day forth, two back: no silence is seen where there was none, and the next leader tells a gap that can be."""
+    port = free_port()
+    async with program("edge", environ=edge_environ(redis_url, port)) as edge:
+        await edge.ready()
+        async with program("worker", environ=worker_environ(redis_url, provider) | clock.environ) as worker:
+            await worker.ready()
+            await provider.listeners.wait_hearing(1)
+            async with following(f"http://127.0.0.1:{port}", (BOB,)) as followers:
+                for ahead_s in (0, 24 * HOUR_S, -24 * HOUR_S, 24 * HOUR_S):
+                    clock.set(ahead_s)
+                    await all_there(provider, followers, 20)
+                for follower in followers:
+                    assert_in_order_and_once(follower)
+            # Time to tell how far it heard.
+            await until(lambda: worker_heard_tomorrow(redis_url))
+            await worker.kill()
+        async with program("worker", environ=worker_environ(redis_url, provider)) as successor:
+            await until(lambda: bool(successor.said("listen session online")), within_s=20)
+            await until(lambda: any(event["type"] == "exmail.upstream.missed" for event in stored_events(redis_url)))
+    said = [event for event in stored_events(redis_url) if event["type"].startswith("exmail.upstream.")]
+    assert [event["type"].rsplit(".", 1)[1] for event in said] == ["connected", "disconnected", "connected", "missed"]
+    assert said[-1]["data"]["since"] <= said[-1]["data"]["until"]
+
+
+def worker_heard_tomorrow(url: str) -> bool:
+    import time
+
+    import redis
+
+    with redis.Redis.from_url(url) as client:
+        heard = client.hget("{exmail}:upstream", "heard")
+    return heard is not None and int(heard) / 1000 > time.time() + 23 * HOUR_S  # type: ignore[arg-type]

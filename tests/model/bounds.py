@@ -1,0 +1,35 @@
+"""Which parts of what can happen are explored whole: small ones in the suite, all at once with ``--deep``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from tests.model.state import Bounds
+
+_NOTHING: Final = Bounds(
+    items=(("mail",), ("mail",)), lag=1, crashes=0, cuts=0, expiries=0, failovers=0, ticks=0, restores=False
+)
+_DIRECTORY: Final = replace(
+    _NOTHING, items=(("directory",), ("directory",)), items_after_crash=("directory",), failovers=1
+)
+
+QUICK: Final = {
+    "crash and cut": replace(_NOTHING, items=(("mails",), ("mail",)), crashes=1, cuts=1),
+    "pause and cut": replace(_NOTHING, items=(("mails",), ("mail",)), expiries=1, cuts=1),
+    "pause and renewal": replace(_NOTHING, items=(("mail", "mail"), ("mail",)), expiries=1, ticks=1),
+    "failover of an idle leader": replace(_NOTHING, items=(("mail", "rest", "mail"), ("mail",)), failovers=1),
+    "failover and pause": replace(_NOTHING, items=(("rest",), ("mail",)), failovers=1, expiries=1, ticks=1, lag=2),
+    "failover, crash and cut": replace(_NOTHING, items=(("mail",), ()), failovers=1, crashes=1, cuts=1, ticks=1),
+    "failover and two pauses": replace(_NOTHING, items=(("rest", "mail"), ("mail",)), failovers=1, expiries=2),
+    "directory and failover": replace(_DIRECTORY, expiries=1),
+    "directory and cut": replace(_DIRECTORY, failovers=0, cuts=1, crashes=1),
+}
+"""Two faults and more of each kind, in seconds."""
+
+DEEP: Final = {
+    "mails": Bounds(items=(("mails", "rest", "mail"), ("mail",))),
+    "directory": Bounds(items=(("mail", "directory"), ("directory",)), items_after_crash=("directory",)),
+    "two failovers": Bounds(items=(("mail", "mail"), ("mail",)), failovers=2, expiries=2, crashes=0, lag=1),
+}
+"""A crash, a pause, a lost connection, a renewal each and a failover in every order, in an hour or so."""

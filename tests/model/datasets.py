@@ -1,0 +1,188 @@
+"""Datasets of a real Valkey, and what one call makes of one: the real script as a table.
+
+A dataset is all keys with their values, known by a number. Each pair of dataset and call is run on the server once;
+after that the answer and the dataset that came of it are looked up. What the script takes from outside, the clock and
+the server's ``run_id``, is given to it by a prelude, so that a run can be repeated; the script's text stays as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+import redis as redis_sync
+
+from bridge.journal.keys import Keys
+
+KEYS: Final = Keys("model")
+MAILBOX: Final = "bob@gzdev.com"
+Asked = tuple[tuple[str, ...], tuple[str | bytes | int, ...]]
+"""Keys and arguments of one call of the script; without keys: a read of one string, named by the only argument."""
+
+_PRELUDE: Final = """
+local redis = (function(real)
+  return {call = function(command, ...)
+    if command == 'TIME' then return {'%d', '0'} end
+    if command == 'INFO' then return 'run_id:server%d' end
+    return real.call(command, ...)
+  end}
+end)(redis)
+"""
+_CLOCK_STEP_S: Final = 1000
+_READ_ALL: Final = b"""
+local all = {}
+for i, key in ipairs(redis.call('KEYS', '*')) do
+  local kind, value = redis.call('TYPE', key).ok, nil
+  if kind == 'string' then value = redis.call('GET', key)
+  elseif kind == 'hash' then value = redis.call('HGETALL', key)
+  elseif kind == 'stream' then value = redis.call('XRANGE', key, '-', '+')
+  elseif kind == 'zset' then value = redis.call('ZRANGE', key, '0', '-1')
+  else value = redis.call('SMEMBERS', key) end
+  all[i] = {key, kind, value, redis.call('DUMP', key)}
+end
+return all
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the stream of all events.
+
+    ``content`` leaves out the head and ``as_of``: a commit that is sent again after a failover is the same event, also
+    where another server's clock stamps it, and another epoch begins its stream.
+    """
+
+    id: str
+    source: str
+    position: str
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What a server holds, read for whoever judges it."""
+
+    entries: tuple[Entry, ...]
+    log: tuple[bytes, ...]
+    ver: int
+    profiles: frozenset[str]
+    commits: int
+    generation: int
+    lease: str
+    names: frozenset[str] = field(repr=False)
+
+
+class Datasets:
+    """All datasets met so far. ``source`` is the text of the script, perhaps a spoilt one."""
+
+    def __init__(self, url: str, source: bytes) -> None:
+        self._redis: Any = redis_sync.Redis.from_url(url)
+        self._source = source
+        self._scripts: dict[int, str] = {}
+        self._numbers: dict[Any, int] = {}
+        self._dumps: list[list[tuple[bytes, bytes]]] = []
+        self._facts: list[Dataset] = []
+        self._after: dict[tuple[int, int, Asked], tuple[Any, int]] = {}
+        self._without_lease: dict[int, int] = {}
+        self._redis.flushall()
+        self._loaded = self.empty = self._note()
+
+    @property
+    def calls(self) -> int:
+        """How many different calls of different datasets the server was asked for."""
+        return len(self._after)
+
+    def __len__(self) -> int:
+        return len(self._dumps)
+
+    def __getitem__(self, number: int) -> Dataset:
+        return self._facts[number]
+
+    def close(self) -> None:
+        """Let go of the server."""
+        self._redis.close()
+
+    def apply(self, dataset: int, server: int, asked: Asked) -> tuple[Any, int]:
+        """The answer to a call, and the dataset after it. Servers differ by ``run_id`` and clock."""
+        known = self._after.get((dataset, server, asked))
+        if known is None:
+            known = self._after[dataset, server, asked] = self._run(dataset, server, asked)
+        return known
+
+    def without_lease(self, dataset: int) -> int:
+        """The same dataset when the lease has run out."""
+        if dataset not in self._without_lease:
+            self._load(dataset)
+            self._redis.delete(KEYS.lease)
+            self._loaded = self._without_lease[dataset] = self._note()
+        return self._without_lease[dataset]
+
+    def _run(self, dataset: int, server: int, asked: Asked) -> tuple[Any, int]:
+        keys, arguments = asked
+        self._load(dataset)
+        if not keys:
+            return self._redis.get(arguments[0]), dataset
+        if server not in self._scripts:
+            prelude = _PRELUDE % (_CLOCK_STEP_S * (server + 1), server)
+            self._scripts[server] = self._redis.script_load(prelude.encode() + self._source)
+        answer = self._redis.evalsha(self._scripts[server], len(keys), *keys, *arguments)
+        self._loaded = self._note()
+        return _frozen(answer), self._loaded
+
+    def _load(self, dataset: int) -> None:
+        if self._loaded != dataset:
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.flushall()
+            for key, dump in self._dumps[dataset]:
+                pipeline.restore(key, 0, dump)
+            pipeline.execute()
+            self._loaded = dataset
+
+    def _note(self) -> int:
+        """Give what the server holds now a number, the old one if it was met before; keys are in no order."""
+        found = self._redis.eval(_READ_ALL, 0)
+        values = {key: _value(kind, value) for key, kind, value, _ in found}
+        name = tuple(sorted(values.items()))
+        if name not in self._numbers:
+            self._numbers[name] = len(self._dumps)
+            self._dumps.append([(key, dump) for key, _, _, dump in found])
+            self._facts.append(_read(values))
+        return self._numbers[name]
+
+
+def _value(kind: bytes, value: Any) -> Any:
+    """A value without the order that Redis gives the members of a hash or set."""
+    if kind == b"hash":
+        return tuple(sorted(zip(value[::2], value[1::2], strict=True)))
+    return tuple(sorted(value)) if kind in (b"set", b"zset") else _frozen(value)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(each) for each in value) if isinstance(value, list) else value
+
+
+def _read(values: dict[bytes, Any]) -> Dataset:
+    def text(key: str) -> str:
+        found: bytes = values.get(key.encode(), b"")
+        return found.decode()
+
+    entries = [_entry(id, fields[1]) for id, fields in values.get(KEYS.events.encode(), ())]
+    return Dataset(
+        entries=tuple(entries),
+        log=tuple(fields[1] for _, fields in values.get(KEYS.log(MAILBOX).encode(), ())),
+        ver=int(text(KEYS.ver) or 0),
+        profiles=frozenset(re.findall(r"u\d+[ab]", repr(values.get(KEYS.directory.encode(), ())))),
+        commits=int(text(KEYS.commits) or 0),
+        generation=int(text(KEYS.generation) or 0),
+        lease=text(KEYS.lease),
+        names=frozenset(entry.name for entry in entries),
+    )
+
+
+def _entry(id: bytes, event: bytes) -> Entry:
+    read = orjson.loads(event)
+    content = re.sub(rb'"as_of":\d+', b"", event[event.index(b'"source"') :])
+    return Entry(id.decode(), read["source"], read["id"], read["data"]["name"], content)

@@ -1,0 +1,365 @@
+"""All that can happen to two workers and Redis within bounds, each state once, the nearest first."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tests.model.actors import Request, Session
+from tests.model.cast import Cast
+from tests.model.datasets import Asked, Datasets
+from tests.model.promises import (
+    Broken,
+    Given,
+    check_call,
+    check_dataset,
+    check_told,
+    deposed_by,
+    given_after,
+)
+from tests.model.state import Bounds, Seat, Server, State, Stray
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A promise that broke, and the shortest way to it."""
+
+    promise: str
+    trace: tuple[str, ...]
+
+
+class Explorer:
+    """Explores from the empty Redis. ``exact`` tells states of workers apart by their whole history (for replay)."""
+
+    def __init__(self, datasets: Datasets, bounds: Bounds, *, exact: bool = False) -> None:
+        self.datasets = datasets
+        self.cast = Cast(exact=exact)
+        self._bounds = bounds
+        self._given: list[Given] = [{}]
+        self._given_numbers: dict[frozenset[Any], int] = {frozenset(): 0}
+        self._given_after: dict[tuple[int, int, int], int] = {}
+        self._endings: dict[tuple[int, int], int] = {}
+        self._sound: set[int] = set()
+        self.states = 0
+        self.steps = 0
+
+    def close(self) -> None:
+        """Let go of the workers."""
+        self.cast.close()
+
+    def start(self) -> State:
+        """Nobody has done anything yet."""
+        bounds = self._bounds
+        server = Server(self.datasets.empty, 0, None, frozenset())
+        seats = [
+            Seat(self.cast.begin(f"{'abc'[n]}1", items), 0, (), 1, bounds.ticks) for n, items in enumerate(bounds.items)
+        ]
+        return State(
+            (server,),
+            (server,),
+            tuple(seats),
+            (),
+            bounds.crashes,
+            bounds.cuts,
+            bounds.expiries,
+            bounds.failovers,
+            0,
+            frozenset(),
+        )
+
+    def explore(self, most: int | None = None) -> Found | None:
+        """Visit every state, or ``most``; ``None``: every promise held in all of them."""
+        start = self.start()
+        # States are known by 64 bits of hash; of a million, two share them once in thirty million explorations.
+        came_from: dict[int, tuple[int, str]] = {hash(start): (0, "")}
+        waiting = deque([start])
+        while waiting and (most is None or self.states < most):
+            state = waiting.popleft()
+            self.states += 1
+            here = hash(state)
+            try:
+                self.check_ending(state)
+            except Broken as broken:
+                return Found(f"{broken} (found by who claims next)", _trace(came_from, here))
+            for action in self.actions(state):
+                self.steps += 1
+                try:
+                    after = self.act(state, action)
+                except Broken as broken:
+                    return Found(str(broken), (*_trace(came_from, here), action))
+                there = hash(after)
+                if there not in came_from:
+                    came_from[there] = (here, action)
+                    waiting.append(after)
+        return None
+
+    # -- what can happen
+
+    def actions(self, state: State) -> Iterator[str]:
+        """The names of all that can happen now."""
+        newest = len(state.servers) - 1
+        for n, seat in enumerate(state.seats):
+            name, view = "abc"[n], self.cast[seat.state]
+            if view.waiting and not (seat.server < newest and _is_claim(view.waiting[0])):
+                yield name
+            if seat.server < newest:
+                yield f"{name}-moves"
+            elif view.waiting and state.cuts:
+                yield f"{name}-cut"
+                if not seat.answers:
+                    yield f"{name}-unreached"
+            if view.done:
+                continue
+            if state.crashes:
+                yield f"{name}-crash"
+            if view.leads and seat.ticks:
+                yield f"{name}-tick"
+            if view.rests:
+                yield f"{name}-wakes"
+        for n in range(len(state.strays)):
+            yield f"stray{n}"
+        if state.expiries:
+            for n, server in enumerate(state.servers):
+                if server is not None and self.datasets[server.dataset].lease:
+                    yield f"expiry{n}"
+        if state.failovers:
+            lags = range(min(self._bounds.lag, len(state.past) - 1) + 1)
+            yield from (f"failover{lag}" for lag in lags)
+            if self._bounds.restores:
+                yield "restore"
+
+    def act(self, state: State, action: str) -> State:
+        """The state after that.
+
+        Raises:
+            Broken: a promise does not hold there.
+        """
+        name, _, deed = action.partition("-")
+        if name in ("a", "b", "c"):
+            return self._tidy(getattr(self, f"_{deed or 'step'}")(state, "abc".index(name)))
+        number = int(action[-1]) if action[-1].isdigit() else 0
+        if action.startswith("stray"):
+            return self._tidy(self._stray(state, number))
+        if action.startswith("expiry"):
+            return self._tidy(self._expire(state, number))
+        past = state.past[:1] if action == "restore" else state.past[: len(state.past) - number]
+        return self._tidy(state._replace(servers=(*state.servers, past[-1]), past=past, failovers=state.failovers - 1))
+
+    def _tidy(self, state: State) -> State:
+        """Forget what can make no difference any more: then states are the same that look different."""
+        newest = len(state.servers) - 1
+        strays, servers, past = state.strays, state.servers, state.past
+        if strays:
+            strays = tuple(stray for stray in strays if self._matters(stray, servers[stray.server], newest))
+        if newest:
+            reached = {newest, *(seat.server for seat in state.seats), *(stray.server for stray in strays)}
+            servers = tuple(each if n in reached else None for n, each in enumerate(servers))
+        if not state.failovers:
+            past = past[-1:]
+        # Only the order of grants matters, and only while a lease can run out.
+        grants = sorted({each.granted for each in (*past, *servers) if each is not None}) if state.expiries else []
+        rank = {granted: n for n, granted in enumerate(grants)}
+        if any(each is not None and rank.get(each.granted, 0) != each.granted for each in (*past, *servers)):
+            servers = tuple(each and each._replace(granted=rank.get(each.granted, 0)) for each in servers)
+            past = tuple(each._replace(granted=rank.get(each.granted, 0)) for each in past)
+        return state._replace(servers=servers, past=past, strays=strays)
+
+    def _matters(self, stray: Stray, server: Server | None, newest: int) -> bool:
+        """Whether what is still on its way can do anything: by an old lease or an old number it never will."""
+        keys, arguments = stray.request.calls[0]
+        if server is None or not keys:
+            return False
+        if arguments[0] == "claim":
+            return stray.server == newest
+        data = self.datasets[server.dataset]
+        numbered = arguments[0] in ("record", "advance")
+        return arguments[1] == data.lease and not (numbered and int(arguments[2]) <= data.commits)
+
+    def asked(self, state: State, action: str) -> Asked | None:
+        """The call that an action has applied, if it is that."""
+        if action.startswith("stray"):
+            return state.strays[int(action[5:])].request.calls[0]
+        if action not in ("a", "b", "c"):
+            return None
+        seat = state.seats["abc".index(action)]
+        return self.cast[seat.state].waiting[0].calls[len(seat.answers)]
+
+    def _step(self, state: State, n: int) -> State:
+        """The next call of the batch under way is applied; after the last one the worker has its answer."""
+        seat = state.seats[n]
+        request = self.cast[seat.state].waiting[0]
+        answer, state = self._apply(state, seat.server, request.session, request.calls[len(seat.answers)])
+        answers = (*seat.answers, answer)
+        if len(answers) < len(request.calls):
+            return _seated(state, n, seat._replace(answers=answers))
+        heard = self.cast.hear(seat.state, "told", answers)
+        told = set(self.cast[heard].reports) - set(self.cast[seat.state].reports)
+        state = _seated(state, n, seat._replace(state=heard, answers=()))
+        if told:
+            state = state._replace(reports=state.reports | told)
+            here = state.servers[seat.server]
+            assert here is not None
+            now = max(report.generation for report in told)
+            of_now = frozenset(report for report in state.reports if report.generation == now)
+            check_told(of_now, self.datasets[here.dataset], now)
+        view = self.cast[heard]
+        if not (view.done or view.waiting or view.rests):
+            raise Broken("stuck: a worker waits for nothing")
+        return state
+
+    def _cut(self, state: State, n: int) -> State:
+        return self._cut_off(state, n)._replace(cuts=state.cuts - 1)
+
+    def _unreached(self, state: State, n: int) -> State:
+        seat = state.seats[n]
+        seat = seat._replace(state=self.cast.hear(seat.state, "unreached"))
+        return _seated(state, n, seat)._replace(cuts=state.cuts - 1)
+
+    def _moves(self, state: State, n: int) -> State:
+        state = self._cut_off(state, n)
+        return _seated(state, n, state.seats[n]._replace(server=len(state.servers) - 1))
+
+    def _tick(self, state: State, n: int) -> State:
+        seat = state.seats[n]
+        return _seated(state, n, seat._replace(state=self.cast.hear(seat.state, "tick"), ticks=seat.ticks - 1))
+
+    def _wakes(self, state: State, n: int) -> State:
+        seat = state.seats[n]
+        return _seated(state, n, seat._replace(state=self.cast.hear(seat.state, "wakes")))
+
+    def _crash(self, state: State, n: int) -> State:
+        state = self._cut_off(state, n)
+        life = state.seats[n].life + 1
+        born = self.cast.begin(f"{'abc'[n]}{life}", self._bounds.items_after_crash)
+        seat = Seat(born, len(state.servers) - 1, (), life, state.seats[n].ticks)
+        return _seated(state, n, seat)._replace(crashes=state.crashes - 1)
+
+    def _cut_off(self, state: State, n: int) -> State:
+        """What is on its way and not applied may be applied later; the worker knows nothing of either."""
+        seat = state.seats[n]
+        waiting = self.cast[seat.state].waiting
+        if not waiting:
+            return state
+        first = Request(waiting[0].session, waiting[0].calls[len(seat.answers) :])
+        strays = [Stray(seat.server, request) for request in (first, *waiting[1:])]
+        state = _seated(state, n, seat._replace(state=self.cast.hear(seat.state, "cut"), answers=()))
+        return state._replace(strays=_ordered((*state.strays, *strays)))
+
+    def _stray(self, state: State, n: int) -> State:
+        stray = state.strays[n]
+        (first, *others), session = stray.request.calls, stray.request.session
+        strays = [*state.strays[:n], *state.strays[n + 1 :]]
+        if others:
+            strays.append(Stray(stray.server, Request(session, tuple(others))))
+        _, state = self._apply(state, stray.server, session, first)
+        return state._replace(strays=_ordered(strays))
+
+    def _expire(self, state: State, n: int) -> State:
+        server = state.servers[n]
+        assert server is not None
+
+        def later(each: Server) -> Server:
+            if each.granted > server.granted:
+                return each
+            return each._replace(dataset=self.datasets.without_lease(each.dataset))
+
+        return state._replace(
+            servers=tuple(each and later(each) for each in state.servers),
+            past=tuple(later(each) for each in state.past),
+            expiries=state.expiries - 1,
+        )
+
+    # -- what comes of it
+
+    def _apply(self, state: State, n: int, session: Session, asked: Asked) -> tuple[Any, State]:
+        """One call on one server, judged."""
+        server = state.servers[n]
+        assert server is not None
+        answer, number = self.datasets.apply(server.dataset, n, asked)
+        same = number == server.dataset
+        before, after = self.datasets[server.dataset], self.datasets[number]
+        check_call(asked, answer, before, after, same=same, deposed=session in server.deposed)
+        self._check_sound(number)
+        given = state.given if same else self._give(state.given, server.dataset, number)
+        server = server._replace(dataset=number)
+        if asked[1][0] in ("claim", "renew") and answer[0] == 1:
+            newest = max(each.granted for each in (*state.past, *state.servers) if each is not None)
+            server = server._replace(granted=newest + 1)
+        if asked[1][0] == "claim" and answer[0] == 1:
+            deposed = deposed_by(session, server.leader, server.deposed)
+            server = server._replace(leader=session, deposed=deposed)
+        return answer, self._served(state, n, server)._replace(given=given)
+
+    def _served(self, state: State, n: int, server: Server) -> State:
+        if server == state.servers[n]:
+            return state
+        servers = (*state.servers[:n], server, *state.servers[n + 1 :])
+        if n < len(servers) - 1:
+            return state._replace(servers=servers)
+        past = (*state.past, server)
+        if len(past) > self._bounds.lag + 2:
+            # The first is what a restore of yesterday's brings back.
+            past = (past[0], *past[-self._bounds.lag - 1 :])
+        return state._replace(servers=servers, past=past)
+
+    def _give(self, given: int, before: int, after: int) -> int:
+        known = self._given_after.get((given, before, after))
+        if known is None:
+            new = given_after(self._given[given], self.datasets[before], self.datasets[after])
+            known = self._given_numbers.setdefault(frozenset(new.items()), len(self._given))
+            if known == len(self._given):
+                self._given.append(new)
+            self._given_after[given, before, after] = known
+        return known
+
+    def _check_sound(self, dataset: int) -> None:
+        if dataset not in self._sound:
+            check_dataset(self.datasets[dataset])
+            self._sound.add(dataset)
+
+    def check_ending(self, state: State) -> None:
+        """Whatever happened: when it is over, a worker without memory can lead and commit, and nothing is broken."""
+        dataset = state.past[-1].dataset
+        newest = len(state.servers) - 1
+        ending = self._endings.get((dataset, newest))
+        if ending is None:
+            ending = self._endings[dataset, newest] = self._end(dataset, newest)
+        self._give(state.given, dataset, ending)
+        check_told(state.reports, self.datasets[ending], self.datasets[ending].generation)
+
+    def _end(self, dataset: int, server: int) -> int:
+        dataset = self.datasets.without_lease(dataset)
+        last = self.cast.begin("z1", ("mail",))
+        for _ in range(10):
+            if self.cast[last].done:
+                self._check_sound(dataset)
+                return dataset
+            answers = []
+            for asked in self.cast[last].waiting[0].calls:
+                answer, dataset = self.datasets.apply(dataset, server, asked)
+                answers.append(answer)
+            last = self.cast.hear(last, "told", tuple(answers))
+        raise Broken("stuck: nobody can lead and commit any more")
+
+
+def _ordered(strays: Sequence[Stray]) -> tuple[Stray, ...]:
+    """Connections know no order among each other."""
+    return tuple(strays) if len(strays) < 2 else tuple(sorted(strays, key=repr))
+
+
+def _is_claim(request: Request) -> bool:
+    return request.calls[0][1][0] == "claim"
+
+
+def _seated(state: State, n: int, seat: Seat) -> State:
+    return state._replace(seats=(*state.seats[:n], seat, *state.seats[n + 1 :]))
+
+
+def _trace(came_from: dict[int, tuple[int, str]], here: int) -> tuple[str, ...]:
+    trace: list[str] = []
+    while (step := came_from[here])[1]:
+        trace.append(step[1])
+        here = step[0]
+    return tuple(reversed(trace))

@@ -1,0 +1,107 @@
+"""What must be true, whatever happens: of one dataset, of one call, and of all that was given and told in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tests.model.actors import Report, Session
+from tests.model.datasets import Asked, Dataset, Entry
+
+Given = Mapping[tuple[str, str], bytes]
+"""What each position stands for: (source, position) or ("events", id) → content."""
+
+_NOTHING_DONE: Final = (0, 5)
+
+
+class Broken(Exception):
+    """A promise does not hold; the text begins with its name."""
+
+
+def check_dataset(data: Dataset) -> None:
+    """No hole, nothing twice, each worker's order, Ver not ahead of the data, the log as the stream of all events.
+
+    Raises:
+        Broken
+    """
+    numbers: dict[int, list[int]] = {}
+    seqs: dict[str, list[int]] = {}
+    mails: dict[str, list[int]] = {}
+    for entry in data.entries:
+        generation, _, number = entry.id.partition("-")
+        numbers.setdefault(int(generation), []).append(int(number))
+        epoch, _, seq = entry.position.partition("-")
+        seqs.setdefault(f"{entry.source} {epoch}", []).append(int(seq))
+        worker, _, mail = entry.name.partition(".")
+        if mail.isdigit():
+            mails.setdefault(worker, []).append(int(mail))
+    _hold(all(found == list(range(len(found))) for found in numbers.values()), "hole: in the stream of all events")
+    _hold(all(found == list(range(1, len(found) + 1)) for found in seqs.values()), "hole: in a stream's positions")
+    _hold(len(data.names) == len(data.entries), "twice: one commit, two events")
+    _hold(all(found == sorted(found) for found in mails.values()), "order: of one worker's mails")
+    wanted = {f"u{ver}{piece}" for ver in range(1, data.ver + 1) for piece in "ab"}
+    _hold(wanted <= data.profiles, "ver: ahead of the data")
+    mailbox = [entry for entry in data.entries if "/mailbox/" in entry.source]
+    if data.log:
+        newest = [entry.position for entry in mailbox[-len(data.log) :]]
+        _hold([_position(event) for event in data.log] == newest, "log: is not what the stream of all events says")
+
+
+def check_call(asked: Asked, answer: Any, before: Dataset, after: Dataset, *, same: bool, deposed: bool) -> None:
+    """A call is applied by who holds the lease, and counted; or it changes nothing.
+
+    ``deposed``: another worker has claimed since the leadership that asks began.
+
+    Raises:
+        Broken
+    """
+    keys, arguments = asked
+    if not keys or arguments[0] not in ("record", "advance"):
+        return
+    if answer[0] in _NOTHING_DONE:
+        _hold(same, "refused: and yet something changed")
+        return
+    _hold(not deposed and before.lease == arguments[1], "fence: a write by who does not lead any more")
+    _hold(after.commits == before.commits + 1, "counted: a write that is not one more")
+    _hold(after.ver >= before.ver, "ver: went back")
+
+
+def given_after(given: Given, before: Dataset, after: Dataset) -> Given:
+    """What positions stand for after a call.
+
+    Raises:
+        Broken: one of them stood for something else before.
+    """
+    known = {entry.id for entry in before.entries}
+    new = {pair: each.content for each in after.entries if each.id not in known for pair in _places(each)}
+    for place, content in new.items():
+        _hold(given.get(place, content) == content, f"position: {place[1]} of {place[0]} is given twice")
+    return {**given, **new} if new else given
+
+
+def check_told(reports: frozenset[Report], data: Dataset, generation: int) -> None:
+    """What was told to be committed is there, unless a generation has begun since.
+
+    Raises:
+        Broken
+    """
+    lost = {report.name for report in reports if report.generation >= generation} - data.names
+    _hold(not lost, f"lost: {', '.join(sorted(lost))}, told to be committed, in the same generation")
+
+
+def deposed_by(claim: Session, last: Session | None, deposed: frozenset[Session]) -> frozenset[Session]:
+    """Which leaderships must not write any more once ``claim`` has succeeded after ``last``."""
+    return deposed if last is None or last[0] == claim[0] else deposed | {last}
+
+
+def _places(entry: Entry) -> tuple[tuple[str, str], tuple[str, str]]:
+    return ("events", entry.id), (entry.source, entry.position)
+
+
+def _position(event: bytes) -> str:
+    return event.split(b'"id":"', 1)[1].split(b'"', 1)[0].decode()
+
+
+def _hold(holds: bool, promise: str) -> None:
+    if not holds:
+        raise Broken(promise)

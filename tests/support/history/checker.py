@@ -1,0 +1,157 @@
+"""What must be true of a theatre when it is calm: the provider's truth, Redis, and what every user saw, compared.
+
+Committed mails arrive once and in order; what was pushed and not committed is announced; no gap is silent; the cursor
+is never ahead of the mirror; nobody is accused of missing what was not missed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from bridge.simulator import Mail
+from tests.support.follower import Follower
+from tests.support.history.theatre import Theatre
+from tests.support.stage import KEYS
+
+_SLACK_MS: Final = 1500
+_EXPLAINED: Final = ("expired", "epoch")
+_RESTARTS: Final = ("kill_redis", "restart_redis")
+
+Events = list[dict[str, Any]]
+
+
+async def check(theatre: Theatre) -> None:
+    """Compare.
+
+    Raises:
+        AssertionError: a promise does not hold.
+    """
+    entries: Any = await theatre.redis.xrange(KEYS.events)
+    ids = [entry_id.decode() for entry_id, _ in entries]
+    events = [orjson.loads(fields[b"event"]) for _, fields in entries]
+    generations = _check_stream(ids, most=1 + sum(theatre.done.count(name) for name in _restarting(theatre)))
+    _check_reader(theatre.read_ids, ids)
+    _check_fences(events)
+    generation = await theatre.redis.get(KEYS.generation)
+    for mailbox in theatre.world.accounts:
+        assert await theatre.redis.hget(KEYS.state(mailbox), "generation") == generation
+        own = [event for event in events if event["source"].endswith(f"/mailbox/{mailbox}")]
+        _check_log(own, await theatre.redis.xrange(KEYS.log(mailbox)))
+        _check_mailbox(theatre, mailbox, own, events, generations)
+        for follower in theatre.followers:
+            if follower.mailbox == mailbox:
+                _check_browser(follower, own)
+    await _check_directory(theatre, events)
+    _check_sights(theatre)
+
+
+def _restarting(theatre: Theatre) -> set[str]:
+    return {name for name in theatre.done if any(restart in name for restart in _RESTARTS)}
+
+
+def _check_stream(ids: list[str], *, most: int) -> int:
+    """No hole within a generation; generations grow. Returns how many there are."""
+    numbers: dict[int, list[int]] = {}
+    for entry_id in ids:
+        generation, _, number = entry_id.partition("-")
+        numbers.setdefault(int(generation), []).append(int(number))
+    assert list(numbers) == sorted(numbers)
+    assert all(found == list(range(len(found))) for found in numbers.values())
+    # Redis confirmed nothing that it then lost; but a worker that did not lead before cannot know that of a server
+    # that was restarted.
+    assert len(numbers) <= most, f"generations {list(numbers)}"
+    return len(numbers)
+
+
+def _check_reader(given: list[str], ids: list[str]) -> None:
+    """A consumer group was given every entry: each once, unless it did not come to acknowledge it."""
+    assert set(given) == set(ids)
+    first = list(dict.fromkeys(given))
+    assert first == ids, "out of order"
+
+
+def _check_fences(events: Events) -> None:
+    """Every leader has a higher fence than the one before it, and tells so once."""
+    fences = [event["data"]["fence"] for event in events if event["type"] == "exmail.leader.changed"]
+    assert fences == sorted(set(fences)), f"fences {fences}"
+
+
+def _check_log(own: Events, log: Any) -> None:
+    """The mailbox's history is the newest of its events, those of its epoch."""
+    kept = [orjson.loads(fields[b"event"])["id"] for _, fields in log]
+    epoch = own[-1]["id"].partition("-")[0]
+    assert kept == [event["id"] for event in own if event["id"].startswith(f"{epoch}-")][-len(kept) :]
+
+
+def _check_mailbox(theatre: Theatre, mailbox: str, own: Events, events: Events, generations: int) -> None:
+    epochs: dict[str, list[int]] = {}
+    for event in own:
+        epochs.setdefault(event["id"].partition("-")[0], []).append(int(event["sequence"]))
+    assert len(epochs) <= generations
+    assert all(seqs == list(range(1, len(seqs) + 1)) for seqs in epochs.values()), mailbox
+    committed = [event["data"]["mail_id"] for event in own if event["type"] == "exmail.mail.new"]
+    assert len(committed) == len(set(committed)), "a mail was published twice"
+    sent = {mail.mail_id: mail for mail in theatre.world.mails_of(mailbox)}
+    assert committed == [mail_id for mail_id in sent if mail_id in set(committed)], "order"
+    lost = [mail for mail_id, mail in sent.items() if mail_id not in set(committed)]
+    gaps = [event["data"] for event in events if event["type"] == "exmail.upstream.missed"]
+    for mail in lost:
+        assert not mail.pushed or any(_within(mail, gap) for gap in gaps), (
+            f"{mail.mail_id} was pushed at {_ms(mail)}, is not committed, and no gap was announced for it: {gaps}"
+        )
+    accused = [event["data"] for event in own if event["type"] == "exmail.mail.missed"]
+    for told in accused:
+        within = sum(_within(mail, told) for mail in lost)
+        assert within >= told["at_least"] > 0, f"accused of {told}, but {within} of {len(lost)} lost: {accused}"
+    if mailbox in theatre.untouched and generations == 1:
+        # Nobody read, so the count tells of every mail: as many were missed as are not there.
+        assert sum(told["at_least"] for told in accused) == len(lost), f"{mailbox}: {len(lost)} lost, told {accused}"
+
+
+def _ms(mail: Mail) -> float:
+    return mail.time_s * 1000
+
+
+def _within(mail: Mail, gap: dict[str, Any]) -> bool:
+    return (gap["since"] or 0) - _SLACK_MS <= _ms(mail) <= gap["until"] + _SLACK_MS
+
+
+def _check_browser(follower: Follower, own: Events) -> None:
+    """Each event once and in order, from the first position to the last; a break is explained."""
+    for snapshot in follower.snapshots[1:]:
+        assert snapshot["resumed"] or snapshot["reason"] in _EXPLAINED, snapshot["reason"]
+    resumed = all(snapshot["resumed"] for snapshot in follower.snapshots[1:])
+    seen = [event["id"] for event in follower.events]
+    assert len(seen) == len(set(seen)), "twice"
+    first = int(follower.snapshots[0]["position"].partition("-")[2])
+    expected = [event["id"] for event in own[first:]]
+    if resumed:
+        assert seen == expected, f"{follower.transport} {follower.mailbox}"
+    else:
+        assert seen == [event_id for event_id in expected if event_id in set(seen)]
+    # What a browser saw is what was stored, to the letter.
+    stored = {event["id"]: event for event in own}
+    assert all(stored[event["id"]] == event for event in follower.events)
+
+
+async def _check_directory(theatre: Theatre, events: Events) -> None:
+    mirror: Any = await theatre.redis.hgetall(KEYS.directory)
+    stored = {alias.decode(): orjson.loads(profile) for alias, profile in mirror.items()}
+    truth = theatre.world.accounts
+    assert {alias: profile["name"] for alias, profile in stored.items()} == {
+        alias: account.name for alias, account in truth.items()
+    }
+    vers = [event["data"]["to_ver"] for event in events if event["type"] == "exmail.directory.synced"]
+    assert vers == sorted(vers), "the cursor went back"
+
+
+def _check_sights(theatre: Theatre) -> None:
+    """Whenever one looked, every change up to the cursor was in the mirror."""
+    assert theatre.sights
+    for sight in theatre.sights:
+        for ver, alias, number in theatre.renamed:
+            assert ver > sight.ver or sight.names[alias] >= number, (
+                f"Ver {sight.ver}: {alias} is {sight.names[alias]}, not {number} as of {ver}"
+            )

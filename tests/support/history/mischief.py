@@ -1,0 +1,50 @@
+"""Break a theatre while its users work. What is broken when, and for how long, follows from the seed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.support.history import ours, theirs
+from tests.support.history.deeds import DEEDS
+from tests.support.history.theatre import Theatre
+
+__all__ = ["DEEDS", "ours", "play", "play_one", "theirs"]
+
+
+async def play(theatre: Theatre, faults: int) -> None:
+    """Let users work all the while, and break ``faults`` times something, now and then two things at once."""
+    async with _users_at_work(theatre):
+        for number in range(faults):
+            dice = random.Random(f"{theatre.seed} {number}")
+            await asyncio.sleep(dice.uniform(0.2, 0.8))
+            names = [dice.choice(sorted(DEEDS))]
+            others = [name for name in sorted(DEEDS) if DEEDS[name][0] != DEEDS[names[0]][0]]
+            if dice.random() < 0.5:
+                names.append(dice.choice(others))
+            theatre.done.append("+".join(names))
+            async with asyncio.TaskGroup() as deeds:
+                for name in names:
+                    deeds.create_task(DEEDS[name][1](theatre, random.Random(f"{theatre.seed} {number} {name}")))
+
+
+async def play_one(theatre: Theatre, name: str) -> None:
+    """Let users work, and break this one thing."""
+    async with _users_at_work(theatre):
+        theatre.done.append(name)
+        await DEEDS[name][1](theatre, random.Random(f"{theatre.seed} {name}"))
+
+
+@asynccontextmanager
+async def _users_at_work(theatre: Theatre) -> AsyncIterator[None]:
+    traffic = asyncio.create_task(theatre.traffic(), name="traffic")
+    try:
+        await asyncio.sleep(0.2)
+        yield
+    finally:
+        traffic.cancel()
+        await asyncio.wait([traffic])
+        if not traffic.cancelled():
+            traffic.result()

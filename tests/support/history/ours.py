@@ -1,0 +1,189 @@
+"""What goes wrong on our side: with the programs, with Redis, and on the way to it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+
+from redis.asyncio import Redis
+
+from tests.support.files_bounded import files_bounded
+from tests.support.history.deeds import breaks
+from tests.support.history.theatre import EDGES, WORKERS, Theatre
+
+# -- the programs
+
+
+@breaks("worker")
+async def kill_worker(theatre: Theatre, dice: random.Random) -> None:
+    name = dice.choice(WORKERS)
+    await theatre.programs[name].kill()
+    await theatre.begin(name)
+
+
+@breaks("worker")
+async def stop_worker(theatre: Theatre, dice: random.Random) -> None:
+    name = dice.choice(WORKERS)
+    assert await theatre.programs[name].stop() == 0
+    await theatre.begin(name)
+
+
+@breaks("worker")
+async def pause_worker(theatre: Theatre, dice: random.Random) -> None:
+    """Past its lease, perhaps; the other leads; then it wakes."""
+    await _pause(theatre.programs[dice.choice(WORKERS)].pid, dice.uniform(0.5, 2.5))
+
+
+@breaks("worker")
+async def kill_both_workers(theatre: Theatre, dice: random.Random) -> None:
+    await asyncio.gather(*(theatre.programs[name].kill() for name in WORKERS))
+    await asyncio.sleep(dice.uniform(0, 0.5))
+    await asyncio.gather(*(theatre.begin(name) for name in WORKERS))
+
+
+@breaks("edge")
+async def kill_edge(theatre: Theatre, dice: random.Random) -> None:
+    name = dice.choice(EDGES)
+    await theatre.programs[name].kill()
+    await theatre.begin(name)
+
+
+@breaks("edge")
+async def stop_edge(theatre: Theatre, dice: random.Random) -> None:
+    name = dice.choice(EDGES)
+    assert await theatre.programs[name].stop() == 0
+    await theatre.begin(name)
+
+
+@breaks("edge")
+async def pause_edge(theatre: Theatre, dice: random.Random) -> None:
+    await _pause(theatre.programs[dice.choice(EDGES)].pid, dice.uniform(0.2, 2.0))
+
+
+@breaks("edge")
+async def starve_edge_of_files(theatre: Theatre, dice: random.Random) -> None:
+    """No file descriptor is left while strangers knock."""
+    number = dice.randrange(2)
+    pid = theatre.programs[EDGES[number]].pid
+    with files_bounded(pid, 2):
+        knocks = [asyncio.open_connection("127.0.0.1", theatre.ports[number]) for _ in range(10)]
+        knocking = [each for each in await asyncio.gather(*knocks, return_exceptions=True) if isinstance(each, tuple)]
+        await asyncio.sleep(dice.uniform(0.2, 1.0))
+        for _, writer in knocking:
+            writer.transport.abort()
+
+
+# -- Redis
+
+
+@breaks("redis")
+async def kill_redis(theatre: Theatre, dice: random.Random) -> None:
+    theatre.server.kill()
+    await asyncio.sleep(dice.uniform(0, 1.0))
+    await asyncio.to_thread(theatre.server.restart)
+
+
+@breaks("redis")
+async def restart_redis(theatre: Theatre, dice: random.Random) -> None:
+    await asyncio.to_thread(theatre.server.restart)
+
+
+@breaks("redis")
+async def pause_redis(theatre: Theatre, dice: random.Random) -> None:
+    assert theatre.server.pid is not None
+    await _pause(theatre.server.pid, dice.uniform(0.2, 3.0))
+
+
+@breaks("redis")
+async def fill_redis(theatre: Theatre, dice: random.Random) -> None:
+    """Out of memory, and nothing may be evicted."""
+    await theatre.redis.config_set("maxmemory", "1")
+    await asyncio.sleep(dice.uniform(0.3, 1.5))
+    await theatre.redis.config_set("maxmemory", "0")
+
+
+@breaks("redis")
+async def demote_redis(theatre: Theatre, dice: random.Random) -> None:
+    """A replica of nobody: it answers, and takes no writes."""
+    await theatre.redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+    await asyncio.sleep(dice.uniform(0.3, 1.5))
+    await theatre.redis.execute_command("REPLICAOF", "NO", "ONE")
+
+
+@breaks("redis")
+async def cut_pubsub(theatre: Theatre, dice: random.Random) -> None:
+    await theatre.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+
+
+@breaks("redis")
+async def overrun_pubsub(theatre: Theatre, dice: random.Random) -> None:
+    """More than a subscriber's output buffer may hold: Redis cuts it."""
+    limit = "client-output-buffer-limit"
+    usual = (await theatre.redis.config_get(limit))[limit]
+    await theatre.redis.config_set(limit, "pubsub 1024 0 0")
+    cut = await _overruns(theatre.redis)
+    for _ in range(20):
+        for mailbox in theatre.world.accounts:
+            theatre.world.deliver_many(60, mailbox)
+        await asyncio.sleep(0.1)
+        if await _overruns(theatre.redis) > cut:
+            break
+    await theatre.redis.config_set(limit, usual)
+
+
+# -- the way to Redis
+
+
+@breaks("way")
+async def slow_way(theatre: Theatre, dice: random.Random) -> None:
+    way = theatre.ways[dice.choice(("workers", "edges"))]
+    way.delay_s = dice.uniform(0.02, 0.3)
+    await asyncio.sleep(dice.uniform(0.3, 1.5))
+    way.delay_s = 0.0
+
+
+@breaks("way")
+async def stall_way(theatre: Theatre, dice: random.Random) -> None:
+    """Nothing gets through for a while, then all of it does."""
+    way = theatre.ways[dice.choice(("workers", "edges"))]
+    way.stalled = True
+    await asyncio.sleep(dice.uniform(0.3, 2.5))
+    way.stalled = False
+
+
+@breaks("way")
+async def black_hole(theatre: Theatre, dice: random.Random) -> None:
+    """What is sent vanishes, and nobody is told until the connections are given up."""
+    way = theatre.ways[dice.choice(("workers", "edges"))]
+    way.black_hole = True
+    await asyncio.sleep(dice.uniform(0.3, 2.5))
+    way.cut()
+    way.black_hole = False
+
+
+@breaks("way")
+async def deafen_edges(theatre: Theatre, dice: random.Random) -> None:
+    """What is published does not reach the edges, and everything else works."""
+    theatre.ways["edges"].deaf = True
+    await asyncio.sleep(dice.uniform(0.2, 1.5))
+    theatre.ways["edges"].deaf = False
+
+
+@breaks("way")
+async def cut_way(theatre: Theatre, dice: random.Random) -> None:
+    theatre.ways[dice.choice(("workers", "edges"))].cut()
+
+
+# -- tools
+
+
+async def _pause(pid: int, for_s: float) -> None:
+    os.kill(pid, signal.SIGSTOP)
+    await asyncio.sleep(for_s)
+    os.kill(pid, signal.SIGCONT)
+
+
+async def _overruns(redis: Redis) -> int:
+    return int((await redis.info("stats"))["client_output_buffer_limit_disconnections"])

@@ -1,0 +1,261 @@
+"""A whole bridge: provider, two workers, two edges, browsers on both transports, and a reader of the stream.
+
+Programs reach Redis through proxies that can be made bad, one for the workers and one for the edges. What breaks
+things is in ``mischief``, what must be true afterwards in ``checker``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from redis.asyncio import Redis
+
+from bridge.journal.connect import RedisAddress
+from bridge.journal.embedded import EmbeddedServer
+from bridge.simulator import Dialect, Framing, Rules, Simulator, World
+from tests.support.follower import Follower
+from tests.support.processes import Program, edge_environ, free_port, program, worker_environ
+from tests.support.redis_proxy import redis_proxy
+from tests.support.stage import KEYS
+from tests.support.waiting import until
+
+WORKERS: Final = ("worker 1", "worker 2")
+EDGES: Final = ("edge 1", "edge 2")
+GROUP: Final = "workflow"
+SILENCE_S: Final = 1
+
+HOSTILE: Final = (
+    "\u202egnp.exe\u202c \u2066x\u2069",
+    "<img src=x onerror=alert(1)>",
+    "a\x00b\x1b[31mred\r\nX-Injected: 1",
+    "{${jndi:ldap://x}} %n%s {{7*7}}",
+    "😀" * 300,
+    "x" * 40_000,
+)
+"""Subjects that somebody chose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The cursor and the mirror's names, read in one step. ``names``: alias → number within its name."""
+
+    ver: int
+    names: dict[str, int]
+
+
+class Theatre:
+    """One bridge, its provider and its users.
+
+    The traffic follows from ``seed``, and where no ``dialect`` is given how the provider frames its pushes.
+    """
+
+    def __init__(self, server: EmbeddedServer, seed: int, *, dialect: Dialect | None = None) -> None:
+        self.server = server
+        self.seed = seed
+        # Faults and traffic each have dice of their own: how many mails fit between two faults is up to the machine.
+        self._dice = random.Random(seed + 1)
+        self._dialect = dialect or Dialect(framing=random.Random(seed).choice(list(Framing)))
+        self.world = World(seed, users=4)
+        self.done: list[str] = []
+        self.followers: list[Follower] = []
+        self.sights: list[Sight] = []
+        self.renamed: list[tuple[int, str, int]] = []
+        """Ver, alias, number within its new name."""
+        self.read_ids: list[str] = []
+        """What the reader of the stream was given, in order."""
+        self.programs: dict[str, Program] = {}
+        self._stack = AsyncExitStack()
+        self._start: dict[str, Callable[[], Awaitable[Program]]] = {}
+
+    @property
+    def untouched(self) -> list[str]:
+        """The mailboxes that nobody reads, so that their counts tell of every mail."""
+        return list(self.world.accounts)[2:]
+
+    async def __aenter__(self) -> Theatre:
+        try:
+            await self._build()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def _build(self) -> None:
+        stack = self._stack
+        rules = Rules(poll_hold_s=SILENCE_S / 2)
+        self.provider = await stack.enter_async_context(
+            await Simulator.start(self.world, dialect=self._dialect, rules=rules)
+        )
+        self.redis: Redis = RedisAddress(self.server.url).client()
+        stack.push_async_callback(self.redis.aclose)
+        # What is confirmed is on disk: what a restart loses would be the server's fault otherwise.
+        await self.redis.config_set("appendfsync", "always")
+        await self.redis.xgroup_create(KEYS.events, GROUP, id="0", mkstream=True)
+        self.ways = {
+            "workers": await stack.enter_async_context(redis_proxy(self.server.url)),
+            "edges": await stack.enter_async_context(redis_proxy(self.server.url)),
+        }
+        worker = worker_environ(
+            self.ways["workers"].url,
+            self.provider,
+            BRIDGE_WORKER_LEASE="1",
+            BRIDGE_PROVIDER_LISTEN_SILENCE=str(SILENCE_S),
+            BRIDGE_PROVIDER_CONFLICT_PAUSE="1",
+        )
+        for name in WORKERS:
+            self._start[name] = lambda: stack.enter_async_context(program("worker", environ=worker))
+        self.ports = [free_port(), free_port()]
+        for name, port in zip(EDGES, self.ports, strict=True):
+            edge = edge_environ(self.ways["edges"].url, port)
+            self._start[name] = lambda edge=edge: stack.enter_async_context(  # type: ignore[misc]
+                program("edge", environ=edge)
+            )
+        await asyncio.gather(*(self.begin(name) for name in self._start))
+        await self.provider.listeners.wait_hearing(1, timeout_s=20)
+        self._follow()
+        # What rose before a count was known nobody can tell.
+        await until(lambda: all(follower.unread is not None for follower in self.followers), within_s=20)
+
+    async def begin(self, name: str) -> None:
+        """Start a program, and return when it is ready."""
+        self.programs[name] = await self._start[name]()
+        await self.programs[name].ready()
+
+    def _follow(self) -> None:
+        for number, mailbox in enumerate(self.world.accounts):
+            for transport in ("websocket", "sse"):
+                port = self.ports[(number + (transport == "sse")) % 2]
+                self.followers.append(Follower(f"http://127.0.0.1:{port}", transport, mailbox))
+        watching = [follower.run() for follower in self.followers]
+        tasks = [asyncio.create_task(each, name="user") for each in (*watching, self._look(), self._read())]
+
+        async def leave() -> None:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            for task in tasks:
+                if not task.cancelled():
+                    task.result()
+
+        self._stack.push_async_callback(leave)
+
+    async def _look(self) -> None:
+        """See again and again whether the cursor and the mirror fit together."""
+        while True:
+            with suppress(Exception):  # Redis is away, as it is meant to be
+                pipeline: Any = self.redis.pipeline(transaction=True)
+                pipeline.get(KEYS.ver)
+                pipeline.hgetall(KEYS.directory)
+                ver, mirror = await pipeline.execute()
+                names = {alias.decode(): number_in(orjson.loads(profile)["name"]) for alias, profile in mirror.items()}
+                self.sights.append(Sight(int(ver or 0), names))
+            await asyncio.sleep(0.05)
+
+    async def _read(self) -> None:
+        """A service with a consumer group: what it was given it acknowledges, and it begins again where it broke."""
+        redis: Any = self.redis
+        at = "0"
+        while True:
+            try:
+                for _, entries in await redis.xreadgroup(GROUP, "reader", {KEYS.events: at}, count=500):
+                    ids = [entry_id.decode() for entry_id, _ in entries]
+                    self.read_ids += ids
+                    if ids:
+                        await redis.xack(KEYS.events, GROUP, *ids)
+                    elif at == "0":
+                        at = ">"
+            except Exception:  # Redis is away: what was given and not acknowledged is given again
+                at = "0"
+            await asyncio.sleep(0.05)
+
+    # -- what happens
+
+    async def traffic(self) -> None:
+        """Deliver, read, rename until cancelled."""
+        boxes = list(self.world.accounts)
+        while True:
+            for _ in range(self._dice.randrange(1, 6)):
+                hostile = self._dice.choice(HOSTILE) if self._dice.random() < 0.05 else None
+                self.world.deliver_mail(self._dice.choice(boxes), subject=hostile)
+            if self._dice.random() < 0.1:
+                self.world.read(self._dice.choice(boxes[:2]), self._dice.randrange(1, 5))
+            if self._dice.random() < 0.03:
+                alias, number = self._dice.choice(boxes), len(self.renamed) + 1
+                self.world.modify_user(alias, name=f"name {number}")
+                self.renamed.append((self.world.ver, alias, number))
+            await asyncio.sleep(self._dice.uniform(0.005, 0.04))
+
+    async def calm(self) -> None:
+        """Nothing is broken any more; return when everybody has seen a last mail and the counts are right.
+
+        Raises:
+            AssertionError, TimeoutError: that does not come about.
+        """
+        self.provider.faults.clear()
+        await until(self._connected, within_s=30)
+        await self.provider.listeners.wait_hearing(1, timeout_s=30)
+        for _ in range(10):
+            # A worker that has not learnt yet that it was deposed may take these; they are announced like others.
+            last = {mailbox: self.world.deliver_mail(mailbox).mail_id for mailbox in self.world.accounts}
+            with suppress(TimeoutError):
+                await until(
+                    lambda last=last: all(f.mail_ids[-1:] == [last[f.mailbox]] for f in self.followers),  # type: ignore[misc]
+                    within_s=4,
+                )
+                break
+        else:
+            raise AssertionError("nothing arrives any more")
+        await self._settled("a count is wrong", self._counts_right)
+        await self._settled("a missed mail is not told, or the other way round", self._reconciled)
+        await self._settled("the cursor stays behind", self._directory_current)
+        await self._settled("the reader of the stream stays behind", self._reader_current)
+
+    async def _settled(self, otherwise: str, condition: Callable[[], bool | Awaitable[bool]]) -> None:
+        try:
+            await until(condition, within_s=30)
+        except TimeoutError:
+            raise AssertionError(otherwise) from None
+
+    async def _connected(self) -> bool:
+        try:
+            return await self.redis.hget(KEYS.upstream, "state") == b"connected" and bool(
+                await self.redis.exists(KEYS.lease)
+            )
+        except Exception:  # the connection that the last fault cut
+            return False
+
+    async def _counts_right(self) -> bool:
+        for mailbox in self.world.accounts:
+            if await self.redis.hget(KEYS.state(mailbox), "unread") != b"%d" % self.world.unread[mailbox]:
+                return False
+        return all(follower.unread == self.world.unread[follower.mailbox] for follower in self.followers)
+
+    async def _reconciled(self) -> bool:
+        """No mailbox is doubtful: each was asked for since the last gap, and asked again where mails seemed missing."""
+        gap = int(await self.redis.hget(KEYS.upstream, "gap") or 0)
+        for mailbox in self.world.accounts:
+            as_of, base = await self.redis.hmget(KEYS.state(mailbox), "as_of", "base")  # type: ignore[misc]
+            if base is not None or int(as_of or 0) < gap:
+                return False
+        return True
+
+    async def _directory_current(self) -> bool:
+        return int(await self.redis.get(KEYS.ver) or 0) == self.world.ver
+
+    async def _reader_current(self) -> bool:
+        newest: Any = await self.redis.xrevrange(KEYS.events, count=1)
+        return newest[0][0].decode() in self.read_ids[-1:]
+
+
+def number_in(name: str) -> int:
+    """The number in a name that the traffic gave; 0 for the one from the beginning."""
+    return int(name.removeprefix("name ")) if name.startswith("name ") else 0

@@ -1,0 +1,146 @@
+"""What goes wrong on the provider's side."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from urllib.parse import urlencode, urlsplit
+
+import aiohttp
+import orjson
+
+from bridge.simulator import Cut, Defect, Kind, SecondListener
+from tests.support.history.deeds import breaks
+from tests.support.history.theatre import Theatre
+
+
+@breaks("provider")
+async def cut_upstream(theatre: Theatre, dice: random.Random) -> None:
+    theatre.provider.cut(dice.choice((Cut.FIN, Cut.RST)))
+
+
+@breaks("provider")
+async def cut_mid_document(theatre: Theatre, dice: random.Random) -> None:
+    theatre.provider.faults.on(Kind.CUT_MID_DOCUMENT, times=1)
+
+
+@breaks("provider")
+async def answer_then_close(theatre: Theatre, dice: random.Random) -> None:
+    theatre.provider.faults.on(Kind.ANSWER_THEN_CLOSE, times=dice.randrange(1, 4))
+    theatre.provider.cut(Cut.FIN)
+
+
+@breaks("provider")
+async def fall_silent(theatre: Theatre, dice: random.Random) -> None:
+    """Half-open: the connection stands and nothing comes, past the limit or not."""
+    await _for_a_while(theatre, dice.uniform(0.5, 4.0), Kind.SILENT, endpoint="listen")
+
+
+@breaks("provider")
+async def drip(theatre: Theatre, dice: random.Random) -> None:
+    """Byte by byte; two mails, because all that comes behind them waits, and a push that is late counts as missed."""
+    for _ in range(2):
+        theatre.provider.faults.on(Kind.DRIP, endpoint="listen", value=0.0005, times=1)
+        theatre.world.deliver_mail(dice.choice(list(theatre.world.accounts)))
+    theatre.provider.faults.on(Kind.DRIP, endpoint="mail/*", value=0.0005, times=2)
+
+
+@breaks("provider")
+async def refuse_connections(theatre: Theatre, dice: random.Random) -> None:
+    theatre.provider.cut(Cut.RST, everything=True)
+    await _for_a_while(theatre, dice.uniform(0.3, 1.5), Kind.REFUSE)
+
+
+@breaks("provider")
+async def answer_late(theatre: Theatre, dice: random.Random) -> None:
+    await _for_a_while(theatre, dice.uniform(0.3, 1.0), Kind.DELAY, value=dice.uniform(0.1, 0.5))
+
+
+@breaks("provider")
+async def spoil_pushes(theatre: Theatre, dice: random.Random) -> None:
+    """Documents that cannot be read, among those that can."""
+    for defect in dice.sample(list(Defect), 2):
+        theatre.provider.faults.on(Kind.MALFORMED, value=defect, times=1)
+        await asyncio.sleep(0.1)
+
+
+@breaks("provider")
+async def refuse_in_mid_listen(theatre: Theatre, dice: random.Random) -> None:
+    """The token ends, and listen is told so where a push is expected."""
+    theatre.world.expire_tokens()
+    theatre.provider.push_errcode(dice.choice((1200, 1201)))
+
+
+@breaks("provider")
+async def too_many_calls(theatre: Theatre, dice: random.Random) -> None:
+    await _for_a_while(theatre, dice.uniform(0.3, 1.0), Kind.ERRCODE, value=1002)
+
+
+@breaks("provider")
+async def address_not_allowed(theatre: Theatre, dice: random.Random) -> None:
+    theatre.provider.cut(Cut.FIN)
+    await _for_a_while(theatre, dice.uniform(0.3, 1.0), Kind.ERRCODE, value=10001)
+
+
+@breaks("provider")
+async def bad_gateway(theatre: Theatre, dice: random.Random) -> None:
+    theatre.provider.cut(Cut.FIN)
+    await _for_a_while(theatre, dice.uniform(0.3, 1.0), Kind.HTTP_STATUS, value=dice.choice((500, 502, 503)))
+
+
+@breaks("provider")
+async def lag_behind(theatre: Theatre, dice: random.Random) -> None:
+    """``user/list`` knows nothing of a Ver that was pushed, or answers with a small one."""
+    if dice.random() < 0.5:
+        await _for_a_while(theatre, dice.uniform(0.3, 1.0), Kind.LIST_EMPTY)
+    else:
+        await _for_a_while(theatre, dice.uniform(0.3, 1.0), Kind.LIST_VER, value=dice.choice((0, 7, None)))
+
+
+@breaks("provider")
+async def listen_too(theatre: Theatre, dice: random.Random) -> None:
+    """Somebody else listens with our client id, and the provider gives him the connection, or both."""
+    theatre.provider.rules.second_listener = dice.choice((SecondListener.DISPLACES, SecondListener.BOTH))
+    for _ in range(dice.randrange(1, 4)):
+        await _listen(theatre, dice.uniform(0.1, 0.4))
+    theatre.provider.rules.second_listener = SecondListener.DISPLACES
+
+
+@breaks("provider")
+async def keep_our_place(theatre: Theatre, dice: random.Random) -> None:
+    """The provider believes for a while that the connection that ended still listens, and refuses the next."""
+    rules = theatre.provider.rules
+    rules.second_listener, rules.crashed_hold_s = SecondListener.REFUSED, dice.uniform(0.2, 1.0)
+    theatre.provider.cut(Cut.RST)
+    await asyncio.sleep(rules.crashed_hold_s)
+    rules.second_listener, rules.crashed_hold_s = SecondListener.DISPLACES, 0.0
+
+
+# -- tools
+
+
+async def _for_a_while(
+    theatre: Theatre, for_s: float, kind: Kind, *, endpoint: str = "*", value: float | None = None
+) -> None:
+    fault = theatre.provider.faults.on(kind, endpoint=endpoint, value=value)
+    await asyncio.sleep(for_s)
+    theatre.provider.faults.end(fault)
+
+
+async def _listen(theatre: Theatre, for_s: float) -> None:
+    """A listener of somebody else's making: asks for a token and listens for a while."""
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": theatre.world.client_id,
+        "client_secret": theatre.world.client_secret,
+    }
+    async with aiohttp.ClientSession(theatre.provider.url) as http, http.post("/cgi-bin/token", data=form) as answer:
+        token = orjson.loads(await answer.read())["access_token"]
+    at = urlsplit(theatre.provider.url)
+    _, writer = await asyncio.open_connection(at.hostname, at.port)
+    body = urlencode({"access_token": token, "ver": theatre.world.ver})
+    head = f"POST /openapi/listen HTTP/1.1\r\nHost: {at.netloc}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    # What comes is read by nobody; it fits into the buffers of the socket.
+    await asyncio.sleep(for_s)
+    writer.transport.abort()
