@@ -124,7 +124,8 @@ def _check_browser(follower: Follower, own: Events) -> None:
         assert snapshot["resumed"] or snapshot["reason"] in _EXPLAINED, snapshot["reason"]
     resumed = all(snapshot["resumed"] for snapshot in follower.snapshots[1:])
     seen = [event["id"] for event in follower.events]
-    assert len(seen) == len(set(seen)), "twice"
+    twice = {event_id for event_id in seen if seen.count(event_id) > 1}
+    assert not twice, f"{follower.transport} {follower.mailbox} saw twice {twice}, snapshots {follower.snapshots}"
     first = int(follower.snapshots[0]["position"].partition("-")[2])
     expected = [event["id"] for event in own[first:]]
     if resumed:
@@ -143,8 +144,14 @@ async def _check_directory(theatre: Theatre, events: Events) -> None:
     assert {alias: profile["name"] for alias, profile in stored.items()} == {
         alias: account.name for alias, account in truth.items()
     }
-    vers = [event["data"]["to_ver"] for event in events if event["type"] == "exmail.directory.synced"]
-    assert vers == sorted(vers), "the cursor went back"
+    vers, told = [0], set()
+    for event in events:
+        if event["type"] == "exmail.directory.held":
+            # The provider insists on another Ver, in two answers: that is said before it is believed.
+            told.add(event["data"]["to_ver"])
+        elif event["type"] == "exmail.directory.synced":
+            vers.append(event["data"]["to_ver"])
+            assert vers[-1] >= vers[-2] or vers[-1] in told, "the cursor went back"
 
 
 def _check_sights(theatre: Theatre) -> None:

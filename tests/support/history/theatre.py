@@ -60,7 +60,7 @@ class Theatre:
         self.seed = seed
         # Faults and traffic each have dice of their own: how many mails fit between two faults is up to the machine.
         self._dice = random.Random(seed + 1)
-        self._dialect = dialect or Dialect(framing=random.Random(seed).choice(list(Framing)))
+        self._dialect = dialect or Dialect(framing=list(Framing)[seed % len(Framing)])
         self.world = World(seed, users=4)
         self.done: list[str] = []
         self.followers: list[Follower] = []
