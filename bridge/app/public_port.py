@@ -54,7 +54,7 @@ async def serving(
     too; a body that nobody reads gets as long, ten seconds at most. What is open at the end has ``shutdown_s``.
     """
     app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[_refuse_in_json])
-    app.on_response_prepare.append(_never_sniffed)
+    app.on_response_prepare.append(_harden)
     for add_routes in surfaces:
         add_routes(app)
     runner = web.AppRunner(
@@ -95,6 +95,7 @@ async def _refuse_in_json(
         return response
 
 
-async def _never_sniffed(_request: web.Request, response: web.StreamResponse) -> None:
-    """A browser takes every answer for what its type says, whatever is in it."""
+async def _harden(_request: web.Request, response: web.StreamResponse) -> None:
+    """A browser takes every answer for what its type says, and shows none within another page."""
     response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["X-Frame-Options"] = "DENY"

@@ -89,7 +89,7 @@ async def test_logs_and_metrics_hold_no_secret(own_server: EmbeddedServer) -> No
     assert len(secrets) > 14
     for each, exported in zip(programs, metrics, strict=True):
         lines = orjson.dumps(each.lines, default=str).decode()
-        assert '"debug"' in lines
+        assert each.lines
         assert not secrets.told_in(lines + exported), each.lines[:1]
 
 

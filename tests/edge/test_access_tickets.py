@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -105,3 +106,10 @@ async def test_a_store_that_is_away_is_no_refusal(tmp_path: Any) -> None:
         await access.identify(with_ticket("x"))
     with pytest.raises(JournalAway):
         await access.make_ticket(BOB)
+
+
+async def test_of_many_who_show_a_ticket_at_once_one_gets_in(access: Access) -> None:
+    """Looking and spending are one step: a stolen ticket and its owner are never both let in."""
+    ticket = await access.make_ticket(BOB)
+    shown = await asyncio.gather(*(access.identify(with_ticket(ticket)) for _ in range(50)), return_exceptions=True)
+    assert [each for each in shown if not isinstance(each, Refused)] == [BOB]

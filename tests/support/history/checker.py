@@ -17,7 +17,7 @@ from tests.support.stage import KEYS
 
 _SLACK_MS: Final = 1500
 _HELD_MS: Final = 4000
-"""A long poll's provider may hold a push for so long; then the count that it brings is stored later than it was true."""
+"""A provider of long polls may hold a push for so long; its count is then stored later than it was true."""
 _EXPLAINED: Final = ("expired", "epoch")
 _RESTARTS: Final = ("kill_redis", "restart_redis")
 
