@@ -34,8 +34,6 @@ PACKAGES = {
 }
 """Programs that tests may ask for, and the Debian package that brings each."""
 
-_missing = pytest.StashKey[list[str]]()
-
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
@@ -62,7 +60,7 @@ def own_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
 
 
 @pytest.fixture
-def require_binary(request: pytest.FixtureRequest) -> Callable[[str], str]:
+def require_binary() -> Callable[[str], str]:
     """``require_binary("chromium")`` returns the program's path, or skips the test; fails it under REQUIRE_ALL."""
 
     def require(name: str) -> str:
@@ -72,14 +70,13 @@ def require_binary(request: pytest.FixtureRequest) -> Callable[[str], str]:
         package = PACKAGES.get(name, name)
         if REQUIRE_ALL:
             pytest.fail(f"{name} is missing: apt install {package}")
-        request.config.stash.setdefault(_missing, []).append(package)
         pytest.skip(f"{name} is missing: apt install {package}")
 
     return require
 
 
 @pytest.fixture
-def require_library(request: pytest.FixtureRequest) -> Callable[[str], str]:
+def require_library() -> Callable[[str], str]:
     """``require_library("libfaketime.so.1")`` returns its path, or skips the test; fails it under REQUIRE_ALL."""
 
     def require(name: str) -> str:
@@ -89,14 +86,15 @@ def require_library(request: pytest.FixtureRequest) -> Callable[[str], str]:
         package = LIBRARIES[name][0]
         if REQUIRE_ALL:
             pytest.fail(f"{name} is missing: apt install {package}")
-        request.config.stash.setdefault(_missing, []).append(package)
         pytest.skip(f"{name} is missing: apt install {package}")
 
     return require
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    missing = config.stash.get(_missing, [])
+    # From the reasons: tests that ran in another process can tell nothing else.
+    reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    missing = [reason.rpartition("apt install ")[2].rstrip("')") for reason in reasons if "apt install " in reason]
     if missing:
         packages = " ".join(sorted(set(missing)))
         terminalreporter.write_line(f"{len(missing)} tests skipped: apt install {packages}")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from bridge.commands.command import FAILED, MISUSED, Command
 
+_MOST_AT_ONCE = 4
+
 
 def _add_arguments(_parser: argparse.ArgumentParser) -> None:
     """Everything after ``test`` is pytest's."""
@@ -29,10 +31,16 @@ def _run(arguments: argparse.Namespace) -> int:
     sys.stdout.flush()
     try:
         # Replaced, not called: signals and the exit code are then pytest's own.
-        os.execve(sys.executable, [sys.executable, "-m", "pytest", *arguments.rest], kept)  # noqa: S606 - our own Python
+        words = arguments.rest or _everything()
+        os.execve(sys.executable, [sys.executable, "-m", "pytest", *words], kept)  # noqa: S606 - our own Python
     except OSError as error:
         sys.stderr.write(f"exmail-bridge: cannot run {sys.executable}: {error.strerror}\n")
     return FAILED
+
+
+def _everything() -> list[str]:
+    """Files beside each other: many tests wait most of the time. The tests of one file share what they start."""
+    return ["-n", str(max(2, min(os.cpu_count() or 1, _MOST_AT_ONCE))), "--dist", "loadfile"]
 
 
 COMMAND = Command(

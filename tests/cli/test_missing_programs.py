@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 TESTS = """
 def test_one(require_binary):
@@ -18,19 +20,33 @@ def test_three(require_binary):
 """
 
 
-def run_tests(folder, **environ):
+def run_tests(folder, *options, **environ):
     (folder / "test_programs.py").write_text(TESTS)
     path = f"{ROOT / 'tests'}:{ROOT}"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-c", "/dev/null", "--rootdir", folder, folder]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "conftest",
+        "-c",
+        "/dev/null",
+        "--rootdir",
+        folder,
+        folder,
+        *options,
+    ]
     kept = {name: value for name, value in os.environ.items() if name != "BRIDGE_TEST_REQUIRE_ALL"}
     return subprocess.run(
         command, cwd=folder, env={**kept, "PYTHONPATH": path, **environ}, capture_output=True, text=True, timeout=60
     )
 
 
-def test_a_missing_program_skips_and_is_counted(tmp_path):
+@pytest.mark.parametrize("options", [[], ["-n", "2"]], ids=["one process", "two"])
+def test_a_missing_program_skips_and_is_counted(tmp_path, options):
     """One closing line says how many tests were skipped and what to install."""
-    told = run_tests(tmp_path)
+    told = run_tests(tmp_path, *options)
     assert told.returncode == 0, told.stdout
     assert "2 tests skipped: apt install no-such-program\n" in told.stdout
     assert "1 passed, 2 skipped" in told.stdout

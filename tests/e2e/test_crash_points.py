@@ -61,6 +61,8 @@ async def end(theatre: Theatre, program: Program, action: str) -> bool:
         told = True
         await until(over, within_s=20)
     if acted(program) and action == "STOP":
+        # It says so just before it does it; what wakes it must not come sooner.
+        await until(lambda: stopped(program.pid))
         # A sleeper wakes when its lease has run out; it stands by then, and ends in order like any other.
         lease = await theatre.redis.get(KEYS.lease)
         with suppress(TimeoutError):
@@ -68,9 +70,17 @@ async def end(theatre: Theatre, program: Program, action: str) -> bool:
         program.signal(signal.SIGCONT)
     if not told and action != "KILL":
         program.signal(signal.SIGTERM)
-    code = await program.ended()
+    try:
+        code = await program.ended()
+    except TimeoutError:
+        raise AssertionError(f"it does not end after {action}: {program.lines[-8:]}") from None
     assert code == (-signal.SIGKILL if acted(program) and action == "KILL" else 0), program.lines[-5:]
     return acted(program)
+
+
+def stopped(pid: int) -> bool:
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        return file.read().rpartition(")")[2].split()[0] == "T"
 
 
 async def _other_lease(theatre: Theatre, lease: bytes | None) -> bool:
