@@ -14,6 +14,9 @@ from bridge.events import to_json
 from bridge.settings import Address
 
 _LARGEST_BODY: Final = 65_536
+_CONTINUE: Final = "100-continue"
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 def bind(address: Address) -> socket.socket:
@@ -67,12 +70,35 @@ async def serving(
     )
     await runner.setup()
     assert runner.server is not None
+    runner.server.request_handler = _expecting_nothing(runner.server.request_handler)
     acceptor = Acceptor(sock, runner.server)
     try:
         yield acceptor
     finally:
         await acceptor.stop()
         await runner.cleanup()
+
+
+def _expecting_nothing(handler: Handler) -> Handler:
+    """Refuse an ``Expect`` that nobody knows before aiohttp does: it fails where the value is no text."""
+
+    async def expecting_nothing(request: web.BaseRequest) -> web.StreamResponse:
+        if request.headers.get(hdrs.EXPECT, _CONTINUE).lower() == _CONTINUE:
+            return await handler(request)
+        response = _refusal(417, "Expectation Failed: only 100-continue is known")
+        await _harden(request, response)
+        return response
+
+    return expecting_nothing
+
+
+def _refusal(status: int, message: str) -> web.Response:
+    return web.Response(
+        body=to_json({"error": "request", "message": message}),
+        status=status,
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )
 
 
 @web.middleware
@@ -83,19 +109,13 @@ async def _refuse_in_json(
     try:
         return await handler(request)
     except web.HTTPException as refused:
-        told = {"error": "request", "message": f"{refused.reason}: {request.method} of this path is not answered here"}
-        response = web.Response(
-            body=to_json(told),
-            status=refused.status,
-            content_type="application/json",
-            headers={"Cache-Control": "no-store"},
-        )
+        response = _refusal(refused.status, f"{refused.reason}: {request.method} of this path is not answered here")
         if hdrs.ALLOW in refused.headers:
             response.headers[hdrs.ALLOW] = refused.headers[hdrs.ALLOW]
         return response
 
 
-async def _harden(_request: web.Request, response: web.StreamResponse) -> None:
+async def _harden(_request: web.BaseRequest, response: web.StreamResponse) -> None:
     """A browser takes every answer for what its type says, and shows none within another page."""
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["X-Frame-Options"] = "DENY"

@@ -83,7 +83,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         )
         lines = [json.loads(line) for line in (program.folder / ".dev" / "dev.log").read_text().splitlines()]
         assert lines
-        assert not [line for line in lines if line["level"] in ("error", "critical")]
+        wrong = [line for line in lines if line["level"] in ("error", "critical")]
+        assert not wrong, "\n".join(line.get("exception", line["message"]) for line in wrong)
 
 
 def ask(address: tuple[str, int], request: bytes, *, head_only: bool = False, no_more: bool = False) -> Answer | None:
@@ -127,8 +128,9 @@ def _answer(data: bytes, head_only: bool) -> Answer | None:
 
 
 def is_unread(answer: Answer) -> bool:
-    """The HTTP library cannot read this and answers by itself; no browser sends it."""
-    return answer.status in (400, 417) and answer.headers["content-type"] == "text/plain; charset=utf-8"
+    """Refused before anybody looked at what it asks for; no browser sends it."""
+    is_text = answer.headers.get("content-type") == "text/plain; charset=utf-8"
+    return answer.status == 417 or (answer.status == 400 and is_text)
 
 
 def check(answer: Answer, *, origin: str | None, host: str | None, provider: str) -> None:
@@ -245,6 +247,16 @@ def requests(draw: st.DrawFn, paths: tuple[str, ...]) -> tuple[bytes, dict[str, 
 
 def _one_line(value: str) -> str:
     return re.sub("[\r\n\0]", "", value)
+
+
+@pytest.mark.parametrize("expected", [b"anything", b"\xba"])
+def test_an_expectation_that_nobody_knows(place: Place, expected: bytes) -> None:
+    """Refused like anything else; the HTTP library repeats the value, and fails where it is no text."""
+    answer = ask(place.public, b"GET /unread HTTP/1.1\r\nHost: localhost\r\nExpect: " + expected + b"\r\n\r\n")
+    assert answer is not None
+    assert answer.status == 417
+    assert json.loads(answer.body)["error"] == "request"
+    assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 UNHURRIED = settings(deadline=None, max_examples=400, suppress_health_check=list(HealthCheck))
