@@ -115,6 +115,8 @@ async def prometheus(redis_url: str, require_binary: Callable[[str], str], tmp_p
 async def _a_little_of_everything(session: aiohttp.ClientSession, provider: str, public: str) -> None:
     async with await open_ws(public, **bearer()) as ws, await open_sse(public, **bearer()) as sse:
         await ws.until("exmail.snapshot")
+        # Traffic goes on: an event says that the worker listens.
+        await ws.events(1)
         deeds: tuple[tuple[str, dict[str, object]], ...] = (
             ("push", {"text": "no JSON {"}),
             ("cut", {}),

@@ -18,7 +18,7 @@ RECORD = """
   window.told = [];
   window.begin = (options) => {
     window.mail = ExmailBridge.connect(options);
-    for (const name of ['mail', 'unread', 'snapshot', 'upstream', 'event', 'heartbeat', 'state']) {
+    for (const name of ['mail', 'unread', 'missed', 'snapshot', 'upstream', 'event', 'heartbeat', 'state']) {
       mail.on(name, (...values) => told.push([name, ...values]));
     }
   };
@@ -284,6 +284,17 @@ async def test_what_it_does_not_know_it_ignores(tab: Page, edge: ScriptedEdge) -
     assert [each["type"] for each in await told(tab, "event")] == ["exmail.tomorrow.new", "exmail.mail.new"]
     assert [data["mail_id"] for data in await told(tab, "mail")] == ["M2"]
     assert tab.wrong == []  # type: ignore[attr-defined]  # the fixture's note
+
+
+async def test_missed_mails_are_told_and_are_no_count(tab: Page, edge: ScriptedEdge) -> None:
+    """``exmail.mail.missed`` has no count of its own; the one that follows it has."""
+    connection = await begin(tab, edge)
+    data = {"mailbox": "bob@gzdev.com", "since": 1, "until": 2, "at_least": 3}
+    missed = {"specversion": "1.0", "id": f"{EPOCH}-1", "type": "exmail.mail.missed", "data": data}
+    await connection.say(snapshot(0), missed, event(2, unread=5))
+    await until(tab, "mail.unread === 5")
+    assert await told(tab, "missed") == [data]
+    assert [data["mail_id"] for data in await told(tab, "mail")] == ["M2"]
 
 
 async def test_a_handler_that_throws_harms_nobody(tab: Page, edge: ScriptedEdge) -> None:

@@ -22,6 +22,7 @@
  * mail.on(name, handler) returns a function that takes the handler away again. A handler that throws harms nobody else.
  *   'mail'      (data, event)    a new mail; data: mailbox, mail_id, sender, mail_subject, summary, unread, as_of
  *   'unread'    (count or null)  the count changed; null: not known yet
+ *   'missed'    (data, event)    mails that can never be announced: at_least so many, between since and until (epoch ms)
  *   'snapshot'  (data)           each connection begins with one. resumed true: what was missed follows as events;
  *                                false: throw away what you have, `recent` holds the newest mails, oldest first
  *   'upstream'  (data)           connection between bridge and provider: state, since (epoch ms), why
@@ -54,7 +55,7 @@
   const BLOCKED_TRIES_AFTER_SUCCESS = 6; // WebSocket worked here before: it is rather the edge that is away
   const LOST = 1006; // the code that browsers give to a connection that just ended
 
-  const NAMES = ['mail', 'unread', 'snapshot', 'upstream', 'event', 'heartbeat', 'state'];
+  const NAMES = ['mail', 'unread', 'missed', 'snapshot', 'upstream', 'event', 'heartbeat', 'state'];
   const HERE = document.currentScript && document.currentScript.src;
 
   function staysClosed(code) {
@@ -375,6 +376,7 @@
       const data = event.data || {};
       emit('event', event);
       if (event.type === 'exmail.mail.new') emit('mail', data, event);
+      else if (event.type === 'exmail.mail.missed') emit('missed', data, event);
       if (data.as_of != null && data.unread != null) takeCount(data.unread, data.as_of, false);
     }
 
