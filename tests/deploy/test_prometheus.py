@@ -108,7 +108,7 @@ async def prometheus(redis_url: str, require_binary: Callable[[str], str], tmp_p
         async def has_seen_it() -> bool:
             return all([await prometheus.query(expression) for expression in happened])
 
-        await until(has_seen_it, within_s=90)
+        await until(has_seen_it, within_s=30)
         yield prometheus
 
 
