@@ -233,7 +233,7 @@ class Feed:
         delay_s = self._pace.reconnect_s
         first = True
         while True:
-            subscription = Subscription(self._received)
+            subscription = Subscription(self._received, patience_s=self._pace.deaf_s)
             try:
                 await subscription.connect(self._address)
                 shared = (self._system_channel, self._directory_channel, self._inquiry_channel)

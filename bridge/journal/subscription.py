@@ -21,11 +21,16 @@ _BATCH = 512
 class Subscription(RawConnection):
     """Channels that are listened to, over one connection that is never reused after a fault.
 
-    ``on_messages`` gets what one read of the socket brought: ``(channel, payload)`` pairs, in order.
+    ``on_messages`` gets what one read of the socket brought: ``(channel, payload)`` pairs, in order. A question that
+    Redis leaves unanswered for ``patience_s`` is a fault: the connection is open and deaf, and whoever waited on
+    could wait for ever.
     """
 
-    def __init__(self, on_messages: Callable[[list[tuple[bytes, bytes]]], None]) -> None:
+    def __init__(
+        self, on_messages: Callable[[list[tuple[bytes, bytes]]], None], *, patience_s: float = 10.0
+    ) -> None:
         super().__init__()
+        self._patience_s = patience_s
         self._on_messages = on_messages
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -42,7 +47,8 @@ class Subscription(RawConnection):
         """Listen to more channels; returns when Redis has confirmed all of them.
 
         Raises:
-            JournalAway: the connection was lost.
+            JournalAway: the connection was lost, or is cut because Redis did not confirm in time.
+            JournalRefused
         """
         confirmed = []
         for start in range(0, len(channels), _BATCH):
@@ -51,8 +57,13 @@ class Subscription(RawConnection):
             self._waiting.append((len(batch), future))
             confirmed.append(future)
             self._send("SUBSCRIBE", *batch)
-        for future in confirmed:
-            await future
+        try:
+            async with asyncio.timeout(self._patience_s):
+                for future in confirmed:
+                    await future
+        except TimeoutError:
+            self.close()
+            raise JournalAway(f"Redis confirmed no SUBSCRIBE within {self._patience_s:g} s") from None
 
     def unsubscribe(self, channels: Sequence[str]) -> None:
         """Stop listening; nobody waits for the confirmation."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from bridge.edge.feed import Pace
 from bridge.journal.reports import Deafness, Reports
 from tests.support.browser_side import open_ws
 from tests.support.redis_proxy import redis_proxy
-from tests.support.stage import KEYS, bearer, leading_writer, mail, running_edge
+from tests.support.stage import ANN, KEYS, bearer, leading_writer, mail, running_edge
 from tests.support.waiting import until
 
 QUICK = Pace(probe_s=0.05, deaf_s=0.3, tops_s=3600, reconnect_s=0.02)
@@ -70,3 +71,45 @@ async def test_reports_of_a_stranger_are_checked(redis_url: str) -> None:
         assert await redis.llen(KEYS.reports) == 100
         assert 0 < await redis.ttl(KEYS.reports) <= 600
         assert await reports.take() == Deafness("host:1", 50, 50)
+
+
+async def test_an_edge_that_starts_deaf_is_no_edge_that_stays_deaf(redis_url: str) -> None:
+    """A SUBSCRIBE that Redis never confirms is given up and asked again; nobody has to start the edge anew."""
+    async with redis_proxy(redis_url) as way:
+        way.deaf = True
+        tries = way.subscribed
+        starting = asyncio.create_task(_served(way.url))
+        await until(lambda: way.subscribed >= tries + 2)
+        way.deaf = False
+        await asyncio.wait_for(starting, 10)
+
+
+async def _served(url: str) -> None:
+    async with running_edge(url, QUICK) as (edge, _), await open_ws(edge, **bearer()) as browser:
+        await browser.until("exmail.snapshot")
+
+
+async def test_a_mailbox_that_is_not_confirmed_renews_the_connection(redis_url: str) -> None:
+    """The way goes deaf between two browsers: the second is let in over the next connection, the first loses nothing."""
+    patient = Pace(probe_s=3600, deaf_s=0.3, tops_s=3600, reconnect_s=0.02)
+    async with (
+        redis_proxy(redis_url) as way,
+        leading_writer(redis_url) as (writer, _),
+        running_edge(way.url, patient) as (url, _),
+        await open_ws(url, **bearer()) as bob,
+    ):
+        await bob.until("exmail.snapshot")
+        way.deaf = True
+        # With the pace above no probe tells of it: the SUBSCRIBE alone does.
+        async with await open_ws(url, **bearer(ANN)) as ann:
+            assert await ann.end() == 3013
+        await writer.commit([mail("Z1")])
+        way.deaf = False
+        [event] = await bob.events(1)
+        assert event["data"]["mail_id"] == "Z1"
+
+        async def let_in() -> bool:
+            async with await open_ws(url, **bearer(ANN)) as again:
+                return (await again.frame()).type == "exmail.snapshot"
+
+        await until(let_in)

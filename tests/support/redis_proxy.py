@@ -24,7 +24,7 @@ class RedisProxy:
 
     ``delay_s``: each piece is so late, both ways. ``stalled``: nothing gets through until that ends. ``black_hole``:
     what is sent by either side is swallowed, and nobody is told. ``deaf``: connections that subscribed get nothing any
-    more, all others work.
+    more, all others work. ``subscribed``: connections that asked to listen so far.
     """
 
     target: str
@@ -33,6 +33,7 @@ class RedisProxy:
     stalled: bool = False
     black_hole: bool = False
     deaf: bool = False
+    subscribed: int = 0
     _ways: set[_Way] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -57,6 +58,7 @@ class RedisProxy:
         with suppress(OSError):
             while piece := await source.read(65_536):
                 if not back and b"SUBSCRIBE" in piece:
+                    self.subscribed += not way.pubsub
                     way.pubsub = True
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
