@@ -26,9 +26,7 @@ class Subscription(RawConnection):
     could wait for ever.
     """
 
-    def __init__(
-        self, on_messages: Callable[[list[tuple[bytes, bytes]]], None], *, patience_s: float = 10.0
-    ) -> None:
+    def __init__(self, on_messages: Callable[[list[tuple[bytes, bytes]]], None], *, patience_s: float = 10.0) -> None:
         super().__init__()
         self._patience_s = patience_s
         self._on_messages = on_messages

@@ -90,7 +90,7 @@ async def _served(url: str) -> None:
 
 
 async def test_a_mailbox_that_is_not_confirmed_renews_the_connection(redis_url: str) -> None:
-    """The way goes deaf between two browsers: the second is let in over the next connection, the first loses nothing."""
+    """The way goes deaf between two browsers: the second gets in over the next one, the first loses nothing."""
     patient = Pace(probe_s=3600, deaf_s=0.3, tops_s=3600, reconnect_s=0.02)
     async with (
         redis_proxy(redis_url) as way,
