@@ -14,6 +14,7 @@ from .documents import NotJson, fold_keys, read_json, to_int, to_text
 from .endpoints import Endpoint
 from .errors import ProviderRefused, UnreadableAnswer, refusal
 from .models import Action, AddressCheck, AddressKind, AuthKey, Delta, Profile, UserChange
+from .rules import is_ver
 from .token import Token, usable_until
 
 
@@ -66,7 +67,7 @@ def read_auth_key(answer: Mapping[str, Any]) -> AuthKey:
 
 def read_delta(answer: Mapping[str, Any]) -> Delta:
     """Read ``user/list`` (protocol 3.3.3)."""
-    count = to_int(answer.get("count"))
+    ver, count = to_int(answer.get("ver")), to_int(answer.get("count"))
     lines = _lines(answer, endpoints.USER_LIST)
     changes: list[UserChange] = []
     for line in lines:
@@ -74,7 +75,11 @@ def read_delta(answer: Mapping[str, Any]) -> Delta:
         if alias := _text(item, "alias"):
             changes.append(UserChange(_action(item.get("action")), alias))
     return Delta(
-        ver=to_int(answer.get("ver")), changes=tuple(changes), count=count, unreadable=len(lines) - len(changes)
+        # A 0 is told as it was said; whoever looks for a cursor knows that it is none.
+        ver=ver if ver == 0 or is_ver(ver) else None,
+        changes=tuple(changes),
+        count=count,
+        unreadable=len(lines) - len(changes),
     )
 
 

@@ -17,6 +17,7 @@ from .asking import SETTLE_S
 from .calls import Calls
 from .listen import ListenSession
 from .models import AddressCheck, AuthKey, Delta, Profile
+from .rules import is_far_ahead, is_ver
 from .token import MemoryTokenStore, Token, TokenStore
 from .transport import Transport
 
@@ -85,6 +86,7 @@ class ProviderClient:
             busy_wait_s=busy_wait_s,
             now=now,
         )
+        self._now = now
         self._highest_ver = 0
 
     # Token, login, pushes.
@@ -128,9 +130,8 @@ class ProviderClient:
         return ListenSession(
             transport=self._transport,
             tokens=self._call.tokens,
-            # A delta that is slow or held must not make the provider push the same Ver over and over.
-            ver=lambda: max(ver(), self._highest_ver),
-            on_ver=self._ver_pushed,
+            ver=lambda: self._ver_to_ask_with(ver()),
+            on_ver=lambda pushed: self._ver_pushed(pushed, ver()),
             silence_s=silence_s,
             settle_s=settle_s,
             on_online=on_online,
@@ -139,8 +140,16 @@ class ProviderClient:
             before_connect=before_connect,
         )
 
-    def _ver_pushed(self, ver: int) -> None:
+    def _ver_to_ask_with(self, cursor: int) -> int:
+        # A delta that is slow or held must not make the provider push the same Ver over and over.
+        return max(cursor if is_ver(cursor) else 0, self._highest_ver)
+
+    def _ver_pushed(self, ver: int, cursor: int) -> bool:
+        """Remember a Ver that was pushed; say whether it can be one."""
+        if is_far_ahead(ver, now_s=self._now(), cursor=cursor if is_ver(cursor) else 0):
+            return False
         self._highest_ver = max(self._highest_ver, ver)
+        return True
 
     # Accounts.
 

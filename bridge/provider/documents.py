@@ -19,6 +19,9 @@ _TRAILING_COMMA: Final = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z))|,
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _BOM: Final = b"\xef\xbb\xbf"
 
+INT_END: Final = 2**63
+"""Numbers are whole ones of 64 bits, which is what Redis and every reader of an event can hold."""
+
 
 class NotJson(ValueError):
     """These bytes are not JSON, even after repair."""
@@ -79,7 +82,7 @@ def to_int(value: Any) -> int | None:
             return None
     elif isinstance(value, float) and value.is_integer():
         value = int(value)
-    return value if isinstance(value, int) and -(2**63) <= value < 2**63 else None
+    return value if isinstance(value, int) and -INT_END <= value < INT_END else None
 
 
 def to_text(value: Any) -> str | None:

@@ -63,7 +63,7 @@ class ListenSession:
         transport: Transport,
         tokens: TokenSource,
         ver: Callable[[], int],
-        on_ver: Callable[[int], None],
+        on_ver: Callable[[int], bool],
         silence_s: float,
         settle_s: float = SETTLE_S,
         on_online: Callable[[], None] | None = None,
@@ -259,17 +259,22 @@ class ListenSession:
         else:
             self._note([parse_broken(document)], batch, document.document)
 
-    def _note(self, pushes: Sequence[Push], batch: list[Push], document: bytes) -> None:
+    def _note(self, told: Sequence[Push], batch: list[Push], document: bytes) -> None:
+        pushes = [self._believed(push, document) for push in told]
         for push in pushes:
             self.documents.append(document)
-            if isinstance(push, VersionChanged):
-                self._on_ver(push.ver)
-            elif isinstance(push, Online) and push.ret != 0:
+            if isinstance(push, Online) and push.ret != 0:
                 self._failure = ListenRefused(push.ret)
             elif isinstance(push, Refused):
                 self._refused(push)
         self._asking.pushes_came(pushes)
         batch += pushes
+
+    def _believed(self, push: Push, document: bytes) -> Push:
+        """A Ver that cannot be is a dead document: no news that is asked after, and kept for inspection."""
+        if isinstance(push, VersionChanged) and not self._on_ver(push.ver):
+            return Unreadable("unknown-shape", document)
+        return push
 
     def _refused(self, refused: Refused) -> None:
         if refused.errcode == _INVALID_TOKEN:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from .documents import NotJson, fold_keys, read_json, to_int, to_text
+from .documents import INT_END, NotJson, fold_keys, read_json, to_int, to_text
 from .errors import plain
 from .models import MailArrived, Online, Push, Refused, Unreadable, UnreadChanged, VersionChanged
+from .rules import is_ver
 from .salvage import salvage_mail
 
 _MAIL_KEYS: Final = ("MailId", "Sender", "Receiver", "Subject", "Summary")
@@ -36,7 +37,7 @@ def parse_push(document: bytes) -> tuple[Push, ...]:
     # The usual mail, in the document's own spelling: taken as it is.
     if value.keys() == _MAIL:
         mailbox, mail_id, unread = value["UserName"], value["MailId"], value["NewCount"]
-        if type(mailbox) is str and type(mail_id) is str and type(unread) is int and unread >= 0:
+        if type(mailbox) is str and type(mail_id) is str and type(unread) is int and 0 <= unread < INT_END:
             mailbox = mailbox.strip()
             sender, receiver, subject, summary = value["Sender"], value["Receiver"], value["Subject"], value["Summary"]
             if mailbox and type(sender) is type(receiver) is type(subject) is type(summary) is str:
@@ -66,6 +67,6 @@ def _tell(value: dict[str, Any], document: bytes) -> tuple[Push, ...]:
             told.append(MailArrived(mailbox, (mail_id or "").strip(), sender, receiver, subject, summary, unread))
         elif unread is not None:
             told.append(UnreadChanged(mailbox, unread))
-    if (ver := to_int(value.get("ver"))) is not None and ver >= 0:
+    if is_ver(ver := to_int(value.get("ver"))):
         told.append(VersionChanged(ver))
     return tuple(told) or (Unreadable("unknown-shape", document),)

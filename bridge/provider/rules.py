@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeGuard
 
 Rule = Callable[[str], str]
+
+VER_END: Final = 10**18
+"""No Ver has more digits than 18; those of today have 13."""
+DAY_MS: Final = 86_400_000
 
 PASSWORD_CHARACTERS: Final = range(6, 33)
 MOST_LEVELS: Final = 5
@@ -64,6 +68,22 @@ def ver(value: str) -> str:
     if not _VER.fullmatch(value):
         raise ValueError("must be a whole number, 0 for everything")
     return value
+
+
+def is_ver(number: int | None) -> TypeGuard[int]:
+    """Whether a number can be a Ver that the provider gave: above 0, which asks for everything, and 18 digits at most.
+
+    The one rule for whatever is to become a cursor: an answer's Ver, a pushed one, a stored one.
+    """
+    return number is not None and 0 < number < VER_END
+
+
+def is_far_ahead(ver: int, *, now_s: float, cursor: int = 0) -> bool:
+    """Whether a Ver, which is epoch milliseconds, is more than a day after our clock (``now_s``) and the cursor.
+
+    No version of today's directory is; who asked with it would hear of no change for as long as it is ahead.
+    """
+    return ver > max(cursor, now_s * 1000) + DAY_MS
 
 
 def password(value: str) -> str:

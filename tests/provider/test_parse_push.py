@@ -63,6 +63,17 @@ def test_tolerances(document: bytes, pushes: tuple[object, ...]) -> None:
     assert parse_push(document) == pushes
 
 
+@pytest.mark.parametrize("count", [-1, 2**63, 2**64 - 1, 2**70])
+def test_a_count_is_a_number_that_everybody_can_hold(count: int) -> None:
+    """In the document's own spelling as in any other: from 0, of 63 bits; else the mail has no count."""
+    fields = {"MailId": "m", "Sender": "s", "Receiver": "r", "Subject": "b", "Summary": "y"}
+    whole = json.dumps({"UserName": "a@x", **fields, "NewCount": count}).encode()
+    told = mail(sender="s", receiver="r", subject="b", summary="y")
+    assert parse_push(whole) == parse_push(whole.lower()) == (told,)
+    most = whole.replace(str(count).encode(), str(2**63 - 1).encode())
+    assert parse_push(most) == (mail(sender="s", receiver="r", subject="b", summary="y", unread=2**63 - 1),)
+
+
 def test_two_things_in_one_document() -> None:
     """Neither the mail nor the version is dropped when a document carries both; the mailbox comes first."""
     assert parse_push(b'{"Ver":5,"UserName":"a@x","NewCount":1,"Ret":0}') == (
