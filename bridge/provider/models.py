@@ -91,9 +91,9 @@ class UserChange:
 class Delta:
     """One answer of ``user/list`` (protocol 3.3.3).
 
-    ``ver`` is ``None`` if the answer has none that can be (:func:`.rules.is_ver`), 0 if it says 0. ``changes`` are as sent, an alias may occur twice.
-    ``count`` is the provider's own count of lines, for comparison; ``unreadable`` counts lines without an alias,
-    which are not among ``changes``.
+    ``ver`` is ``None`` if the answer has none that can be (:func:`.rules.is_ver`), 0 if it says 0.
+    ``changes`` are as sent, an alias may occur twice. ``count`` is the provider's own count of lines, for comparison;
+    ``unreadable`` counts lines without an alias, which are not among ``changes``.
     """
 
     ver: int | None
