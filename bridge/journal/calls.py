@@ -5,7 +5,7 @@ Each call knows its keys and arguments for ``lua/writing.lua``; the writer adds 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
@@ -157,10 +157,12 @@ class Announce:
 class Forget:
     """Everything that is kept of a mailbox: counts, history, seen MailIds, marks of being looked at.
 
-    Tells nobody; a later opening begins a new epoch.
+    Tells nobody; a later opening begins a new epoch. ``anew``: the address has another holder, whose mailbox began
+    empty. His count is asked for in the same step, and what was pushed for him before this step counts as missed.
     """
 
     mailbox: str
+    anew: bool = False
 
     def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
         mailbox = self.mailbox
@@ -174,7 +176,7 @@ class Forget:
                 keys.online,
             ),
             "forget",
-            (mailbox,),
+            (mailbox, "anew" if self.anew else ""),
         )
 
 
@@ -224,8 +226,11 @@ class Advance:
 
     ``expect_ver``/``to_ver``: the Ver that must be stored (None = none yet) and the one to store (None = it stays).
     ``into``: ``now`` changes the mirror; ``next`` fills the stage (empty = clears it); ``swap`` makes the
-    stage the mirror. ``barred``/``unbarred``: addresses that may not be opened from now on, and that may again.
+    stage the mirror. ``stage`` is what the stage remembers of its beginning, with ``next`` alone.
+    ``barred``/``unbarred``: addresses that may not be opened from now on, and that may again.
     ``held``: deletions that wait for somebody to decide, as JSON; ``b""`` = none do any more, None = as they are.
+    ``owed``/``settled``: accounts whose answer is owed from now on (as JSON), and no longer.
+    ``moved``: addresses that mean another person from now on.
     """
 
     expect_ver: int | None
@@ -239,36 +244,30 @@ class Advance:
     barred: Sequence[str] = ()
     unbarred: Sequence[str] = ()
     held: bytes | None = None
+    owed: Mapping[str, bytes] = field(default_factory=dict)
+    settled: Sequence[str] = ()
+    moved: Sequence[str] = ()
+    stage: str = ""
 
     def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
-        lists: Sequence[Sized] = (
-            self.profiles,
-            self.removed,
-            self.slaves,
-            self.slaves_removed,
-            self.barred,
-            self.unbarred,
-            self.events,
-        )
+        pairs: Sequence[Mapping[str, str | bytes]] = (self.profiles, self.slaves, self.owed)
+        names = (self.removed, self.slaves_removed, self.barred, self.unbarred, self.settled, self.moved)
+        ver: Argument = "" if self.to_ver is None else self.to_ver
         arguments: list[Argument] = [
             "" if self.expect_ver is None else self.expect_ver,
-            "" if self.to_ver is None else self.to_ver,
+            self.stage if self.into == "next" else ver,
             self.into,
             retention.history_events,
             retention.history_s * 1000,
             retention.events_max,
             keys.kind_channel("directory"),
             "" if self.held is None else self.held or "-",
-            ",".join(str(len(each)) for each in lists),
+            ",".join(str(len(each)) for each in (*pairs, *names, self.events)),
         ]
-        for alias, profile in self.profiles.items():
-            arguments += (alias, profile)
-        arguments += self.removed
-        for slave, alias in self.slaves.items():
-            arguments += (slave, alias)
-        arguments += self.slaves_removed
-        arguments += self.barred
-        arguments += self.unbarred
+        for each in pairs:
+            arguments += (part for pair in each.items() for part in pair)
+        for some in names:
+            arguments += some
         for event in self.events:
             arguments += (event.type, event.body)
         return (
@@ -284,6 +283,9 @@ class Advance:
                 keys.held,
                 keys.barred,
                 keys.barred_next,
+                keys.owed,
+                keys.moved,
+                keys.ver_next,
             ),
             "advance",
             arguments,

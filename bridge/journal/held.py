@@ -6,6 +6,7 @@ operator sees whom it is about, and what he decides applies to that and to nothi
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -17,8 +18,8 @@ from bridge.events import from_json, to_json
 class Held:
     """``aliases`` are gone according to the provider since ``from_ver`` and are still in the mirror.
 
-    ``since`` is epoch ms. ``from_ver`` was the cursor (None = there was none), ``to_ver`` is the answer's Ver.
-    ``kind``: the answer was a ``delta``, or a listing of everything (``full``).
+    ``since`` is epoch ms of Redis's clock. ``from_ver`` was the cursor (None = there was none), ``to_ver`` is the
+    answer's Ver. ``kind``: the answer was a ``delta``, or a listing of everything (``full``).
     """
 
     since: int
@@ -27,6 +28,11 @@ class Held:
     kind: Literal["delta", "full"]
     why: str
     aliases: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """A name for exactly these accounts: who decides gives it back, so that he decides of what he was shown."""
+        return hashlib.sha256("\n".join(sorted(self.aliases)).encode()).hexdigest()[:12]
 
     def as_json(self) -> bytes:
         return to_json(asdict(self))

@@ -23,9 +23,12 @@ class Keys:
     directory_next: str = field(init=False)
     slaves: str = field(init=False)
     slaves_next: str = field(init=False)
+    ver_next: str = field(init=False)
     barred: str = field(init=False)
     barred_next: str = field(init=False)
     held: str = field(init=False)
+    owed: str = field(init=False)
+    moved: str = field(init=False)
     upstream: str = field(init=False)
     online: str = field(init=False)
     wanted: str = field(init=False)
@@ -35,6 +38,7 @@ class Keys:
     generation: str = field(init=False)
     server: str = field(init=False)
     orders: str = field(init=False)
+    orders_taken: str = field(init=False)
     reports: str = field(init=False)
     token: str = field(init=False)
     token_lock: str = field(init=False)
@@ -99,10 +103,14 @@ _SUFFIXES = {
     "directory_next": "directory.next",
     "slaves": "slaves",
     "slaves_next": "slaves.next",
+    "ver_next": "ver.next",
     "barred": "barred",
     "barred_next": "barred.next",
     "held": "held",
+    "owed": "owed",
+    "moved": "moved",
     "orders": "private:orders",
+    "orders_taken": "private:orders.taken",
     "reports": "private:reports",
     "upstream": "upstream",
     "online": "online",

@@ -15,6 +15,7 @@ from bridge.journal.dead import names_any
 from bridge.journal.errors import translated
 from bridge.journal.held import Held, read_held
 from bridge.journal.keys import Keys
+from bridge.journal.owed import Owed, read_owed
 
 _SCAN: Final = 500
 
@@ -40,7 +41,7 @@ class Mirror:
     async def ver(self) -> int | None:
         """The cursor: the Ver whose member changes are applied (protocol 3.3.3); ``None`` before the first."""
         with translated():
-            value = await self._redis.get(self._keys.ver)
+            value: bytes | None = await self._redis.get(self._keys.ver)
         return None if value is None else int(value)
 
     async def size(self) -> int:
@@ -85,6 +86,25 @@ class Mirror:
         with translated():
             text = await self._redis.get(self._keys.held)
         return None if text is None else read_held(text)
+
+    async def owed(self) -> dict[str, Owed]:
+        """The accounts of which the provider still owes an answer."""
+        with translated():
+            found = await self._redis.hgetall(self._keys.owed)
+        return {alias.decode(): read_owed(text) for alias, text in found.items()}
+
+    async def staged(self) -> tuple[str, set[str]]:
+        """What the stage of a first fill remembers of its beginning (empty = there is none), and the accounts in it."""
+        with translated():
+            beginning = await self._redis.get(self._keys.ver_next)
+            aliases = await self._redis.hkeys(self._keys.directory_next)
+        return (beginning or b"").decode(), {alias.decode() for alias in aliases}
+
+    async def now_ms(self) -> int:
+        """Redis's clock, which all processes share; epoch ms."""
+        with translated():
+            seconds, micros = await self._redis.time()
+        return int(seconds) * 1000 + int(micros) // 1000
 
     async def entries_of(self, stream: Stream, addresses: Collection[str]) -> list[bytes]:
         """The ids of a stream's entries that are about these addresses: their mailboxes, or they as accounts.

@@ -124,13 +124,19 @@ if verb == 'announce' then
   return {1, epoch, seq, 0}
 end
 
--- forget: KEYS 7 seen  8 wanted  9 online   ARGV 5 address
+-- forget: KEYS 7 seen  8 wanted  9 online   ARGV 5 address  6 'anew' = another holder has it, whose mailbox began empty
 --   everything that is kept of a mailbox; whoever opens it later begins a new epoch
 if verb == 'forget' then
   redis.call('SET', KEYS[2], ARGV[3])
   redis.call('DEL', KEYS[4], KEYS[5], KEYS[7])
   redis.call('SREM', KEYS[8], ARGV[5])
   redis.call('ZREM', KEYS[9], ARGV[5])
+  if ARGV[6] == 'anew' then
+    -- What his count will show beyond the mails that are published from here on was pushed before, and went with the rest.
+    redis.call('HSET', KEYS[4], 'generation', held[3], 'epoch', ARGV[4], 'seq', '0',
+      'base', '0', 'base_at', whole(now_ms()), 'news', '0')
+    redis.call('SADD', KEYS[8], ARGV[5])
+  end
   return {3}
 end
 
@@ -154,19 +160,21 @@ if verb == 'bury' then
 end
 
 -- advance: KEYS 7 ver  8 directory  9 slaves  10 directory.next  11 slaves.next  12 held  13 barred  14 barred.next
---   ARGV 5 Ver that must be stored ('' = none)  6 Ver to store ('' = it does not move)  7 into: now|next|swap
---   8 history entries  9 history ms  10 events entries  11 channel
+--   15 owed  16 moved  17 ver.next
+--   ARGV 5 Ver that must be stored ('' = none)  6 Ver to store ('' = it does not move); into next: what the stage remembers
+--   of its beginning ('' = as it is)  7 into: now|next|swap  8 history entries  9 history ms  10 events entries  11 channel
 --   12 what is held back from now on ('' = as it is, '-' = nothing)  13 how many of each follow, by commas:
---   profiles (alias, JSON), removed (alias), slaves (slave, alias), slaves removed (slave), barred (address),
---   barred no more (address), events (type, body)
---   into next: profiles, slaves and barred are staged (no profiles: the stage is emptied); swap: the stage becomes the mirror
+--   profiles (alias, JSON), slaves (slave, alias), owed (alias, JSON), removed (alias), slaves removed (slave),
+--   barred (address), barred no more (address), owed no more (alias), moved (address), events (type, body)
+--   into next: profiles, slaves and barred are staged (none, and nothing owed: the stage is emptied); swap: the stage becomes
+--   the mirror
 if verb == 'advance' then
   local ver = redis.call('GET', KEYS[7]) or ''
   redis.call('SET', KEYS[2], ARGV[3])
   if ver ~= ARGV[5] then return {6, ver} end
   local n, first, at = {}, {}, 14
   for count in string.gmatch(ARGV[13], '%d+') do n[#n + 1] = tonumber(count) end
-  for i, width in ipairs({2, 1, 2, 1, 1, 1, 2}) do
+  for i, width in ipairs({2, 2, 2, 1, 1, 1, 1, 1, 1, 2}) do
     first[i] = at
     at = at + n[i] * width
   end
@@ -174,10 +182,12 @@ if verb == 'advance' then
     for i = first[list], first[list] + (n[list] - 1) * width, width do write(ARGV[i], ARGV[i + 1]) end
   end
   if ARGV[7] == 'next' then
-    if n[1] == 0 then redis.call('DEL', KEYS[10], KEYS[11], KEYS[14]) end
+    if n[1] + n[3] == 0 then redis.call('DEL', KEYS[10], KEYS[11], KEYS[14], KEYS[17]) end
+    if ARGV[6] ~= '' then redis.call('SET', KEYS[17], ARGV[6]) end
     each(1, 2, function(alias, profile) redis.call('HSET', KEYS[10], alias, profile) end)
-    each(3, 2, function(slave, alias) redis.call('HSET', KEYS[11], slave, alias) end)
-    each(5, 1, function(address) redis.call('SADD', KEYS[14], address) end)
+    each(2, 2, function(slave, alias) redis.call('HSET', KEYS[11], slave, alias) end)
+    each(3, 2, function(alias, why) redis.call('HSET', KEYS[15], alias, why) end)
+    each(6, 1, function(address) redis.call('SADD', KEYS[14], address) end)
     return {3}
   end
   if ARGV[7] == 'swap' then
@@ -187,26 +197,34 @@ if verb == 'advance' then
         redis.call('SADD', KEYS[14], address)
       end
     end
-    redis.call('DEL', KEYS[8], KEYS[9], KEYS[13])
+    redis.call('DEL', KEYS[8], KEYS[9], KEYS[13], KEYS[17])
     if redis.call('EXISTS', KEYS[10]) == 1 then redis.call('RENAME', KEYS[10], KEYS[8]) end
     if redis.call('EXISTS', KEYS[11]) == 1 then redis.call('RENAME', KEYS[11], KEYS[9]) end
     if redis.call('EXISTS', KEYS[14]) == 1 then redis.call('RENAME', KEYS[14], KEYS[13]) end
   end
   -- What is removed goes first: a slave may move from one account to another in one call.
-  each(2, 1, function(alias) redis.call('HDEL', KEYS[8], alias) end)
-  each(4, 1, function(slave) redis.call('HDEL', KEYS[9], slave) end)
-  each(6, 1, function(address) redis.call('SREM', KEYS[13], address) end)
+  each(4, 1, function(alias) redis.call('HDEL', KEYS[8], alias) end)
+  each(5, 1, function(slave) redis.call('HDEL', KEYS[9], slave) end)
+  each(7, 1, function(address) redis.call('SREM', KEYS[13], address) end)
+  each(8, 1, function(alias) redis.call('HDEL', KEYS[15], alias) end)
   each(1, 2, function(alias, profile) redis.call('HSET', KEYS[8], alias, profile) end)
-  each(3, 2, function(slave, alias) redis.call('HSET', KEYS[9], slave, alias) end)
-  each(5, 1, function(address) redis.call('SADD', KEYS[13], address) end)
+  each(2, 2, function(slave, alias) redis.call('HSET', KEYS[9], slave, alias) end)
+  each(3, 2, function(alias, why) redis.call('HSET', KEYS[15], alias, why) end)
+  each(6, 1, function(address) redis.call('SADD', KEYS[13], address) end)
+  if n[9] > 0 then
+    local now = now_ms()
+    each(9, 1, function(address) redis.call('ZADD', KEYS[16], whole(now), address) end)
+    -- Nobody keeps a session out for longer than that.
+    redis.call('ZREMRANGEBYSCORE', KEYS[16], '-inf', whole(now - 90 * 86400000))
+  end
   if ARGV[12] == '-' then
     redis.call('DEL', KEYS[12])
   elseif ARGV[12] ~= '' then
     redis.call('SET', KEYS[12], ARGV[12])
   end
-  if n[7] > 0 then
+  if n[10] > 0 then
     begin_stream()
-    each(7, 2, function(type, body) publish(type, '', body, ARGV[8], ARGV[9], ARGV[10], ARGV[11], '') end)
+    each(10, 2, function(type, body) publish(type, '', body, ARGV[8], ARGV[9], ARGV[10], ARGV[11], '') end)
     redis.call('HSET', KEYS[4], 'generation', held[3], 'epoch', epoch, 'seq', whole(seq))
   end
   if ARGV[6] ~= '' then redis.call('SET', KEYS[7], ARGV[6]) end
