@@ -20,7 +20,8 @@ class Parameter:
 
     ``name`` is the document's, ``key`` the client's. At most ``most`` values (``None``: any number) are sent, each
     under the name again, or ``joined`` by commas. ``hashed`` takes the place of ``rule`` where ``Md5`` is sent as 1.
-    A ``secret`` is never quoted. ``choices`` are what an operator may be offered.
+    A ``secret`` is never quoted. ``choices`` are what an operator may be offered. Values of ``unsaid`` say that
+    nothing is to be said, and are not sent.
     """
 
     name: str
@@ -33,11 +34,12 @@ class Parameter:
     hashed: Rule | None = None
     secret: bool = False
     choices: tuple[str, ...] = ()
+    unsaid: tuple[str, ...] = ()
 
 
-def choice(name: str, key: str, what: str, *choices: str) -> Parameter:
+def choice(name: str, key: str, what: str, *choices: str, unsaid: tuple[str, ...] = ()) -> Parameter:
     """A parameter with a closed set of values."""
-    return Parameter(name, key, rules.one_of(*choices), what, choices=choices)
+    return Parameter(name, key, rules.one_of(*unsaid, *choices), what, choices=choices, unsaid=unsaid)
 
 
 def required(parameter: Parameter) -> Parameter:
@@ -55,15 +57,18 @@ NAME: Final = Parameter("Name", "name", rules.name, "name of the person")
 PASSWORD: Final = Parameter(
     "Password", "password", rules.password, "6 to 32 characters, or its MD5", hashed=rules.digest, secret=True
 )
+_PARTIES: Final = "department that exists, in place of all those before; empty for the root"
+_SLAVES: Final = "further address, in place of all those before; empty for none"
 PROFILE: Final = (
-    choice("Gender", "gender", "1 male, 2 female", "1", "2"),
+    # 0 is what user/get says where nobody said anything; it can be read only.
+    choice("Gender", "gender", "1 male, 2 female", "1", "2", unsaid=("0",)),
     Parameter("Position", "position", rules.line, "position"),
     Parameter("Tel", "tel", rules.line, "telephone"),
     Parameter("Mobile", "mobile", rules.line, "mobile telephone"),
     Parameter("ExtId", "ext_id", rules.line, "number of the person in your own books"),
     choice("Md5", "md5", "1: Password is an MD5", "0", "1"),
-    Parameter("PartyPath", "parties", rules.party_or_root, "department that exists, empty for the root", most=None),
-    Parameter("Slave", "slaves", rules.address_or_none, "further address, empty for none", most=MOST_SLAVES),
+    Parameter("PartyPath", "parties", rules.party_or_root, _PARTIES, most=None),
+    Parameter("Slave", "slaves", rules.address_or_none, _SLAVES, most=MOST_SLAVES),
     choice("OpenType", "open_type", "1 enabled, 2 disabled, 0 as it is", "0", "1", "2"),
 )
 """What may be said of an account beside its addresses, name and password."""

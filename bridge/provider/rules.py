@@ -25,6 +25,10 @@ MOST_CHARACTERS: Final = 64
 _ADDRESS: Final = re.compile(r"[^\s@,;<>()\"\x00-\x1f\x7f]{1,128}@[^\s@,;<>()\"/\x00-\x1f\x7f]{1,190}")
 _MD5: Final = re.compile(r"[0-9a-fA-F]{32}")
 _VER: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
+# Control characters, lone surrogates and what ends a line. Nothing else: wide blanks, joined emoji and characters that
+# are newer than this Python stand in people's names.
+_NO_LINE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_BOM: Final = "\ufeff"
 
 
 def anything(value: str) -> str:
@@ -37,7 +41,7 @@ def anything(value: str) -> str:
 def line(value: str) -> str:
     """One line of text, or nothing."""
     value = value.strip()
-    if not value.isprintable():
+    if _NO_LINE.search(value):
         raise ValueError("must be one line without control characters")
     return value
 
@@ -87,7 +91,9 @@ def is_far_ahead(ver: int, *, now_s: float, cursor: int = 0) -> bool:
 
 
 def password(value: str) -> str:
-    """A password in clear; blanks at its ends belong to it."""
+    """A password in clear; blanks at its ends belong to it, what nobody types does not."""
+    if _NO_LINE.search(value) or _BOM in value:
+        raise ValueError("must be one line without control characters and byte order mark")
     if len(value) not in PASSWORD_CHARACTERS:
         raise ValueError(f"must have {PASSWORD_CHARACTERS[0]} to {PASSWORD_CHARACTERS[-1]} characters")
     return value
@@ -113,8 +119,10 @@ def party_or_root(value: str) -> str:
     levels = path.split("/") if path else []
     if len(levels) > MOST_LEVELS:
         raise ValueError(f"must have at most {MOST_LEVELS} levels")
-    if not all(level.strip() and len(level) <= MOST_CHARACTERS and level.isprintable() for level in levels):
+    if not all(level.strip() and len(level) <= MOST_CHARACTERS for level in levels):
         raise ValueError(f"must have 1 to {MOST_CHARACTERS} characters in each level between slashes")
+    if _NO_LINE.search(path):
+        raise ValueError("must have no control characters")
     return path
 
 
