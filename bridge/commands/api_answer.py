@@ -140,6 +140,8 @@ def in_words(error: ProviderError, endpoint: Endpoint) -> str:
             said = f" {error.text!r}" if error.text else ""
             code = f"errcode {error.errcode}{said}" if error.errcode else f"it says{said}"
             return f"{error.endpoint}: {_why(error)} ({code})"
+        case ProviderAway(sent=False) if endpoint.writes:
+            return f"{error}; nothing was done"
         case ProviderAway() if not endpoint.repeatable and error.endpoint == endpoint.name:
             return f"{error}; whether it was done is not known, look before you try again"
         case _:

@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from redis.asyncio import Redis
 
 from bridge.events import from_json, to_json
-from bridge.journal.errors import JournalAway, JournalError, translated
+from bridge.journal.errors import JournalError, translated
 from bridge.journal.keys import Keys
 from bridge.journal.script import Script
 
@@ -53,8 +53,11 @@ class RedisTokenStore(Generic[T]):
             stored = await self._redis.get(self._keys.token)
         if stored is None:
             return None
-        fields = from_json(stored)
-        return self._make(fields["value"], fields["expires_at"])
+        try:
+            fields = from_json(stored)
+            return self._make(str(fields["value"]), float(fields["expires_at"]))
+        except (ValueError, TypeError, KeyError):
+            return None  # somebody else's text: no token
 
     async def put(self, token: T) -> None:
         """Replace the token; it expires by itself."""
@@ -80,12 +83,19 @@ class RedisTokenStore(Generic[T]):
                     break
             await asyncio.sleep(_LOOK_S)
         holding = asyncio.create_task(self._hold(mine), name="token lock")
+        given_up = True
         try:
             yield
+            given_up = False
+        except asyncio.CancelledError:
+            given_up = False
+            raise
         finally:
             holding.cancel()
-            with suppress(JournalError):
-                await self._script.run([((self._keys.token_lock,), ("release", mine))])
+            # Where no token could be had the lock is left to lapse: the others do not ask in the same moment.
+            if not given_up:
+                with suppress(JournalError):
+                    await self._script.run([((self._keys.token_lock,), ("release", mine))])
 
     async def _hold(self, mine: str) -> None:
         while True:
@@ -96,9 +106,9 @@ class RedisTokenStore(Generic[T]):
 
 @contextmanager
 def _unreachable() -> Iterator[None]:
-    """Redis away is a ``ConnectionError`` to the provider room, which knows no journal."""
+    """A Redis that is away or will not do it is a ``ConnectionError`` to the provider room, which knows no journal."""
     try:
         with translated():
             yield
-    except JournalAway as error:
+    except JournalError as error:
         raise ConnectionError(str(error)) from error

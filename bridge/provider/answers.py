@@ -1,4 +1,4 @@
-"""Read the bodies of successful calls (protocol 2.3, 3.3): what the wire says, as our types.
+"""Read the answers of calls that were not refused (protocol 2.3, 3.3): what the wire says, as our types.
 
 Pure functions over an object whose keys are folded already. What the provider may leave out has a value; what an
 answer cannot do without raises, because a listing that silently came out short would delete accounts.
@@ -6,52 +6,36 @@ answer cannot do without raises, because a listing that silently came out short 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
 
 from . import endpoints
-from .documents import NotJson, fold_keys, read_json, to_int, to_text
+from .documents import fold_keys, to_int, to_text
 from .endpoints import Endpoint
-from .errors import ProviderRefused, UnreadableAnswer, refusal
+from .errors import UnreadableAnswer
 from .models import Action, AddressCheck, AddressKind, AuthKey, Delta, Profile, UserChange
 from .rules import is_ver
 from .token import Token, usable_until
 
+ASSUMED_LIFE_S: Final = 3600
+LONGEST_LIFE_S: Final = 30 * 86_400
+"""Seconds; beyond it a number is no time that anybody can store, and a token that old is worth a new one."""
 
-def read_body(body: bytes, endpoint: Endpoint) -> dict[str, Any]:
-    """The object in a body, keys trimmed and lower-cased; empty for an empty body, which is how writes succeed.
-
-    Raises:
-        UnreadableAnswer: no JSON object.
-    """
-    if not body.strip():
-        return {}
-    try:
-        value = read_json(body)
-    except NotJson:
-        raise UnreadableAnswer(endpoint.name, f"{len(body)} bytes that are no JSON") from None
-    if not isinstance(value, dict):
-        raise UnreadableAnswer(endpoint.name, f"JSON, but {type(value).__name__} where an object belongs")
-    return fold_keys(value)
-
-
-def read_refusal(answer: Mapping[str, Any], endpoint: Endpoint) -> ProviderRefused | None:
-    """The refusal that an answer is, if it is one: errors come with HTTP status 200."""
-    errcode = (to_text(answer.get("errcode")) or "").strip()
-    if errcode in ("", "0"):
-        return None
-    return refusal(errcode, to_text(answer.get("error")) or to_text(answer.get("errmsg")) or "", endpoint.name)
+LONGEST_KEY: Final = 4096
+"""Characters of a token or auth key; those that were seen have about a hundred."""
 
 
 def read_token(answer: Mapping[str, Any], *, fetched_at: float) -> Token:
-    """Read the token answer (protocol 2.3); ``expires_in`` is obeyed whatever it is."""
+    """Read the token answer (protocol 2.3); ``expires_in`` is obeyed, up to a month.
+
+    Without a life that can be, as OAuth allows, it is used for an hour: one that ends sooner is refused and renewed.
+    """
     # The printed example has blanks in its token; none belong there, and a header may not carry a line end.
     value = "".join((to_text(answer.get("access_token")) or "").split())
     life_s = to_int(answer.get("expires_in"))
-    if not value or not value.isascii() or not value.isprintable():
+    if not _is_key(value):
         raise UnreadableAnswer(endpoints.TOKEN.name, "no access_token that can be used")
-    if life_s is None or life_s <= 0:
-        raise UnreadableAnswer(endpoints.TOKEN.name, "no expires_in that can be used")
+    life_s = min(life_s, LONGEST_LIFE_S) if life_s is not None and life_s > 0 else ASSUMED_LIFE_S
     return Token(value, usable_until(fetched_at=fetched_at, life_s=life_s))
 
 
@@ -60,9 +44,14 @@ def read_auth_key(answer: Mapping[str, Any]) -> AuthKey:
     for name in ("auth_key", "authkey", "kuthkey"):
         # The printed example is broken over two lines and ends in a blank.
         value = "".join((to_text(answer.get(name)) or "").split())
-        if value and value.isascii() and value.isprintable():
+        if _is_key(value):
             return AuthKey(value)
     raise UnreadableAnswer(endpoints.AUTHKEY.name, "no auth key that can be used")
+
+
+def _is_key(value: str) -> bool:
+    """Whether a header or an address can carry it."""
+    return 0 < len(value) <= LONGEST_KEY and value.isascii() and value.isprintable()
 
 
 def read_delta(answer: Mapping[str, Any]) -> Delta:
@@ -89,24 +78,46 @@ def _action(value: Any) -> Action:
     return Action(number) if number in (1, 2, 3) else Action.MOD
 
 
-def read_profile(answer: Mapping[str, Any], *, asked: str) -> Profile:
-    """Read ``user/get`` (protocol 3.3.1). ``asked`` is the alias that was asked for."""
-    if not answer:
-        raise UnreadableAnswer(endpoints.USER_GET.name, "an empty answer")
+def read_profile(answer: Mapping[str, Any]) -> Profile:
+    """Read ``user/get`` (protocol 3.3.1). What does not say whose profile it is is none."""
+    endpoint = endpoints.USER_GET
+    if not (alias := _text(answer, "alias")):
+        raise UnreadableAnswer(endpoint.name, "no Alias")
     status = answer.get("status")
     return Profile(
-        alias=_text(answer, "alias") or asked,
+        alias=alias,
         name=_text(answer, "name"),
-        gender=to_int(answer.get("gender")) or 0,
-        slaves=_split(_values(answer.get("slavelist")), ","),
+        gender=_one_or_two(answer.get("gender")),
+        slaves=_addresses(answer.get("slavelist")),
         position=_text(answer, "position"),
         tel=_text(answer, "tel"),
         mobile=_text(answer, "mobile"),
         ext_id=_text(answer, "extid"),
-        parties=_split(_values(answer.get("partylist")), ","),
-        open_type=to_int(answer.get("opentype")) or 0,
+        parties=_paths(answer.get("partylist")),
+        open_type=_one_or_two(answer.get("opentype")),
         status=status if isinstance(status, int | str) and not isinstance(status, bool) else None,
     )
+
+
+def _one_or_two(value: Any) -> Literal[0, 1, 2]:
+    match to_int(value):
+        case 1:
+            return 1
+        case 2:
+            return 2
+        case _:
+            return 0
+
+
+def _addresses(value: Any) -> tuple[str, ...]:
+    return tuple(part for text in _values(value, endpoints.USER_GET) for part in _parts(text))
+
+
+def _paths(value: Any) -> tuple[str, ...]:
+    """Departments: a text has commas between them, in a list each stands alone and may have a comma in its name."""
+    if isinstance(value, str):
+        return _parts(value)
+    return tuple(text for each in _values(value, endpoints.USER_GET) if (text := each.strip()))
 
 
 def read_newcount(answer: Mapping[str, Any]) -> int:
@@ -119,11 +130,15 @@ def read_newcount(answer: Mapping[str, Any]) -> int:
 
 def read_values(answer: Mapping[str, Any], endpoint: Endpoint) -> tuple[str, ...]:
     """Read ``party/list`` or ``partyuser/list`` (protocol 3.3.6, 3.3.7)."""
-    return tuple(text for value in _values(_lines(answer, endpoint)) if (text := value.strip()))
+    _lines(answer, endpoint)
+    return tuple(text for each in _values(answer, endpoint) if (text := each.strip()))
 
 
-def read_checks(answer: Mapping[str, Any]) -> tuple[AddressCheck, ...]:
-    """Read ``user/check`` (protocol 3.3.8). A number that means nothing to us must not pass for "free"."""
+def read_checks(answer: Mapping[str, Any], *, asked: Sequence[str]) -> tuple[AddressCheck, ...]:
+    """Read ``user/check`` (protocol 3.3.8), each address that was ``asked`` for.
+
+    A number that means nothing to us, or no answer, must not pass for "free".
+    """
     checks = []
     for line in _lines(answer, endpoints.USER_CHECK):
         item = fold_keys(line) if isinstance(line, dict) else {}
@@ -131,6 +146,9 @@ def read_checks(answer: Mapping[str, Any]) -> tuple[AddressCheck, ...]:
         if not (email := _text(item, "email")) or kind not in list(AddressKind):
             raise UnreadableAnswer(endpoints.USER_CHECK.name, "a line without an Email or a Type that is known")
         checks.append(AddressCheck(email, AddressKind(kind)))
+    told = {check.email.lower() for check in checks}
+    if missing := sum(email.strip().lower() not in told for email in asked):
+        raise UnreadableAnswer(endpoints.USER_CHECK.name, f"no line for {missing} of {len(asked)} addresses")
     return tuple(checks)
 
 
@@ -148,16 +166,34 @@ def _text(answer: Mapping[str, Any], key: str) -> str:
     return (to_text(answer.get(key)) or "").strip()
 
 
-def _values(value: Any) -> Iterable[str]:
-    """The texts in a list field: a text, a list, or ``{"Count": n, "List": [{"Value": …}]}``; all exist."""
-    if isinstance(value, dict):
+def _values(value: Any, endpoint: Endpoint) -> list[str]:
+    """The texts in a list field: ``{"Count": n, "List": [{"Value": …}]}``, a list, or a text; all exist.
+
+    No deeper than these are, and nothing is left out in silence: who writes back what came short takes something away.
+
+    Raises:
+        UnreadableAnswer: it is something else, or holds fewer than it counts.
+    """
+    count = None
+    if isinstance(value, Mapping):
         folded = fold_keys(value)
-        return _values(folded.get("list", folded.get("value")))
-    if isinstance(value, list):
-        return [text for item in value for text in _values(item)]
-    text = to_text(value)
-    return [] if text is None else [text]
+        if folded and not folded.keys() & {"count", "list", "value"}:
+            raise UnreadableAnswer(endpoint.name, "an object where a list belongs")
+        count, value = to_int(folded.get("count")), folded.get("list", folded.get("value"))
+    items = value if isinstance(value, list) else [value]
+    texts = [text for item in items if (text := _value(item, endpoint)) is not None]
+    if count is not None and len(texts) < count:
+        raise UnreadableAnswer(endpoint.name, f"{len(texts)} values where Count says {count}")
+    return texts
 
 
-def _split(texts: Iterable[str], separator: str) -> tuple[str, ...]:
-    return tuple(part for text in texts for part in (piece.strip() for piece in text.split(separator)) if part)
+def _value(item: Any, endpoint: Endpoint) -> str | None:
+    """One text, in an object or alone; ``None`` where there is none."""
+    value = fold_keys(item).get("value", item or None) if isinstance(item, dict) else item
+    if value is not None and (value := to_text(value)) is None:
+        raise UnreadableAnswer(endpoint.name, "a list of things that are no text")
+    return value
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part for piece in text.split(",") if (part := piece.strip()))

@@ -7,17 +7,21 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from . import answers, endpoints
 from .endpoints import Endpoint
-from .errors import Busy, CredentialsRefused, InvalidToken, ProviderError, ProviderRefused
+from .errors import Busy, CredentialsRefused, InvalidToken, ProviderAway, ProviderError, ProviderRefused
 from .form import fill
+from .pace import Pace
 from .token import Token, TokenSource, TokenStore
 from .transport import Form, TokenStyle, Transport
 
 BUSY_TRIES: Final = 4
 BUSY_WAIT_MOST_S: Final = 8.0
+AWAY_TRIES: Final = 3
+PASSING: Final = (None, 408, 429, 500, 502, 503, 504)
+"""HTTP statuses that say nothing of the call itself; none, where there was no answer."""
 
 
 class Calls:
@@ -31,6 +35,7 @@ class Calls:
         client_secret: Callable[[], str],
         store: TokenStore,
         on_call: Callable[[str, str, float], None] | None,
+        pace: Pace,
         busy_wait_s: float,
         now: Callable[[], float],
     ) -> None:
@@ -38,6 +43,7 @@ class Calls:
         self._client_id = client_id
         self._client_secret = client_secret
         self._on_call = on_call
+        self._pace = pace
         self._busy_wait_s = busy_wait_s
         self._now = now
         self._credentials_in: TokenStyle = "form"
@@ -55,10 +61,24 @@ class Calls:
         return answer
 
     def _patience(self, endpoint: Endpoint) -> AsyncRetrying:
-        """Ask a busy provider again, a bounded number of times, where asking twice does no harm."""
+        """Ask again, a bounded number of times: a busy provider where asking twice does no harm, and one that broke
+        off where nothing is written. What was not answered in time is not asked again: that took its time already.
+        """
+
+        def is_worth_it(error: BaseException) -> bool:
+            if isinstance(error, Busy):
+                return endpoint.repeatable
+            if not isinstance(error, ProviderAway) or endpoint.writes:
+                return False
+            return error.sent and not error.timed_out and error.status in PASSING
+
+        def is_enough(state: RetryCallState) -> bool:
+            error = state.outcome.exception() if state.outcome is not None else None
+            return state.attempt_number >= (BUSY_TRIES if isinstance(error, Busy) else AWAY_TRIES)
+
         return AsyncRetrying(
-            retry=retry_if_exception_type(Busy),
-            stop=stop_after_attempt(BUSY_TRIES if endpoint.repeatable else 1),
+            retry=retry_if_exception(is_worth_it),
+            stop=is_enough,
             wait=wait_random_exponential(multiplier=self._busy_wait_s, max=BUSY_WAIT_MOST_S),
             reraise=True,
         )
@@ -66,11 +86,19 @@ class Calls:
     async def _with_token(self, endpoint: Endpoint, form: Form) -> dict[str, Any]:
         token = await self.tokens.token()
         try:
-            return await self._reported(endpoint, self._transport.call(endpoint, form, token=token))
+            return await self._sent(endpoint, form, token)
         except InvalidToken:
             # Refused, so nothing was done: repeating is harmless for writes too.
             token = await self.tokens.renew(token)
-            return await self._reported(endpoint, self._transport.call(endpoint, form, token=token))
+        try:
+            return await self._sent(endpoint, form, token)
+        except InvalidToken as error:
+            self.tokens.distrust(token, error)
+            raise
+
+    async def _sent(self, endpoint: Endpoint, form: Form, token: str) -> dict[str, Any]:
+        await self._pace.turn()
+        return await self._reported(endpoint, self._transport.call(endpoint, form, token=token))
 
     async def _fetch_token(self) -> Token:
         """Ask for a token, in the form that worked last; the other one if it is refused (protocol 2.3 allows both)."""
@@ -78,11 +106,16 @@ class Calls:
             ("form", "basic") if self._credentials_in == "form" else ("basic", "form")
         )
         try:
-            return await self._fetch_token_as(styles[0])
-        except CredentialsRefused:
-            token = await self._fetch_token_as(styles[1])
-            self._credentials_in = styles[1]
-            return token
+            try:
+                return await self._fetch_token_as(styles[0])
+            except CredentialsRefused:
+                token = await self._fetch_token_as(styles[1])
+                self._credentials_in = styles[1]
+                return token
+        except ProviderAway as error:
+            # It is the call that needs the token of which this tells, and that did not leave.
+            error.sent = False
+            raise
 
     async def _fetch_token_as(self, style: TokenStyle) -> Token:
         answer: dict[str, Any] = await self._patience(endpoints.TOKEN)(self._ask_token, style)

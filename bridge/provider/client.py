@@ -8,42 +8,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Literal, TypedDict, Unpack
+from typing import Final, Literal, Unpack
 
 import aiohttp
 
 from . import answers, endpoints, login
 from .asking import SETTLE_S
 from .calls import Calls
+from .form import series
 from .listen import ListenSession
-from .models import AddressCheck, AuthKey, Delta, Profile
+from .models import AddressCheck, AuthKey, Delta, Profile, ProfileFields
+from .pace import Pace
+from .parameters import MOST_CHECKED
 from .rules import is_far_ahead, is_ver
 from .token import MemoryTokenStore, Token, TokenStore
 from .transport import Transport
 
 BUSY_WAIT_S: Final = 0.5
+WAIT_S: Final = 60.0
 
 GroupStatus = Literal["all", "inner", "group", "list"]
 """Who may write to a group: everybody, the corporation, its members, those on its allow list."""
-
-
-class ProfileFields(TypedDict, total=False):
-    """What may be said of an account beside its addresses, name and password (protocol 3.3.2).
-
-    ``gender``: 1 male, 2 female. ``parties`` are paths of departments that exist, ``""`` for the root. ``slaves`` are
-    up to five further addresses, in place of those before; none if empty. ``open_type``: 1 enabled, 2 disabled, 0 as
-    it is. ``md5``: the password is given as its MD5, 32 hexadecimal digits.
-    """
-
-    gender: Literal[1, 2]
-    position: str
-    tel: str
-    mobile: str
-    ext_id: str
-    parties: Sequence[str]
-    slaves: Sequence[str]
-    open_type: Literal[0, 1, 2]
-    md5: bool
 
 
 class ProviderClient:
@@ -52,12 +37,16 @@ class ProviderClient:
     ``session`` is the caller's to close; listen goes out by the way of the session (:meth:`.egress.Egress.session`).
     ``client_secret`` is asked each time it is needed, so that it can be changed while we run. ``on_call(endpoint,
     outcome, seconds)`` hears of every request that went out, with outcome ``ok``, ``refused``, ``busy``, ``away`` or
-    ``token``. ``timeout_s`` bounds one request; ``busy_wait_s`` bounds the first pause when the provider says 1002,
-    doubled for each further one up to eight seconds; four tries, of calls only that may be sent twice without harm.
+    ``token``. ``timeout_s`` bounds the wait for an answer, from when the request is sent; ``wait_s`` the time before
+    that, which many calls at once spend waiting for one another. ``rate``: at most so many calls a second, evenly.
+
+    ``busy_wait_s`` bounds the first pause when the provider says 1002, doubled for each further one up to eight
+    seconds; four tries, of calls only that may be sent twice without harm. Calls that read are also tried three times
+    where the provider breaks off or says 502; a write never is.
 
     Every method that calls raises :class:`.errors.BadParameter` before anything is sent, or :class:`ProviderAway`,
-    :class:`UnreadableAnswer`, or the :class:`ProviderRefused` that stands for the provider's errcode. A write that
-    ends in ``ProviderAway`` may have been done.
+    :class:`UnreadableAnswer`, :class:`NotUsable`, or the :class:`ProviderRefused` that stands for the provider's
+    errcode. A write that ends in :class:`OutcomeUnknown`, or in ``ProviderAway`` with ``sent``, may have been done.
     """
 
     def __init__(
@@ -71,10 +60,14 @@ class ProviderClient:
         tokens: TokenStore | None = None,
         on_call: Callable[[str, str, float], None] | None = None,
         timeout_s: float = 20,
+        wait_s: float = WAIT_S,
+        rate: float | None = None,
         busy_wait_s: float = BUSY_WAIT_S,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._transport = Transport(api_url=api_url, auth_url=auth_url, session=session, timeout_s=timeout_s)
+        self._transport = Transport(
+            api_url=api_url, auth_url=auth_url, session=session, timeout_s=timeout_s, wait_s=wait_s
+        )
         self._auth_url = auth_url
         self._client_id = client_id
         self._call = Calls(
@@ -83,6 +76,7 @@ class ProviderClient:
             client_secret=client_secret,
             store=MemoryTokenStore() if tokens is None else tokens,
             on_call=on_call,
+            pace=Pace(rate),
             busy_wait_s=busy_wait_s,
             now=now,
         )
@@ -91,9 +85,12 @@ class ProviderClient:
 
     # Token, login, pushes.
 
-    async def token(self) -> Token:
-        """The access token to use now (protocol 2.3); fetched if there is none or its time is over."""
-        return await self._call.tokens.current()
+    async def token(self, *, anew: bool = False) -> Token:
+        """The access token to use now (protocol 2.3); fetched if there is none or its time is over.
+
+        ``anew``: fetched whatever there is, which proves client id and key; all that share the store will use it.
+        """
+        return await (self._call.tokens.new() if anew else self._call.tokens.current())
 
     async def authkey(self, alias: str) -> AuthKey:
         """A key that opens the mailbox of ``alias`` once (protocol 3.1.1), for :meth:`login_url`.
@@ -103,7 +100,7 @@ class ProviderClient:
         """
         return answers.read_auth_key(await self._call(endpoints.AUTHKEY, alias=alias))
 
-    def login_url(self, user: str, *, ticket: str, mail_id: str | None = None) -> str:
+    def login_url(self, user: str, *, ticket: str | AuthKey, mail_id: str | None = None) -> str:
         """The address that opens a mailbox once (protocol 3.1.2): see :func:`.login.login_url`. Sends nothing."""
         return login.login_url(self._auth_url, agent=self._client_id, user=user, ticket=ticket, mail_id=mail_id)
 
@@ -159,7 +156,7 @@ class ProviderClient:
         Raises:
             NotFound: no such account; deleted in the meantime, perhaps.
         """
-        return answers.read_profile(await self._call(endpoints.USER_GET, alias=alias), asked=alias)
+        return answers.read_profile(await self._call(endpoints.USER_GET, alias=alias))
 
     async def user_add(self, alias: str, *, name: str, password: str, **profile: Unpack[ProfileFields]) -> None:
         """Add an account (protocol 3.3.2). A department that was just added may take a second to exist.
@@ -201,8 +198,14 @@ class ProviderClient:
         return answers.read_newcount(await self._call(endpoints.NEWCOUNT, alias=alias))
 
     async def user_check(self, emails: Sequence[str]) -> tuple[AddressCheck, ...]:
-        """What each of up to 20 addresses is, or that it is free (protocol 3.3.8)."""
-        return answers.read_checks(await self._call(endpoints.USER_CHECK, emails=emails))
+        """What each address is, or that it is free (protocol 3.3.8); 20 are asked for at a time."""
+        asked = series(emails)
+        checks: list[AddressCheck] = []
+        for at in range(0, max(1, len(asked)), MOST_CHECKED):
+            some = asked[at : at + MOST_CHECKED]
+            answer = await self._call(endpoints.USER_CHECK, emails=some)
+            checks += answers.read_checks(answer, asked=[str(each) for each in some])
+        return tuple(checks)
 
     async def user_openwxtoken(self, alias: str) -> None:
         """Require WeChat's dynamic password of an account (protocol 3.3.14)."""

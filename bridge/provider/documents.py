@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -63,7 +64,7 @@ def _without_surrogates(value: Any) -> Any:
     return value
 
 
-def fold_keys(document: dict[str, Any]) -> dict[str, Any]:
+def fold_keys(document: Mapping[str, Any]) -> dict[str, Any]:
     """The same object with keys trimmed and lower-cased: the provider pads them, and changes their case."""
     return {key.strip().lower(): value for key, value in document.items()}
 

@@ -19,6 +19,18 @@ import aiohttp
 from .errors import plain
 from .proxy import Proxy, authority, is_exempt
 
+STRICTER: Final = {
+    "Authority Key Identifier": (
+        "Python 3.13 and later demand that a certificate names the key of its authority, which many authorities of "
+        "companies leave out: have the certificate issued anew with that extension, or use Python 3.12"
+    ),
+    "CA cert does not include key usage": (
+        "Python 3.13 and later demand that an authority's certificate says that it may sign others: have it issued "
+        "anew with the extension Key Usage, or use Python 3.12"
+    ),
+}
+"""What Python 3.13 began to refuse of certificates, by OpenSSL's words for it, and what an operator can do."""
+
 HANDSHAKE_S: Final = 10.0
 _HEAD_LIMIT: Final = 16 * 1024
 _NO_HTTP: Final = "its answer is no HTTP"
@@ -142,10 +154,12 @@ class Tunnels(aiohttp.TCPConnector):
     ) -> Any:
         """The one method that each kind of connector defines for itself: connect to where the request goes."""
         host = cast(str, req.url.raw_host)
-        if self.egress.proxy_to(host) is None:
-            return await super()._create_connection(req, traces, timeout)
-        _, protocol = await self.egress.connect(self._factory, host, cast(int, req.port), secure=req.is_ssl())
-        return protocol
+        # aiohttp bounds the handshakes by this, and not the question for the name.
+        async with asyncio.timeout(timeout.sock_connect):
+            if self.egress.proxy_to(host) is None:
+                return await super()._create_connection(req, traces, timeout)
+            _, protocol = await self.egress.connect(self._factory, host, cast(int, req.port), secure=req.is_ssl())
+            return protocol
 
 
 def egress_of(session: aiohttp.ClientSession) -> Egress:

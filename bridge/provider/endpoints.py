@@ -14,6 +14,10 @@ from .action import Action
 from .parameters import Parameter
 
 UNDOCUMENTED: Final = "undocumented"
+ANSWER_MOST: Final = 4 * 1024 * 1024
+"""Bytes of the largest answer that is read; what JSON becomes in memory may be twenty times as large."""
+LISTING_MOST: Final = 64 * 1024 * 1024
+"""The same for ``user/list`` of a very large corporation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +25,10 @@ class Endpoint:
     """One endpoint of the protocol, or one action of it.
 
     ``name`` is what metrics, logs and errors say; ``path`` follows the base URL; ``section`` is the heading in the
-    protocol document; ``method`` is the client's; ``what`` says what it does. ``repeatable`` says that sending it
-    twice does no harm, so that a busy provider is asked again; ``patience`` multiplies the client's timeout, for
-    answers that are large. ``warning`` is what somebody should know before he does what cannot be undone.
+    protocol document; ``method`` is the client's; ``what`` says what it does. ``writes``: it changes something there.
+    ``repeatable`` says that sending it twice does no harm, so that a busy provider is asked again; ``patience``
+    multiplies the client's timeout, for answers that are large, and ``answer_most`` is the most bytes of one.
+    ``warning`` is what somebody should know before he does what cannot be undone.
     """
 
     name: str
@@ -36,14 +41,29 @@ class Endpoint:
     repeatable: bool = False
     patience: int = 1
     warning: str = ""
+    writes: bool = False
+    answer_most: int = ANSWER_MOST
 
 
 def _read(
-    name: str, section: str, method: str, what: str, *parameters: Parameter, patience: int = 1, warning: str = ""
+    name: str,
+    section: str,
+    method: str,
+    what: str,
+    *parameters: Parameter,
+    patience: int = 1,
+    warning: str = "",
+    answer_most: int = ANSWER_MOST,
 ) -> Endpoint:
     """A call that changes nothing."""
     path = f"/openapi/{name}"
-    return Endpoint(name, path, section, method, what, parameters, repeatable=True, patience=patience, warning=warning)
+    return Endpoint(
+        *(name, path, section, method, what, parameters),
+        repeatable=True,
+        patience=patience,
+        warning=warning,
+        answer_most=answer_most,
+    )
 
 
 def _write(
@@ -58,7 +78,7 @@ def _write(
 ) -> Endpoint:
     """A call that changes something; it succeeds with an empty body."""
     path = f"/openapi/{name}"
-    return Endpoint(name, path, section, method, what, parameters, action, repeatable, warning=warning)
+    return Endpoint(name, path, section, method, what, parameters, action, repeatable, warning=warning, writes=True)
 
 
 TOKEN: Final = Endpoint("token", "/cgi-bin/token", "2.3", "token", "the access token, had or fetched", repeatable=True)
@@ -107,7 +127,15 @@ USER_DELETE: Final = _write(
     "user/sync --action MOD --open-type 2",
 )
 # No paging in any version: the first listing is one body, however large the corporation.
-USER_LIST: Final = _read("user/list", "3.3.3", "user_list", "accounts changed after a version", p.VER, patience=6)
+USER_LIST: Final = _read(
+    "user/list",
+    "3.3.3",
+    "user_list",
+    "accounts changed after a version",
+    p.VER,
+    patience=6,
+    answer_most=LISTING_MOST,
+)
 NEWCOUNT: Final = _read("mail/newcount", "3.3.4", "newcount", "the number of unread mails", p.ASKED)
 PARTY_ADD: Final = _write(
     "party/sync", "3.3.5", "party_add", "add a department, and those above it", p.DST_PATH, action=Action.ADD

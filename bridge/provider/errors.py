@@ -2,13 +2,18 @@
 
 ``ProviderAway``, ``Busy`` and the ``Listen…`` errors pass with time; the rest needs a person or a correction.
 No text here carries a token or secret: what the provider said is bounded and cleaned (:func:`plain`) before it gets
-into an error.
+into an error. All of them can be pickled: whoever works with several processes gets them from another one.
 """
 
 from __future__ import annotations
 
+import html
 import re
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, quote_plus
+
+K = TypeVar("K", bound="_Kept")
 
 LONGEST_TEXT: Final = 200
 """Characters of the provider's own words that an error keeps."""
@@ -17,12 +22,44 @@ LONGEST_TEXT: Final = 200
 _SECRET_LIKE: Final = re.compile(r"[\w+/=-]{24,}", re.ASCII)
 
 
-class ProviderError(Exception):
+class _Kept(Exception):
+    """What survives pickling and copying whole, whatever its ``__init__`` takes."""
+
+    def __reduce__(self) -> tuple[Callable[..., _Kept], tuple[Any, ...]]:
+        return _again, (type(self), self.args, vars(self))
+
+
+def _again(kind: type[K], arguments: tuple[Any, ...], facts: Mapping[str, Any]) -> K:
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    vars(error).update(facts)
+    return error
+
+
+class ProviderError(_Kept):
     """Anything that went wrong with the provider."""
 
 
 class ProviderAway(ProviderError):
-    """The provider was not reached or did not answer in its protocol: network, DNS, TLS, timeout, HTTP status."""
+    """The provider was not reached or did not answer in its protocol: network, DNS, TLS, timeout, HTTP status.
+
+    ``sent``: the call may have reached it; a write that was sent may have been done. ``timed_out``: it may also still
+    be under way. ``status`` is that of HTTP, where that was all there was.
+    """
+
+    def __init__(
+        self, endpoint: str, why: str, *, sent: bool = True, timed_out: bool = False, status: int | None = None
+    ) -> None:
+        super().__init__(f"{endpoint}: {why}")
+        self.endpoint = endpoint
+        self.why = why
+        self.sent = sent
+        self.timed_out = timed_out
+        self.status = status
+
+
+class UnreadableAnswer(ProviderError):
+    """The provider answered something that the protocol does not allow."""
 
     def __init__(self, endpoint: str, why: str) -> None:
         super().__init__(f"{endpoint}: {why}")
@@ -30,8 +67,15 @@ class ProviderAway(ProviderError):
         self.why = why
 
 
-class UnreadableAnswer(ProviderError):
-    """The provider answered something that the protocol does not allow."""
+class OutcomeUnknown(UnreadableAnswer):
+    """A write was answered with neither yes nor no: perhaps it was done. We never repeat it; look before you do."""
+
+    def __init__(self, endpoint: str, why: str) -> None:
+        super().__init__(endpoint, f"{why}; whether it was done is not known, look before you try again")
+
+
+class NotUsable(ProviderError):
+    """The client cannot be used here: its session is closed, or belongs to another event loop. Nothing was sent."""
 
     def __init__(self, endpoint: str, why: str) -> None:
         super().__init__(f"{endpoint}: {why}")
@@ -87,7 +131,7 @@ class AddressNotAllowed(ProviderRefused):
         )
 
 
-class BadParameter(ValueError):
+class BadParameter(_Kept, ValueError):
     """A parameter breaks a rule of the protocol document; nothing was sent.
 
     Not a :class:`ProviderError`: it is the caller's doing, and passes by no waiting. ``section`` is the document's
@@ -143,12 +187,28 @@ _BY_CODE: Final[dict[str, type[ProviderRefused]]] = {
 }
 
 
+def again(error: Exception) -> Exception:
+    """The same error anew, for another caller: one that is raised twice collects tracebacks."""
+    return _again(type(error), error.args, vars(error)) if isinstance(error, _Kept) else error
+
+
 def refusal(errcode: str, text: str, endpoint: str) -> ProviderRefused:
-    """The error that stands for an errcode."""
+    """The error that stands for an errcode; without one, for the word that an OAuth server has for 1002."""
+    if not errcode and text == "temporarily_unavailable":
+        return Busy(errcode, text, endpoint)
     return _BY_CODE.get(errcode, ProviderRefused)(errcode, text, endpoint)
 
 
-def plain(text: str) -> str:
-    """Make the provider's words fit for a log line: one line, printable, bounded, no token or key echoed in them."""
-    words = _SECRET_LIKE.sub("…", text[: 8 * LONGEST_TEXT])[:LONGEST_TEXT]
+def plain(text: str, secrets: Iterable[str] = ()) -> str:
+    """Make the provider's words fit for a log line: one line, printable, bounded, no token or key echoed in them.
+
+    ``secrets`` are those that are known here, however short: a provider that quotes what it refuses may quote them as
+    they are, or as a form or a page writes them.
+    """
+    words = text[: 64 * LONGEST_TEXT]
+    for secret in filter(None, secrets):
+        forms = {secret, quote(secret), quote(secret, ""), quote_plus(secret), html.escape(secret)}
+        for written in sorted(forms, key=len, reverse=True):
+            words = words.replace(written, "…")
+    words = _SECRET_LIKE.sub("…", words[: 8 * LONGEST_TEXT])[:LONGEST_TEXT]
     return "".join(c if c.isprintable() else " " for c in words).strip()

@@ -37,6 +37,11 @@ def fill(endpoint: Endpoint, values: Mapping[str, object]) -> list[tuple[str, st
     return form
 
 
+def series(value: object) -> list[object]:
+    """The values that are given at once, which is one where the value cannot be gone over."""
+    return [value] if isinstance(value, _NO_SERIES) or not isinstance(value, Iterable) else list(value)
+
+
 def _check_names(endpoint: Endpoint, values: Mapping[str, object]) -> None:
     known = [parameter.key for parameter in endpoint.parameters]
     for name in values:
@@ -58,7 +63,7 @@ def _is_hashed(endpoint: Endpoint, values: Mapping[str, object]) -> bool:
 
 
 def _pairs(endpoint: Endpoint, parameter: Parameter, value: object, *, hashed: bool) -> list[tuple[str, str]]:
-    given = [value] if isinstance(value, _NO_SERIES) or not isinstance(value, Iterable) else list(value)
+    given = series(value)
     if parameter.most is not None and len(given) > parameter.most:
         raise BadParameter(parameter.name, f"may be given {parameter.most} times at most", endpoint.section)
     rule = parameter.hashed if hashed and parameter.hashed is not None else parameter.rule

@@ -17,22 +17,23 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 
 from . import endpoints
-from .answers import read_body, read_refusal
-from .documents import to_text
 from .egress import ProxyRefused, egress_of, port_of
 from .endpoints import Endpoint
 from .errors import (
     AddressNotAllowed,
     Busy,
     CredentialsRefused,
+    NotUsable,
+    OutcomeUnknown,
     ProviderAway,
+    ProviderError,
     ProviderRefused,
     UnreadableAnswer,
     plain,
 )
+from .exchange import Exchanges, Failure, reason
+from .verdict import judge
 
-ANSWER_LIMIT: Final = 64 * 1024 * 1024
-"""Bytes of the largest answer that is read: ``user/list`` of a very large corporation."""
 STREAM_BUFFER: Final = 256 * 1024
 """Bytes of the listen stream that wait unread in this process before the provider's sending is held up."""
 
@@ -65,7 +66,10 @@ class Stream:
 
 
 class Transport:
-    """Knows the two base URLs and the HTTP client; takes and gives what is on the wire."""
+    """Knows the two base URLs and the HTTP client; takes and gives what is on the wire.
+
+    ``timeout_s`` bounds the wait for an answer, ``wait_s`` the time before that, see :class:`.exchange.Exchanges`.
+    """
 
     def __init__(
         self,
@@ -74,10 +78,11 @@ class Transport:
         auth_url: str,
         session: aiohttp.ClientSession,
         timeout_s: float,
+        wait_s: float,
     ) -> None:
         self._api_url = api_url.rstrip("/")
         self._auth_url = auth_url.rstrip("/")
-        self._session = session
+        self._exchanges = Exchanges(session, connect_s=timeout_s, wait_s=wait_s)
         self._egress = egress_of(session)
         self._timeout_s = timeout_s
 
@@ -85,10 +90,12 @@ class Transport:
         """One API call; the answer's object, keys folded.
 
         Raises:
-            ProviderAway, UnreadableAnswer, ProviderRefused.
+            ProviderAway, UnreadableAnswer, OutcomeUnknown, ProviderRefused, NotUsable.
         """
         headers = {"Authorization": f"Bearer {token}"}
-        return await self._post(self._api_url, endpoint, form, headers)
+        hidden = {parameter.name for parameter in endpoint.parameters if parameter.secret}
+        secrets = [token, *(value for name, value in form if name in hidden)]
+        return await self._post(self._api_url, endpoint, form, headers, secrets=secrets)
 
     async def ask_token(self, client_id: str, client_secret: str, *, style: TokenStyle) -> dict[str, Any]:
         """The token call, credentials in the form or in a Basic header (protocol 2.3).
@@ -98,59 +105,38 @@ class Transport:
         """
         form = [("grant_type", "client_credentials")]
         headers = {}
+        basic = b64encode(f"{client_id}:{client_secret}".encode()).decode()
         if style == "form":
             form += [("client_id", client_id), ("client_secret", client_secret)]
         else:
-            headers["Authorization"] = "Basic " + b64encode(f"{client_id}:{client_secret}".encode()).decode()
+            headers["Authorization"] = f"Basic {basic}"
         try:
-            answer = await self._post(self._auth_url, endpoints.TOKEN, form, headers)
+            return await self._post(self._auth_url, endpoints.TOKEN, form, headers, secrets=(client_secret, basic))
         except (Busy, AddressNotAllowed):
             raise
         except ProviderRefused as error:
-            raise CredentialsRefused(error.errcode, error.text, error.endpoint) from None
-        if "access_token" not in answer and (said := to_text(answer.get("error"))):
-            raise CredentialsRefused("", said, endpoints.TOKEN.name)
-        return answer
+            refused = error
+        if not refused.errcode and refused.text == "server_error":
+            raise ProviderAway(endpoints.TOKEN.name, "server_error")
+        raise CredentialsRefused(refused.errcode, refused.text, refused.endpoint)
 
-    async def _post(self, base_url: str, endpoint: Endpoint, form: Form, headers: Mapping[str, str]) -> dict[str, Any]:
+    async def _post(
+        self, base_url: str, endpoint: Endpoint, form: Form, headers: Mapping[str, str], *, secrets: Sequence[str]
+    ) -> dict[str, Any]:
+        got = await self._exchanges.post(
+            base_url + endpoint.path,
+            headers=headers,
+            body=urlencode(form).encode("ascii"),
+            answer_s=self._timeout_s * endpoint.patience,
+            answer_most=endpoint.answer_most,
+        )
+        if isinstance(got, Failure):
+            raise _error_of(got, endpoint)
         try:
-            async with self._session.post(
-                base_url + endpoint.path,
-                data=urlencode(form).encode("ascii"),
-                headers={**headers, "Content-Type": "application/x-www-form-urlencoded"},
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=self._timeout_s * endpoint.patience),
-            ) as response:
-                status = response.status
-                body = bytearray()
-                async for piece in response.content.iter_any():
-                    body += piece
-                    if len(body) > ANSWER_LIMIT:
-                        raise UnreadableAnswer(endpoint.name, f"an answer of more than {ANSWER_LIMIT} bytes")
-        except TimeoutError:
-            raise ProviderAway(endpoint.name, "no answer in time") from None
-        except ProxyRefused as error:
-            raise ProviderAway(endpoint.name, str(error)) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise ProviderAway(endpoint.name, _reason(error)) from error
-        return await self._judge(base_url, endpoint, status, bytes(body))
-
-    async def _judge(self, base_url: str, endpoint: Endpoint, status: int, body: bytes) -> dict[str, Any]:
-        try:
-            answer = read_body(body, endpoint)
-        except UnreadableAnswer:
-            if status == 200:
-                raise
-            answer = {}
-        refused = read_refusal(answer, endpoint)
-        if isinstance(refused, AddressNotAllowed):
-            refused.local_address = await self._local_address(base_url)
-        if refused is not None:
-            raise refused
-        # An OAuth server says "no" with 400 or 401; elsewhere a status other than 200 is not the provider's way.
-        if status != 200 and not (endpoint is endpoints.TOKEN and status in (400, 401) and "error" in answer):
-            raise ProviderAway(endpoint.name, f"unexpected HTTP {status}")
-        return answer
+            return judge(endpoint, status=got.status, body=got.body, secrets=secrets)
+        except AddressNotAllowed as error:
+            error.local_address = await self._local_address(base_url)
+            raise
 
     async def _local_address(self, base_url: str) -> str | None:
         """The address that calls leave this machine with: that of a datagram socket towards it; nothing is sent."""
@@ -176,6 +162,8 @@ class Transport:
         Raises:
             ProviderAway: it cannot be reached.
         """
+        if (misuse := self._exchanges.misuse()) is not None:
+            raise NotUsable(endpoints.LISTEN.name, misuse)
         target = urlsplit(self._api_url)
         host = target.hostname or ""
         loop = asyncio.get_running_loop()
@@ -196,7 +184,7 @@ class Transport:
             what = f"the name {host}" if self._egress.proxy_to(host) is None else "the proxy's name"
             raise ProviderAway(endpoints.LISTEN.name, plain(f"{what} is not found: {error.strerror}")) from error
         except OSError as error:
-            raise ProviderAway(endpoints.LISTEN.name, _reason(error)) from error
+            raise ProviderAway(endpoints.LISTEN.name, reason(error)) from error
         _keep_alive(transport.get_extra_info("socket"))
         writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         return Stream(reader, writer, proxied=self._egress.proxy_to(host) is not None)
@@ -224,5 +212,13 @@ def _keep_alive(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-def _reason(error: BaseException) -> str:
-    return plain(f"{type(error).__name__}: {error}".rstrip(": "))
+def _error_of(failure: Failure, endpoint: Endpoint) -> ProviderError:
+    match failure.kind:
+        case "misused" if not failure.sent:
+            return NotUsable(endpoint.name, failure.why)
+        case "large" if endpoint.writes:
+            return OutcomeUnknown(endpoint.name, failure.why)
+        case "large":
+            return UnreadableAnswer(endpoint.name, failure.why)
+        case kind:
+            return ProviderAway(endpoint.name, failure.why, sent=failure.sent, timed_out=kind == "late")

@@ -51,6 +51,12 @@ class BareProvider:
     requests: list[Request] = field(default_factory=list)
     listens: asyncio.Queue[Request] = field(default_factory=asyncio.Queue)
     silent: set[str] = field(default_factory=set)
+    breaks_off: dict[str, int] = field(default_factory=dict)
+    """Paths whose next so many requests are answered by a close."""
+    endless: set[str] = field(default_factory=set)
+    """Paths whose answer has no end."""
+    raw: bytes | None = None
+    """What every request but one for a token is answered with, before a close."""
     tokens: int = 0
     url: str = ""
     status: str = "200 OK"
@@ -89,6 +95,14 @@ class BareProvider:
             self.listens.put_nowait(request)
         elif request.path in self.silent:
             pass
+        elif self.breaks_off.get(request.path, 0):
+            self.breaks_off[request.path] -= 1
+            request.close()
+        elif request.path in self.endless:
+            await self._answer_without_end(request)
+        elif self.raw is not None and request.path != "/cgi-bin/token":
+            await request.send(self.raw)
+            request.close()
         elif self.script.get(request.path):
             await request.answer(self.script[request.path].popleft(), status=self.status)
         elif request.path == "/cgi-bin/token":
@@ -96,6 +110,11 @@ class BareProvider:
             await request.answer(b'{"access_token":"token-%d","expires_in":86400}' % self.tokens)
         else:
             await request.answer(b'{"errcode":"1001","error":"the test did not expect this"}')
+
+    async def _answer_without_end(self, request: Request) -> None:
+        await request.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            await request.send(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
 
     def close(self) -> None:
         for writer in self._writers:

@@ -16,6 +16,7 @@ from bridge.journal.embedded import EmbeddedServer
 from bridge.journal.keys import Keys
 from bridge.journal.tokens import RedisTokenStore
 from bridge.provider.client import ProviderClient
+from bridge.provider.errors import CredentialsRefused
 from bridge.provider.token import Token
 from bridge.simulator import Simulator, World
 from tests.support.waiting import until
@@ -122,6 +123,44 @@ async def test_without_redis_each_goes_on_alone(
     before = simulator.calls.count("token")
     await asyncio.gather(*(client.newcount(BOB) for client in (first, second) for _ in range(5)))
     assert simulator.calls.count("token") == before + 1
+
+
+@pytest.mark.parametrize("stored", [b"", b"[]", b"{}", b'{"value":"t"}', b'{"value":"t","expires_at":"soon"}'])
+async def test_what_is_no_token_is_none(
+    redis_url: str, simulator: Simulator, stack: AsyncExitStack, stored: bytes
+) -> None:
+    """Whoever wrote it: the next one fetches, and replaces it."""
+    first, second = [await stack.enter_async_context(process(redis_url, simulator)) for _ in range(2)]
+    async with RedisAddress(redis_url).client() as redis:
+        await redis.set(KEYS.token, stored)
+        await first.newcount(BOB)
+    assert await second.token() == await first.token()
+    assert simulator.calls.count("token") == 1
+
+
+async def test_a_redis_that_will_not_do_it_is_a_store_that_is_away(
+    redis_url: str, simulator: Simulator, stack: AsyncExitStack
+) -> None:
+    """Full, read-only, without rights: a program of its own gets one of our errors or none, never one of Redis's."""
+    client = await stack.enter_async_context(process(redis_url, simulator))
+    async with RedisAddress(redis_url).client() as redis:
+        await redis.hset(KEYS.token, "field", "of another type")
+        assert await client.newcount(BOB) == simulator.world.unread[BOB]
+
+
+async def test_who_got_no_token_keeps_the_others_from_asking_at_once(redis_url: str) -> None:
+    """The lock is left to lapse after a failure, for a few seconds; who was only interrupted gives it back."""
+    redis: Any = RedisAddress(redis_url).client()
+    store = RedisTokenStore(redis, KEYS, Token)
+    with pytest.raises(asyncio.CancelledError):
+        async with store.lock():
+            raise asyncio.CancelledError
+    assert await redis.pttl(KEYS.token_lock) == -2
+    with pytest.raises(CredentialsRefused):
+        async with store.lock():
+            raise CredentialsRefused("", "invalid_client", "token")
+    assert 0 < await redis.pttl(KEYS.token_lock) <= 3000
+    await redis.aclose()
 
 
 async def test_no_token_in_a_log_or_metric(

@@ -7,12 +7,14 @@ from base64 import b64encode
 from collections.abc import Callable
 
 import aiohttp
+import orjson
 import pytest
 
-from bridge.provider.calls import BUSY_TRIES
+from bridge.provider.calls import AWAY_TRIES, BUSY_TRIES
 from bridge.provider.client import ProviderClient
 from bridge.provider.errors import (
     AddressNotAllowed,
+    BadParameter,
     Busy,
     CredentialsRefused,
     InvalidToken,
@@ -21,10 +23,11 @@ from bridge.provider.errors import (
     ProviderRefused,
     UnreadableAnswer,
 )
-from bridge.provider.models import Action, UserChange
+from bridge.provider.models import Action, AuthKey, UserChange
 from tests.provider.bare_provider import BareProvider
 
 LIST, GET, COUNT, TOKEN = "/openapi/user/list", "/openapi/user/get", "/openapi/mail/newcount", "/cgi-bin/token"
+CHECK = "/openapi/user/check"
 
 
 def refused(errcode: int, text: str = "no") -> bytes:
@@ -170,9 +173,10 @@ async def test_answers_that_are_none(
     provider.will_answer(COUNT, b'{"NewCount":1}')
     await client.newcount("a@x")
     provider.status = status
-    provider.will_answer(COUNT, body)
+    provider.will_answer(COUNT, *[body] * AWAY_TRIES)
     with pytest.raises(kind):
         await client.newcount("a@x")
+    assert len(provider.calls(COUNT)) == (1 + AWAY_TRIES if status.startswith("502") else 2)
 
 
 async def test_nobody_there(http: aiohttp.ClientSession, calls: list[tuple[str, str]]) -> None:
@@ -203,6 +207,55 @@ async def test_no_answer_in_time(provider: BareProvider, http: aiohttp.ClientSes
     )
     with pytest.raises(ProviderAway, match="in time"):
         await client.user_list(0)
+
+
+async def test_many_addresses_are_asked_for_in_turn(provider: BareProvider, client: ProviderClient) -> None:
+    """Twenty at a time; one answer that came short fails the whole."""
+    emails = [f"a{number}@x" for number in range(45)]
+    answers = [
+        orjson.dumps({"Count": len(some), "List": [{"Email": each, "Type": 0} for each in some]})
+        for some in (emails[:20], emails[20:40], emails[40:])
+    ]
+    provider.will_answer(CHECK, *answers)
+    assert [check.email for check in await client.user_check(emails)] == emails
+    assert len(provider.calls(CHECK)) == 3
+    provider.will_answer(CHECK, answers[0], answers[2])
+    with pytest.raises(UnreadableAnswer, match="no line for 20 of 20"):
+        await client.user_check(iter(emails))
+    with pytest.raises(BadParameter):
+        await client.user_check([])
+
+
+async def test_refused_credentials_are_not_asked_about_again_and_again(
+    provider: BareProvider, client: ProviderClient
+) -> None:
+    """Many askers, one after the other and all at once: each form is tried once, and all hear the refusal."""
+    provider.will_answer(TOKEN, *[refused(1001)] * 50)
+    for _ in range(5):
+        outcomes = await asyncio.gather(*(client.newcount("a@x") for _ in range(8)), return_exceptions=True)
+        assert {type(each) for each in outcomes} == {CredentialsRefused}
+    assert len(provider.calls(TOKEN)) == 2
+
+
+async def test_a_token_that_is_always_refused_is_not_fetched_again_and_again(
+    provider: BareProvider, client: ProviderClient
+) -> None:
+    """Where another program fetches tokens too, ours would end its, and so on."""
+    provider.will_answer(COUNT, *[refused(1200)] * 50)
+    for _ in range(5):
+        outcomes = await asyncio.gather(*(client.newcount("a@x") for _ in range(4)), return_exceptions=True)
+        assert {type(each) for each in outcomes} == {InvalidToken}
+    assert provider.tokens == 2
+
+
+async def test_the_key_itself_may_be_given(client: ProviderClient) -> None:
+    """A login link takes what ``authkey`` gave; what is no text never gets into it."""
+    url = client.login_url("a@x", ticket=AuthKey("K1"))
+    assert url == client.login_url("a@x", ticket="K1")
+    assert url.endswith("&user=a%40x&ticket=K1")
+    for ticket in (None, b"K1", ""):
+        with pytest.raises(BadParameter):
+            client.login_url("a@x", ticket=ticket)
 
 
 async def test_echoed_token_is_not_in_the_error(provider: BareProvider, client: ProviderClient) -> None:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 from bridge.events import DIRECTORY, MAIL_UNREAD, build_event
 from bridge.journal.calls import Announce, RecordCount
+from bridge.provider.calls import AWAY_TRIES
 from bridge.simulator import Kind, Simulator
 from bridge.worker.reconcile import Budget, Reconciler
 from tests.support.waiting import until
@@ -193,7 +194,7 @@ async def test_what_an_absent_provider_did_not_answer_is_asked_for_later(
     parts: Parts, simulator: Simulator, told: Told
 ) -> None:
     """Nobody has to want it again."""
-    simulator.faults.on(Kind.HTTP_STATUS, endpoint="mail/newcount", value=502, times=3)
+    simulator.faults.on(Kind.HTTP_STATUS, endpoint="mail/newcount", value=502, times=3 * AWAY_TRIES)
     reconciler = await parts.reconciler()
     async with running(reconciler):
         await want(parts, BOB)

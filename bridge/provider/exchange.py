@@ -1,0 +1,170 @@
+"""One request and its answer, within bounds of bytes and time; and whether anything was sent, where there is none.
+
+Nothing is raised: an error of aiohttp holds the request's headers, and with them the token, so none of them may become
+the cause or the context of an error of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+from weakref import WeakSet
+
+import aiohttp
+
+from .egress import STRICTER, ProxyRefused
+from .errors import plain
+
+STALE_MOST: Final = 200
+"""Connections of the pool that may turn out to have been closed before one request is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer."""
+
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """No answer. ``sent``: the request, or part of it, may have arrived. ``kind``: ``late`` is not in time, ``large``
+    is more than may be read, ``misused`` a session that cannot be used here."""
+
+    why: str
+    sent: bool
+    kind: Literal["away", "late", "large", "misused"] = "away"
+
+
+class Exchanges:
+    """Makes them over one session.
+
+    ``wait_s`` bounds the time until a request is sent: for a free connection of the pool, a name, a handshake, of which
+    a new connection may take ``connect_s``. The clock of the answer starts when the request is sent, so that what
+    waited behind others has its whole time.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, *, connect_s: float, wait_s: float) -> None:
+        self._session = session
+        self._connect_s = connect_s
+        self._wait_s = wait_s
+        # Connections that have carried a request already.
+        self._used: WeakSet[asyncio.BaseTransport] = WeakSet()
+        self._loop = _running_loop()
+
+    def misuse(self) -> str | None:
+        """Why the session cannot be used here; ``None`` if it can."""
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop
+        if self._session.closed:
+            return "the client's session is closed"
+        return None if loop is self._loop else "the client belongs to another event loop"
+
+    async def post(
+        self, url: str, *, headers: Mapping[str, str], body: bytes, answer_s: float, answer_most: int
+    ) -> Answer | Failure:
+        """Send ``body``; the answer may take ``answer_s`` seconds and ``answer_most`` bytes."""
+        if (misuse := self.misuse()) is not None:
+            return Failure(misuse, sent=False, kind="misused")
+        until = time.monotonic() + self._wait_s
+        for _ in range(STALE_MOST):
+            sending = _Sending(body, self._used)
+            left_s = until - time.monotonic()
+            got = await self._post(url, headers, sending, left_s=left_s, answer_s=answer_s, answer_most=answer_most)
+            # Closed before anything was sent: no harm in another connection, for a write neither.
+            if not sending.was_stale:
+                return got
+        return got
+
+    async def _post(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        sending: _Sending,
+        *,
+        left_s: float,
+        answer_s: float,
+        answer_most: int,
+    ) -> Answer | Failure:
+        loop = asyncio.get_running_loop()
+        taken = bytearray()
+        try:
+            async with asyncio.timeout(left_s) as clock:
+                sending.when_sent = lambda: clock.reschedule(loop.time() + answer_s)
+                async with self._session.post(
+                    url,
+                    data=sending,
+                    headers={**headers, "Content-Type": "application/x-www-form-urlencoded"},
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_s),
+                ) as response:
+                    async for piece in response.content.iter_any():
+                        taken += piece
+                        if len(taken) > answer_most:
+                            why = f"an answer of more than {answer_most} bytes"
+                            return Failure(why, sent=True, kind="large")
+            return Answer(response.status, bytes(taken))
+        except TimeoutError:
+            why = "no answer in time" if sending.is_sent else "no connection in time"
+            return Failure(why, sent=sending.is_sent, kind="late")
+        except ProxyRefused as error:
+            return Failure(str(error), sent=False)
+        except (aiohttp.ClientError, OSError) as error:
+            return Failure(reason(error), sent=sending.is_sent)
+        except RuntimeError as error:
+            # How asyncio and aiohttp tell that a loop was closed, or is another one.
+            return Failure(reason(error), sent=sending.is_sent, kind="misused")
+
+
+class _Sending(aiohttp.BytesPayload):
+    """A body that knows when it goes out, which is when the whole request does: headers wait for it.
+
+    A connection of the pool that can be read before anything was asked has been closed by the provider; asking on it
+    would leave open whether the request arrived.
+    """
+
+    def __init__(self, body: bytes, used: WeakSet[asyncio.BaseTransport]) -> None:
+        super().__init__(body)
+        self._used_connections = used
+        self.when_sent: Callable[[], None] = lambda: None
+        self.is_sent = False
+        self.was_stale = False
+
+    async def write_with_length(self, writer: Any, content_length: int | None) -> None:
+        """What aiohttp calls to send the request."""
+        transport: asyncio.BaseTransport | None = writer.transport
+        if transport is not None and transport in self._used_connections and _can_be_read(transport):
+            self.was_stale = True
+            raise ConnectionResetError("the provider closed the connection")
+        if transport is not None:
+            self._used_connections.add(transport)
+        self.is_sent = True
+        self.when_sent()
+        await super().write_with_length(writer, content_length)
+
+
+def reason(error: BaseException) -> str:
+    """An error of the network in one line, with what to do where that is known."""
+    text = plain(f"{type(error).__name__}: {error}".rstrip(": "))
+    return text + next((f". {hint}" for said, hint in STRICTER.items() if said in str(error)), "")
+
+
+def _can_be_read(transport: asyncio.BaseTransport) -> bool:
+    sock = transport.get_extra_info("socket")
+    if sock is None or transport.is_closing():
+        return True
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
