@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bridge.commands.command import FAILED, OK, Command, add_settings_options, settings_of
 from bridge.commands.leader import ordered, reaching, shown
 from bridge.events import from_json, normalise_address, timestamp, to_json
+from bridge.journal.owed import ABSENT, DELETED, MISSING, UNREADABLE
 from bridge.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from bridge.journal.orders import Orders
 
 _PREVIEW: Final = 20
+_WHY: Final = {
+    DELETED: "said to be deleted, not confirmed",
+    ABSENT: "left out of a listing of everything, not confirmed",
+    MISSING: "listed, and user/get says that there is none",
+    UNREADABLE: "listed, and its profile cannot be read",
+}
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,14 +43,23 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         description="Accounts that the provider deleted, too many at once to be believed.",
     )
     decision = held.add_mutually_exclusive_group()
-    decision.add_argument("--release", action="store_true", help="delete them, with their history and counts")
+    decision.add_argument(
+        "--release",
+        metavar="DIGEST",
+        help="delete them, with their history and counts: exactly those that were shown with this digest",
+    )
     decision.add_argument("--refuse", action="store_true", help="keep them until the next resync proposes them again")
+    owed = actions.add_parser(
+        "owed",
+        help="accounts of which the provider owes an answer",
+        description="Accounts that could not be read, or are said to be gone and not confirmed: since when, and why.",
+    )
     resync = actions.add_parser(
         "resync", help="pull everything and compare", description="Pull everything; only real changes are published."
     )
     for action in (listing, find):
         action.add_argument("--json", action="store_true", help="one profile a line, as JSON")
-    for action in (listing, find, show, held, resync):
+    for action in (listing, find, show, held, owed, resync):
         add_settings_options(action, dev=True)
 
 
@@ -70,6 +86,8 @@ async def _act(settings: Settings, arguments: argparse.Namespace) -> int:
                 return await _show(mirror, arguments.address)
             case "resync":
                 return await _resync(orders)
+            case "owed":
+                return await _owed(mirror)
             case _:
                 return await _held(mirror, orders, release=arguments.release, refuse=arguments.refuse)
 
@@ -115,15 +133,15 @@ async def _show(mirror: Mirror, asked: str) -> int:
     return OK
 
 
-async def _held(mirror: Mirror, orders: Orders, *, release: bool, refuse: bool) -> int:
+async def _held(mirror: Mirror, orders: Orders, *, release: str | None, refuse: bool) -> int:
     held = await mirror.held()
     if held is None:
         sys.stdout.write("nothing is held\n")
-    elif release:
-        told = await ordered(orders, "release")
+    elif release is not None:
+        told = await ordered(orders, "release", digest=release)
         sys.stdout.write(f"{told['deleted']} accounts deleted\n")
     elif refuse:
-        told = await ordered(orders, "refuse")
+        told = await ordered(orders, "refuse", digest=held.digest)
         sys.stdout.write(f"{told['kept']} accounts kept; the next resync proposes them again\n")
     else:
         await _preview(mirror, held)
@@ -141,12 +159,29 @@ async def _preview(mirror: Mirror, held: Held) -> None:
         sys.stdout.write("  " + (_line(from_json(text)) if text is not None else f"{shown(alias)}\n"))
     if more := len(held.aliases) - len(first):
         sys.stdout.write(f"  and {more} more\n")
-    sys.stdout.write("--release deletes them; --refuse keeps them until the next resync\n")
+    sys.stdout.write(f"--release {held.digest} deletes them; --refuse keeps them until the next resync\n")
+
+
+async def _owed(mirror: Mirror) -> int:
+    """Print whose answer is owed, the oldest first."""
+    owed = await mirror.owed()
+    barred = await mirror.barred()
+    for alias, each in sorted(owed.items(), key=lambda pair: pair[1].since):
+        state = "barred" if alias in barred else "as it was"
+        columns = (alias, f"since {timestamp(each.since / 1000)}", _WHY.get(each.why, each.why), state)
+        sys.stdout.write("\t".join(map(shown, columns)) + "\n")
+    if not owed:
+        sys.stdout.write("nothing is owed\n")
+    return OK
 
 
 async def _resync(orders: Orders) -> int:
     told = await ordered(orders, "resync")
-    sys.stdout.write(f"{told['added']} added, {told['updated']} updated, {told['deleted']} deleted\n")
+    sys.stdout.write(f"{told['added']} added, {told['updated']} updated, {told['gone']} gone\n")
+    if told["gone"]:
+        sys.stdout.write("who is gone is barred, and deleted when a second look says so too; see `directory owed`\n")
+    if told["owed"]:
+        sys.stdout.write(f"{told['owed']} could not be read and are asked for again; see `directory owed`\n")
     if told["held"]:
         sys.stdout.write(f"{told['held']} deletions are held; see `directory held`\n")
     return OK
@@ -154,11 +189,12 @@ async def _resync(orders: Orders) -> int:
 
 COMMAND = Command(
     name="directory",
-    summary="accounts as the bridge knows them: list, find, show, held, resync",
+    summary="accounts as the bridge knows them: list, find, show, held, owed, resync",
     examples=(
         "directory find 研发",
         "directory show bob@gzdev.com",
-        "directory held --release",
+        "directory held",
+        "directory owed",
         "directory resync --dev",
     ),
     add_arguments=_add_arguments,

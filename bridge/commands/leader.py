@@ -57,14 +57,16 @@ async def reaching(settings: Settings) -> AsyncIterator[tuple[Mirror, Orders]]:
         yield Mirror(redis, keys), Orders(redis, keys)
 
 
-async def ordered(orders: Orders, what: What, mailbox: str = "", *, ids: Sequence[str] = ()) -> Mapping[str, Any]:
+async def ordered(
+    orders: Orders, what: What, mailbox: str = "", *, ids: Sequence[str] = (), digest: str = ""
+) -> Mapping[str, Any]:
     """Have the leader do it; return what it tells.
 
     Raises:
         StartRefused: it could not.
         NotAnswered, JournalAway, JournalRefused
     """
-    told = await orders.ask(what, mailbox, ids=ids)
+    told = await orders.ask(what, mailbox, ids=ids, digest=digest)
     if not told["ok"]:
         raise StartRefused(f"the worker could not do it: {told['error']}")
     return told

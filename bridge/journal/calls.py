@@ -233,7 +233,7 @@ class Advance:
     ``moved``: addresses that mean another person from now on.
     """
 
-    expect_ver: int | None
+    expect_ver: int | str | None
     to_ver: int | None
     into: Literal["now", "next", "swap"] = "now"
     profiles: Mapping[str, bytes] = field(default_factory=dict)

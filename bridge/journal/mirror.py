@@ -40,9 +40,14 @@ class Mirror:
 
     async def ver(self) -> int | None:
         """The cursor: the Ver whose member changes are applied (protocol 3.3.3); ``None`` before the first."""
+        stored = await self.stored_ver()
+        return int(stored) if stored and stored.lstrip("-").isdecimal() else None
+
+    async def stored_ver(self) -> str | None:
+        """The cursor as it is stored, which is what a change of it is compared with."""
         with translated():
             value: bytes | None = await self._redis.get(self._keys.ver)
-        return None if value is None else int(value)
+        return None if value is None else value.decode(errors="replace")
 
     async def size(self) -> int:
         """How many accounts the mirror holds."""

@@ -1,15 +1,15 @@
 """Orders of a command to the worker that leads, and its answers.
 
-Only the leader writes to the mirror, so a command asks it to. An order waits in a list for half a second at most; it
-carries the time until which somebody waits for its answer, so that no leader finds it hours later and obeys.
+Only the leader writes to the mirror, so a command asks it to. An order waits in a list; it carries the moment, by
+Redis's clock, until which somebody waits for its answer, so that no leader finds it hours later and obeys. Once a
+leader has taken it, it stays in a second list until it is done: a leader that ends in between leaves it to the next.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
@@ -20,11 +20,13 @@ from bridge.journal.errors import translated
 from bridge.journal.keys import Keys
 
 What = Literal["resync", "release", "refuse", "forget", "replay", "drop"]
-"""Pull everything and compare · delete what is held · keep it · forget ``mailbox`` · read dead documents (``ids``)
-again · delete them."""
+"""Pull everything and compare · delete what is held · keep it (``digest`` names what was shown) · forget ``mailbox`` ·
+read dead documents (``ids``) again · delete them."""
 
 _ANSWER_S: Final = 60
 _LOOK_S: Final = 0.1
+_LONGEST: Final = 64 * 1024
+EXPIRED: Final = "it came too late: nobody waits for it any more"
 
 
 class NotAnswered(Exception):
@@ -33,28 +35,30 @@ class NotAnswered(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """``until``: epoch seconds after which nobody waits for the answer any more."""
+    """``until``: epoch seconds of Redis's clock after which nobody waits for the answer any more; ``text``: as it
+    came."""
 
     id: str
     what: What
     mailbox: str
     until: float
     ids: Sequence[str] = ()
+    digest: str = ""
+    text: bytes = b""
 
 
 class Orders:
-    """Both ends of the list. ``wall`` gives epoch seconds."""
+    """Both ends of the list."""
 
-    def __init__(self, redis: Redis, keys: Keys, *, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, redis: Redis, keys: Keys) -> None:
         # redis-py types an answer as everything that some option could make of it; ours are bytes.
         self._redis: Any = redis
         self._keys = keys
-        self._wall = wall
 
     # -- a command
 
     async def ask(
-        self, what: What, mailbox: str = "", *, ids: Sequence[str] = (), within_s: float = 60.0
+        self, what: What, mailbox: str = "", *, ids: Sequence[str] = (), digest: str = "", within_s: float = 60.0
     ) -> Mapping[str, Any]:
         """Have the leader do it; return its answer.
 
@@ -63,44 +67,102 @@ class Orders:
             JournalAway, JournalRefused
         """
         id = secrets.token_hex(8)
-        until = self._wall() + within_s
-        order = to_json({"id": id, "order": what, "mailbox": mailbox, "until": until, "ids": ids})
+        loop = asyncio.get_running_loop()
         with translated():
             if not await self._redis.exists(self._keys.lease):
                 raise NotAnswered("no worker leads; start one, it alone changes what is stored")
+            until = await self._now_s() + within_s
+            order = to_json({"id": id, "order": what, "mailbox": mailbox, "until": until, "ids": ids, "digest": digest})
             await self._redis.lpush(self._keys.orders, order)
-            while self._wall() < until:
-                answer = await self._redis.get(self._keys.answer(id))
-                if answer is not None:
-                    found: Mapping[str, Any] = from_json(answer)
-                    return found
+            ends = loop.time() + within_s
+            while loop.time() < ends:
+                if (answer := await self._redis.get(self._keys.answer(id))) is not None:
+                    return _read_answer(answer)
                 await asyncio.sleep(_LOOK_S)
             if await self._redis.lrem(self._keys.orders, 1, order):
                 raise NotAnswered(f"no worker took the order within {within_s:.0f} s; nothing was done")
+            if (answer := await self._redis.get(self._keys.answer(id))) is not None:
+                return _read_answer(answer)
         raise NotAnswered(f"the worker took the order and has not finished within {within_s:.0f} s; it goes on")
 
     # -- the leader
 
     async def take(self) -> Order | None:
-        """The oldest order that somebody still waits for.
+        """The oldest order: one that was begun and is not done, else one that somebody still waits for.
+
+        What cannot be read is thrown away; what came too late is answered so.
 
         Raises:
             JournalAway, JournalRefused
         """
+        begun = await self._oldest_begun()
+        if begun is not None:
+            return begun
         while True:
             with translated():
-                text = await self._redis.rpop(self._keys.orders)
-            if text is None:
-                return None
-            found = from_json(text)
-            if found["order"] in get_args(What) and found["until"] > self._wall():
-                return Order(found["id"], found["order"], found["mailbox"], found["until"], found.get("ids", ()))
+                text = await self._redis.lmove(self._keys.orders, self._keys.orders_taken, "RIGHT", "LEFT")
+                if text is None:
+                    return None
+                now_s = await self._now_s()
+            order = _read(text)
+            if order is None:
+                await self._remove(text)
+            elif order.until <= now_s:
+                await self.answer(order, {"ok": False, "expired": True, "error": EXPIRED})
+            else:
+                return order
 
     async def answer(self, order: Order, told: Mapping[str, Any]) -> None:
-        """Say what became of an order.
+        """Say what became of an order, and take it away.
 
         Raises:
             JournalAway, JournalRefused
         """
         with translated():
+            # In this order: an order that was done and is found again is done again, an answer is not lost.
             await self._redis.set(self._keys.answer(order.id), to_json(told), ex=_ANSWER_S)
+        await self._remove(order.text)
+
+    async def _oldest_begun(self) -> Order | None:
+        while True:
+            with translated():
+                text = await self._redis.lindex(self._keys.orders_taken, -1)
+            if text is None:
+                return None
+            if (order := _read(text)) is not None:
+                return order
+            await self._remove(text)
+
+    async def _remove(self, text: bytes) -> None:
+        with translated():
+            await self._redis.lrem(self._keys.orders_taken, -1, text)
+
+    async def _now_s(self) -> float:
+        seconds, micros = await self._redis.time()
+        return float(seconds) + float(micros) / 1e6
+
+
+def _read_answer(text: bytes) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = from_json(text)
+    return found
+
+
+def _read(text: bytes) -> Order | None:
+    """An order, or ``None``: it is none that this program knows. Whoever may write the list writes what he likes."""
+    if len(text) > _LONGEST:
+        return None
+    try:
+        found = from_json(text)
+        order = Order(
+            id=found["id"],
+            what=found["order"],
+            mailbox=found.get("mailbox", ""),
+            until=float(found["until"]),
+            ids=tuple(found.get("ids", ())),
+            digest=found.get("digest", ""),
+            text=text,
+        )
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    texts = (order.id, order.mailbox, order.digest, *order.ids)
+    return order if order.what in get_args(What) and all(isinstance(each, str) for each in texts) else None

@@ -28,12 +28,14 @@ REFUSED: Final = "refused"
 class Owed:
     """``since`` is epoch ms of Redis's clock, ``why`` one of the words above, or :data:`REFUSED` and an errcode.
 
-    ``barred``: the account was open, and is barred because of this alone.
+    ``barred``: the address was open, and is barred because of this alone. ``anew``: the account was deleted and made
+    anew, and who it is now could not be read.
     """
 
     since: int
     why: str
     barred: bool = False
+    anew: bool = False
 
     @property
     def is_gone(self) -> bool:
@@ -41,10 +43,10 @@ class Owed:
         return self.why in (DELETED, ABSENT)
 
     def as_json(self) -> bytes:
-        return to_json({"since": self.since, "why": self.why, "barred": self.barred})
+        return to_json({"since": self.since, "why": self.why, "barred": self.barred, "anew": self.anew})
 
 
 def read_owed(text: bytes) -> Owed:
     """Read what :meth:`Owed.as_json` wrote."""
     found: Mapping[str, Any] = from_json(text)
-    return Owed(found["since"], found["why"], bool(found.get("barred")))
+    return Owed(found["since"], found["why"], bool(found.get("barred")), bool(found.get("anew")))

@@ -129,13 +129,24 @@ class Metrics:
         )
         self.directory_syncs = declare.counter(
             "directory_syncs",
-            "Directory syncs; failed or held without a changed after it: the directory grows stale.",
+            "Directory syncs; failed without a changed after it: it grows stale, short: a List came short.",
             kind=("delta", "full"),
-            outcome=("changed", "unchanged", "refused", "failed", "held"),
+            outcome=("changed", "unchanged", "refused", "failed", "held", "short"),
         )
         self.directory_held = declare.gauge(
             "directory_held",
             "Accounts that the provider deleted and the mirror keeps until somebody decides: `directory held`.",
+        )
+        self.directory_held_age = declare.gauge(
+            "directory_held_age_seconds", "How long the oldest of them has been waiting; growing: nobody decides."
+        )
+        self.directory_owed = declare.gauge(
+            "directory_owed",
+            "Accounts of which the provider owes an answer; not falling: they cannot be read, see `directory owed`.",
+        )
+        self.directory_owed_age = declare.gauge(
+            "directory_owed_age_seconds",
+            "How long the oldest of them has been owed; an hour: old profiles are in use, or somebody is barred.",
         )
         self.reconciled = declare.counter(
             "reconciled",

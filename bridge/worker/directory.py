@@ -1,8 +1,8 @@
-"""When to ask for the member directory, and what to make of the answer.
+"""When to ask for the member directory, and what comes before what.
 
 ``Ver`` (the cursor) moves only together with the member changes it stands for, so a crash anywhere means that the
-same delta is asked for again. An answer whose Ver cannot be is not believed; then everything is asked for, and
-compared with the mirror.
+same delta is asked for again. An answer is applied in parts; a fault in one of them is waited out, and it goes on
+there.
 """
 
 from __future__ import annotations
@@ -10,69 +10,102 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
 from bridge.journal.errors import JournalAway
+from bridge.journal.mirror import Mirror
+from bridge.journal.writer import Writer
 from bridge.obs.metrics import Metrics
 from bridge.provider.client import ProviderClient
-from bridge.provider.errors import ProviderError
-from bridge.provider.models import Action
-from bridge.worker.fold import last_actions
-from bridge.worker.members import Applied, CursorElsewhere, Kind, Members
-from bridge.worker.profiles import Account, fetch_accounts
+from bridge.provider.errors import BadParameter, ProviderError
+from bridge.worker.debts import Debts, Timetable
+from bridge.worker.decisions import Decisions
+from bridge.worker.guard import Guard
+from bridge.worker.known import Known
+from bridge.worker.listing import Listing, Listings
+from bridge.worker.members import Kind, Members
+from bridge.worker.notices import Applied, Notices
+from bridge.worker.profiles import Fetch
+from bridge.worker.scribe import CursorElsewhere, Scribe
+from bridge.worker.stage import Stage
+from bridge.worker.work import Work
 
 log = logging.getLogger(__name__)
 
-_STAGE: Final = 500
-_DAY_MS: Final = 86_400_000
-
 T = TypeVar("T")
-Outcome = Literal["changed", "unchanged", "refused", "held"]
+Outcome = Literal["changed", "unchanged", "refused", "held", "short"]
 
-DIRECTORY_FAULTS: Final = (ProviderError, JournalAway, CursorElsewhere)
+DIRECTORY_FAULTS: Final = (ProviderError, BadParameter, JournalAway, CursorElsewhere)
 
 
 class NotBelieved(Exception):
     """An answer was refused whole; the text says why."""
 
 
-class Directory:
-    """Keeps the mirror for a leader.
+@dataclass(frozen=True, slots=True)
+class DirectoryPace:
+    """Seconds. ``look_s``: how long to go without asking where nothing is pushed · ``hurt_look_s``: the same after an
+    answer that could not be used · ``full_pause_s``: at least so long between two full pulls that an unbelievable Ver
+    makes necessary · ``lag_waits_s``: the pauses before asking again when a pushed Ver outran the data ·
+    ``short_waits_s``: the same for an answer that came short · ``idle_s``: at least so long between two pulls that
+    bring nothing, doubled for each further one up to ``idle_most_s`` · ``second_look_s``: at least so long after
+    somebody was said to be gone."""
 
-    ``look_s``: how long to go without asking where nothing is pushed; ``hurt_look_s``: the same after an answer that
-    could not be used. ``lag_waits_s``: the pauses before asking again when a pushed Ver outran the data.
-    ``full_pause_s``: at least so long between two full pulls that an unbelievable Ver makes necessary.
-    """
+    look_s: float = 300.0
+    hurt_look_s: float = 30.0
+    full_pause_s: float = 600.0
+    lag_waits_s: tuple[float, ...] = (0.5, 1.0, 2.0)
+    short_waits_s: tuple[float, ...] = (1.0, 2.0)
+    idle_s: float = 0.25
+    idle_most_s: float = 5.0
+    second_look_s: float = 2.0
+
+
+USUAL_PACE: Final = DirectoryPace()
+
+
+class Directory:
+    """Keeps the mirror for a leader. ``slaves`` is shared with the translator; ``wall`` gives epoch seconds."""
 
     def __init__(
         self,
         client: ProviderClient,
-        members: Members,
+        writer: Writer,
+        mirror: Mirror,
         metrics: Metrics,
+        slaves: dict[str, str],
         *,
+        namespace: str,
+        guard: Guard,
         fields: Collection[str],
-        look_s: float = 300.0,
-        hurt_look_s: float = 30.0,
-        full_pause_s: float = 600.0,
-        lag_waits_s: Sequence[float] = (0.5, 1.0, 2.0),
+        pace: DirectoryPace = USUAL_PACE,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
-        self._members = members
+        self._mirror = mirror
         self._metrics = metrics
         self._fields = frozenset(fields)
-        self._look_s = look_s
-        self._hurt_look_s = hurt_look_s
-        self._full_pause_s = full_pause_s
-        self._lag_waits_s = lag_waits_s
+        self._pace = pace
         self._wall = wall
+        self._known = Known(slaves, metrics)
+        notices, scribe = Notices(namespace, wall), Scribe(writer, self._known)
+        self._members = Members(scribe, mirror, notices, guard)
+        self._stage = Stage(scribe, mirror, notices, self._fields)
+        self._decisions = Decisions(self._members, scribe, mirror, notices)
+        self._debts = Debts(client, self._members, self._fields, Timetable(second_look_s=pace.second_look_s))
+        self._listings = Listings(client, lag_waits_s=pace.lag_waits_s, short_waits_s=pace.short_waits_s, wall=wall)
+        self._work: Work | None = None
         self._pushed = 0
         self._usable = True
         self._stale = False
-        self._announced: tuple[int | None] | None = None
+        self._announced: tuple[object, ...] = ()
         self._full_after = 0.0
+        self._idle = 0
+        self._look_at = 0.0
         self._news = asyncio.Event()
         self._turn = asyncio.Lock()
         self._current_at = wall()
@@ -81,12 +114,12 @@ class Directory:
     @property
     def cursor(self) -> int:
         """The Ver to listen with: 0 before the first fill (protocol 3.2.1)."""
-        return self._members.ver or 0
+        return self._known.ver or 0
 
     def version(self, ver: int) -> None:
         """The provider pushed a Ver; the latest wins."""
         self._pushed = ver
-        if ver != self._members.ver:
+        if ver != self._known.ver:
             self._news.set()
 
     async def load(self) -> None:
@@ -101,7 +134,8 @@ class Directory:
         self._news.set()
 
     async def run(self, progress: Callable[[], None]) -> None:
-        """Pull whenever there is news, and now and then without: a pushed Ver may have been missed.
+        """Pull whenever there is news, and now and then without: a pushed Ver may have been missed. Settle what is
+        owed.
 
         Raises:
             ProviderError: the provider is away or busy; the cursor has not moved, run again later.
@@ -109,23 +143,24 @@ class Directory:
             LeaseLost
         """
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._look_s if self._usable else self._hurt_look_s):
-                    await self._news.wait()
-            self._news.clear()
+            pulls = await self._wait()
+            read = 0 if self._work is None else self._work.parts_read
             try:
-                async with self._turn:
-                    await self._fresh()
+                if pulls:
                     await self._pull()
+                while await self._turned(self._debts.settle):
+                    pass
             except BaseException:
+                if self._work is not None and self._work.parts_read != read:
+                    progress()
                 self._news.set()
                 raise
             progress()
 
-    # -- what an operator orders; each waits for a pull that is under way
+    # -- what an operator orders; each waits for the part of an answer that is under way, and not for all of it
 
     async def resync(self) -> Applied:
-        """Pull everything and compare.
+        """Pull everything and compare. What a fault breaks off goes on by itself.
 
         Raises:
             NotBelieved: the listing is empty or has no Ver.
@@ -133,158 +168,160 @@ class Directory:
         """
         return await self._ordered(self._resync)
 
-    async def release(self) -> Applied:
-        """Delete the accounts that are held.
+    async def release(self, digest: str) -> Applied:
+        """Delete the accounts that are held; see :meth:`Decisions.release`."""
+        return await self._ordered(lambda: self._decisions.release(digest))
 
-        Raises:
-            JournalAway, CursorElsewhere
-        """
-        return await self._ordered(self._members.release)
-
-    async def refuse(self) -> int:
-        """Keep the accounts that are held; return how many.
-
-        Raises:
-            JournalAway, CursorElsewhere
-        """
-        return await self._ordered(self._members.refuse)
+    async def refuse(self, digest: str) -> int:
+        """Keep the accounts that are held; see :meth:`Decisions.refuse`."""
+        return await self._ordered(lambda: self._decisions.refuse(digest))
 
     async def forget(self, address: str) -> tuple[str, bool, int]:
-        """Delete all that is kept of a mailbox; see :meth:`Members.forget`.
-
-        Raises:
-            JournalAway, CursorElsewhere
-        """
-        return await self._ordered(lambda: self._members.forget(address))
+        """Delete all that is kept of a mailbox; see :meth:`Decisions.forget`."""
+        return await self._ordered(lambda: self._decisions.forget(address))
 
     async def _ordered(self, do: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await self._turned(do)
+        finally:
+            # The cursor may have moved past what was pushed, or stands where a pull must go on.
+            self._news.set()
+
+    async def _turned(self, do: Callable[[], Awaitable[T]]) -> T:
+        """Do one thing at a time, on what is stored."""
         async with self._turn:
-            await self._fresh()
+            if self._stale:
+                await self._read()
             try:
                 return await do()
             except CursorElsewhere:
                 self._stale = True
                 raise
-            finally:
-                # The cursor may have moved past what was pushed, or stands where a pull must go on.
-                self._news.set()
 
     async def _resync(self) -> Applied:
-        applied: list[Applied] = []
-        outcome = await self._counted("full", lambda: self._full(applied.append))
-        self._proved(outcome)
-        if outcome == "refused":
+        await self._everything()
+        if self._work is None:
             raise NotBelieved("the provider's listing of everything is empty or has no Ver")
-        return applied[0]
+        applied = Applied()
+        while (work := self._work) is not None:
+            await self._go_on()
+            applied = work.applied
+        return applied
 
     # -- asking
 
     async def _read(self) -> None:
         self._stale = True
-        await self._members.read()
+        # What was begun with another mirror is begun anew.
+        self._work = None
+        await self._known.read(self._mirror)
         self._stale = False
 
-    async def _fresh(self) -> None:
-        if self._stale:
-            await self._read()
+    async def _wait(self) -> bool:
+        """Until there is news, or time for a look (``True``), or something that is owed is due (``False``)."""
+        if self._idle:
+            # A Ver that moves with each answer, or pushes without end, must not make us ask without end.
+            await asyncio.sleep(min(self._pace.idle_s * 2 ** (self._idle - 1), self._pace.idle_most_s))
+        now = asyncio.get_running_loop().time()
+        waits = [max(0.0, self._look_at - now)]
+        if (due_s := self._debts.next_s()) is not None:
+            waits.append(due_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(waits)):
+                await self._news.wait()
+        return self._news.is_set() or asyncio.get_running_loop().time() >= self._look_at
 
     async def _pull(self) -> None:
-        if self._members.ver is None or not self._members.accounts:
-            outcome = await self._counted("full", self._full)
+        self._news.clear()
+        if self._work is None or self._stale:
+            await self._turned(self._ask)
         else:
-            outcome = await self._counted("delta", self._follow)
-            if outcome == "refused" and self._wall() >= self._full_after:
-                outcome = await self._counted("full", self._full)
-                self._full_after = self._wall() + self._full_pause_s
-        self._proved(outcome)
-        if outcome == "changed" and self._pushed > self.cursor:
-            # The answer was not the newest; what comes after it is asked for, with the patience of a lag.
+            # It was broken off; what came since is asked for when it is done.
+            self._news.set()
+        while self._work is not None:
+            await self._turned(self._go_on)
+        wait_s = self._pace.look_s if self._usable else self._pace.hurt_look_s
+        self._look_at = asyncio.get_running_loop().time() + wait_s
+
+    async def _ask(self) -> None:
+        if self._known.ver is None or not self._known.accounts:
+            await self._everything()
+            return
+        pushed, cursor = self._pushed, self.cursor
+        listing = await self._asked("delta", self._listings.changes(cursor, pushed))
+        is_empty = not (listing.claims.present or listing.claims.gone)
+        self._idle = min(self._idle + 1, 10) if is_empty and not listing.refused else 0
+        if is_empty and (listing.ver or listing.answered or 0) <= cursor and self._pushed == pushed:
+            # Waited for in vain, or nothing to wait for; once is enough for one push.
+            self._pushed = self._idle = 0
+        if not listing.refused:
+            self._begin(listing, "delta")
+            return
+        await self._refuse("delta", listing)
+        if self._wall() >= self._full_after:
+            await self._everything()
+            self._full_after = self._wall() + self._pace.full_pause_s
+
+    async def _everything(self) -> None:
+        """Ask for everybody, to compare with the mirror, or to fill one."""
+        listing = await self._asked("full", self._listings.everything())
+        if listing.refused:
+            await self._refuse("full", listing)
+        else:
+            self._begin(listing, "full")
+
+    async def _asked(self, kind: Kind, asking: Awaitable[T]) -> T:
+        try:
+            return await asking
+        except DIRECTORY_FAULTS:
+            self._metrics.directory_syncs.labels(kind=kind, outcome="failed").inc()
+            raise
+
+    def _begin(self, listing: Listing, kind: Kind) -> None:
+        fills = not self._known.accounts
+        self._work = Work(listing, kind, fills, listing.ver, deque(listing.claims.present))
+
+    async def _go_on(self) -> None:
+        """Apply one part of the answer that is under way."""
+        work = self._work
+        if work is None:
+            return
+        fetch = Fetch(self._client, self._fields, ())
+        before = self.cursor
+        part = work.fill(fetch, self._stage) if work.fills else work.compare(fetch, self._members)
+        if await self._asked(work.kind, part):
+            self._work = None
+            await self._done(work, before)
+
+    async def _done(self, work: Work, before: int) -> None:
+        listing, applied = work.listing, work.applied
+        if listing.short:
+            await self._announce(listing.short, listing.ver, ("short", work.kind))
+        outcome: Outcome = "changed"
+        if applied.held:
+            outcome = "held"
+        elif listing.short:
+            outcome = "short"
+        elif work.kind == "delta" and not (listing.claims.present or listing.claims.gone) and before == self.cursor:
+            outcome = "unchanged"
+        self._metrics.directory_syncs.labels(kind=work.kind, outcome=outcome).inc()
+        self._usable = listing.settled
+        if listing.settled:
+            self._current_at = self._wall()
+            if not listing.short:
+                self._announced = ()
+        if (self._pushed > self.cursor and outcome != "unchanged") or work.ver != listing.ver:
+            # The answer was not the newest, or the mirror is as old as the first listing of a long fill.
             self._news.set()
 
-    def _proved(self, outcome: Outcome) -> None:
-        """Remember what an answer says about how current we are."""
-        self._usable = outcome != "refused"
-        if outcome in ("changed", "unchanged"):
-            self._current_at = self._wall()
-            self._announced = None
+    async def _refuse(self, kind: Kind, listing: Listing) -> None:
+        self._metrics.directory_syncs.labels(kind=kind, outcome="refused").inc()
+        self._usable = False
+        await self._announce(listing.refused, listing.answered, (listing.answered,))
 
-    async def _counted(self, kind: Kind, pull: Callable[[], Awaitable[Outcome]]) -> Outcome:
-        try:
-            outcome = await pull()
-        except DIRECTORY_FAULTS as error:
-            self._metrics.directory_syncs.labels(kind=kind, outcome="failed").inc()
-            self._stale = self._stale or isinstance(error, CursorElsewhere)
-            raise
-        self._metrics.directory_syncs.labels(kind=kind, outcome=outcome).inc()
-        return outcome
-
-    async def _follow(self) -> Outcome:
-        """Ask for what changed after the cursor, and apply it."""
-        cursor, pushed = self.cursor, self._pushed
-        delta = await self._client.user_list(cursor)
-        for wait_s in self._lag_waits_s:
-            if delta.changes or pushed <= cursor or (delta.ver or 0) > cursor:
-                break
-            # A push can outrun the data.
-            await asyncio.sleep(wait_s)
-            delta = await self._client.user_list(cursor)
-        if not delta.changes and (delta.ver or 0) <= cursor and self._pushed == pushed:
-            # Waited for in vain, or nothing to wait for; once is enough for one push.
-            self._pushed = 0
-        if not delta.ver or delta.ver < cursor:
-            await self._refuse("the answer's Ver is missing or below the cursor", delta.ver)
-            return "refused"
-        if delta.ver > max(cursor, self._wall() * 1000) + _DAY_MS:
-            await self._refuse("the answer's Ver is more than a day ahead", delta.ver)
-            return "refused"
-        actions = last_actions(delta.changes)
-        present = [alias for alias, action in actions.items() if action is not Action.DEL]
-        found: dict[str, Account | None] = dict.fromkeys(actions)
-        found |= await self._fetched(present)
-        applied = await self._members.apply(found, ver=delta.ver, kind="delta")
-        if applied.held:
-            return "held"
-        return "changed" if actions or delta.ver != cursor else "unchanged"
-
-    async def _full(self, tell: Callable[[Applied], None] = lambda applied: None) -> Outcome:
-        """Ask for everything (Ver 0), and compare with the mirror; ``tell`` what that changed.
-
-        The listing's Ver becomes the cursor also where it is lower or far ahead: two answers then agree on it, and a
-        later one that does not is compared in full again.
-        """
-        delta = await self._client.user_list(0)
-        # In a full listing any action but DEL means present.
-        present = [a for a, action in last_actions(delta.changes).items() if action is not Action.DEL]
-        if not delta.ver or not present:
-            await self._refuse("the full listing is empty" if delta.ver else "the full listing has no Ver", delta.ver)
-            return "refused"
-        if not self._members.accounts:
-            tell(await self._first_fill(delta.ver, present))
-            return "changed"
-        found: dict[str, Account | None] = dict.fromkeys(sorted(self._members.accounts.difference(present)))
-        found |= await self._fetched(present)
-        applied = await self._members.apply(found, ver=delta.ver, kind="full")
-        tell(applied)
-        return "held" if applied.held else "changed"
-
-    async def _first_fill(self, ver: int, aliases: Sequence[str]) -> Applied:
-        """Stage all profiles, then make the stage the mirror in one step."""
-        members = self._members
-        await members.clear_stage()
-        staged = 0
-        for at in range(0, len(aliases), _STAGE):
-            fetched = await fetch_accounts(self._client, aliases[at : at + _STAGE], fields=self._fields)
-            await members.stage(fetched, set(aliases))
-            staged += sum(each.profile is not None for each in fetched)
-        return await members.swap(ver, staged)
-
-    async def _fetched(self, aliases: Sequence[str]) -> Mapping[str, Account]:
-        accounts = await fetch_accounts(self._client, aliases, fields=self._fields)
-        return {account.alias: account for account in accounts}
-
-    async def _refuse(self, why: str, answered: int | None) -> None:
-        """Announce an answer that is not believed; once, however often it comes."""
-        log.warning("directory answer refused", extra={"why": why, "ver": self._members.ver, "answered": answered})
-        if self._announced != (answered,):
+    async def _announce(self, why: str, answered: int | None, once: tuple[object, ...]) -> None:
+        """Say that an answer is not believed, or not whole; once, however often it comes."""
+        log.warning("directory answer refused", extra={"why": why, "ver": self._known.ver, "answered": answered})
+        if self._announced != once:
             await self._members.announce_held(why, answered)
-            self._announced = (answered,)
+            self._announced = once

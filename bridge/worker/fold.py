@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bridge.events import USER_ADDED, USER_DELETED, USER_UPDATED, from_json, normalise_address, to_json
-from bridge.provider.models import Action, Profile, UserChange
+from bridge.provider.models import Profile
 
 FIELDS: Final = (
     "alias",
@@ -46,7 +46,11 @@ class Change:
 
 @dataclass(slots=True)
 class Fold:
-    """What is to be stored and published. ``slaves_barred`` went with their account, ``_unbarred`` have one again."""
+    """What is to be stored and published.
+
+    ``slaves_barred`` went with their account, ``slaves_unbarred`` have one again. ``moved``: addresses that mean
+    another person from now on; of those ``fresh`` are accounts, with a mailbox that began empty.
+    """
 
     changes: list[Change] = field(default_factory=list)
     profiles: dict[str, bytes] = field(default_factory=dict)
@@ -55,17 +59,8 @@ class Fold:
     slaves_removed: list[str] = field(default_factory=list)
     slaves_barred: list[str] = field(default_factory=list)
     slaves_unbarred: list[str] = field(default_factory=list)
-
-
-def last_actions(changes: Sequence[UserChange]) -> dict[str, Action]:
-    """Each account once, with its last action; addresses that cannot be one are left out."""
-    actions: dict[str, Action] = {}
-    for change in changes:
-        alias = normalise_address(change.alias)
-        if alias is not None:
-            actions.pop(alias, None)
-            actions[alias] = change.action
-    return actions
+    moved: list[str] = field(default_factory=list)
+    fresh: list[str] = field(default_factory=list)
 
 
 def stored_profile(profile: Profile, fields: Collection[str]) -> dict[str, Any]:
@@ -91,12 +86,12 @@ def slaves_of(profile: Profile) -> list[str]:
     return [slave for slave in map(normalise_address, profile.slaves) if slave is not None]
 
 
-def owners(slaves: Mapping[str, Sequence[str]], accounts: Collection[str]) -> dict[str, str]:
+def owners(slaves: Mapping[str, Sequence[str]], is_account: Callable[[str], bool]) -> dict[str, str]:
     """Slave → account, of each account's slaves. An address that is an account of its own is nobody's slave.
 
     Or another account's mail would be announced here. Claimed by two accounts, it belongs to the later one.
     """
-    return {slave: alias for alias, names in slaves.items() for slave in names if slave not in accounts}
+    return {slave: alias for alias, names in slaves.items() for slave in names if not is_account(slave)}
 
 
 def fold(
@@ -108,17 +103,26 @@ def fold(
     *,
     disabled: Collection[str] = (),
     barred: Collection[str] = (),
+    leaving: Collection[str] = (),
+    anew: Collection[str] = (),
 ) -> Fold:
     """Compare what is stored with what the provider says now.
 
     ``old``: stored JSON by alias (``None`` = not stored); ``new``: profiles by alias (``None`` = deleted);
-    ``slaves``: each present account's slaves; ``known_slaves``: slave → account as stored; ``accounts``: all that are
-    stored; ``disabled``: those of ``new`` that are switched off; ``barred``: addresses that may not be opened, as
-    stored. Only real changes come out.
+    ``slaves``: each present account's slaves; ``known_slaves``: slave → account as stored, as far as these accounts and
+    addresses are concerned; ``accounts``: all that are stored; ``disabled``: those of ``new`` that are switched off;
+    ``barred``: addresses that may not be opened, as stored; ``leaving``: accounts that are said to be gone, whose
+    address another may have already; ``anew``: those of ``new`` that were another person's before. Only real changes
+    come out.
     """
     deleted = {alias for alias, profile in new.items() if profile is None}
-    present = (new.keys() | set(accounts)) - deleted
-    claimed = owners({alias: names for alias, names in slaves.items() if alias not in deleted}, present)
+
+    def is_account(address: str) -> bool:
+        if address in new:
+            return address not in deleted
+        return address in accounts and address not in leaving
+
+    claimed = owners({alias: names for alias, names in slaves.items() if alias not in deleted}, is_account)
     result = Fold()
     for alias, profile in new.items():
         before = old.get(alias)
@@ -126,7 +130,8 @@ def fold(
             change = _difference(alias, before, profile, is_off=alias in disabled, was_barred=alias in barred)
         elif before is not None:
             # A main address that has become a slave is opened as that account's.
-            change = Change(USER_DELETED, alias, None, bars=True if alias not in claimed else None)
+            is_slave = alias in claimed or known_slaves.get(alias, alias) != alias
+            change = Change(USER_DELETED, alias, None, bars=None if is_slave else True)
             result.removed.append(alias)
         else:
             continue
@@ -139,12 +144,18 @@ def fold(
     result.slaves_removed = sorted(
         slave
         for slave, alias in known_slaves.items()
-        if slave not in claimed and (alias in slaves or alias in deleted or slave in present)
+        if slave not in claimed and (alias in slaves or alias in deleted or is_account(slave))
     )
     result.slaves_barred = [
-        slave for slave in result.slaves_removed if known_slaves[slave] in deleted and slave not in present
+        slave for slave in result.slaves_removed if known_slaves[slave] in deleted and not is_account(slave)
     ]
-    result.slaves_unbarred = sorted(claimed.keys() & set(barred))
+    result.slaves_unbarred = sorted(slave for slave in claimed if slave in barred)
+    came = {alias for alias, profile in new.items() if profile is not None}
+    result.fresh = sorted(
+        {alias for alias in came if alias in anew or (alias in barred and old.get(alias) is None)}
+        | {slave for slave in result.slaves_removed if slave in came and slave not in accounts}
+    )
+    result.moved = sorted({*result.slaves, *result.slaves_removed, *result.fresh})
     return result
 
 

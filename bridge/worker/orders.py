@@ -9,14 +9,18 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Final
 
-from bridge.journal.errors import JournalAway
+from bridge.journal.errors import JournalAway, JournalRefused, LeaseLost
 from bridge.journal.orders import Order, Orders
+from bridge.provider.errors import BadParameter, ProviderError
 from bridge.worker.dead import Replayer
-from bridge.worker.directory import DIRECTORY_FAULTS, Directory, NotBelieved
+from bridge.worker.decisions import NotWhatWasShown
+from bridge.worker.directory import Directory, NotBelieved
+from bridge.worker.scribe import CursorElsewhere
 
 log = logging.getLogger(__name__)
 
 _LOOK_S: Final = 0.5
+_REFUSALS: Final = (ProviderError, BadParameter, NotBelieved, NotWhatWasShown)
 
 
 class OrderTaker:
@@ -29,23 +33,36 @@ class OrderTaker:
         self._look_s = look_s
 
     async def run(self) -> None:
-        """Take and answer until cancelled.
+        """Take and answer until cancelled; what is not done then is the next leader's.
 
         Raises:
-            LeaseLost: another worker leads; whoever waits for an answer is told so by nobody.
+            LeaseLost: another worker leads.
         """
         while True:
-            with suppress(JournalAway):
+            with suppress(JournalAway, CursorElsewhere):
                 while (order := await self._orders.take()) is not None:
                     await self._orders.answer(order, await self._done(order))
             await asyncio.sleep(self._look_s)
 
     async def _done(self, order: Order) -> Mapping[str, Any]:
+        """Do it.
+
+        Raises:
+            JournalAway, CursorElsewhere: it is not done; it is still in the list.
+            LeaseLost
+        """
         try:
             told = await self._do(order)
-        except (*DIRECTORY_FAULTS, NotBelieved) as error:
+        except _REFUSALS as error:
             log.warning("order failed", extra={"order": order.what, "error": str(error)})
             return {"ok": False, "error": str(error)}
+        except (JournalAway, CursorElsewhere, LeaseLost):
+            raise
+        except Exception as error:
+            # A defect ends the worker; the order must not end the next one too.
+            said = "this worker ended over it" if not isinstance(error, JournalRefused) else str(error)
+            await self._orders.answer(order, {"ok": False, "error": said})
+            raise
         log.info("order done", extra={"order": order.what})
         return {"ok": True, **told}
 
@@ -54,9 +71,9 @@ class OrderTaker:
             case "resync":
                 return asdict(await self._directory.resync())
             case "release":
-                return asdict(await self._directory.release())
+                return asdict(await self._directory.release(order.digest))
             case "refuse":
-                return {"kept": await self._directory.refuse()}
+                return {"kept": await self._directory.refuse(order.digest)}
             case "forget":
                 account, known, scrubbed = await self._directory.forget(order.mailbox)
                 return {"account": account, "known": known, "scrubbed": scrubbed}

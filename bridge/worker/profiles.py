@@ -3,80 +3,160 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bridge.events import normalise_address, to_json
+from bridge.journal.owed import MISSING, REFUSED, UNREADABLE
 from bridge.provider.client import ProviderClient
 from bridge.provider.errors import (
     AddressNotAllowed,
+    BadParameter,
     Busy,
     CredentialsRefused,
     InvalidToken,
     NotFound,
+    ProviderError,
     ProviderRefused,
     UnreadableAnswer,
 )
 from bridge.worker.fold import DISABLED, slaves_of, stored_profile
 
-log = logging.getLogger(__name__)
-
 _AT_ONCE: Final = 8
+_ALIKE: Final = 5
+_STOPS: Final = 3
+_LARGEST: Final = 64 * 1024
+_MOST_SLAVES: Final = 100
+_ERRCODE: Final = re.compile(r"-?[0-9]{1,6}", re.ASCII)
+
 CONCERNS_ALL: Final = (Busy, InvalidToken, AddressNotAllowed, CredentialsRefused)
 """Refusals that have nothing to do with the account that was asked for."""
 
 
+class ManyRefused(ProviderError):
+    """One account after the other was refused in the same way: that is no fault of theirs."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"user/get: {_ALIKE} accounts one after the other: {why}")
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account as the provider tells it now. ``profile`` ``None``: deleted meanwhile (1301).
+    """One account as the provider tells it now.
 
-    ``disabled`` is told apart from the profile, which may leave ``open_type`` out.
+    ``disabled`` is told apart from the profile, which may leave ``open_type`` out; ``None``: the provider does not say.
     """
 
     alias: str
-    profile: dict[str, Any] | None
+    profile: dict[str, Any]
     slaves: Sequence[str] = ()
-    incomplete: bool = False
-    disabled: bool = False
+    disabled: bool | None = False
 
 
-async def fetch_accounts(client: ProviderClient, aliases: Sequence[str], *, fields: Collection[str]) -> list[Account]:
-    """Return every account, in order, with a bounded number of calls under way.
+@dataclass(slots=True)
+class Fetch:
+    """Some accounts that are to be read, and how far that has come.
 
-    An account that the provider refuses to show for a reason of its own comes as incomplete: it must not hold up
-    all the others.
+    ``found`` and ``unread`` (alias → why, in the words of :mod:`bridge.journal.owed`) fill while it runs; a run that a
+    fault has broken off goes on where it was.
+    """
+
+    client: ProviderClient
+    fields: Collection[str]
+    aliases: Sequence[str]
+    found: dict[str, Account] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
+    _alike: list[str] = field(default_factory=list)
+    _stops: int = 0
+
+    async def run(self) -> None:
+        """Read every account, with a bounded number of calls under way.
+
+        An account that the provider refuses for a reason of its own must not hold up all the others. Where many are
+        refused in one way, the provider is asked no more for now; after three times like that the rest is unread.
+
+        Raises:
+            ManyRefused
+            ProviderError: the provider is away, busy, or refuses us altogether.
+        """
+        before = len(self.found)
+        try:
+            await self._all([alias for alias in self.aliases if alias not in self.found and alias not in self.unread])
+        except ManyRefused:
+            self._stops = 1 if len(self.found) > before else self._stops + 1
+            why = self.unread[self._alike[-1]]
+            if self._stops >= _STOPS:
+                for alias in self.aliases:
+                    if alias not in self.found:
+                        self.unread.setdefault(alias, why)
+                return
+            for alias in self._alike:
+                del self.unread[alias]
+            self._alike.clear()
+            raise
+
+    async def _all(self, waiting: Sequence[str]) -> None:
+        aliases = iter(waiting)
+
+        async def fetch_on() -> None:
+            for alias in aliases:
+                await self._one(alias)
+
+        tasks = [asyncio.create_task(fetch_on(), name="fetch accounts") for _ in range(min(_AT_ONCE, len(waiting)))]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
+
+    async def _one(self, alias: str) -> None:
+        answer = await read_account(self.client, alias, self.fields)
+        if isinstance(answer, Account):
+            self.found[alias] = answer
+            self._alike.clear()
+            return
+        if self._alike and self.unread[self._alike[-1]] != answer:
+            self._alike.clear()
+        self.unread[alias] = answer
+        self._alike.append(alias)
+        if len(self._alike) >= _ALIKE:
+            raise ManyRefused(answer)
+
+
+async def read_account(client: ProviderClient, alias: str, fields: Collection[str]) -> Account | str:
+    """Ask for one account; a text is why it could not be read.
 
     Raises:
-        ProviderError: the provider is away, busy, or refuses us altogether.
+        ProviderError: that has nothing to do with this account.
     """
-    found: dict[str, Account] = {}
-    waiting = iter(aliases)
-
-    async def fetch_on() -> None:
-        for alias in waiting:
-            found[alias] = await _fetch(client, alias, fields)
-
-    tasks = [asyncio.create_task(fetch_on(), name="fetch accounts") for _ in range(min(_AT_ONCE, len(aliases)))]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-    return [found[alias] for alias in aliases]
-
-
-async def _fetch(client: ProviderClient, alias: str, fields: Collection[str]) -> Account:
     try:
         profile = await client.user_get(alias)
     except NotFound:
-        return Account(alias, None)
+        return MISSING
     except CONCERNS_ALL:
         raise
-    except (ProviderRefused, UnreadableAnswer) as error:
-        log.warning("account kept as incomplete", extra={"error": str(error)})
-        return Account(alias, {"alias": alias, "incomplete": True}, incomplete=True)
+    except ProviderRefused as error:
+        # An errcode is the provider's text, and ends up in Redis and on a terminal.
+        return f"{REFUSED} {error.errcode}" if _ERRCODE.fullmatch(error.errcode) else REFUSED
+    except (UnreadableAnswer, BadParameter):
+        return UNREADABLE
+    if normalise_address(profile.alias) != alias:
+        # Asked for an address that is another account's by now; of this one there is nothing.
+        return MISSING
     kept = stored_profile(profile, fields) | {"alias": alias}
-    return Account(alias, kept, slaves_of(profile), disabled=profile.open_type == DISABLED)
+    slaves = slaves_of(profile)
+    if len(slaves) > _MOST_SLAVES or not _fits(kept):
+        return UNREADABLE
+    return Account(alias, kept, slaves, (profile.open_type == DISABLED) if profile.open_type else None)
+
+
+def _fits(profile: dict[str, Any]) -> bool:
+    """Whether a profile can be kept: it is of a size that somebody can have, and of numbers that JSON readers know."""
+    try:
+        return len(to_json(profile)) <= _LARGEST
+    except (TypeError, ValueError):
+        return False

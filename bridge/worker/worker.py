@@ -29,8 +29,8 @@ from bridge.worker.backlog import Backlog
 from bridge.worker.dead import Burial, Replayer
 from bridge.worker.directory import DIRECTORY_FAULTS, Directory
 from bridge.worker.guard import Guard
+from bridge.worker.known import nobody_knows
 from bridge.worker.listener import LISTEN_FAULTS, Listener
-from bridge.worker.members import Members
 from bridge.worker.orders import OrderTaker
 from bridge.worker.reconcile import Reconciler
 from bridge.worker.reports import ReportTaker
@@ -138,7 +138,7 @@ class Worker:
     def _stood_down(self) -> None:
         self._metrics.leader.set(0)
         self._metrics.upstream_connected.set(0)
-        self._metrics.directory_held.set(0)
+        nobody_knows(self._metrics)
         # What a standby knows of the cursor is nothing.
         self._metrics.cursor_age.set_function(lambda: 0.0)
         if self._backlog is not None and (dropped := self._backlog.drop()):
@@ -174,8 +174,16 @@ class Worker:
             heard_ms=int(heard) if heard else None,
             missed=reconciler.after_gap,
         )
-        members = Members(self._writer, self._mirror, metrics, slaves, namespace=options.namespace, guard=options.guard)
-        directory = Directory(self._client, members, metrics, fields=options.directory_fields)
+        directory = Directory(
+            self._client,
+            self._writer,
+            self._mirror,
+            metrics,
+            slaves,
+            namespace=options.namespace,
+            guard=options.guard,
+            fields=options.directory_fields,
+        )
         listener = Listener(
             self._client,
             backlog,

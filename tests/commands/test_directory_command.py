@@ -15,6 +15,7 @@ import pytest
 from bridge.commands.directory import COMMAND
 from bridge.commands.leader import shown
 from bridge.journal.connect import RedisAddress
+from bridge.journal.mirror import Mirror
 from bridge.simulator import Simulator
 from tests.support.members import mirrored
 from tests.support.waiting import until
@@ -115,7 +116,14 @@ async def test_what_is_held_is_shown_and_released(office: Office) -> None:
     assert f"to {office.simulator.world.ver}" in lines[1]
     assert [line.split()[0] for line in lines[2:22]] == gone[:20]
     assert lines[22] == "  and 5 more"
-    assert await office.run("directory", "held", "--release") == (0, "25 accounts deleted\n", "")
+    held = await Mirror(office.told.redis, KEYS).held()
+    assert held is not None
+    assert f"--release {held.digest} deletes them" in lines[23]
+    code, out, err = await office.run("directory", "held", "--release", "0123456789ab")
+    assert (code, out) == (1, "")
+    assert "what is held has changed" in err
+    assert len(await mirrored(office.told.redis)) == USERS
+    assert await office.run("directory", "held", "--release", held.digest) == (0, "25 accounts deleted\n", "")
     assert len(await mirrored(office.told.redis)) == USERS - 25
     assert await office.run("directory", "held") == (0, "nothing is held\n", "")
 
@@ -129,9 +137,24 @@ async def test_what_is_refused_is_proposed_again_by_a_resync(office: Office) -> 
     code, out, _ = await office.run("directory", "resync")
     assert (code, out.splitlines()) == (
         0,
-        ["0 added, 0 updated, 0 deleted", "6 deletions are held; see `directory held`"],
+        ["0 added, 0 updated, 0 gone", "6 deletions are held; see `directory held`"],
     )
     assert len(await mirrored(office.told.redis)) == USERS
+
+
+async def test_what_is_owed_is_shown(office: Office) -> None:
+    """Who, since when, why, and whether he is barred meanwhile."""
+    assert await office.run("directory", "owed") == (0, "nothing is owed\n", "")
+    gone = list(office.simulator.world.accounts)[-1]
+    office.simulator.faults.on("errcode", endpoint="user/get", value=1999)
+    office.simulator.world.modify_user(BOB, name="Robert")
+    office.simulator.world.delete_user(gone)
+    await until(lambda: office.worker.metric("directory_owed") == 2, within_s=WAIT_S)
+    assert office.worker.metric("directory_owed_age_seconds") >= 0
+    code, out, err = await office.run("directory", "owed")
+    assert (code, err) == (0, "")
+    told = {line.split("\t")[0]: line.split("\t")[2:] for line in out.splitlines()}
+    assert told == {BOB: ["refused 1999", "as it was"], gone: ["said to be deleted, not confirmed", "barred"]}
 
 
 async def test_a_mailbox_is_forgotten(office: Office) -> None:
@@ -151,7 +174,9 @@ async def test_a_mailbox_is_forgotten(office: Office) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("directory", "resync"), ("forget", BOB), ("directory", "held", "--release")], ids=" ".join
+    "words",
+    [("directory", "resync"), ("forget", BOB), ("directory", "held", "--release", "0123456789ab")],
+    ids=" ".join,
 )
 async def test_without_a_worker_nothing_is_done(redis_url: str, words: tuple[str, ...]) -> None:
     """One clear line and exit code 1, at once."""
@@ -184,7 +209,7 @@ async def test_redis_away_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("directory",), ("directory", "held", "--release", "--refuse"), ("directory", "show", "nobody"), ("forget",)],
+    [("directory",), ("directory", "held", "--release", "a", "--refuse"), ("directory", "show", "nobody"), ("forget",)],
     ids=" ".join,
 )
 async def test_a_wrong_call_is_refused(redis_url: str, words: tuple[str, ...]) -> None:

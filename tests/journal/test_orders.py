@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
+import orjson
 import pytest
 
 from bridge.events import to_json
@@ -20,19 +22,21 @@ def orders(redis: Any) -> Orders:
     return Orders(redis, KEYS)
 
 
-async def test_an_order_is_taken_once_and_answered_to_who_asked(redis: Any, orders: Orders, writer: Writer) -> None:
+async def test_an_order_is_done_and_answered_to_who_asked(redis: Any, orders: Orders, writer: Writer) -> None:
     """The oldest first, each answer to its own."""
     first = asyncio.create_task(orders.ask("forget", BOB))
     await until(lambda: _waiting(redis, 1))
     second = asyncio.create_task(orders.ask("resync"))
     await until(lambda: _waiting(redis, 2))
-    forget, resync = await orders.take(), await orders.take()
+    forget = await orders.take()
     assert forget is not None
-    assert resync is not None
-    assert ((forget.what, forget.mailbox), (resync.what, resync.mailbox)) == (("forget", BOB), ("resync", ""))
-    assert await orders.take() is None
-    await orders.answer(resync, {"ok": True, "n": 2})
+    assert (forget.what, forget.mailbox) == ("forget", BOB)
     await orders.answer(forget, {"ok": True, "n": 1})
+    resync = await orders.take()
+    assert resync is not None
+    assert (resync.what, resync.mailbox) == ("resync", "")
+    await orders.answer(resync, {"ok": True, "n": 2})
+    assert await orders.take() is None
     assert [(await first)["n"], (await second)["n"]] == [1, 2]
     assert 0 < await redis.ttl(KEYS.answer(forget.id)) <= 60
 
@@ -60,15 +64,80 @@ async def test_an_order_that_is_not_finished_in_time_goes_on(redis: Any, orders:
         await asking
 
 
-async def test_old_and_unknown_orders_are_not_obeyed(redis: Any, orders: Orders) -> None:
-    """A command that was killed leaves its order behind; a newer program may know more of them."""
-    order = {"id": "a", "order": "release", "mailbox": "", "until": 4e9}
-    for text in (order | {"until": 1e9}, order | {"order": "dance"}, order | {"id": "b"}):
-        await redis.lpush(KEYS.orders, to_json(text))
+async def test_an_order_that_was_begun_is_the_next_leader_s(redis: Any, orders: Orders, writer: Writer) -> None:
+    """Until it is done, also when nobody waits any more: its sender was told that it goes on."""
+    asking = asyncio.create_task(orders.ask("forget", BOB, within_s=0.2))
+    await until(lambda: _waiting(redis, 1))
+    begun = await orders.take()
+    with pytest.raises(NotAnswered, match="goes on"):
+        await asking
+    next_leader = Orders(redis, KEYS)
+    again = await next_leader.take()
+    assert again == begun
+    assert again is not None
+    await next_leader.answer(again, {"ok": True})
+    assert await next_leader.take() is None
+
+
+async def test_an_order_that_comes_too_late_is_answered_so(redis: Any, orders: Orders) -> None:
+    """By Redis's clock, whatever the sender's says; and it is not obeyed."""
+    seconds, _ = await redis.time()
+    late, good = {"id": "a", "order": "release", "mailbox": "", "until": seconds - 1}, {"id": "b", "order": "resync"}
+    await redis.lpush(KEYS.orders, to_json(late))
+    await redis.lpush(KEYS.orders, to_json(good | {"until": seconds + 60}))
     taken = await orders.take()
     assert taken is not None
     assert taken.id == "b"
+    answer = orjson.loads(await redis.get(KEYS.answer("a")))
+    assert (answer["ok"], answer["expired"]) == (False, True)
+    assert await redis.llen(KEYS.orders_taken) == 1
+
+
+async def test_the_senders_clock_does_not_matter(
+    redis: Any, orders: Orders, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour behind or ahead: the order is good for as long as he waits."""
+    for skew_s in (-3600, 3600):
+        now = time.time() + skew_s
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        asking = asyncio.create_task(orders.ask("resync", within_s=30))
+        await until(lambda: _waiting(redis, 1))
+        taken = await orders.take()
+        assert taken is not None
+        await orders.answer(taken, {"ok": True})
+        assert (await asking)["ok"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"7",
+        b"{}",
+        b'{"id":"a","order":"dance","mailbox":"","until":4e9}',
+        b'{"id":"a","order":"forget","mailbox":7,"until":4e9}',
+        b'{"id":7,"order":"forget","mailbox":"","until":4e9}',
+        b'{"id":"a","order":"forget","mailbox":"","until":"soon"}',
+        b'{"id":"a","order":"replay","mailbox":"","until":4e9,"ids":7}',
+        b'{"id":"a","order":"replay","mailbox":"","until":4e9,"ids":[7]}',
+        b'{"id":"a","order":["forget"],"mailbox":"","until":4e9}',
+        b'{"id":"a","order":"forget","mailbox":"' + b"x" * 70_000 + b'","until":4e9}',
+    ],
+    ids=range(13),
+)
+async def test_what_is_no_order_is_thrown_away(redis: Any, orders: Orders, text: bytes) -> None:
+    """Whatever lies in the list: a newer program may know more, an older or a broken one less."""
+    await redis.lpush(KEYS.orders, text)
+    await redis.lpush(KEYS.orders_taken, text)
+    await redis.lpush(KEYS.orders, to_json({"id": "b", "order": "resync", "mailbox": "", "until": 4e9}))
+    taken = await orders.take()
+    assert taken is not None
+    assert taken.id == "b"
+    await orders.answer(taken, {"ok": True})
     assert await orders.take() is None
+    assert not await redis.exists(KEYS.orders, KEYS.orders_taken)
 
 
 async def _waiting(redis: Any, n: int) -> bool:

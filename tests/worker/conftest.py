@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
@@ -18,9 +18,8 @@ from bridge.journal.writer import Outcome, Writer
 from bridge.obs.metrics import Metrics
 from bridge.provider.client import ProviderClient
 from bridge.simulator import Simulator
-from bridge.worker.directory import Directory
+from bridge.worker.directory import Directory, DirectoryPace
 from bridge.worker.guard import Guard
-from bridge.worker.members import Members
 from bridge.worker.reconcile import ReconcilePace, Reconciler
 from bridge.worker.translate import Translator
 from tests.support.workers import KEYS, Told, sample, simulating
@@ -37,6 +36,14 @@ ALL_FIELDS = (
     "parties",
     "open_type",
     "status",
+)
+QUICK = DirectoryPace(
+    look_s=3600,
+    hurt_look_s=3600,
+    lag_waits_s=(0.01, 0.02, 0.03),
+    short_waits_s=(0.01, 0.02),
+    idle_s=0.01,
+    second_look_s=0,
 )
 
 
@@ -83,19 +90,18 @@ class Parts:
         assert await writer.claim() is not None
         return writer
 
-    async def directory(self, fields: Collection[str] = ALL_FIELDS) -> Directory:
+    async def directory(self, fields: Collection[str] = ALL_FIELDS, **pace: Any) -> Directory:
         """A new leader's directory, loaded; it waits for a lagging provider, but not long."""
-        members = Members(
-            await self.writer(), self.mirror, self.metrics, self.slaves, namespace="exmail", guard=Guard()
-        )
         directory = Directory(
             self.client,
-            members,
+            await self.writer(),
+            self.mirror,
             self.metrics,
+            self.slaves,
+            namespace="exmail",
+            guard=Guard(),
             fields=fields,
-            look_s=3600,
-            hurt_look_s=3600,
-            lag_waits_s=(0.01, 0.02, 0.03),
+            pace=replace(QUICK, **pace),
             wall=self.wall,
         )
         await directory.load()

@@ -13,7 +13,7 @@ from bridge.provider.errors import Busy, ProviderAway
 from bridge.simulator import Kind, Simulator
 from bridge.simulator.seeded import seeded
 from bridge.worker.directory import Directory
-from bridge.worker.members import CursorElsewhere
+from bridge.worker.scribe import CursorElsewhere
 from tests.support.members import fresh, mirrored, mirrored_slaves, slaves_of
 from tests.support.members import told as believed
 from tests.support.workers import BOB, KEYS, Told
@@ -49,7 +49,7 @@ async def cursor_is(parts: Parts, ver: int) -> bool:
 async def test_each_change_is_told_with_its_profile(
     parts: Parts, simulator: Simulator, told: Told, news: Callable[[], Any]
 ) -> None:
-    """Added, updated and deleted, then ``synced`` with counts, and the cursor with them."""
+    """Added and updated, then ``synced`` with counts, and the cursor with them; deleted after a second look."""
     world = simulator.world
     before, gone = world.ver, list(world.accounts)[-1]
     world.add_user("new@gzdev.com", name="New", slaves=("newer@gzdev.com",))
@@ -65,14 +65,9 @@ async def test_each_change_is_told_with_its_profile(
     assert all(event["data"]["ver"] == world.ver for event in changes)
     assert {event["subject"] for event in changes} == {"new@gzdev.com", BOB, gone}
     assert ["profile" in event["data"] for event in changes] == [not e["type"].endswith("deleted") for e in changes]
-    assert (await told.data("directory.synced"))[-1] == {
-        "from_ver": before,
-        "to_ver": world.ver,
-        "added": 1,
-        "updated": 1,
-        "deleted": 1,
-        "initial": False,
-    }
+    synced = {"from_ver": before, "to_ver": world.ver, "added": 1, "updated": 1, "deleted": 0, "initial": False}
+    looked = synced | {"from_ver": world.ver, "added": 0, "updated": 0, "deleted": 1}
+    assert (await told.data("directory.synced"))[-2:] == [synced, looked]
     assert await cursor_is(parts, world.ver)
     assert parts.slaves["newer@gzdev.com"] == "new@gzdev.com"
     assert await mirrored_slaves(parts.redis) == parts.slaves == slaves_of(world)
@@ -94,23 +89,13 @@ async def test_an_account_that_comes_and_goes_within_a_delta_is_told_to_nobody(
     assert await cursor_is(parts, world.ver)
 
 
-async def test_a_changed_account_that_is_gone_when_asked_for_is_deleted(
-    parts: Parts, simulator: Simulator, told: Told, news: Callable[[], Any]
-) -> None:
-    """MOD, and ``user/get`` answers 1301: it was deleted in between."""
-    simulator.world.modify_user(BOB, name="Robert")
-    simulator.faults.on(Kind.ERRCODE, endpoint="user/get", value=1301, times=1)
-    await news()
-    [event] = await told.events(*CHANGES)
-    assert (event["type"], event["data"]["alias"]) == ("exmail.directory.user.deleted", BOB)
-    assert BOB not in await mirrored(parts.redis)
-
-
 @pytest.mark.parametrize("known", [True, False])
 async def test_an_account_that_is_refused_does_not_hold_up_the_others(
-    parts: Parts, simulator: Simulator, told: Told, news: Callable[[], Any], known: bool
+    parts: Parts, simulator: Simulator, told: Told, known: bool
 ) -> None:
-    """Another errcode: what we know is kept, else it is stored as incomplete; the cursor moves."""
+    """Another errcode: what we know is kept, else it is stored as incomplete; the cursor moves, the answer is owed."""
+    directory = await parts.directory(second_look_s=3600)
+    await pulled(directory)
     world = simulator.world
     alias = BOB if known else "new@gzdev.com"
     before = await mirrored(parts.redis)
@@ -119,13 +104,17 @@ async def test_an_account_that_is_refused_does_not_hold_up_the_others(
     else:
         world.add_user(alias)
     simulator.faults.on(Kind.ERRCODE, endpoint="user/get", value=1999, times=1)
-    await news()
+    directory.version(world.ver)
+    await pulled(directory)
     found = await mirrored(parts.redis)
     assert found[alias] == (before[BOB] if known else {"alias": alias, "incomplete": True})
     assert await cursor_is(parts, world.ver)
+    assert {each: owed.why for each, owed in (await parts.mirror.owed()).items()} == {alias: "refused 1999"}
     world.modify_user(alias, name="Whole")
-    await news()
+    directory.version(world.ver)
+    await pulled(directory)
     assert await mirrored(parts.redis) == fresh(world, ALL_FIELDS)
+    assert await parts.mirror.owed() == {}
 
 
 @pytest.mark.parametrize(
@@ -294,7 +283,7 @@ async def test_a_big_delta_survives_a_crash_between_its_pieces(
     assert pulling.cancelled()
     parts.after_batch = lambda outcomes: None
     assert await cursor_is(parts, before)
-    assert len(await told.events(*CHANGES)) == 250
+    assert 0 < len(await told.events(*CHANGES)) <= 250
     after = await parts.directory()
     assert after.cursor == before
     await pulled(after)

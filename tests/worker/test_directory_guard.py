@@ -8,6 +8,7 @@ import pytest
 
 from bridge.journal.held import Held
 from bridge.simulator import Kind, Simulator
+from bridge.worker.decisions import NotWhatWasShown
 from bridge.worker.directory import Directory, NotBelieved
 from bridge.worker.guard import Guard
 from tests.support.members import fresh, mirrored, mirrored_slaves, slaves_of
@@ -62,6 +63,11 @@ async def held(parts: Parts) -> Held:
     return found
 
 
+async def shown(parts: Parts) -> str:
+    """The digest that an operator is shown."""
+    return (await held(parts)).digest
+
+
 async def deleted(told: Told) -> list[str]:
     return sorted(data["alias"] for data in await told.data(DELETED))
 
@@ -78,25 +84,28 @@ def test_too_many_is_more_than_a_share_and_more_than_a_count(deletions: int, acc
 async def test_deletions_are_held_and_the_rest_is_applied(
     parts: Parts, simulator: Simulator, told: Told, pull: Pull
 ) -> None:
-    """The cursor stays, the other changes of the same answer are told; announced once, however often it comes."""
+    """The cursor passes them, so that they are not asked for again and again; announced once."""
     world, before = simulator.world, simulator.world.ver
     gone = delete(simulator, 6)
     world.modify_user(BOB, name="Robert")
     await pull()
     found = await held(parts)
     assert (found.aliases, found.kind, found.from_ver, found.to_ver) == (tuple(gone), "delta", before, world.ver)
-    assert await parts.mirror.ver() == before
+    assert await parts.mirror.ver() == world.ver > before
     assert [data["profile"]["name"] for data in await told.data("directory.user.updated")] == ["Robert"]
     assert await deleted(told) == []
     assert len(await mirrored(parts.redis)) == USERS
     [announced] = await told.data("directory.held")
     assert (announced["deleted"], announced["from_ver"], announced["to_ver"]) == (6, before, world.ver)
-    told_so_far = await told.events()
+    assert await parts.mirror.barred() == set()
+    told_so_far, read = await told.events(), simulator.calls.count("user/get")
     await pull()
     await pull()
     assert await told.events() == told_so_far
-    assert parts.metric("directory_syncs_total", kind="delta", outcome="held") == 3
-    assert (await held(parts)).since == found.since
+    assert parts.metric("directory_syncs_total", kind="delta", outcome="held") == 1
+    assert parts.metric("directory_syncs_total", kind="delta", outcome="unchanged") == 2
+    assert (await held(parts)) == found
+    assert simulator.calls.count("user/get") == read
 
 
 async def test_while_deletions_are_held_other_changes_go_on(
@@ -123,7 +132,8 @@ async def test_what_is_released_is_deleted_and_the_cursor_moves(
     await pull()
     gone = delete(simulator, 6)
     await pull()
-    assert (await directory.release()).deleted == 6
+    digest = await shown(parts)
+    assert (await directory.release(digest)).deleted == 6
     assert await deleted(told) == gone
     assert await mirrored(parts.redis) == fresh(simulator.world, ALL_FIELDS)
     assert await mirrored_slaves(parts.redis) == parts.slaves == slaves_of(simulator.world)
@@ -131,7 +141,7 @@ async def test_what_is_released_is_deleted_and_the_cursor_moves(
     assert (await told.data("directory.synced"))[-1]["deleted"] == 6
     assert await parts.mirror.held() is None
     assert parts.metric("directory_held") == 0
-    assert (await directory.release()).deleted == 0
+    assert (await directory.release(digest)).deleted == 0
 
 
 async def test_what_is_refused_stays_until_everything_is_pulled(
@@ -140,33 +150,98 @@ async def test_what_is_refused_stays_until_everything_is_pulled(
     """The cursor moves on, so that nothing loops; a full pull proposes it again, and it is held again."""
     gone = delete(simulator, 6)
     await pull()
-    assert await directory.refuse() == 6
+    assert await directory.refuse(await shown(parts)) == 6
     assert await parts.mirror.ver() == simulator.world.ver
     assert await parts.mirror.held() is None
     await pull()
     simulator.world.modify_user(BOB, name="Robert")
     await pull()
     assert await parts.mirror.held() is None
-    assert await directory.refuse() == 0
+    assert await directory.refuse("") == 0
     assert len(await mirrored(parts.redis)) == USERS
     assert (await directory.resync()).held == 6
     found = await held(parts)
     assert (found.kind, found.aliases) == ("full", tuple(gone))
-    assert (await directory.release()).deleted == 6
+    assert (await directory.release(await shown(parts))).deleted == 6
     assert await mirrored(parts.redis) == fresh(simulator.world, ALL_FIELDS)
 
 
 async def test_an_account_that_comes_back_is_not_deleted(
     parts: Parts, simulator: Simulator, told: Told, directory: Directory, pull: Pull
 ) -> None:
-    """Made anew at the provider while its deletion was held; too few are left to be held, so they go."""
+    """Made anew at the provider while its deletion was held. The others stay held, though they are fewer now."""
     gone = delete(simulator, 6)
     await pull()
     simulator.world.add_user(gone[0], name="Back")
     await pull()
-    assert await parts.mirror.held() is None
-    assert await deleted(told) == gone[1:]
+    assert (await held(parts)).aliases == tuple(gone[1:])
+    assert await deleted(told) == []
+    assert (await mirrored(parts.redis))[gone[0]]["name"] == "Back"
+    assert (await directory.release(await shown(parts))).deleted == 5
     assert await mirrored(parts.redis) == fresh(simulator.world, ALL_FIELDS)
+
+
+async def test_what_is_held_never_carries_itself_out(
+    parts: Parts, simulator: Simulator, told: Told, directory: Directory, pull: Pull
+) -> None:
+    """Hundreds are hired, and six are few of so many; changes go on, everybody is compared: an operator decides."""
+    gone = delete(simulator, 6)
+    await pull()
+    digest = await shown(parts)
+    for number in range(80):
+        simulator.world.add_user(f"new{number}@gzdev.com")
+    await pull()
+    assert (await directory.resync()).held == 0
+    simulator.world.modify_user(BOB, name="Robert")
+    await pull()
+    assert await deleted(told) == []
+    assert (await held(parts)).aliases == tuple(gone)
+    assert await shown(parts) == digest
+    assert (await directory.release(digest)).deleted == 6
+
+
+async def test_a_single_deletion_is_believed_beside_many_that_are_held_among_many(
+    parts: Parts, simulator: Simulator, told: Told, pull: Pull
+) -> None:
+    """Both are counted; together they are no crowd of a company that has grown."""
+    gone = delete(simulator, 6)
+    await pull()
+    for number in range(80):
+        simulator.world.add_user(f"new{number}@gzdev.com")
+    await pull()
+    simulator.world.delete_user("new7@gzdev.com")
+    await pull()
+    assert await deleted(told) == ["new7@gzdev.com"]
+    assert (await held(parts)).aliases == tuple(gone)
+
+
+async def test_only_what_was_shown_is_released(
+    parts: Parts, simulator: Simulator, told: Told, directory: Directory, pull: Pull
+) -> None:
+    """Forty were shown, and more came in between: nobody is deleted, and nothing is decided."""
+    gone = delete(simulator, 6)
+    await pull()
+    digest = await shown(parts)
+    more = delete(simulator, 3)
+    await pull()
+    for decide in (directory.release, directory.refuse):
+        with pytest.raises(NotWhatWasShown, match="has changed: 9 accounts"):
+            await decide(digest)
+    assert await deleted(told) == []
+    assert (await held(parts)).aliases == tuple(sorted(gone + more))
+
+
+async def test_who_deletes_one_by_one_is_held_too(parts: Parts, simulator: Simulator, told: Told, pull: Pull) -> None:
+    """Who is barred and waits for his second look counts as well: more than that are held."""
+    directory = await parts.directory(second_look_s=3600)
+    await pulled(directory)
+    for _ in range(8):
+        delete(simulator, 1)
+        directory.doubt()
+        await pulled(directory)
+    assert len((await held(parts)).aliases) == 3
+    assert len(await parts.mirror.barred()) == len(await parts.mirror.owed()) == 5
+    assert parts.metric("directory_owed") == 5
 
 
 async def test_a_new_leader_finds_what_is_held(parts: Parts, simulator: Simulator, told: Told, pull: Pull) -> None:
@@ -179,7 +254,7 @@ async def test_a_new_leader_finds_what_is_held(parts: Parts, simulator: Simulato
     await pulled(after)
     assert await held(parts) == found
     assert len(await told.data("directory.held")) == 1
-    assert (await after.release()).deleted == 6
+    assert (await after.release(await shown(parts))).deleted == 6
     assert await mirrored(parts.redis) == fresh(simulator.world, ALL_FIELDS)
 
 
@@ -189,7 +264,7 @@ async def test_deltas_go_on_while_a_full_pull_s_deletions_are_held(
     """A delta is silent about them: they stay held, all but those that it names; the cursor never goes back."""
     gone = delete(simulator, 7)
     await pull()
-    await directory.refuse()
+    await directory.refuse(await shown(parts))
     await directory.resync()
     full = await held(parts)
     assert full.aliases == tuple(gone)
@@ -199,7 +274,7 @@ async def test_deltas_go_on_while_a_full_pull_s_deletions_are_held(
     ver = await parts.mirror.ver()
     assert ver == simulator.world.ver > full.to_ver
     assert len(await told.data("directory.held")) == 2
-    assert (await directory.release()).deleted == 6
+    assert (await directory.release(await shown(parts))).deleted == 6
     assert await parts.mirror.ver() == ver
     assert await mirrored(parts.redis) == fresh(simulator.world, ALL_FIELDS)
 

@@ -17,13 +17,12 @@ from bridge.simulator import Simulator
 from bridge.simulator.endpoints import ENDPOINTS
 from bridge.worker.directory import Directory
 from bridge.worker.guard import Guard
-from bridge.worker.members import Members
 from tests.support.members import mirrored, mirrored_slaves
 from tests.support.members import told as believed
 from tests.support.waiting import until
 from tests.support.workers import BOB, KEYS, WAIT_S, Told, running_worker
 
-from .conftest import ALL_FIELDS, Parts, pulled
+from .conftest import ALL_FIELDS, QUICK, Parts, pulled
 
 Action = tuple[str, Sequence[tuple[str, str]]]
 DEFAULT_FIELDS = ("alias", "name", "parties", "slaves", "status")
@@ -126,8 +125,9 @@ async def from_scratch(parts: Parts, fields: Sequence[str]) -> tuple[dict[str, A
     writer = Writer(parts.redis, keys, lease_s=60, retention=Retention())
     assert await writer.claim() is not None
     mirror = Mirror(parts.redis, keys)
-    members = Members(writer, mirror, Metrics(), {}, namespace="fresh", guard=Guard())
-    directory = Directory(parts.client, members, Metrics(), fields=fields)
+    directory = Directory(
+        parts.client, writer, mirror, Metrics(), {}, namespace="fresh", guard=Guard(), fields=fields, pace=QUICK
+    )
     await directory.load()
     await pulled(directory)
     return dict(await mirror.everybody()), dict(await mirror.slaves()), await mirror.barred()

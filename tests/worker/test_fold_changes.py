@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.events import USER_ADDED, USER_DELETED, USER_UPDATED, from_json, to_json
-from bridge.provider.models import Action, Profile, UserChange
-from bridge.worker.fold import Fold, fold, last_actions, stored_profile
+from bridge.provider.models import Profile
+from bridge.worker.fold import Fold, fold, stored_profile
 
 A, B, C = "a@x.cn", "b@x.cn", "c@x.cn"
 S, T = "s@x.cn", "t@x.cn"
@@ -31,13 +31,6 @@ def apply(
     after |= {alias: from_json(text) for alias, text in result.profiles.items()}
     left = {slave: alias for slave, alias in slaves.items() if slave not in result.slaves_removed}
     return result, after, left | result.slaves
-
-
-def test_the_last_action_of_an_account_counts() -> None:
-    """In the order of last mention, addresses normalised, what is no address left out."""
-    lines = [(Action.ADD, A), (Action.MOD, B), (Action.DEL, " A@x.CN "), (Action.MOD, "no address")]
-    actions = last_actions([UserChange(action, alias) for action, alias in lines])
-    assert list(actions.items()) == [(B, Action.MOD), (A, Action.DEL)]
 
 
 @pytest.mark.parametrize(

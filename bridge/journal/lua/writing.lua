@@ -166,8 +166,8 @@ end
 --   12 what is held back from now on ('' = as it is, '-' = nothing)  13 how many of each follow, by commas:
 --   profiles (alias, JSON), slaves (slave, alias), owed (alias, JSON), removed (alias), slaves removed (slave),
 --   barred (address), barred no more (address), owed no more (alias), moved (address), events (type, body)
---   into next: profiles, slaves and barred are staged (none, and nothing owed: the stage is emptied); swap: the stage becomes
---   the mirror
+--   into next: profiles, slaves and barred are staged (none, and nothing owed: the stage is emptied first); swap: the stage
+--   becomes the mirror
 if verb == 'advance' then
   local ver = redis.call('GET', KEYS[7]) or ''
   redis.call('SET', KEYS[2], ARGV[3])
@@ -182,7 +182,7 @@ if verb == 'advance' then
     for i = first[list], first[list] + (n[list] - 1) * width, width do write(ARGV[i], ARGV[i + 1]) end
   end
   if ARGV[7] == 'next' then
-    if n[1] + n[3] == 0 then redis.call('DEL', KEYS[10], KEYS[11], KEYS[14], KEYS[17]) end
+    if n[1] + n[2] + n[3] + n[6] == 0 then redis.call('DEL', KEYS[10], KEYS[11], KEYS[14], KEYS[17]) end
     if ARGV[6] ~= '' then redis.call('SET', KEYS[17], ARGV[6]) end
     each(1, 2, function(alias, profile) redis.call('HSET', KEYS[10], alias, profile) end)
     each(2, 2, function(slave, alias) redis.call('HSET', KEYS[11], slave, alias) end)

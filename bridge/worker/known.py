@@ -1,0 +1,143 @@
+"""What a leader knows of the mirror: kept in step with every change that it stores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from bridge.journal.held import Held
+from bridge.journal.mirror import Mirror
+from bridge.journal.owed import Owed, read_owed
+from bridge.obs.metrics import Metrics
+from bridge.provider.rules import is_ver
+from bridge.worker.pieces import Piece
+
+
+class Known:
+    """``slaves`` (别名 → account) is shared with the translator and kept current here. ``monotonic`` gives seconds.
+
+    ``stored_ver`` is the cursor as Redis has it, ``ver`` the same if it can be one: a cursor outside of what the
+    provider gives is none, and everything is asked for.
+    """
+
+    def __init__(
+        self, slaves: dict[str, str], metrics: Metrics, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._metrics = metrics
+        self._monotonic = monotonic
+        self._ahead_ms = 0.0
+        self._slaves_of: dict[str, set[str]] = {}
+        self.slaves = slaves
+        self.stored_ver: str | None = None
+        self.ver: int | None = None
+        self.accounts: set[str] = set()
+        self.barred: set[str] = set()
+        self.held: Held | None = None
+        self._held: frozenset[str] = frozenset()
+        self.owed: dict[str, Owed] = {}
+        metrics.directory_held_age.set_function(self._held_age_s)
+        metrics.directory_owed_age.set_function(self._owed_age_s)
+
+    async def read(self, mirror: Mirror) -> None:
+        """Learn what is stored.
+
+        Raises:
+            JournalAway, JournalRefused
+        """
+        ver, accounts, slaves = await mirror.stored_ver(), await mirror.aliases(), await mirror.slaves()
+        barred, held, owed = await mirror.barred(), await mirror.held(), await mirror.owed()
+        self._ahead_ms = await mirror.now_ms() - self._monotonic() * 1000
+        # Pushes are translated meanwhile: never a moment without slaves.
+        self.accounts, self.barred, self.owed = accounts, barred, owed
+        self.slaves.clear()
+        self.slaves.update(slaves)
+        self._slaves_of = {}
+        for slave, alias in slaves.items():
+            self._slaves_of.setdefault(alias, set()).add(slave)
+        self._cursor(ver)
+        self.now_held(held)
+        self._metrics.directory_owed.set(len(owed))
+
+    def now_ms(self) -> int:
+        """Redis's clock, as it went when this was read; epoch ms."""
+        return int(self._monotonic() * 1000 + self._ahead_ms)
+
+    @property
+    def leaving(self) -> set[str]:
+        """Accounts that are said to be gone, until a second look."""
+        return {alias for alias, owed in self.owed.items() if owed.is_gone}
+
+    @property
+    def waiting(self) -> set[str]:
+        """Accounts whose end is not decided: they are leaving, or held."""
+        return (self.leaving | self._held) & self.accounts
+
+    def is_held(self, alias: str) -> bool:
+        """Whether an operator has to decide about an account."""
+        return alias in self._held
+
+    def is_waiting(self, alias: str) -> bool:
+        """Whether an account was said to be deleted, and nothing else since."""
+        return self.is_held(alias) or (alias in self.owed and self.owed[alias].is_gone)
+
+    def slaves_of(self, alias: str) -> list[str]:
+        """An account's further addresses, in order."""
+        return sorted(self._slaves_of.get(alias, ()))
+
+    def related(self, aliases: Iterable[str], named: Iterable[Sequence[str]]) -> Mapping[str, str]:
+        """Slave → account, of those that a change of these accounts, which name these slaves, may touch."""
+        found = {slave: alias for alias in aliases for slave in self._slaves_of.get(alias, ())}
+        for slave in (*aliases, *(slave for names in named for slave in names)):
+            if slave in self.slaves:
+                found[slave] = self.slaves[slave]
+        return found
+
+    def learn(self, piece: Piece) -> None:
+        """A piece is stored."""
+        for slave in piece.slaves_removed:
+            self._no_slave(slave)
+        for slave, alias in piece.slaves.items():
+            self._no_slave(slave)
+            self.slaves[slave] = alias
+            self._slaves_of.setdefault(alias, set()).add(slave)
+        self.accounts.difference_update(piece.removed)
+        self.accounts.update(piece.profiles)
+        self.barred.difference_update(piece.unbarred)
+        self.barred.update(piece.barred)
+        for alias in piece.settled:
+            self.owed.pop(alias, None)
+        self.owed.update({alias: read_owed(text) for alias, text in piece.owed.items()})
+        self._metrics.directory_owed.set(len(self.owed))
+
+    def moved(self, ver: int) -> None:
+        """The cursor is stored."""
+        self._cursor(str(ver))
+
+    def now_held(self, held: Held | None) -> None:
+        """What waits for a decision from now on."""
+        self.held, self._held = held, frozenset(() if held is None else held.aliases)
+        self._metrics.directory_held.set(0 if held is None else len(held.aliases))
+
+    def _no_slave(self, slave: str) -> None:
+        alias = self.slaves.pop(slave, None)
+        if alias is not None:
+            self._slaves_of.get(alias, set()).discard(slave)
+
+    def _cursor(self, stored: str | None) -> None:
+        number = int(stored) if stored is not None and stored.isdecimal() and len(stored) < 20 else None
+        self.stored_ver, self.ver = stored, number if is_ver(number) else None
+        self._metrics.cursor_ver.set(self.ver or 0)
+
+    def _held_age_s(self) -> float:
+        return 0.0 if self.held is None else max(0.0, (self.now_ms() - self.held.since) / 1000)
+
+    def _owed_age_s(self) -> float:
+        return max(0.0, (self.now_ms() - min(owed.since for owed in self.owed.values())) / 1000) if self.owed else 0.0
+
+
+def nobody_knows(metrics: Metrics) -> None:
+    """Who does not lead says nothing of the mirror."""
+    metrics.directory_held.set(0)
+    metrics.directory_owed.set(0)
+    metrics.directory_held_age.set_function(lambda: 0.0)
+    metrics.directory_owed_age.set_function(lambda: 0.0)

@@ -1,0 +1,96 @@
+"""A change of members as steps that are each quick and whole. Pure.
+
+Redis does one script call at a time, and nobody is served meanwhile. So a large change goes in pieces; what belongs
+together (a profile, its slaves, its event) stays together, and a piece that is stored again changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from typing import Final
+
+from bridge.events import Event
+from bridge.journal.calls import Advance, Forget
+
+MOST: Final = 2000
+MOST_BYTES: Final = 512 * 1024
+
+
+@dataclass(slots=True)
+class Piece:
+    """What is stored in one step; the names are those of :class:`bridge.journal.calls.Advance`.
+
+    ``forgotten``: addresses of which nothing is kept, ``fresh``: the same, and another person's from now on.
+    """
+
+    forgotten: list[str] = field(default_factory=list)
+    fresh: list[str] = field(default_factory=list)
+    profiles: dict[str, bytes] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+    slaves: dict[str, str] = field(default_factory=dict)
+    slaves_removed: list[str] = field(default_factory=list)
+    barred: list[str] = field(default_factory=list)
+    unbarred: list[str] = field(default_factory=list)
+    owed: dict[str, bytes] = field(default_factory=dict)
+    settled: list[str] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def entries(self) -> int:
+        """How many things there are to write."""
+        return sum(len(getattr(self, each.name)) for each in fields(self))
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it has; names of addresses are short."""
+        texts = (*self.profiles.values(), *self.owed.values(), *(event.body for event in self.events))
+        return sum(map(len, texts)) + 100 * self.entries
+
+    def add(self, other: Piece) -> None:
+        """Take over what another holds, after what is here."""
+        for each in fields(self):
+            mine, theirs = getattr(self, each.name), getattr(other, each.name)
+            if isinstance(mine, dict):
+                mine.update(theirs)
+            else:
+                mine.extend(theirs)
+
+    def calls(self, expect_ver: int | str | None, to_ver: int | None, held: bytes | None) -> list[Forget | Advance]:
+        """The writes of this piece, in order."""
+        return [
+            # Before the accounts go: whoever comes after a crash in between finds them, and does both again.
+            *(Forget(address) for address in self.forgotten),
+            *(Forget(address, anew=True) for address in self.fresh),
+            Advance(
+                expect_ver,
+                to_ver,
+                profiles=self.profiles,
+                removed=self.removed,
+                slaves=self.slaves,
+                slaves_removed=self.slaves_removed,
+                events=self.events,
+                barred=self.barred,
+                unbarred=self.unbarred,
+                held=held,
+                owed=self.owed,
+                settled=self.settled,
+                moved=self.moved,
+            ),
+        ]
+
+
+def joined(parts: Iterable[Piece], *, most: int = MOST, most_bytes: int = MOST_BYTES) -> list[Piece]:
+    """Put small pieces together, in order, into as few as stay within the bounds; at least one comes out."""
+    pieces = [Piece()]
+    entries = size = 0
+    for part in parts:
+        more, larger = part.entries, part.size
+        if entries and (entries + more > most or size + larger > most_bytes):
+            pieces.append(Piece())
+            entries = size = 0
+        pieces[-1].add(part)
+        entries += more
+        size += larger
+    return pieces

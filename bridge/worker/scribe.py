@@ -1,0 +1,62 @@
+"""Stores changes of the mirror, piece by piece, and keeps in step what the leader knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bridge.journal.calls import Advance, Call
+from bridge.journal.held import Held
+from bridge.journal.writer import Writer
+from bridge.worker.known import Known
+from bridge.worker.pieces import Piece
+
+
+class CursorElsewhere(Exception):
+    """The stored Ver is not the one this change started from; begin again from what is stored."""
+
+
+class Scribe:
+    """The one way in which a leader's parts change the mirror. Not for several tasks at once."""
+
+    def __init__(self, writer: Writer, known: Known) -> None:
+        self._writer = writer
+        self.known = known
+
+    async def write(self, pieces: Sequence[Piece], *, ver: int | None, held: Held | None) -> None:
+        """Store pieces in order; the last one moves the cursor to ``ver`` (None: it stays) and stores what is held.
+
+        What was stored when a fault comes is known to be; nothing to store is no call.
+
+        Raises:
+            CursorElsewhere, LeaseLost, JournalRefused
+        """
+        known = self.known
+        to_ver = None if ver is None or str(ver) == known.stored_ver else ver
+        for number, piece in enumerate(pieces, 1):
+            is_last = number == len(pieces)
+            what_is_held = self._held_bytes(held) if is_last else None
+            moves_to = to_ver if is_last else None
+            if not piece.entries and what_is_held is None and moves_to is None:
+                continue
+            await self.commit(*piece.calls(known.stored_ver, moves_to, what_is_held))
+            known.learn(piece)
+            if is_last:
+                known.now_held(held)
+            if moves_to is not None:
+                known.moved(moves_to)
+
+    async def commit(self, *calls: Call) -> None:
+        """Send calls of which the last one compares the cursor, if any does.
+
+        Raises:
+            CursorElsewhere, LeaseLost, JournalRefused
+        """
+        outcomes = await self._writer.commit(calls)
+        if isinstance(calls[-1], Advance) and outcomes[-1].result == "cursor":
+            raise CursorElsewhere("the stored Ver is not the one this change started from")
+
+    def _held_bytes(self, held: Held | None) -> bytes | None:
+        """For the journal: ``None`` if it has that already."""
+        if held == self.known.held:
+            return None
+        return b"" if held is None else held.as_json()

@@ -1,0 +1,100 @@
+"""The first fill of the mirror: staged, then swapped in, in one step.
+
+It takes one call for each account, and may take hours with a provider that limits its callers; so the stage outlives
+faults, restarts and leaders. It remembers the Ver of its *first* listing, and that becomes the cursor: a later one
+would skip what changed in an account after it was read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+
+from bridge.events import to_json
+from bridge.journal.calls import Advance
+from bridge.journal.mirror import Mirror
+from bridge.journal.owed import MISSING, Owed
+from bridge.provider.rules import is_ver
+from bridge.worker.fold import owners
+from bridge.worker.notices import Applied, Notices
+from bridge.worker.pieces import Piece, joined
+from bridge.worker.profiles import Account
+from bridge.worker.scribe import Scribe
+
+
+class Stage:
+    """``fields`` are what a profile may hold; a stage that was filled with others is begun anew."""
+
+    def __init__(self, scribe: Scribe, mirror: Mirror, notices: Notices, fields: Collection[str]) -> None:
+        self._scribe = scribe
+        self._mirror = mirror
+        self._notices = notices
+        self._fields = hashlib.sha256(",".join(sorted(fields)).encode()).hexdigest()[:8]
+        self._count = 0
+
+    async def begin(self, ver: int) -> tuple[int, set[str]]:
+        """Go on with what is staged, or begin with a listing of ``ver``.
+
+        Returns the Ver of the first listing, and the accounts that are staged already.
+
+        Raises:
+            CursorElsewhere, JournalAway, LeaseLost, JournalRefused
+        """
+        beginning, staged = await self._mirror.staged()
+        first, _, fields = beginning.partition(":")
+        if first.isdecimal() and len(first) < 20 and is_ver(int(first)) and fields == self._fields:
+            self._count = len(staged)
+            return int(first), staged
+        self._count = 0
+        await self._scribe.commit(Advance(self._scribe.known.stored_ver, None, "next", stage=f"{ver}:{self._fields}"))
+        return ver, set()
+
+    async def add(self, found: Mapping[str, Account], unread: Mapping[str, str], all_aliases: Collection[str]) -> None:
+        """Stage accounts; those that could not be read are owed, and staged by name where they seem to be there.
+
+        Raises:
+            CursorElsewhere, LeaseLost, JournalRefused
+        """
+        known = self._scribe.known
+        profiles = {alias: to_json(account.profile) for alias, account in found.items()}
+        by_name = [alias for alias, why in unread.items() if why != MISSING]
+        profiles |= {alias: to_json({"alias": alias, "incomplete": True}) for alias in by_name}
+        slaves = owners({alias: account.slaves for alias, account in found.items()}, all_aliases.__contains__)
+        # Of whom it is not said whether he is disabled, or not to be read: what is known of him counts.
+        off = [
+            alias
+            for alias, account in found.items()
+            if account.disabled or (account.disabled is None and alias in known.barred)
+        ]
+        off += [alias for alias in by_name if alias in known.barred]
+        parts = [Piece(profiles={alias: profile}) for alias, profile in profiles.items()]
+        parts += [Piece(slaves={slave: alias}) for slave, alias in slaves.items()]
+        parts += [Piece(barred=[alias]) for alias in off]
+        parts += [Piece(owed={alias: Owed(known.now_ms(), why).as_json()}) for alias, why in unread.items()]
+        for piece in joined(parts):
+            if piece.entries:
+                await self._scribe.commit(
+                    Advance(
+                        known.stored_ver,
+                        None,
+                        "next",
+                        profiles=piece.profiles,
+                        slaves=piece.slaves,
+                        barred=piece.barred,
+                        owed=piece.owed,
+                    )
+                )
+        self._count += len(profiles)
+
+    async def swap(self, ver: int) -> Applied:
+        """Make the stage the mirror, and ``ver`` the cursor, in one step.
+
+        Raises:
+            CursorElsewhere, JournalAway, LeaseLost, JournalRefused
+        """
+        known = self._scribe.known
+        counts = Applied(added=self._count)
+        told = self._notices.synced(known.ver, ver, counts, initial=True)
+        await self._scribe.commit(Advance(known.stored_ver, ver, "swap", events=[told], held=b""))
+        await known.read(self._mirror)
+        return counts

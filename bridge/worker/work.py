@@ -1,0 +1,109 @@
+"""An answer of ``user/list`` that is being applied, part by part."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+from bridge.journal.owed import ABSENT, DELETED
+from bridge.worker.listing import Listing
+from bridge.worker.members import Kind, Members, Step
+from bridge.worker.notices import Applied
+from bridge.worker.profiles import Fetch
+from bridge.worker.stage import Stage
+
+AT_A_TIME: Final = 250
+
+
+@dataclass(slots=True)
+class Work:
+    """How far it is. A fault leaves it where it is, and :meth:`part` goes on from there.
+
+    ``fills``: there is no mirror yet, and the answer fills the stage of one.
+    """
+
+    listing: Listing
+    kind: Kind
+    fills: bool
+    ver: int
+    waiting: deque[str]
+    applied: Applied = Applied()  # noqa: RUF009 - frozen
+    is_begun: bool = False
+    fetch: Fetch | None = None
+    everybody: Collection[str] = field(default_factory=frozenset)
+
+    @property
+    def parts_read(self) -> int:
+        """A number that grows with every account that is read."""
+        return -len(self.waiting) + (0 if self.fetch is None else len(self.fetch.found))
+
+    async def fetched(self, fetch: Fetch) -> tuple[Fetch, bool]:
+        """Read the next accounts, and say whether they are the last; ``fetch`` is how.
+
+        Raises:
+            ProviderError: some could not be read yet; those that were are kept.
+        """
+        if self.fetch is None:
+            fetch.aliases = [self.waiting[at] for at in range(min(AT_A_TIME, len(self.waiting)))]
+            self.fetch = fetch
+        await self.fetch.run()
+        return self.fetch, len(self.fetch.aliases) == len(self.waiting)
+
+    def past(self, fetch: Fetch) -> None:
+        """These are stored."""
+        for _ in fetch.aliases:
+            self.waiting.popleft()
+        self.fetch = None
+        self.is_begun = True
+
+    async def compare(self, fetch: Fetch, members: Members) -> bool:
+        """Apply the next part to the mirror; ``True``: that was the last.
+
+        Raises:
+            ProviderError, CursorElsewhere, JournalAway, LeaseLost, JournalRefused
+        """
+        done, is_last = await self.fetched(fetch)
+        claims, moves = self.listing.claims, is_last and self.listing.settled
+        self.applied = await members.apply(
+            Step(
+                self.ver,
+                self.kind,
+                moves,
+                done.found,
+                done.unread,
+                gone=() if self.is_begun else self._gone(members.known.accounts),
+                why_gone=DELETED if self.kind == "delta" else ABSENT,
+                added=claims.added,
+                anew=claims.anew,
+                tells=moves,
+                before=self.applied,
+            )
+        )
+        self.past(done)
+        return is_last
+
+    def _gone(self, accounts: Collection[str]) -> Collection[str]:
+        """Who is said to be gone: by a line, or by a listing that vouches for being whole."""
+        claims = self.listing.claims
+        absent = set(accounts).difference(claims.present) if self.kind == "full" and self.listing.whole else set()
+        return sorted(absent.union(claims.gone))
+
+    async def fill(self, fetch: Fetch, stage: Stage) -> bool:
+        """Stage the next part, or swap the whole in; ``True``: that was the last.
+
+        Raises:
+            ProviderError, CursorElsewhere, JournalAway, LeaseLost, JournalRefused
+        """
+        if not self.is_begun:
+            self.ver, staged = await stage.begin(self.ver)
+            self.everybody = staged.union(self.waiting)
+            self.waiting = deque(alias for alias in self.waiting if alias not in staged)
+            self.is_begun = True
+        done, is_last = await self.fetched(fetch)
+        await stage.add(done.found, done.unread, self.everybody)
+        self.past(done)
+        if is_last and self.listing.settled:
+            self.applied = await stage.swap(self.ver)
+        return is_last

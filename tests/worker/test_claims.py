@@ -1,0 +1,75 @@
+"""What an answer of ``user/list`` claims, as a pure function."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.provider.models import Action, Delta, UserChange
+from bridge.worker.claims import Claims, is_short, is_whole, read_claims, read_everybody
+from bridge.worker.guard import Guard
+
+A, B, C = "a@x.cn", "b@x.cn", "c@x.cn"
+DEL, ADD, MOD = Action.DEL, Action.ADD, Action.MOD
+
+
+def delta(*lines: tuple[Action, str], count: int | None = None, unreadable: int = 0) -> Delta:
+    return Delta(7, tuple(UserChange(action, alias) for action, alias in lines), count, unreadable)
+
+
+def test_the_last_action_of_an_account_counts() -> None:
+    """Addresses normalised, what is no address left out; who was added comes first."""
+    found = read_claims(delta((ADD, A), (MOD, B), (DEL, " A@x.CN "), (MOD, "no address"), (ADD, C)))
+    assert found == Claims(present=(C, B), gone=(A,), added=frozenset({C}), anew=frozenset())
+
+
+@pytest.mark.parametrize(
+    ("lines", "anew"),
+    [
+        ([(DEL, A), (ADD, A)], True),
+        ([(DEL, A), (MOD, A)], True),
+        ([(DEL, A), (ADD, A), (MOD, A)], True),
+        ([(ADD, A), (DEL, A), (ADD, A)], True),
+        ([(ADD, A), (MOD, A)], False),
+        ([(DEL, B), (ADD, A)], False),
+    ],
+)
+def test_who_was_deleted_before_may_be_another_person(lines: list[tuple[Action, str]], anew: bool) -> None:
+    """By the lines of one answer."""
+    found = read_claims(delta(*lines))
+    assert (A in found.anew, A in found.present) == (anew, True)
+
+
+def test_a_listing_of_everything_tells_who_is_there_and_no_more() -> None:
+    """Each of its lines says ADD, of whoever it is."""
+    assert read_everybody(delta((ADD, A), (MOD, B), (DEL, C))) == Claims((A, B), (C,))
+
+
+@pytest.mark.parametrize(
+    ("count", "unreadable", "short", "whole"),
+    [(2, 0, False, True), (3, 0, True, False), (None, 0, False, False), (3, 1, True, False), (1, 0, False, False)],
+)
+def test_a_listing_vouches_for_being_whole_by_its_count(
+    count: int | None, unreadable: int, short: bool, whole: bool
+) -> None:
+    """Only then does absence mean something; a delta without a Count may still say what it says."""
+    told = delta((ADD, A), (ADD, B), count=count, unreadable=unreadable)
+    assert (is_short(told), is_whole(told)) == (short, whole)
+
+
+@pytest.mark.parametrize(
+    ("new", "accounts", "waiting", "held"),
+    [
+        (6, 20, 0, True),
+        (5, 20, 0, False),
+        (1, 20, 5, True),
+        (1, 70, 6, False),
+        (1, 20, 4, False),
+        (0, 20, 9, False),
+    ],
+)
+def test_who_waits_is_counted_with_who_comes(new: int, accounts: int, waiting: int, held: bool) -> None:
+    """Or a crowd that is deleted one by one would pass; strangers and who waits already are nobody new."""
+    known = {f"u{number}@x.cn" for number in range(accounts)}
+    before = sorted(known)[:waiting]
+    coming = sorted(known)[waiting : waiting + new]
+    assert Guard(0.1, 5).holds([*coming, *before, "stranger@x.cn"], known, before) is held
