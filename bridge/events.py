@@ -9,6 +9,7 @@ together. So the order of the members is part of the format: ``specversion, id, 
 from __future__ import annotations
 
 import re
+import string
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -38,6 +39,7 @@ SYSTEM: Final = "system"
 
 UpstreamState = Literal["connected", "degraded", "disconnected"]
 
+_LOWER: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _POSITION = re.compile(r"([a-z0-9]{8})-(0|[1-9][0-9]{0,17})", re.ASCII)
 # Control characters (NUL, CR, LF among them), bidi controls and white space end up in logs, channel names and
 # headers; no real address has them.
@@ -64,8 +66,12 @@ def parse_position(text: str) -> Position | None:
 
 
 def normalise_address(text: str) -> str | None:
-    """Trim and lower-case an address at the border; ``None`` if it cannot be one."""
-    address = text.strip().lower()
+    """Trim an address at the border and lower-case its ASCII letters; ``None`` if it cannot be one.
+
+    Only those: by Unicode's rules two addresses that a mail server tells apart can become one, as ``kevin@`` with the
+    Kelvin sign does.
+    """
+    address = text.strip().translate(_LOWER)
     return address if _ADDRESS.fullmatch(address) else None
 
 

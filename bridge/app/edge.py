@@ -18,13 +18,17 @@ from bridge.app.public_port import bind, serving, url_of
 from bridge.app.signon import signon_routes
 from bridge.edge import codes
 from bridge.edge.audience import Audience
+from bridge.edge.endings import Endings
 from bridge.edge.feed import Feed, Pace
 from bridge.edge.presence import Presence
+from bridge.edge.reception import Reception
+from bridge.edge.rounds import Rounds
 from bridge.edge.server import EdgeServer
 from bridge.edge.witness import Witness
 from bridge.journal.inquiry import Inquiries
 from bridge.journal.keys import Keys
 from bridge.journal.reports import Reports
+from bridge.journal.standing import Standings
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics
 from bridge.settings import Settings
@@ -57,12 +61,16 @@ async def serve_edge(
     redis = address.client()
     keys = Keys(settings.namespace)
     reader = build_reader(settings, redis)
+    standings = Standings(redis, keys)
     audience = Audience(metrics)
+    kick_s = settings.edge.kick_s
     name = f"{socket.gethostname()}:{os.getpid()}"
     feed = Feed(
         address=address,
         keys=keys,
         reader=reader,
+        standings=standings,
+        rounds=Rounds(standings, audience, window_s=kick_s),
         reports=Reports(redis, keys),
         name=name,
         asked=Witness(name, audience, Inquiries(redis, keys)).asked,
@@ -86,19 +94,32 @@ async def serve_edge(
             await port.start()
         if tell_health is not None:
             tell_health(health, port)
-        if not await redis_accepted(reader, stop):
+        if not await redis_accepted(reader, stop, standings=standings):
             return
         async with AsyncExitStack() as stack:
             access = build_access(settings, await stack.enter_async_context(running_verifier(settings)), reader)
             origins = build_origins(settings)
+            reception = Reception(access=access, origins=origins, metrics=metrics)
+            prefix = urlsplit(settings.edge.public_url).path
+            endings = Endings(
+                access=access,
+                reception=reception,
+                standings=standings,
+                kick_s=kick_s,
+                cookie=settings.edge.cookie,
+                prefix=prefix,
+            )
             server = EdgeServer(
                 feed=feed,
                 audience=audience,
                 access=access,
                 origins=origins,
+                reception=reception,
                 reader=reader,
+                standings=standings,
                 metrics=metrics,
-                prefix=urlsplit(settings.edge.public_url).path,
+                kick_s=kick_s,
+                prefix=prefix,
             )
             signon = await stack.enter_async_context(signon_routes(settings, redis, access, origins, metrics))
 
@@ -116,7 +137,7 @@ async def serve_edge(
                 if ready is not None:
                     ready(url_of(sock))
 
-            surfaces = (server.mount, signon, *([add_routes] if add_routes is not None else []))
+            surfaces = (server.mount, endings.mount, signon, *([add_routes] if add_routes is not None else []))
             timeout_s = settings.edge.request_timeout_s
             async with serving(sock, *surfaces, request_timeout_s=timeout_s, shutdown_s=1.0) as acceptor:
                 task = await until_stopped(run, stop, name="edge")

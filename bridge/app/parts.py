@@ -13,6 +13,7 @@ from bridge.journal.connect import RedisAddress
 from bridge.journal.errors import JournalAway, JournalError, JournalRefused
 from bridge.journal.keys import Keys
 from bridge.journal.reader import Reader
+from bridge.journal.standing import Standings
 from bridge.settings import Secret, Settings
 from bridge.supervision import StartRefused
 
@@ -76,8 +77,12 @@ class RedisHealth:
             await asyncio.sleep(2.0)
 
 
-async def redis_accepted(reader: Reader, stop: asyncio.Event, *, pause_s: float = 1.0) -> bool:
+async def redis_accepted(
+    reader: Reader, stop: asyncio.Event, *, standings: Standings | None = None, pause_s: float = 1.0
+) -> bool:
     """Wait until Redis answers and find out whether it will do; ``False`` if the process is told to stop meanwhile.
+
+    ``standings``: of a process that lets people in, which needs rights of its own for that.
 
     Raises:
         StartRefused: it answers, and waiting does not mend what it says.
@@ -86,6 +91,8 @@ async def redis_accepted(reader: Reader, stop: asyncio.Event, *, pause_s: float 
     while not stop.is_set():
         try:
             warning = await reader.check()
+            if standings is not None:
+                await standings.check()
         except JournalRefused as error:
             raise StartRefused(f"Redis will not do: {error}") from error
         except JournalAway as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -15,12 +16,14 @@ from bridge.app.doors import build_access, build_origins, running_verifier
 from bridge.app.parts import RedisHealth, build_reader, ended, redis_accepted, redis_address, until_stopped
 from bridge.app.provider import running_client
 from bridge.app.public_port import bind, serving, url_of
-from bridge.edge.access import Access
+from bridge.edge.access import Access, Identity
 from bridge.edge.origins import Origins
 from bridge.edge.refused import Refused
+from bridge.edge.standing import require_standing
 from bridge.journal.clicks import Clicks
 from bridge.journal.errors import JournalError
 from bridge.journal.keys import Keys
+from bridge.journal.standing import Asker, Standings
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics
 from bridge.settings import Settings
@@ -70,7 +73,7 @@ async def serve_signon(
     try:
         if admin:
             await port.start()
-        if not await redis_accepted(reader, stop):
+        if not await redis_accepted(reader, stop, standings=Standings(redis, Keys(settings.namespace))):
             return
         async with running_verifier(settings) as verifier:
             access = build_access(settings, verifier, reader)
@@ -109,7 +112,7 @@ async def signon_routes(
     keys = Keys(settings.namespace)
     async with running_client(settings, redis, metrics) as client:
         signon = SignOn(
-            door=EdgeDoor(access, origins),
+            door=EdgeDoor(access, origins, Standings(redis, keys), kick_s=settings.edge.kick_s),
             way_in=ProviderLogin(client, settings.provider.client_id, settings.provider.auth_url),
             ledger=Clicks(redis, keys, audit_max=settings.audit.max, audit_s=settings.audit.seconds),
             metrics=metrics,
@@ -126,11 +129,13 @@ async def signon_routes(
 
 
 class EdgeDoor:
-    """The edge's access and origins, in the words of sign-on."""
+    """The edge's access, origins and standing, in the words of sign-on."""
 
-    def __init__(self, access: Access, origins: Origins) -> None:
+    def __init__(self, access: Access, origins: Origins, standings: Standings, *, kick_s: int) -> None:
         self._access = access
         self._origins = origins
+        self._standings = standings
+        self._kick_s = kick_s
 
     async def admit(self, request: web.Request) -> Visitor:
         """Prove who clicks; see :class:`bridge.signon.click.Door`."""
@@ -147,7 +152,19 @@ class EdgeDoor:
             mailbox = self._access.choose(identity, request.query.get("mailbox"))
         except Refused as refused:
             turned_away = _verdict(refused)
+        await self._require_standing(identity, mailbox)
         return Visitor(mailbox, identity.sid, identity.scope, turned_away)
+
+    async def _require_standing(self, identity: Identity, address: str) -> None:
+        try:
+            [standing] = await self._standings.look([Asker(address, identity.session)])
+        except JournalError as error:
+            raise ConnectionError(str(error)) from error
+        try:
+            # An account that is barred is sign-on's own to refuse: it records whose click that was.
+            require_standing(identity, replace(standing, barred=False), window_s=self._kick_s)
+        except Refused as refused:
+            raise TurnedAway(_verdict(refused)) from None
 
 
 def _verdict(refused: Refused) -> Verdict:

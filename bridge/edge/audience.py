@@ -28,6 +28,8 @@ _PONG_S: Final = 10
 _BACKED_UP_S: Final = 30.0
 _TICK_S: Final = 1.0
 _LEFT_MOST: Final = 4096
+CLOSES: Final = frozenset((*codes.REASONS, 1001, 1006))
+"""Codes that the metric ``edge_closes`` tells apart: ours, a page that was left, and a connection that was cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +76,21 @@ class Audience:
 
     def retry_ms(self, code: int) -> int:
         """How long a client that was closed with this code should wait; spread, so that not all come at once."""
-        return 3_600_000 if not codes.may_return(code) else random.randint(2000, 5000)  # noqa: S311 - no secret
+        if not codes.may_return(code):
+            return 3_600_000
+        # A credential does not come by itself: whoever has none asks, or signs in, before it can help to come back.
+        return 30_000 if code == codes.NO_CREDENTIAL else random.randint(2000, 5000)  # noqa: S311 - no secret
 
     def read_for(self, subscriber: Subscriber) -> None:
         self._wants(subscriber)
 
+    def everybody(self) -> list[Subscriber]:
+        """All open connections, as they are now."""
+        return [each for slot in self._slots for each in slot]
+
     def of(self, mailbox: str) -> list[Subscriber]:
         """The open connections of one mailbox. Looks through all: for people's questions."""
-        return [each for slot in self._slots for each in slot if each.tail.mailbox == mailbox]
+        return [each for each in self.everybody() if each.tail.mailbox == mailbox]
 
     def left_of(self, mailbox: str, most: int = 10) -> list[Left]:
         """The last connections of a mailbox that ended, the newest first, as far as they are remembered."""
@@ -106,7 +115,8 @@ class Audience:
         self.count -= 1
         self._connections[subscriber.transport_name].dec()
         code = subscriber.code or 1006
-        self._metrics.edge_closes.labels(code=str(code)).inc()
+        # A client may close with any code from 3000 on; those that are not ours are one series.
+        self._metrics.edge_closes.labels(code=str(code) if code in CLOSES else "other").inc()
         self._left.append(
             Left(
                 subscriber.tail.mailbox,
@@ -122,18 +132,16 @@ class Audience:
 
     def broadcast(self, frame: Frame) -> None:
         """Write one frame of the edge itself to everybody."""
-        for slot in self._slots:
-            for subscriber in list(slot):
-                subscriber.say(frame)
+        for subscriber in self.everybody():
+            subscriber.say(frame)
 
     def end_all(self, code: int) -> None:
         """Close every connection at once; new ones are refused from here on."""
         self.closing = True
-        for slot in self._slots:
-            for subscriber in list(slot):
-                subscriber.end(code)
-                if subscriber.transport is not None:
-                    subscriber.transport.close()
+        for subscriber in self.everybody():
+            subscriber.end(code)
+            if subscriber.transport is not None:
+                subscriber.transport.close()
 
     async def run(self) -> None:
         """Tick until cancelled."""

@@ -15,10 +15,12 @@ NOT_UTF8: Final = 1007
 SHUTTING_DOWN: Final = 3001
 EXPIRED: Final = 3005
 TOO_SLOW: Final = 3008
+NO_CREDENTIAL: Final = 3009
 NO_PONG: Final = 3012
 BUSY: Final = 3013
 INVALID_TOKEN: Final = 3500
 BAD_REQUEST: Final = 3501
+KICKED: Final = 3503
 NOT_ALLOWED: Final = 3507
 
 REASONS: Final = {
@@ -28,10 +30,12 @@ REASONS: Final = {
     SHUTTING_DOWN: "shutting down",
     EXPIRED: "token expired",
     TOO_SLOW: "too slow",
+    NO_CREDENTIAL: "come back with a fresh credential",
     NO_PONG: "no pong",
     BUSY: "busy, come later",
     INVALID_TOKEN: "invalid token",
     BAD_REQUEST: "bad request",
+    KICKED: "kicked",
     NOT_ALLOWED: "not allowed",
 }
 

@@ -13,35 +13,42 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from bridge.edge.audience import Audience
-from bridge.edge.frames import upstream_frame
+from bridge.edge.news import News
+from bridge.edge.pace import Pace
 from bridge.edge.questions import Questions
+from bridge.edge.rounds import Rounds
+from bridge.edge.subscriber import Subscriber
 from bridge.edge.tail import Tail
 from bridge.events import Position, addresses_of, head_of, time_of
 from bridge.journal.connect import RedisAddress
-from bridge.journal.errors import JournalAway, JournalError, MailboxBarred
+from bridge.journal.errors import JournalAway, JournalError, JournalSpoilt, MailboxBarred
 from bridge.journal.keys import Keys
-from bridge.journal.reader import Opened, OpenRequest, Reader, Upstream
+from bridge.journal.reader import Opened, OpenRequest, Reader
 from bridge.journal.reports import Deafness, Reports
+from bridge.journal.standing import Asker, Standing, Standings
 from bridge.journal.subscription import Subscription
 from bridge.obs.metrics import Metrics
 
+__all__ = ["Feed", "Opening", "Pace"]
+
 log = logging.getLogger(__name__)
 
-_BATCH = 256
+_HOPS: Final = 3
+_BATCH: Final = 256
 _KEEP_IDLE_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How often the feed looks after itself, in seconds."""
+class Opening(NamedTuple):
+    """What a new connection gets, and how many ``news`` and ``rounds`` there had been when it was asked for."""
 
-    probe_s: float = 2.0
-    deaf_s: float = 10.0
-    tops_s: float = 15.0
-    reconnect_s: float = 0.25
+    tail: Tail
+    opened: Opened
+    standing: Standing
+    news: int
+    rounds: int
 
 
 class Feed:
@@ -57,6 +64,8 @@ class Feed:
         address: RedisAddress,
         keys: Keys,
         reader: Reader,
+        standings: Standings,
+        rounds: Rounds,
         reports: Reports,
         name: str,
         asked: Callable[[bytes], None] = lambda payload: None,
@@ -68,6 +77,7 @@ class Feed:
         self._address = address
         self._keys = keys
         self._reader = reader
+        self._rounds = rounds
         self._reports = reports
         self._name = name
         self._asked = asked
@@ -79,15 +89,17 @@ class Feed:
         self._subscription: Subscription | None = None
         self.connected = asyncio.Event()
         self._confirming: dict[Tail, asyncio.Future[None]] = {}
-        self._questions = Questions(reader, metrics, pause_s=self._pace.reconnect_s)
+        self._questions = Questions(reader, standings, metrics, pause_s=self._pace.reconnect_s)
         self._system_channel = keys.kind_channel("system").encode()
         self._directory_channel = keys.kind_channel("directory").encode()
         self._inquiry_channel = keys.inquiry_channel.encode()
+        self._control_channel = keys.control_channel.encode()
         self._probe_channel = keys.probe_channel(secrets.token_hex(6))
         self._probe_bytes = self._probe_channel.encode()
+        kinds = (self._system_channel, self._directory_channel, self._inquiry_channel, self._control_channel)
+        self._shared = [*(channel.decode() for channel in kinds), self._probe_channel]
         self._heard_at = -1e9
-        self._upstream: Upstream | None = None
-        self._look = asyncio.Event()
+        self.news = News(reader, audience, look_s=self._pace.probe_s)
         audience.on_cold_read(self._questions.read_cold)
 
     # -- what connections ask
@@ -100,36 +112,45 @@ class Feed:
             return "the pub/sub probe did not come back"
         return None
 
-    async def open(self, mailbox: str, after: Position | None) -> tuple[Tail, Opened]:
-        """Open a mailbox for a new connection; the tail counts it as ``opening`` until :meth:`opened`.
+    async def open(self, asker: Asker, after: Position | None) -> Opening:
+        """Open a mailbox for a new connection; the tail counts it as ``opening`` until it has joined, or is gone.
 
         Raises:
             JournalAway: Redis does not answer; the client should come later.
+            JournalSpoilt: what is stored of this mailbox cannot be read.
             MailboxBarred: the account is disabled or deleted.
         """
-        while True:
+        mailbox = asker.address
+        for _ in range(_HOPS):
             tail = self._tail(mailbox)
             tail.opening += 1
+            news, rounds = self.news.number, self._rounds.number
             try:
                 await self._listening(tail)
-                opened = await self._questions.open(OpenRequest(mailbox, after, ask=True))
+                opened, standing = await self._questions.open(OpenRequest(mailbox, after, ask=True), asker)
+                if opened.status == "barred":
+                    raise MailboxBarred(opened.mailbox)
             except BaseException:
                 self.opened(tail)
                 raise
-            if opened.status == "barred":
-                self.opened(tail)
-                raise MailboxBarred(opened.mailbox)
-            if opened.mailbox == mailbox:
-                break
+            if opened.mailbox == mailbox == standing.account:
+                if not tail.adopt(opened):
+                    self._questions.gap(tail, "seq")
+                return Opening(tail, opened, standing, news, rounds)
             # A slave: its account's stream is the one to follow.
             self.opened(tail)
-            mailbox = opened.mailbox
-        if not tail.adopt(opened):
-            self._questions.gap(tail, "seq")
-        return tail, opened
+            mailbox = standing.account
+        raise JournalSpoilt("an address that does not come to stand for one account")
+
+    def joined(self, opening: Opening, subscriber: Subscriber) -> None:
+        """The connection has its socket. What was told to all between its question and now is told to it, too."""
+        self.opened(opening.tail)
+        self.news.repeat(subscriber, opening.news)
+        if self._rounds.number != opening.rounds:
+            self._rounds.one(subscriber)
 
     def opened(self, tail: Tail) -> None:
-        """The connection that :meth:`open` was for has joined the tail, or is gone."""
+        """The connection that :meth:`open` was for has joined the tail, or came to nothing."""
         tail.opening -= 1
         tail.idle_since = self._clock()
 
@@ -137,11 +158,6 @@ class Feed:
     def mailboxes(self) -> list[str]:
         """Mailboxes that somebody here looks at."""
         return [tail.mailbox for tail in self._tails.values() if tail.subscribers]
-
-    @property
-    def upstream(self) -> Upstream | None:
-        """The state of the provider connection that was last told to the browsers."""
-        return self._upstream
 
     # -- subscriptions
 
@@ -190,7 +206,12 @@ class Feed:
             if tail is None:
                 self._other(channel, event)
                 continue
-            epoch, seq = head_of(event)
+            try:
+                epoch, seq = head_of(event)
+            except ValueError:
+                # Whoever may publish could send anything; the journal knows what there is.
+                self._questions.gap(tail, "seq")
+                continue
             if tail.append(epoch, seq, event):
                 touched.setdefault(tail, event)
             else:
@@ -205,16 +226,21 @@ class Feed:
 
     def _other(self, channel: bytes, payload: bytes) -> None:
         if channel == self._probe_bytes:
-            self._heard_at = self._clock()
-            self._metrics.feed_lag_seconds.observe(max(0.0, self._heard_at - float(payload)))
+            with suppress(ValueError):
+                sent_at = float(payload)
+                self._heard_at = self._clock()
+                self._metrics.feed_lag_seconds.observe(max(0.0, self._heard_at - sent_at))
         elif channel == self._system_channel and b'"type":"exmail.upstream.' in payload:
-            self._look.set()
+            self.news.look()
+        elif channel == self._control_channel:
+            self._rounds.told(payload)
         elif channel == self._directory_channel and b'"type":"exmail.directory.user.' in payload:
-            for address in addresses_of(payload):
-                tail = self._tails.get(self._keys.mailbox_channel(address).encode())
-                if tail is not None and tail.subscribers:
-                    self._questions.look_again(tail)
-
+            self._rounds.all()
+            with suppress(ValueError, LookupError, TypeError, AttributeError):
+                for address in addresses_of(payload):
+                    tail = self._tails.get(self._keys.mailbox_channel(address).encode())
+                    if tail is not None and tail.subscribers:
+                        self._questions.look_again(tail)
         elif channel == self._inquiry_channel:
             self._asked(payload)
 
@@ -224,8 +250,9 @@ class Feed:
         """Keep a connection, and look after what pub/sub cannot say. Runs until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._stay_connected(), name="feed connection")
+            tasks.create_task(self._rounds.run(), name="feed rounds")
             tasks.create_task(self._questions.run(self._subscribe_new), name="feed questions")
-            tasks.create_task(self._watch_upstream(), name="feed upstream")
+            tasks.create_task(self.news.run(), name="news")
             tasks.create_task(self._compare_tops(), name="feed tops")
             tasks.create_task(self._drop_idle(), name="feed idle")
 
@@ -236,8 +263,7 @@ class Feed:
             subscription = Subscription(self._received, patience_s=self._pace.deaf_s)
             try:
                 await subscription.connect(self._address)
-                shared = (self._system_channel, self._directory_channel, self._inquiry_channel)
-                await subscription.subscribe([*(channel.decode() for channel in shared), self._probe_channel])
+                await subscription.subscribe(self._shared)
                 tails = list(self._tails.values())
                 await subscription.subscribe([self._keys.mailbox_channel(tail.mailbox) for tail in tails])
                 self._subscription = subscription
@@ -248,7 +274,8 @@ class Feed:
                     for tail in tails:
                         self._questions.gap(tail, "reconnect")
                 self._questions.work.set()
-                self._look.set()
+                self.news.look()
+                self._rounds.all()
                 first = False
                 delay_s = self._pace.reconnect_s
                 why = await self._probe_until_lost(subscription)
@@ -299,21 +326,6 @@ class Feed:
         with suppress(JournalError):
             await self._reports.tell(Deafness(self._name, int((until - silent_s) * 1000), int(until * 1000)))
 
-    async def _watch_upstream(self) -> None:
-        """Tell the browsers each change of the provider connection's state; a lease that ran out is one too."""
-        while True:
-            self._look.clear()
-            with suppress(JournalError):
-                upstream = await self._reader.upstream()
-                if upstream != self._upstream:
-                    self._upstream = upstream
-                    self._audience.broadcast(upstream_frame(upstream))
-            try:
-                async with asyncio.timeout(self._pace.probe_s):
-                    await self._look.wait()
-            except TimeoutError:
-                continue
-
     async def _compare_tops(self) -> None:
         """A lost last message leaves no gap behind it, nor does one about an account; only the journal knows."""
         compared_at = None
@@ -325,6 +337,8 @@ class Feed:
                 continue
             for tail in self._tails.values():
                 tail.forget()
+            # A kick is no commit.
+            self._rounds.all()
             if commits == compared_at:
                 # Nothing was written since the last comparison, so nothing can have been lost.
                 continue

@@ -131,9 +131,14 @@ def upstream_frame(upstream: Upstream) -> Frame:
 
 
 def closing_payload(code: int, retry_ms: int) -> bytes:
-    """``exmail.closing``, the last frame of an event stream."""
+    """``exmail.closing``, the last frame before an end that is ours."""
     reason = codes.REASONS.get(code, "closed")
     return to_json({"type": "exmail.closing", "data": {"code": code, "reason": reason, "retry_ms": retry_ms}})
+
+
+def ws_farewell(code: int, retry_ms: int) -> bytes:
+    """``exmail.closing`` and the close frame: a close frame alone can carry no hint when to come back."""
+    return ws_frame(closing_payload(code, retry_ms)) + ws_close(code)
 
 
 def snapshot_frame(opened: Opened, *, after: Position | None) -> Frame:

@@ -86,6 +86,16 @@ class JwksVerifier:
         Raises:
             Refused: it is not or does not, or (503) that cannot be known now; the message says which.
         """
+        claims = await self.prove(token)
+        self.rules.enforce(claims)
+        return claims
+
+    async def prove(self, token: str) -> Mapping[str, Any]:
+        """Return the claims of a token that is signed with a published key, whatever they say.
+
+        Raises:
+            Refused: it is not, or (503) that cannot be known now.
+        """
         claims = self._remembered.get(token)
         if claims is None:
             sealed = take_apart(token)
@@ -93,7 +103,6 @@ class JwksVerifier:
             await self._prove(sealed)
             claims = sealed.claims()
             self._remembered.keep(token, claims)
-        self.rules.enforce(claims)
         return claims
 
     async def _prove(self, sealed: Sealed) -> None:

@@ -1,54 +1,74 @@
 """Every question to the journal, in batches: openings, gaps and cold reads are one operation.
 
-A storm of reconnecting browsers asks hundreds of times in one tick of the loop; the journal is asked once.
+A storm of reconnecting browsers asks hundreds of times in one tick of the loop; the journal is asked once, and equal
+questions are one. Each answer is bounded in bytes, and so is a batch.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 from bridge.edge import codes
 from bridge.edge.subscriber import Subscriber, entries_of
 from bridge.edge.tail import Tail
-from bridge.journal.errors import JournalAway, JournalError, NotLetIn
+from bridge.events import Position
+from bridge.journal.errors import JournalAway, JournalError, JournalSpoilt, NotLetIn
 from bridge.journal.reader import Opened, OpenRequest, Reader
+from bridge.journal.standing import Asker, Standing, Standings
 from bridge.obs.metrics import Metrics
 
-_BATCH = 256
+log = logging.getLogger(__name__)
+
+_BATCH: Final = 64
+"""Different questions of a round trip: with 64 KiB an answer 4 MiB at most."""
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Opening:
+    """Somebody waits for a mailbox, and for how he stands."""
+
+    request: OpenRequest
+    asker: Asker
+    answer: asyncio.Future[tuple[Opened, Standing]]
 
 
 class Questions:
     """Collects what this process wants to know and asks for it. ``pause_s``: between tries while Redis is away."""
 
-    def __init__(self, reader: Reader, metrics: Metrics, *, pause_s: float) -> None:
+    def __init__(self, reader: Reader, standings: Standings, metrics: Metrics, *, pause_s: float) -> None:
         self._reader = reader
+        self._standings = standings
         self._metrics = metrics
         self._pause_s = pause_s
-        self._openings: list[tuple[OpenRequest, asyncio.Future[Opened]]] = []
+        self._openings: list[_Opening] = []
         self._gaps: dict[Tail, None] = {}
         self._cold: dict[Subscriber, None] = {}
         self.work = asyncio.Event()
 
-    async def open(self, request: OpenRequest) -> Opened:
-        """Open one mailbox, together with all others that are asked for now.
+    async def open(self, request: OpenRequest, asker: Asker) -> tuple[Opened, Standing]:
+        """Open one mailbox for somebody, together with all others that are asked for now.
 
         Raises:
             JournalError
         """
-        future: asyncio.Future[Opened] = asyncio.get_running_loop().create_future()
-        self._openings.append((request, future))
+        answer: asyncio.Future[tuple[Opened, Standing]] = asyncio.get_running_loop().create_future()
+        self._openings.append(_Opening(request, asker, answer))
         self.work.set()
-        return await future
+        return await answer
 
     def gap(self, tail: Tail, kind: str) -> None:
         """Something may be missing in a tail: have it repaired. ``kind`` labels the metric."""
-        if tail not in self._gaps:
+        if tail.position is None:
+            # The opening that is under way learns of it, and has it repaired.
+            tail.doubted = True
+        elif tail not in self._gaps:
             self._metrics.feed_gaps.labels(kind=kind).inc()
-            self._gaps[tail] = None
-            self.work.set()
+            self.look_again(tail)
 
     def look_again(self, tail: Tail) -> None:
         """Something may have happened to a tail's account: ask the journal whether it still may be followed."""
@@ -83,55 +103,99 @@ class Questions:
                     await asyncio.sleep(self._pause_s)
 
     async def _ask(self) -> None:
-        """One batch, one round trip."""
-        openings = [(request, future) for request, future in self._openings[:_BATCH] if not future.done()]
-        del self._openings[:_BATCH]
-        gaps = [(tail, position) for tail in _take(self._gaps) if (position := tail.position) is not None]
-        cold = [(reader, reader.position) for reader in _take(self._cold) if reader.transport is not None]
-        requests = [request for request, _ in openings]
-        requests += [OpenRequest(tail.mailbox, position) for tail, position in gaps]
-        requests += [OpenRequest(reader.tail.mailbox, position) for reader, position in cold]
-        if not requests:
+        """One batch, one round trip for what is asked and one for who asks."""
+        # What is asked, once each, and where its answer will be.
+        asked: dict[OpenRequest, int] = {}
+
+        def place(request: OpenRequest) -> int:
+            return asked.setdefault(request, len(asked))
+
+        openings = [(place(opening.request), opening) for opening in self._next_openings()]
+        gaps = [
+            (place(OpenRequest(tail.mailbox, position)), tail, position)
+            for tail in _take(self._gaps)
+            if (position := tail.position) is not None
+        ]
+        cold = [
+            (place(OpenRequest(reader.tail.mailbox, reader.position)), reader, reader.position)
+            for reader in _take(self._cold)
+            if reader.transport is not None
+        ]
+        if not asked:
             return
         try:
-            answers = iter(await self._reader.open(requests))
+            answers = await self._reader.open_each(list(asked))
+            # After the openings: a kick that comes in between is seen here, one that comes later wakes the rounds.
+            askers = list(dict.fromkeys(opening.asker for _, opening in openings))
+            standings = dict(zip(askers, await self._standings.look(askers), strict=True))
         except JournalError as error:
-            self._gaps.update(dict.fromkeys(tail for tail, _ in gaps))
-            self._cold.update(dict.fromkeys(reader for reader, _ in cold))
-            for _, future in openings:
-                if not future.done():
-                    future.set_exception(error)
+            self._gaps.update(dict.fromkeys(tail for _, tail, _ in gaps))
+            self._cold.update(dict.fromkeys(reader for _, reader, _ in cold))
+            for _, opening in openings:
+                _fail(opening, error)
+            if isinstance(error, JournalSpoilt):
+                # Not the fault of any mailbox: those who wait are told, and what is open is asked about a little later.
+                raise JournalAway(str(error)) from error
             raise
-        for _, future in openings:
-            opened = next(answers)
-            if not future.done():
-                future.set_result(opened)
-        for tail, position in gaps:
-            opened = next(answers)
-            if (code := _ending(opened, tail)) is not None:
-                tail.end(code)
-            else:
-                tail.repair(opened, entries_of(opened, position) if opened.status == "resumed" else [])
-        for reader, position in cold:
-            opened = next(answers)
-            if (code := _ending(opened, reader.tail)) is not None:
+        for number, opening in openings:
+            answer = answers[number]
+            if isinstance(answer, JournalSpoilt):
+                _fail(opening, answer)
+            elif not opening.answer.done():
+                opening.answer.set_result((answer, standings[opening.asker]))
+        for number, tail, position in gaps:
+            self._mend(tail, position, answers[number])
+        for number, reader, position in cold:
+            answer = answers[number]
+            if (code := _ending(answer, reader.tail)) is not None:
                 reader.end(code)
-            else:
-                reader.read(opened, position)
+            elif isinstance(answer, Opened):
+                reader.read(answer, position)
+
+    def _next_openings(self) -> list[_Opening]:
+        """As many as make a batch of different questions; whoever asks the same goes along."""
+        waiting, self._openings = self._openings, []
+        taken: list[_Opening] = []
+        different: set[OpenRequest] = set()
+        for number, opening in enumerate(waiting):
+            if opening.answer.done():
+                continue
+            different.add(opening.request)
+            if len(different) > _BATCH:
+                self._openings = waiting[number:] + self._openings
+                break
+            taken.append(opening)
+        return taken
+
+    def _mend(self, tail: Tail, position: Position, answer: Opened | JournalSpoilt) -> None:
+        if (code := _ending(answer, tail)) is not None:
+            tail.end(code)
+        elif isinstance(answer, Opened):
+            tail.repair(answer, entries_of(answer, position) if answer.status == "resumed" else [])
+            if answer.status == "resumed" and tail.behind(answer.top):
+                # The answer was as long as one may be; the rest follows.
+                self.look_again(tail)
 
     def _fail_openings(self, why: str) -> None:
         openings, self._openings = self._openings, []
-        for _, future in openings:
-            if not future.done():
-                future.set_exception(JournalAway(why))
+        for opening in openings:
+            _fail(opening, JournalAway(why))
 
 
-def _ending(opened: Opened, tail: Tail) -> int | None:
+def _fail(opening: _Opening, error: JournalError) -> None:
+    if not opening.answer.done():
+        opening.answer.set_exception(error)
+
+
+def _ending(answer: Opened | JournalSpoilt, tail: Tail) -> int | None:
     """Why the connections of a tail must end; ``None``: they need not."""
-    if opened.status == "barred":
+    if isinstance(answer, JournalSpoilt):
+        log.error("a mailbox cannot be read", extra={"mailbox": tail.mailbox, "error": str(answer)})
+        return codes.BUSY
+    if answer.status == "barred":
         return codes.NOT_ALLOWED
-    # The address has become a slave: whoever comes back is given its account.
-    return codes.BUSY if opened.mailbox != tail.mailbox else None
+    # The address has become a slave: its former holder's credential must not lead into the account's mailbox.
+    return codes.NO_CREDENTIAL if answer.mailbox != tail.mailbox else None
 
 
 def _take(marks: dict[T, None]) -> list[T]:

@@ -18,14 +18,18 @@ Label = Literal[
     "expired",
     "issuer",
     "keys",
+    "kicked",
     "mailbox",
     "missing",
+    "moved",
     "origin",
     "premature",
     "request",
+    "scope",
     "signature",
     "ticket",
     "token",
+    "two",
 ]
 """Which check failed; the closed set of the metric ``edge_refusals``."""
 

@@ -14,7 +14,8 @@ from bridge.edge import codes
 from bridge.edge.refused import Label, Refused, quoted
 
 LEEWAY_S: Final = 60
-"""How far the clocks of issuer and edge may be apart."""
+"""How far the clocks of issuer and edge may be apart. Every expiry, of admission, connection and ticket, is ``exp`` and
+this: one that ended sooner would send a page away that is let in again at once."""
 
 _MILLISECONDS_FROM: Final = 100_000_000_000
 """As seconds this is the year 5138, as milliseconds 1973: a stamp from here on was meant as milliseconds."""
@@ -56,12 +57,24 @@ class Rules:
         for check in self.checks(claims):
             check.enforce()
 
+    def enforce_recipient(self, claims: Mapping[str, Any]) -> None:
+        """Return if the claims are meant for us, expired or not: what is enough to end a session.
+
+        Raises:
+            Refused: the first check that fails.
+        """
+        for check in self._recipient(claims):
+            check.enforce()
+
     def checks(self, claims: Mapping[str, Any]) -> Iterator[Check]:
         """Yield each check, in the order in which they are made."""
         now = self.now()
         yield _expiry(claims.get("exp"), now)
         if claims.get("nbf") is not None:
             yield _beginning(claims["nbf"], now)
+        yield from self._recipient(claims)
+
+    def _recipient(self, claims: Mapping[str, Any]) -> Iterator[Check]:
         if self.audience is not None:
             found = claims.get("aud")
             named = found if isinstance(found, list) else [found]
@@ -93,6 +106,12 @@ def _beginning(begins: object, now: float) -> Check:
     if wait > LEEWAY_S:
         return Check("premature", False, f"nbf: not valid for another {wait:.0f} s; compare the clocks")
     return Check("premature", True, "nbf: valid already" if wait <= 0 else f"nbf: valid in {wait:.0f} s, within leeway")
+
+
+def issued_of(claims: Mapping[str, Any]) -> float | None:
+    """When the token was made (``iat``), in epoch seconds; ``None`` where it does not say so, or not in seconds."""
+    issued = claims.get("iat")
+    return float(issued) if _is_number(issued) and 0 < issued < _MILLISECONDS_FROM else None
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:

@@ -11,31 +11,33 @@ import base64
 import binascii
 import hashlib
 import logging
+import re
 import socket
-from collections.abc import Awaitable, Callable
 from importlib.resources import files
+from typing import Final
 
 from aiohttp import hdrs, web
 
 from bridge.edge import codes
 from bridge.edge.access import Access, Identity, Refused
 from bridge.edge.audience import Audience
-from bridge.edge.feed import Feed
-from bridge.edge.frames import closing_payload, sse_block, sse_retry, ws_close
+from bridge.edge.feed import Feed, Opening
+from bridge.edge.frames import closing_payload, sse_block, sse_retry, ws_farewell
 from bridge.edge.handover import Gone, take_socket
 from bridge.edge.origins import Origins
+from bridge.edge.reception import JOURNAL_FAULTS, PATIENCE_S, Reception, in_words, json_answer
 from bridge.edge.sse import SseSubscriber
+from bridge.edge.standing import require_standing
 from bridge.edge.subscriber import Subscriber
 from bridge.edge.websocket import WebSocketSubscriber
-from bridge.events import Position, embedded, parse_position, to_json
-from bridge.journal.errors import JournalAway, MailboxBarred, NotLetIn
-from bridge.journal.reader import TICKET_S, Opened, Reader
+from bridge.events import Position, embedded, parse_position
+from bridge.journal.reader import Reader
+from bridge.journal.standing import Asker, Standings
 from bridge.obs.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 _WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_OPEN_S = 10.0
 _UNREADABLE = Position("-", 0)
 """Stands for a position that cannot be read: no epoch is like it, so the answer is ``resumed:false``, ``epoch``."""
 
@@ -44,7 +46,7 @@ _SSE_HEAD = (
     "X-Accel-Buffering: no\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n"
 )
 
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_LIMIT: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
 
 
 class EdgeServer:
@@ -57,15 +59,21 @@ class EdgeServer:
         audience: Audience,
         access: Access,
         origins: Origins,
+        reception: Reception,
         reader: Reader,
+        standings: Standings,
         metrics: Metrics,
+        kick_s: int,
         prefix: str = "",
     ) -> None:
         self._feed = feed
         self._audience = audience
         self._access = access
+        self._reception = reception
         self._origins = origins
         self._reader = reader
+        self._standings = standings
+        self._kick_s = kick_s
         self._metrics = metrics
         self._prefix = prefix.rstrip("/")
         self._client_js = files("bridge.edge").joinpath("static/client.js").read_bytes()
@@ -81,53 +89,53 @@ class EdgeServer:
                 (hdrs.METH_GET, "/history", self.history),
                 (hdrs.METH_POST, "/ticket", self.ticket),
             ):
-                app.router.add_route(method, prefix + path, self._guarded(answer))
-                app.router.add_route(hdrs.METH_OPTIONS, prefix + path, self.preflight)
-            app.router.add_route(hdrs.METH_OPTIONS, f"{prefix}/events", self.preflight)
+                app.router.add_route(method, prefix + path, self._reception.guarded(answer))
+                app.router.add_route(hdrs.METH_OPTIONS, prefix + path, self._reception.preflight)
+            app.router.add_route(hdrs.METH_OPTIONS, f"{prefix}/events", self._reception.preflight)
 
     # -- the two that stay open
 
     async def ws(self, request: web.Request) -> web.StreamResponse:
         """``GET /ws``: one event a text frame."""
         try:
-            self._origins.check(request, cookie=self._by_cookie(request))
+            self._origins.check(request, cookie=self._reception.by_cookie(request))
             accept = websocket_accept(request)
         except Refused as refused:
-            return self._refuse(request, refused)
+            return self._reception.refuse(request, refused)
         head = (
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Accept: {accept}\r\n\r\n"
         ).encode()
         after = _after(request.query.get("after"))
         try:
-            identity, opened, subscriber = await self._open(request, after, WebSocketSubscriber)
+            opening, subscriber = await self._open(request, after, WebSocketSubscriber)
         except Refused as refused:
             # The script of an allowed origin sees a close code; it would not see a status.
-            self._count(refused)
+            self._reception.count(refused)
             try:
                 transport, _ = take_socket(request)
             except Gone:
                 return web.Response(status=400)
             transport.set_protocol(asyncio.Protocol())
-            transport.write(head + ws_close(refused.code))
+            transport.write(head + ws_farewell(refused.code, self._audience.retry_ms(refused.code)))
             transport.close()
             return web.Response(status=101)
-        self._begin(request, head, subscriber, opened, after, identity)
+        self._begin(request, head, subscriber, opening, after)
         return web.Response(status=101)
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """``GET /events``: an event stream for ``EventSource``."""
         try:
-            origin = self._origins.check(request, cookie=self._by_cookie(request))
+            origin = self._origins.check(request, cookie=self._reception.by_cookie(request))
         except Refused as refused:
-            return self._refuse(request, refused)
+            return self._reception.refuse(request, refused)
         after = _after(request.headers.get("Last-Event-ID") or request.query.get("after"))
         try:
-            identity, opened, subscriber = await self._open(request, after, SseSubscriber)
+            opening, subscriber = await self._open(request, after, SseSubscriber)
         except Refused as refused:
             if "text/event-stream" not in request.headers.get(hdrs.ACCEPT, ""):
-                return self._refuse(request, refused, origin)
-            self._count(refused)
+                return self._reception.refuse(request, refused, origin)
+            self._reception.count(refused)
             retry_ms = self._audience.retry_ms(refused.code)
             body = sse_retry(retry_ms) + sse_block(closing_payload(refused.code, retry_ms))
             response = web.Response(
@@ -141,47 +149,50 @@ class EdgeServer:
             return response
         cors = "".join(f"{name}: {value}\r\n" for name, value in self._origins.cors_headers(origin).items())
         head = f"{_SSE_HEAD}{cors}\r\n".encode() + sse_retry(self._audience.retry_ms(0))
-        self._begin(request, head, subscriber, opened, after, identity)
+        self._begin(request, head, subscriber, opening, after)
         return web.Response()
 
     async def _open(
         self, request: web.Request, after: Position | None, kind: type[Subscriber]
-    ) -> tuple[Identity, Opened, Subscriber]:
+    ) -> tuple[Opening, Subscriber]:
         """Check who asks, and open the mailbox; the caller must hand the subscriber to :meth:`_begin` at once."""
         if self._audience.closing:
             raise Refused(503, codes.SHUTTING_DOWN, "closing", "this process is shutting down", retry_after_s=2)
         try:
-            async with asyncio.timeout(_OPEN_S):
+            async with asyncio.timeout(PATIENCE_S):
                 identity = await self._access.identify(request)
-                mailbox = self._access.choose(identity, request.query.get("mailbox"))
-                tail, opened = await self._feed.open(mailbox, after)
-        except MailboxBarred as barred:
-            raise _barred() from barred
-        except (JournalAway, NotLetIn, TimeoutError) as error:
-            raise _busy() from error
-        return identity, opened, kind(self._audience, identity, tail)
+                address = self._access.choose(identity, request.query.get("mailbox"))
+                opening = await self._feed.open(Asker(address, identity.session), after)
+        except JOURNAL_FAULTS as error:
+            raise in_words(error) from error
+        try:
+            require_standing(identity, opening.standing, window_s=self._kick_s)
+        except Refused:
+            self._feed.opened(opening.tail)
+            raise
+        return opening, kind(self._audience, identity, opening.tail, address=address, opened_at=opening.standing.at)
 
     def _begin(
         self,
         request: web.Request,
         head: bytes,
         subscriber: Subscriber,
-        opened: Opened,
+        opening: Opening,
         after: Position | None,
-        identity: Identity,
     ) -> None:
         """Take the socket over and start the subscriber on it; no await between the journal's answer and here."""
         try:
             transport, early = take_socket(request)
         except Gone:
-            self._feed.opened(subscriber.tail)
+            self._feed.opened(opening.tail)
             return
+        opened = opening.opened
         self._metrics.edge_resumes.labels(result=opened.status).inc()
         _detect_dead_peer(transport)
         transport.set_protocol(subscriber)
         transport.write(head)
         subscriber.begin(transport, opened, after if opened.status == "resumed" else None)
-        self._feed.opened(subscriber.tail)
+        self._feed.joined(opening, subscriber)
         if self._audience.closing:
             subscriber.end(codes.SHUTTING_DOWN)
         if early:
@@ -191,22 +202,24 @@ class EdgeServer:
 
     async def unread(self, request: web.Request) -> web.StreamResponse:
         """``GET /unread``: the badge, for anything that can only ask."""
-        mailbox = await self._mailbox(request)
+        identity, mailbox = await self._mailbox(request)
         account, unread, as_of = await self._reader.unread(mailbox)
-        return _json({"mailbox": account, "unread": unread, "as_of": as_of})
+        await self._require_standing(identity, mailbox)
+        return json_answer({"mailbox": account, "unread": unread, "as_of": as_of})
 
     async def history(self, request: web.Request) -> web.StreamResponse:
         """``GET /history``: a page of events, oldest first."""
-        mailbox = await self._mailbox(request)
+        identity, mailbox = await self._mailbox(request)
         text = request.query.get("after")
         after = parse_position(text) if text else None
         if text and after is None:
             raise Refused(400, codes.BAD_REQUEST, "request", "after is not a position: <epoch>-<seq>")
         limit_text = request.query.get("limit", "50")
-        if not (limit_text.isascii() and limit_text.isdigit() and 1 <= int(limit_text[:9]) <= 200):
+        if not (_LIMIT.fullmatch(limit_text) and 1 <= int(limit_text) <= 200):
             raise Refused(400, codes.BAD_REQUEST, "request", "limit is a number from 1 to 200")
         page = await self._reader.page(mailbox, after=after, limit=int(limit_text))
-        return _json(
+        await self._require_standing(identity, mailbox)
+        return json_answer(
             {
                 "events": [embedded(event) for event in page.events],
                 "position": str(page.position),
@@ -218,7 +231,9 @@ class EdgeServer:
     async def ticket(self, request: web.Request) -> web.StreamResponse:
         """``POST /ticket``: a one-time credential that may stand in a URL."""
         identity = await self._access.identify(request, tickets=False)
-        return _json({"ticket": await self._access.make_ticket(identity), "expires_in": TICKET_S})
+        await self._require_standing(identity, identity.mailboxes[0])
+        life_s = self._access.ticket_life_s(identity)
+        return json_answer({"ticket": await self._access.make_ticket(identity), "expires_in": life_s})
 
     async def client_js(self, request: web.Request) -> web.StreamResponse:
         """``GET /client.js``: may be loaded from anywhere."""
@@ -234,72 +249,16 @@ class EdgeServer:
             },
         )
 
-    async def preflight(self, request: web.Request) -> web.StreamResponse:
-        """``OPTIONS``: what a foreign page may ask before it asks."""
-        try:
-            origin = self._origins.check(request, cookie=False)
-        except Refused as refused:
-            return self._refuse(request, refused)
-        return web.Response(status=204, headers=self._origins.preflight_headers(origin))
-
     # -- what they share
 
-    def _by_cookie(self, request: web.Request) -> bool:
-        return self._access.credential(request) == "cookie"
-
-    async def _mailbox(self, request: web.Request) -> str:
+    async def _mailbox(self, request: web.Request) -> tuple[Identity, str]:
         identity = await self._access.identify(request)
-        return self._access.choose(identity, request.query.get("mailbox"))
+        return identity, self._access.choose(identity, request.query.get("mailbox"))
 
-    def _guarded(self, answer: Answer) -> Answer:
-        async def guarded(request: web.Request) -> web.StreamResponse:
-            origin = None
-            try:
-                origin = self._origins.check(request, cookie=self._by_cookie(request))
-                try:
-                    async with asyncio.timeout(_OPEN_S):
-                        response = await answer(request)
-                except MailboxBarred as barred:
-                    raise _barred() from barred
-                except (JournalAway, NotLetIn, TimeoutError) as error:
-                    raise _busy() from error
-            except Refused as refused:
-                return self._refuse(request, refused, origin)
-            response.headers.update(self._origins.cors_headers(origin))
-            return response
-
-        return guarded
-
-    def _count(self, refused: Refused) -> None:
-        self._metrics.edge_refusals.labels(reason=refused.label).inc()
-
-    def _refuse(self, request: web.Request, refused: Refused, origin: str | None = None) -> web.Response:
-        self._count(refused)
-        headers = self._origins.cors_headers(origin)
-        if refused.status == 401:
-            headers["WWW-Authenticate"] = 'Bearer realm="exmail-bridge"'
-        if refused.retry_after_s is not None:
-            headers["Retry-After"] = str(refused.retry_after_s)
-        response = _json({"error": refused.label, "message": refused.message}, status=refused.status)
-        response.headers.update(headers)
-        return response
-
-
-def _busy() -> Refused:
-    return Refused(503, codes.BUSY, "busy", "Redis does not answer, come later", retry_after_s=3)
-
-
-def _barred() -> Refused:
-    return Refused(403, codes.NOT_ALLOWED, "barred", "the account of this mailbox is disabled or deleted")
-
-
-def _json(value: object, status: int = 200) -> web.Response:
-    return web.Response(
-        body=to_json(value),
-        status=status,
-        content_type="application/json",
-        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
-    )
+    async def _require_standing(self, identity: Identity, address: str) -> None:
+        """Check behind the answer: what is shown follows who one is when it is shown."""
+        [standing] = await self._standings.look([Asker(address, identity.session)])
+        require_standing(identity, standing, window_s=self._kick_s)
 
 
 def _after(text: str | None) -> Position | None:

@@ -27,19 +27,25 @@ _MOST_OWED: Final = 262_144
 
 
 class Subscriber(asyncio.Protocol, ABC):
-    """What both transports share. ``transport_name`` labels metrics; ``render`` picks the frame's bytes."""
+    """What both transports share. ``transport_name`` labels metrics; ``render`` picks the frame's bytes.
+
+    ``address`` is what was asked for, which may come to mean another account than the tail's; ``opened_at`` the moment
+    of the journal's answer, by Redis's clock in ms.
+    """
 
     __slots__ = (
         "_owed",
         "_queue",
         "_reading",
         "_seq",
+        "address",
         "audience",
         "behind_since",
         "code",
         "epoch",
         "identity",
         "live",
+        "opened_at",
         "since",
         "slot",
         "tail",
@@ -47,10 +53,14 @@ class Subscriber(asyncio.Protocol, ABC):
     )
     transport_name: ClassVar[Transport]
 
-    def __init__(self, audience: Audience, identity: Identity, tail: Tail) -> None:
+    def __init__(
+        self, audience: Audience, identity: Identity, tail: Tail, *, address: str = "", opened_at: int = 0
+    ) -> None:
         self.audience = audience
         self.identity = identity
         self.tail = tail
+        self.address = address or tail.mailbox
+        self.opened_at = opened_at
         self.transport: asyncio.Transport | None = None
         self.epoch = ""
         # The cursor: in ``live`` while nothing waits, so that live delivery is one comparison; else -1 and in ``_seq``.
@@ -85,7 +95,7 @@ class Subscriber(asyncio.Protocol, ABC):
         self.transport = transport
         transport.set_write_buffer_limits(high=0)
         self.audience.add(self)
-        self.tail.subscribers.append(self)
+        self.tail.subscribers[self] = None
         self._restart(opened, after)
 
     def restart(self, opened: Opened) -> None:
@@ -94,7 +104,7 @@ class Subscriber(asyncio.Protocol, ABC):
 
     def _restart(self, opened: Opened, after: Position | None) -> None:
         self._hold()
-        frame = snapshot_frame(opened, after=after)
+        frame = _snapshot_of(opened, after)
         assert frame.position is not None
         self.epoch, self._seq = frame.position.epoch, frame.position.seq
         self._owed = 0
@@ -260,11 +270,24 @@ class Subscriber(asyncio.Protocol, ABC):
         self.transport = None
         self._queue = None
         self.audience.discard(self)
-        if self in self.tail.subscribers:
-            self.tail.subscribers.remove(self)
+        self.tail.subscribers.pop(self, None)
 
 
 def entries_of(opened: Opened, after: Position) -> list[Entry]:
-    """The events of a resumed opening as entries: they follow each other from ``after`` on."""
-    epoch = after.epoch.encode()
-    return [Entry(epoch, after.seq + number, event) for number, event in enumerate(opened.events, 1)]
+    """The events of a resumed opening as entries: they follow each other from ``after`` on.
+
+    Made once an answer: all who share it share the entries, and the bytes that are built of them.
+    """
+    entries: list[Entry] | None = opened.shared.get("entries")
+    if entries is None:
+        epoch = after.epoch.encode()
+        entries = [Entry(epoch, after.seq + number, event) for number, event in enumerate(opened.events, 1)]
+        opened.shared["entries"] = entries
+    return entries
+
+
+def _snapshot_of(opened: Opened, after: Position | None) -> Frame:
+    frame: Frame | None = opened.shared.get(after)
+    if frame is None:
+        frame = opened.shared[after] = snapshot_frame(opened, after=after)
+    return frame

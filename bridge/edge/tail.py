@@ -19,17 +19,24 @@ _RING: Final = 64
 
 
 class Tail:
-    """One mailbox on this edge. ``top`` is ``None`` until the journal was read for the first time."""
+    """One mailbox on this edge. ``top`` is ``None`` until the journal was read for the first time.
 
-    __slots__ = ("_epoch", "_fresh", "_ring", "epoch", "idle_since", "mailbox", "opening", "subscribers", "top")
+    ``doubted``: something may have been lost before that.
+    """
+
+    __slots__ = (
+        *("_epoch", "_fresh", "_ring", "doubted", "epoch"),
+        *("idle_since", "mailbox", "opening", "subscribers", "top"),
+    )
 
     def __init__(self, mailbox: str) -> None:
         self.mailbox = mailbox
         self.epoch = ""
         self._epoch = b""
         self.top: int | None = None
-        self.subscribers: list[Subscriber] = []
+        self.subscribers: dict[Subscriber, None] = {}
         self.opening = 0
+        self.doubted = False
         self.idle_since = 0.0
         self._ring: list[Entry] = []
         self._fresh: list[Entry] = []
@@ -65,20 +72,21 @@ class Tail:
         self._fresh = []
         self._keep(entries)
         delivery = entries[0] if len(entries) == 1 else Delivery(entries)
-        for subscriber in self.subscribers[:]:
+        for subscriber in list(self.subscribers):
             subscriber.deliver(delivery)
         return len(entries)
 
     def adopt(self, opened: Opened) -> bool:
         """Learn from an opening where the mailbox stands; ``False`` if that does not fit what came live.
 
-        The first answer sets ``top``. Later ones change nothing: what they know beyond it is on its way.
+        The first answer sets ``top``. Later ones change nothing: what they know beyond it is on its way. A connection
+        that was lost between the question and its answer may have lost what is newer than the answer.
         """
         if self.top is not None:
             return opened.top.epoch == self.epoch
         self._begin(opened.top)
         early, self._ring = self._ring, []
-        complete = True
+        complete = not self.doubted
         for entry in early:
             complete &= self.append(entry.epoch, entry.seq, entry.payload)
         self.flush()
@@ -95,17 +103,21 @@ class Tail:
                 self._keep(entries)
                 # The list that was read, not the ring: it may hold more than the ring does.
                 delivery = Delivery(entries)
-                for subscriber in self.subscribers[:]:
+                for subscriber in list(self.subscribers):
                     subscriber.deliver(delivery)
             return
         self._begin(opened.top)
         self._ring = []
-        for subscriber in self.subscribers[:]:
+        for subscriber in list(self.subscribers):
             subscriber.restart(opened)
+
+    def behind(self, top: Position) -> bool:
+        """Whether the journal has more of this epoch than the tail."""
+        return self.top is not None and self.epoch == top.epoch and self.top < top.seq
 
     def end(self, code: int) -> None:
         """Close every connection; the mailbox is not theirs to follow any more."""
-        for subscriber in self.subscribers[:]:
+        for subscriber in list(self.subscribers):
             subscriber.end(code)
 
     def _begin(self, top: Position) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from bridge.edge import codes, wire
-from bridge.edge.frames import Delivery, Entry, Frame, ws_close, ws_frame
+from bridge.edge.frames import Delivery, Entry, Frame, ws_close, ws_farewell, ws_frame
 from bridge.edge.subscriber import Subscriber
 from bridge.edge.tail import Tail
 
@@ -24,8 +24,10 @@ class WebSocketSubscriber(Subscriber):
     __slots__ = ("_pong_due", "_reader")
     transport_name = "websocket"
 
-    def __init__(self, audience: Audience, identity: Identity, tail: Tail) -> None:
-        super().__init__(audience, identity, tail)
+    def __init__(
+        self, audience: Audience, identity: Identity, tail: Tail, *, address: str = "", opened_at: int = 0
+    ) -> None:
+        super().__init__(audience, identity, tail, address=address, opened_at=opened_at)
         self._reader: wire.FrameReader | None = wire.FrameReader()
         self._pong_due = False
 
@@ -44,7 +46,7 @@ class WebSocketSubscriber(Subscriber):
     def say_goodbye(self, code: int) -> None:
         transport = self.transport
         assert transport is not None
-        transport.write(ws_close(code))
+        transport.write(ws_farewell(code, self.audience.retry_ms(code)))
         # The client answers with its own close; closing before that could reset the connection under the code.
         asyncio.get_running_loop().call_later(_GOODBYE_S, transport.abort)
 

@@ -15,7 +15,7 @@ from bridge.journal.keys import Keys
 
 _PIECE: Final = 100
 _ID: Final = re.compile(r"[0-9]{1,19}-[0-9]{1,19}", re.ASCII)
-_ESCAPED: Final = re.compile(rb"\\u([0-9a-f]{4})")
+_ESCAPED: Final = re.compile(rb"\\[uU]([0-9a-fA-F]{4})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,8 @@ def names_any(document: bytes, addresses: Collection[bytes]) -> bool:
 
     Rather too often: ``bob@x.cn`` stands in ``jimbob@x.cn`` too.
     """
-    text = _ESCAPED.sub(lambda escaped: chr(int(escaped[1], 16)).lower().encode("utf-8", "ignore"), document.lower())
+    text = _ESCAPED.sub(lambda escaped: chr(int(escaped[1], 16)).encode("utf-8", "ignore"), document).lower()
+    # Of bytes only ASCII has a lower case, as of addresses.
     return any(address in text for address in addresses)
 
 

@@ -37,6 +37,13 @@ class JournalRefused(JournalError):
     """Redis answered and said no: wrong password, no rights, an old version, a read-only or full server."""
 
 
+class JournalSpoilt(JournalError):
+    """What stands under one name is none of ours: a value of another type, or text where a number is due.
+
+    It concerns what was asked for, and nothing else.
+    """
+
+
 class NotLetIn(JournalRefused):
     """Wrong user or password, or no rights."""
 

@@ -26,6 +26,7 @@ class Keys:
     ver_next: str = field(init=False)
     barred: str = field(init=False)
     barred_next: str = field(init=False)
+    kicked: str = field(init=False)
     held: str = field(init=False)
     owed: str = field(init=False)
     moved: str = field(init=False)
@@ -81,6 +82,11 @@ class Keys:
         """Where edges are asked what they know."""
         return f"{self.namespace}:private:inquiry"
 
+    @property
+    def control_channel(self) -> str:
+        """Where edges are woken after a kick."""
+        return f"{self.namespace}:control"
+
     def mailbox_channel(self, mailbox: str) -> str:
         return f"{self.namespace}:mailbox:{mailbox}"
 
@@ -106,6 +112,7 @@ _SUFFIXES = {
     "ver_next": "ver.next",
     "barred": "barred",
     "barred_next": "barred.next",
+    "kicked": "kicked",
     "held": "held",
     "owed": "owed",
     "moved": "moved",

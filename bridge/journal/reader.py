@@ -10,71 +10,37 @@ import hashlib
 import secrets
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Final
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
-from bridge.events import Position, UpstreamState, time_of
+from bridge.events import Position, time_of
 from bridge.journal.batch import Batch
-from bridge.journal.errors import FormatTooNew, JournalRefused, MailboxBarred, NotLetIn, translated
+from bridge.journal.errors import FormatTooNew, JournalRefused, JournalSpoilt, MailboxBarred, NotLetIn, translated
 from bridge.journal.keys import Keys
+from bridge.journal.opened import (
+    BARRED,
+    SLAVE,
+    Opened,
+    OpenRequest,
+    Page,
+    Standing,
+    Status,
+    Upstream,
+    read_opened,
+    read_upstream,
+    whole,
+)
 from bridge.journal.script import Script
 from bridge.journal.writer import FORMAT, new_epoch
 
-Status = Literal["resumed", "first", "expired", "epoch", "barred"]
-Standing = Literal["open", "barred", "moved"]
-"""What became of an address: it may be opened · its account is disabled or deleted · it is a slave now."""
-TICKET_S = 30
-_BARRED = 3
+__all__ = ["OpenRequest", "Opened", "Page", "Reader", "Standing", "Status", "Upstream"]
 
-
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """The state of the connection to the provider, since when (epoch ms; None = never seen) and why."""
-
-    state: UpstreamState
-    since: int | None
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class OpenRequest:
-    """``after``: the position to resume from; ``ask``: have the worker ask for a stale count."""
-
-    mailbox: str
-    after: Position | None = None
-    ask: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """One mailbox at one moment.
-
-    ``mailbox`` is the account's main address also where a slave was asked for. ``top`` is the last event's
-    position. ``events``: with ``resumed`` all after the position asked for, else the newest mails; oldest first.
-    ``barred``: the account is disabled or deleted; nothing else is told.
-    """
-
-    mailbox: str
-    top: Position
-    unread: int | None
-    as_of: int | None
-    status: Status
-    events: list[bytes]
-    known: bool
-    upstream: Upstream
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A piece of a mailbox's history, oldest first. ``complete``: nothing is missing before the first event."""
-
-    mailbox: str
-    events: list[bytes]
-    position: Position
-    more: bool
-    complete: bool
+_MOST_BYTES: Final = 65_536
+"""Of events in one answer, unless one alone is larger: what is read for somebody has a bound, whatever is stored."""
+_PAGE_BYTES: Final = 262_144
 
 
 class Reader:
@@ -106,7 +72,7 @@ class Reader:
                 raise
             except JournalRefused as error:
                 raise JournalRefused(f"this server is too old, Redis 7.0 or Valkey 7.2 is needed: {error}") from error
-            written = int(await self._redis.get(self._keys.format) or 0)
+            written = _number(await self._redis.get(self._keys.format), self._keys.format)
             if written > FORMAT:
                 raise FormatTooNew(f"the data have layout {written}, this program knows {FORMAT}")
             memory = await self._redis.info("memory")
@@ -115,44 +81,52 @@ class Reader:
         return None
 
     async def open(self, requests: Sequence[OpenRequest]) -> list[Opened]:
-        """Open many mailboxes in one round trip (a second one for slaves and for histories that are over age)."""
+        """Open many mailboxes; see :meth:`open_each`.
+
+        Raises:
+            JournalSpoilt: what one of them has cannot be read.
+        """
+        return [whole(opened) for opened in await self.open_each(requests)]
+
+    async def open_each(self, requests: Sequence[OpenRequest]) -> list[Opened | JournalSpoilt]:
+        """Open many mailboxes in one round trip (a second one for slaves and for histories that are over age).
+
+        What cannot be read is the fault of that mailbox alone.
+        """
         opened = await self._open(requests)
         # A log lives as long as its newest event; what is over age in it counts as gone.
         oldest = time.time() - self._history_s
         again = [
             number
             for number, found in enumerate(opened)
-            if found.status == "resumed" and found.events and (time_of(found.events[0]) or oldest) < oldest
+            if isinstance(found, Opened)
+            and found.status == "resumed"
+            and found.events
+            and (time_of(found.events[0]) or oldest) < oldest
         ]
         if again:
-            fresh = await self._open([OpenRequest(opened[number].mailbox) for number in again])
+            fresh = await self._open([OpenRequest(whole(opened[number]).mailbox) for number in again])
             for number, found in zip(again, fresh, strict=True):
-                opened[number] = Opened(
-                    found.mailbox,
-                    found.top,
-                    found.unread,
-                    found.as_of,
-                    "expired",
-                    found.events,
-                    found.known,
-                    found.upstream,
-                )
+                opened[number] = replace(found, status="expired") if isinstance(found, Opened) else found
         for found in opened:
-            if found.status != "resumed":
+            if isinstance(found, Opened) and found.status != "resumed":
                 found.events[:] = [event for event in found.events if (time_of(event) or oldest) >= oldest]
         return opened
 
-    async def _open(self, requests: Sequence[OpenRequest]) -> list[Opened]:
+    async def _open(self, requests: Sequence[OpenRequest]) -> list[Opened | JournalSpoilt]:
         mailboxes = [request.mailbox for request in requests]
-        answers = await self._script.run([self._open_call(request, request.mailbox) for request in requests])
-        slaves = [number for number, answer in enumerate(answers) if answer[0] == 2]
+        answers = await self._script.run_each([self._open_call(request, request.mailbox) for request in requests])
+        slaves: list[int] = []
+        for number, answer in enumerate(answers):
+            if isinstance(answer, list) and answer[0] == SLAVE:
+                mailboxes[number] = answer[1].decode(errors="replace")
+                slaves.append(number)
         if slaves:
-            for number in slaves:
-                mailboxes[number] = answers[number][1].decode()
-            more = await self._script.run([self._open_call(requests[number], mailboxes[number]) for number in slaves])
+            calls = [self._open_call(requests[number], mailboxes[number]) for number in slaves]
+            more = await self._script.run_each(calls)
             for number, answer in zip(slaves, more, strict=True):
                 answers[number] = answer
-        return [_opened(mailbox, answer) for mailbox, answer in zip(mailboxes, answers, strict=True)]
+        return [read_opened(mailbox, answer) for mailbox, answer in zip(mailboxes, answers, strict=True)]
 
     def _open_call(self, request: OpenRequest, mailbox: str) -> tuple[Sequence[str], Sequence[str | int]]:
         after = request.after
@@ -165,8 +139,9 @@ class Reader:
                 after.epoch if after else "",
                 after.seq if after else 0,
                 self._history_events,
-                self._recent,
+                self._recent if request.mails else 0,
                 self._stale_ms if request.ask else "",
+                _MOST_BYTES,
             ),
         )
 
@@ -193,17 +168,11 @@ class Reader:
         """
         # One more than asked for says whether there is more.
         arguments = (after.epoch, after.seq, limit + 1) if after else ("", 0, limit)
-        while True:
-            [answer] = await self._script.run([(self._open_keys(mailbox), ("page", new_epoch(), mailbox, *arguments))])
-            if answer[0] == 1:
-                break
-            if answer[0] == _BARRED:
-                raise MailboxBarred(mailbox)
-            mailbox = answer[1].decode()
-        _, raw_epoch, top, events, first = answer
+        mailbox, (_, raw_epoch, top, events, first) = await self._page(mailbox, arguments)
         epoch = raw_epoch.decode()
         resumed = after is not None and after.epoch == epoch and after.seq <= top
-        more = resumed and len(events) > limit
+        # The rest of a page that is large in bytes is more, too.
+        more = resumed and bool(events) and (len(events) > limit or first + len(events) - 1 < top)
         # An epoch we do not know: the script gave the newest page, one entry too long.
         events = events[:limit] if resumed else events[-limit:]
         oldest = time.time() - self._history_s
@@ -217,6 +186,20 @@ class Reader:
             last = top
         return Page(mailbox, kept, Position(epoch, last), more, complete)
 
+    async def _page(self, mailbox: str, arguments: Sequence[str | int]) -> tuple[str, list[Any]]:
+        for address in (mailbox, None):
+            mailbox = address or mailbox
+            call = (self._open_keys(mailbox), ("page", new_epoch(), mailbox, *arguments, _PAGE_BYTES))
+            [answer] = await self._script.run_each([call])
+            if isinstance(answer, JournalSpoilt):
+                raise answer
+            if answer[0] == BARRED:
+                raise MailboxBarred(mailbox)
+            if answer[0] != SLAVE:
+                return mailbox, answer
+            mailbox = answer[1].decode(errors="replace")
+        raise JournalSpoilt("a slave of a slave")
+
     async def unread(self, mailbox: str) -> tuple[str, int | None, int | None]:
         """Return ``(account address, unread, as_of ms)``; opens nothing but asks for a stale count.
 
@@ -224,7 +207,7 @@ class Reader:
             MailboxBarred: the account is disabled or deleted.
             JournalAway, JournalRefused
         """
-        [found] = await self._open([OpenRequest(mailbox, ask=True)])
+        found = whole((await self._open([OpenRequest(mailbox, ask=True, mails=False)]))[0])
         if found.status == "barred":
             raise MailboxBarred(found.mailbox)
         return found.mailbox, found.unread, found.as_of
@@ -236,14 +219,14 @@ class Reader:
         for mailbox in mailboxes:
             pipeline.hmget(self._keys.state(mailbox), "generation", "epoch", "seq")
         with translated():
-            generation, *states = await pipeline.execute()
-        return [
-            Position(epoch.decode(), int(seq)) if epoch and of == (generation or b"0") else None
-            for of, epoch, seq in states
-        ]
+            generation, *states = await pipeline.execute(raise_on_error=False)
+            for answer in (generation, *states):
+                if isinstance(answer, ResponseError) and answer.status_code != "WRONGTYPE":
+                    raise answer
+        return [_top(state, generation or b"0") for state in states]
 
     async def standing(self, mailboxes: Sequence[str]) -> list[Standing]:
-        """How each address stands now; one round trip."""
+        """How each account's address stands now; one round trip."""
         if not mailboxes:
             return []
         pipeline = self._redis.pipeline(transaction=False)
@@ -260,7 +243,7 @@ class Reader:
     async def commits(self) -> int:
         """How many commits there were; unchanged = nothing was written in between."""
         with translated():
-            return int(await self._redis.get(self._keys.commits) or 0)
+            return _number(await self._redis.get(self._keys.commits), self._keys.commits)
 
     async def upstream(self) -> Upstream:
         """The provider connection as the leader last wrote it; no lease = disconnected."""
@@ -269,7 +252,7 @@ class Reader:
         pipeline.hmget(self._keys.upstream, "state", "since", "why")
         with translated():
             led, fields = await pipeline.execute()
-        return _upstream(led, *fields)
+        return read_upstream(led, *fields)
 
     async def publish(self, channel: str, text: str) -> None:
         """Send a probe round through Redis."""
@@ -284,11 +267,11 @@ class Reader:
             with translated():
                 await self._redis.zadd(self._keys.online, marks)
 
-    async def put_ticket(self, claims: bytes) -> str:
-        """Keep ``claims`` for :data:`TICKET_S` seconds; return the ticket that opens them once."""
+    async def put_ticket(self, claims: bytes, *, life_s: int = 30) -> str:
+        """Keep ``claims`` for ``life_s`` seconds; return the ticket that opens them once."""
         ticket = secrets.token_urlsafe(24)
         with translated():
-            await self._redis.set(self._keys.ticket(_digest(ticket)), claims, ex=TICKET_S)
+            await self._redis.set(self._keys.ticket(_digest(ticket)), claims, ex=life_s)
         return ticket
 
     async def take_ticket(self, ticket: str) -> bytes | None:
@@ -304,31 +287,21 @@ class Reader:
         return taken
 
 
+def _number(value: bytes | None, key: str) -> int:
+    try:
+        return int(value or 0)
+    except ValueError:
+        raise JournalSpoilt(f"{key} holds no number") from None
+
+
+def _top(state: Any, generation: bytes) -> Position | None:
+    """A mailbox's last position; what cannot be read is none, and opening it tells why."""
+    try:
+        of, epoch, seq = state
+        return Position(epoch.decode(), int(seq)) if epoch and of == generation else None
+    except (ValueError, TypeError):
+        return None
+
+
 def _digest(ticket: str) -> str:
     return hashlib.sha256(ticket.encode()).hexdigest()
-
-
-def _opened(mailbox: str, answer: list[Any]) -> Opened:
-    if answer[0] == _BARRED:
-        return Opened(mailbox, Position("", 0), None, None, "barred", [], True, _upstream(0, None, None, None))
-    _, epoch, seq, unread, as_of, status, events, known, led, state, since, why = answer
-    return Opened(
-        mailbox=mailbox,
-        top=Position(epoch.decode(), seq),
-        unread=None if unread is None else int(unread),
-        as_of=None if as_of is None else int(as_of),
-        status=status.decode(),
-        events=events,
-        known=bool(known),
-        upstream=_upstream(led, state, since, why),
-    )
-
-
-def _upstream(led: int, state: bytes | None, since: bytes | None, why: bytes | None) -> Upstream:
-    if not led:
-        return Upstream("disconnected", None, "no worker leads")
-    if state == b"connected":
-        return Upstream("connected", int(since or 0), (why or b"").decode())
-    if state == b"degraded":
-        return Upstream("degraded", int(since or 0), (why or b"").decode())
-    return Upstream("disconnected", int(since) if since else None, (why or b"not connected yet").decode())

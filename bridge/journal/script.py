@@ -14,7 +14,7 @@ from typing import Any
 import hiredis
 from redis.asyncio import Redis
 
-from bridge.journal.errors import JournalAway, JournalMoved, JournalRefused, refusal
+from bridge.journal.errors import JournalAway, JournalMoved, JournalRefused, JournalSpoilt, refusal
 from bridge.journal.pipe import Pipe
 from bridge.journal.raw import pack
 
@@ -41,6 +41,25 @@ class Script:
             JournalAway: no answer; some, all or none of the calls may have been applied.
             JournalRefused: the server answered one of them with an error (no rights, an old version).
         """
+        answers: list[list[Any]] = []
+        for answer in await self._run(calls, each=False):
+            if isinstance(answer, JournalSpoilt):
+                raise answer
+            answers.append(answer)
+        return answers
+
+    async def run_each(self, calls: Sequence[Call]) -> list[list[Any] | JournalSpoilt]:
+        """As :meth:`run`, of calls that have nothing to do with each other: an odd value fails its own call alone.
+
+        Raises:
+            JournalUnreached, JournalAway
+            NotLetIn: no rights.
+        """
+        return await self._run(calls, each=True)
+
+    async def _run(self, calls: Sequence[Call], *, each: bool) -> list[list[Any] | JournalSpoilt]:
+        if not calls:
+            return []
         packed = b"".join([pack("EVALSHA", _SHA, len(keys), *keys, *arguments) for keys, arguments in calls])
         load = b""
         left = False
@@ -48,6 +67,8 @@ class Script:
             answers = await self._pipe.ask(load + packed, len(calls) + bool(load))
             if load:
                 del answers[0]
+            if each:
+                answers = [_spoilt(answer) for answer in answers]
             errors = [number for number, answer in enumerate(answers) if isinstance(answer, hiredis.ReplyError)]
             if not errors:
                 break
@@ -69,6 +90,15 @@ class Script:
                 raise fault
             left = True
         for answer in answers:
-            if not isinstance(answer, list):
+            if not isinstance(answer, list | JournalSpoilt):
                 raise JournalRefused(f"unexpected answer of the script: {type(answer).__name__}")
         return answers
+
+
+def _spoilt(answer: Any) -> Any:
+    """An error of one call that says nothing about the server or about us is about what the call found."""
+    if isinstance(answer, hiredis.ReplyError) and not str(answer).startswith("NOSCRIPT"):
+        fault = refusal(str(answer))
+        if type(fault) is JournalRefused:
+            return JournalSpoilt(f"what is stored there cannot be read: {str(answer)[:200]}")
+    return answer

@@ -38,6 +38,11 @@ SIGNON_RESULTS: Final = (
 )
 """What can come of a click; ``unknown``: the provider knows no such mailbox, ``journal``: Redis is away."""
 _TRANSPORTS: Final = ("websocket", "sse")
+CLOSES: Final = (
+    *("1000", "1001", "1002", "1006", "1007", "3001", "3005", "3008", "3009"),
+    *("3012", "3013", "3500", "3501", "3503", "3507", "other"),
+)
+"""How a browser's connection may end: 1001 the page was left, 1006 cut, ``other`` a client's own code."""
 
 
 class Metrics:
@@ -175,7 +180,9 @@ class Metrics:
             "edge_connects", "Connections accepted; far above the open ones: clients flap.", transport=_TRANSPORTS
         )
         self.edge_closes = declare.counter(
-            "edge_closes", "Connections closed by the edge, by code; 3500-3999: clients that will not return.", code=()
+            "edge_closes",
+            "Connections closed by the edge, by code; 3500-3999: clients that will not return.",
+            code=CLOSES,
         )
         self.edge_resumes = declare.counter(
             "edge_resumes",
@@ -186,8 +193,9 @@ class Metrics:
             "edge_refusals",
             "Requests refused, by the check that failed; rising: tokens or origins are wrong.",
             reason=(
-                *("algorithm", "audience", "barred", "busy", "claim", "closing", "expired", "issuer", "keys"),
-                *("mailbox", "missing", "origin", "premature", "request", "signature", "ticket", "token"),
+                *("algorithm", "audience", "barred", "busy", "claim", "closing", "expired", "issuer", "keys", "kicked"),
+                *("mailbox", "missing", "moved", "origin", "premature", "request", "scope", "signature", "ticket"),
+                *("token", "two"),
             ),
         )
         self.edge_frames = declare.counter(

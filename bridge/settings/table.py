@@ -119,6 +119,14 @@ class Edge:
         "exmail_bridge",
         "Cookie that may carry the token.",
     )
+    kick_s: int = setting(
+        "BRIDGE_EDGE_KICK_SECONDS",
+        integer(60, 31_536_000),
+        "86400",
+        "How long a session that was ended stays out, and an address that came to mean another person asks for a token "
+        "with a newer `iat`; at least the longest life of your tokens.",
+        unit="seconds",
+    )
     request_timeout_s: int = setting(
         "BRIDGE_EDGE_REQUEST_TIMEOUT",
         integer(1, 3600),

@@ -13,6 +13,9 @@ from aiohttp import hdrs, web
 from bridge.signon.verdict import TurnedAway, Verdict
 
 _LONGEST_MAIL_ID: Final = 256
+_PURPOSES: Final = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+_BEFOREHAND: Final = ("prefetch", "prerender", "preview")
+_PARTS_OF_PAGES: Final = ("image/", "audio/", "video/", "font/", "text/css")
 _FRAMES: Final = ("iframe", "frame", "fencedframe", "embed", "object")
 
 
@@ -68,16 +71,26 @@ def read_mail_id(request: web.Request) -> str:
 
 
 def require_person(request: web.Request) -> None:
-    """Check that somebody will see the answer: a key must not be fetched for a guess of the browser, nor in a frame.
+    """Check that a person follows a link and will see the answer: an image of a wiki page, a script, a guess of the
+    browser would have keys fetched, fill the record and use up the person's rate.
 
-    ``X-Frame-Options`` is not looked at on a redirect, so frames are refused here.
+    Over plain http browsers say nothing of a request's mode; there an image or a style still shows by what it accepts,
+    a script of the OA's own pages does not. ``X-Frame-Options`` is not looked at on a redirect, so frames are refused
+    here.
 
     Raises:
         TurnedAway: nobody clicked, or the mailbox would open inside another page.
     """
-    purpose = request.headers.get("Sec-Purpose", "") + request.headers.get("Purpose", "")
-    if "prefetch" in purpose.lower():
+    purpose = " ".join(request.headers.get(name, "") for name in _PURPOSES).lower()
+    if any(word in purpose for word in _BEFOREHAND):
         raise TurnedAway(Verdict("request", 503, "prefetch", "a mailbox is opened by a click, not beforehand"))
+    mode, accept = request.headers.get("Sec-Fetch-Mode"), request.headers.get(hdrs.ACCEPT, "").lower()
+    if mode not in (None, "navigate"):
+        by = request.headers.get(hdrs.ORIGIN) or request.headers.get("Sec-Fetch-Site", "unknown")
+        detail = f"a mailbox opens where a person follows a link, not for a script or an image: {mode!a} by {by!a}"
+        raise TurnedAway(Verdict("request", 403, "mode", detail))
+    if mode is None and "text/html" not in accept and any(kind in accept for kind in _PARTS_OF_PAGES):
+        raise TurnedAway(Verdict("request", 403, "mode", "a mailbox opens in a window, and is no image or style"))
     if request.headers.get("Sec-Fetch-Dest") in _FRAMES:
         raise TurnedAway(Verdict("request", 403, "frame", "a mailbox opens in a window, not in a frame"))
 

@@ -34,6 +34,7 @@ COMMANDS = (
     ("directory", "resync"),
     ("why", BOB),
     ("dead", "list"),
+    ("kick", BOB, "--sid", "s-9"),
     ("forget", BOB),
 )
 
@@ -99,6 +100,9 @@ async def test_a_whole_day_needs_no_right_that_is_not_given(guarded: Guarded, pr
             for path in ("/history", "/unread"):
                 async with session.get(url + path, headers=bearer()) as answer:
                     assert answer.status == 200
+            for path, claims, body in (("/logout", {"sid": "s-1"}, None), ("/kick", {"scope": "kick"}, {"sid": "s-2"})):
+                async with session.post(url + path, headers=bearer(**claims), json=body) as answer:
+                    assert answer.status == 204, (await answer.text(), guarded.refusals())
             async with session.post(f"{url}/ticket", headers=bearer()) as answer:
                 ticket = (await answer.json())["ticket"]
             for query, headers in ((f"?ticket={ticket}", {}), ("", {"Cookie": f"exmail_bridge={token()}"})):
@@ -145,6 +149,8 @@ FORBIDDEN = {
         ("LRANGE", KEYS.orders, 0, -1),
         ("XRANGE", KEYS.audit, "-", "+"),
         ("XRANGE", KEYS.dead, "-", "+"),
+        ("ZRANGE", KEYS.kicked, 0, -1),
+        ("PUBLISH", KEYS.control_channel, ""),
         ("SCAN", 0),
         ("KEYS", "*"),
         ("XADD", KEYS.events, "*", "event", "{}"),
@@ -173,6 +179,7 @@ FORBIDDEN = {
         ("HSET", KEYS.directory, BOB, "{}"),
         ("HSET", KEYS.slaves, "ceo@gzdev.com", BOB),
         ("SREM", KEYS.barred, BOB),
+        ("ZREM", KEYS.moved, BOB),
         ("XADD", KEYS.events, "*", "event", "{}"),
         ("XRANGE", KEYS.events, "-", "+"),
         ("XRANGE", KEYS.audit, "-", "+"),
@@ -195,6 +202,8 @@ FORBIDDEN = {
         ("DEL", KEYS.audit),
         ("SET", KEYS.lease, "9:mine"),
         ("HSET", KEYS.slaves, "ceo@gzdev.com", BOB),
+        ("ZADD", KEYS.kicked, 1, "sid:s"),
+        ("ZREM", KEYS.moved, BOB),
         ("PUBLISH", KEYS.mailbox_channel(BOB), "{}"),
         ("SUBSCRIBE", KEYS.mailbox_channel(BOB)),
     ],

@@ -53,7 +53,7 @@ def by_python(require: Callable[[str], str], folder: Path) -> str:
 
 def by_shell(require: Callable[[str], str], folder: Path) -> str:
     require("openssl")
-    (folder / "token.sh").write_text(SIGNING.block("sh"))
+    (folder / "token.sh").write_text(SIGNING.block("sh", holding="openssl dgst"))
     return run("sh", folder / "token.sh", SECRET, BOB)
 
 
@@ -64,6 +64,17 @@ async def test_a_token_signed_as_on_the_page_is_accepted(
     """Each program of ``docs/signing.md`` makes a token that the edge's own verifier accepts, for that mailbox."""
     claims = await SecretVerifier(lambda: [SECRET.encode()]).verify(sign(require_binary, tmp_path))
     assert claims["sub"] == BOB
+    assert claims["sid"]
+    assert 0 < claims["iat"] < claims["exp"]
+
+
+@pytest.mark.parametrize("mailbox", ['bob@gzdev.com","scope":"kick', "bob@gzdev.com\\u0022", "bob@gz dev.com"])
+def test_a_mailbox_adds_no_claims_to_a_token(mailbox: str, tmp_path: Path, require_binary: Callable[[str], str]):
+    """The shell puts the claims together as text, so it signs no address with a quote, a backslash or a blank."""
+    require_binary("openssl")
+    (tmp_path / "token.sh").write_text(SIGNING.block("sh", holding="openssl dgst"))
+    ran = subprocess.run(["sh", tmp_path / "token.sh", SECRET, mailbox], capture_output=True, text=True)
+    assert (ran.returncode != 0, ran.stdout) == (True, "")
 
 
 def test_the_readmes_sign_as_the_page_does():

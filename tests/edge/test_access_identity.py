@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from aiohttp.test_utils import make_mocked_request
 from bridge.edge import codes
 from bridge.edge.access import Access, Identity, Refused, read_identity
 from bridge.edge.jwt import SecretVerifier
+from bridge.edge.rules import LEEWAY_S
 
 BOB = "bob@gzdev.com"
 ANN = "ann@gzdev.com"
@@ -22,7 +24,7 @@ SECRET = b"the secret of a test, 32 bytes and more"
 class NoTickets:
     """A ticket store that nobody has put anything into."""
 
-    async def put_ticket(self, claims: bytes) -> str:
+    async def put_ticket(self, claims: bytes, *, life_s: int = 30) -> str:
         raise AssertionError("nobody asked for a ticket")
 
     async def take_ticket(self, ticket: str) -> bytes | None:
@@ -90,7 +92,7 @@ async def test_no_credential_is_refused() -> None:
     asking = request(Authorization="Basic eDp5")
     assert access().credential(asking) is None
     refused = await refusal(asking)
-    assert (refused.status, refused.code, refused.label) == (401, codes.INVALID_TOKEN, "missing")
+    assert (refused.status, refused.code, refused.label) == (401, codes.NO_CREDENTIAL, "missing")
     assert "?ticket=" in refused.message
     assert "bridge" in refused.message
 
@@ -99,13 +101,65 @@ async def test_all_that_a_token_says_is_kept() -> None:
     """Further mailboxes once each behind the first, the session, the scope, and the very moment it ends."""
     exp = int(time.time()) + 60
     found = await identity(mailboxes=["ANN@gzdev.com", BOB, ANN], sid="s-1", scope="open  read", exp=exp)
-    assert found == Identity((BOB, ANN), "s-1", frozenset({"open", "read"}), float(exp))
+    assert found == Identity((BOB, ANN), "s-1", frozenset({"open", "read"}), float(exp + LEEWAY_S))
 
 
-async def test_expiry_is_kept_without_leeway() -> None:
-    """A token within the leeway is accepted, but its connection ends when the token says."""
+async def test_a_connection_ends_when_its_token_would_be_refused() -> None:
+    """One expiry for all: a token within the leeway opens a connection, and that ends with the leeway."""
     exp = int(time.time()) - 30
-    assert (await identity(exp=exp)).expires == exp
+    assert (await identity(exp=exp)).expires == exp + LEEWAY_S
+
+
+async def test_when_a_token_was_signed_is_kept_where_it_says_so() -> None:
+    """In seconds; a stamp in milliseconds would be newer than anything that happens."""
+    now = int(time.time())
+    assert (await identity(iat=now)).issued == now
+    for nothing in (None, "yesterday", now * 1000, True, -5):
+        assert (await identity(iat=nothing)).issued is None
+
+
+async def test_the_session_is_the_sid_or_what_was_signed() -> None:
+    """Without a sid each token is a session of its own, however its signature is written."""
+    assert (await identity(sid="s-1")).session == "s-1"
+    one = token()
+    found = await access().identify(request(Authorization=f"Bearer {one}"))
+    assert found.session == hashlib.sha256(one.rpartition(".")[0].encode()).hexdigest()
+    assert (await identity(sid="", x=1)).session not in ("", found.session)
+
+
+def cookies(*values: str, name: str = "bridge") -> Any:
+    return request(Cookie="; ".join(["a=b", *(f"{name}={value}" for value in values)]))
+
+
+async def test_cookies_that_are_no_good_hide_no_good_one() -> None:
+    """An expired, a forged and an empty cookie of the name, set for another path or host, before and behind it."""
+    good = token(iat=1)
+    stale = token(exp=time.time() - 600)
+    for order in ((stale, good), (good, stale), ("planted", "", good), ('"' + good + '"',)):
+        assert (await access().identify(cookies(*order))).mailboxes == (BOB,)
+
+
+async def test_of_two_good_cookies_the_longer_one_counts() -> None:
+    """One mailbox: whichever lasts longest, whatever its place."""
+    soon, late = token(exp=int(time.time()) + 60), token(exp=int(time.time()) + 900)
+    for order in ((soon, late), (late, soon)):
+        found = await access().identify(cookies(*order))
+        assert found.expires == jwt.decode(late, options={"verify_signature": False})["exp"] + LEEWAY_S
+
+
+async def test_cookies_of_two_people_open_nothing() -> None:
+    """A neighbour host may have set one of them; a page is told to come back, and no mailbox is shown."""
+    for order in ((token(), token(ANN)), (token(ANN), token())):
+        refused = await refusal(cookies(*order))
+        assert (refused.status, refused.code, refused.label) == (401, codes.NO_CREDENTIAL, "two")
+
+
+async def test_cookies_that_are_all_no_good_are_refused_as_the_mildest_of_them() -> None:
+    """A page whose cookie expired comes back, though a neighbour planted another."""
+    refused = await refusal(cookies("planted", token(exp=time.time() - 600)))
+    assert (refused.code, refused.label) == (codes.EXPIRED, "expired")
+    assert (await refusal(cookies("planted"))).code == codes.INVALID_TOKEN
+    assert (await refusal(cookies(""))).label == "missing"
 
 
 async def test_scope_may_be_a_list() -> None:
@@ -124,6 +178,9 @@ BAD_CLAIMS: list[tuple[Mapping[str, Any], str]] = [
     ({"sub": "bob"}, "'bob', which is no mail address"),
     ({"sub": [BOB]}, "no mail address"),
     ({"sub": "\u202ebob@gzdev.com"}, r"'\u202ebob@gzdev.com', which is no mail address"),
+    ({"sub": "\u212aevin@gzdev.com"}, r"'\u212aevin@gzdev.com', which is no mail address"),
+    ({"sub": "кevin@gzdev.com"}, "no mail address"),
+    ({"mailboxes": ["bob@gzdev.com", "ＡＮＮ@gzdev.com"]}, "no mail address"),
     ({"mailboxes": BOB}, "must be a list"),
     ({"mailboxes": [f"u{n}@gzdev.com" for n in range(21)]}, "at most 20"),
     ({"mailboxes": [ANN, 5]}, "'mailboxes' holds 5"),

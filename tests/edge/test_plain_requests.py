@@ -94,7 +94,7 @@ async def test_a_ticket_opens_one_connection(ask: Ask) -> None:
     async with await open_ws(ask.url, f"/ws?ticket={ticket}") as client:
         assert (await client.frame()).data["data"]["mailbox"] == BOB
     async with await open_sse(ask.url, f"/events?ticket={ticket}") as client:
-        assert await client.end() == 3500
+        assert await client.end() == 3009
     _, _, body = await ask("/ticket", "POST")
     status, _, refused = await ask(f"/ticket?ticket={body['ticket']}", "POST", mailbox=None)
     assert status == 401

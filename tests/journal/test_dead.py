@@ -142,6 +142,8 @@ def test_what_is_an_id() -> None:
         (b'{"UserName":"\\u0042ob\\u0040gzdev.com"', True),
         ('{"UserName":"李@gzdev.com"'.encode(), True),
         (b'{"UserName":"\\u674E@gzdev.com"', True),
+        (b'{"UserName":"\\u00C4@gzdev.com"', True),
+        ('{"UserName":"Ä@gzdev.com"'.encode(), True),
         (b'{"UserName":"rob@gzdev.com"', False),
         (b"", False),
         (b"\\u", False),
@@ -150,7 +152,7 @@ def test_what_is_an_id() -> None:
 )
 def test_whom_a_document_names(document: bytes, named: bool) -> None:
     """In any case, escaped or not; it is better to forget too much."""
-    assert names_any(document, [BOB.encode(), "李@gzdev.com".encode()]) == named
+    assert names_any(document, [BOB.encode(), "李@gzdev.com".encode(), "Ä@gzdev.com".encode()]) == named
 
 
 async def test_entries_about_an_address_are_found(writer: Writer, mirror: Mirror, dead: DeadDocuments) -> None:

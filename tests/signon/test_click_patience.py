@@ -10,6 +10,7 @@ from bridge.app.parts import build_reader, redis_address
 from bridge.app.provider import running_client
 from bridge.app.signon import EdgeDoor
 from bridge.journal.clicks import Clicks
+from bridge.journal.standing import Standings
 from bridge.obs.metrics import Metrics
 from bridge.settings import load_settings
 from bridge.signon.signon import SignOn
@@ -33,7 +34,12 @@ async def test_a_silent_provider(redis_url: str, simulator: Simulator) -> None:
         aiohttp.ClientSession() as session,
     ):
         signon = SignOn(
-            door=EdgeDoor(build_access(settings, verifier, build_reader(settings, redis)), build_origins(settings)),
+            door=EdgeDoor(
+                build_access(settings, verifier, build_reader(settings, redis)),
+                build_origins(settings),
+                Standings(redis, KEYS),
+                kick_s=settings.edge.kick_s,
+            ),
             way_in=ProviderLogin(client, settings.provider.client_id, settings.provider.auth_url),
             ledger=Clicks(redis, KEYS, audit_max=100, audit_s=3600),
             metrics=metrics,

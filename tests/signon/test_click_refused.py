@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import time
+from contextlib import AsyncExitStack
 from urllib.parse import quote
 
 import pytest
 
 from bridge.journal.calls import Advance
 from bridge.journal.embedded import EmbeddedServer
+from bridge.journal.standing import Standings
 from bridge.provider.calls import AWAY_TRIES
 from bridge.simulator import Kind, Simulator
-from tests.support.clicks import CHINESE, HTML, Stage, clicking
+from tests.support.clicks import CHINESE, HTML, Stage, clicking, signon_alone
 from tests.support.processes import free_port
-from tests.support.stage import BOB, bearer, leading_writer, running_edge, token
+from tests.support.stage import BOB, KEYS, bearer, leading_writer, running_edge, token
 
 COOKIE = f"exmail_bridge={token()}"
 FOREIGN = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Dest": "empty"}
+OWN = {"Sec_Fetch_Site": "same-origin"}
 NOBODY = "nobody@gzdev.com"
 SLAVE = "bobby@gzdev.com"
 
@@ -32,16 +36,63 @@ SLAVE = "bobby@gzdev.com"
         ({"Origin": "null"}, 403, "null"),
         ({"Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "iframe"}, 403, "frame"),
         ({"Sec_Purpose": "prefetch;prerender"}, 503, "beforehand"),
+        ({"X_Purpose": "preview"}, 503, "beforehand"),
+        ({"X_Moz": "prefetch"}, 503, "beforehand"),
+        (OWN | {"Sec_Fetch_Mode": "no-cors", "Sec_Fetch_Dest": "image"}, 403, "no-cors"),
+        (OWN | {"Sec_Fetch_Mode": "cors", "Sec_Fetch_Dest": "empty"}, 403, "cors"),
+        (OWN | {"Sec_Fetch_Mode": "same-origin", "Sec_Fetch_Dest": "empty"}, 403, "same-origin"),
     ],
 )
 async def test_who_may_not(stage: Stage, headers: dict[str, str], status: int, says: str) -> None:
-    """Nobody, somebody forged, a script or image of another site with the cookie, a frame, a browser that guesses."""
+    """Nobody, somebody forged, a script or image of any site with the cookie, a frame, a browser that guesses."""
     answer = await stage.browser.click(**headers)
     assert (answer.status, answer.headers["content-type"]) == (status, "application/json")
     assert says in json.loads(answer.body)["message"]
     page = (await stage.browser.click(**headers, **HTML)).page
     assert page.facts["data-result"] in ("refused", "request")
     assert stage.keys == 0
+
+
+@pytest.mark.parametrize("accept", ["image/avif,image/webp,image/*,*/*;q=0.8", "text/css,*/*;q=0.1", "video/webm,*/*"])
+async def test_over_plain_http_an_image_shows_by_what_it_accepts(stage: Stage, accept: str) -> None:
+    """No browser says there that it does not navigate; a person's window accepts a page."""
+    answer = await stage.browser.click(Accept=accept)
+    assert (answer.status, stage.keys, stage.clicks("opened")) == (403, 0, 0)
+    assert (await stage.browser.click(Accept="text/html,image/webp,*/*;q=0.8")).status == 302
+
+
+async def test_what_is_refused_unseen_costs_the_person_nothing(redis_url: str, simulator: Simulator) -> None:
+    """A page with many images of it leaves the rate, the record and a ticket as they were."""
+    async with clicking(redis_url, simulator, BRIDGE_SIGNON_RATE="1") as stage:
+        ticket = await stage.browser.ticket()
+        for _ in range(5):
+            image = OWN | {"Sec_Fetch_Mode": "no-cors"}
+            assert (await stage.browser.click(**image)).status == 403
+            assert (await stage.browser.get(f"{stage.browser.url}/mail/open?ticket={ticket}", **image)).status == 403
+        async with leading_writer(redis_url) as (_, redis):
+            assert not await redis.exists(KEYS.audit)
+        assert (await stage.browser.get(f"{stage.browser.url}/mail/open?ticket={ticket}")).status == 302
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["in the edge", "a process of its own"])
+async def test_a_click_follows_who_one_is_now(redis_url: str, simulator: Simulator, alone: bool) -> None:
+    """A session that was ended, and an address that went to another person: 401, no key, and nothing recorded."""
+    bob, ann, *_ = simulator.world.accounts
+    async with AsyncExitStack() as stack:
+        writer, redis = await stack.enter_async_context(leading_writer(redis_url))
+        stage = await stack.enter_async_context(clicking(redis_url, simulator))
+        url = await stack.enter_async_context(signon_alone(redis_url, simulator)) if alone else stage.browser.url
+        click = f"{url}/mail/open"
+        await writer.commit([Advance(None, None, slaves={SLAVE: ann}, moved=[SLAVE])])
+        old = bearer(SLAVE, iat=int(time.time()) - 300)
+        answer = await stage.browser.get(click, **old, **HTML)
+        assert (answer.status, answer.page.facts["data-result"]) == (401, "refused")
+        assert (await stage.browser.get(click, **bearer(SLAVE, iat=int(time.time()) + 50))).status == 302
+        assert (await stage.browser.get(click, **bearer(bob, sid="s-1"))).status == 302
+        await Standings(redis, KEYS).kick(session="s-1", kept_s=60)
+        answer = await stage.browser.get(click, **bearer(bob, sid="s-1"))
+        assert (answer.status, "session was ended" in answer.body) == (401, True)
+        assert (await redis.xlen(KEYS.audit), stage.keys) == (2, 2)
 
 
 async def test_a_token_that_names_another_mailbox(stage: Stage) -> None:

@@ -17,27 +17,57 @@ local function events_of(entries)
   return events
 end
 
--- The newest mails, oldest first. Counts stand between them in the log, so it is read in pieces.
-local function recent_mails(limit)
-  local mails, last = {}, '+'
-  while #mails < limit do
+-- Entries of the log from an id on (before: up to it, the newest first), at most so many and at most so many bytes;
+-- one at least, if there is one.
+local function read_log(before, from, most, bytes)
+  local found, piece = {}, 32
+  while #found < most and bytes > 0 do
+    local count = math.min(piece, most - #found)
+    local entries
+    if before then
+      entries = redis.call('XREVRANGE', KEYS[5], from, '-', 'COUNT', count)
+    else
+      entries = redis.call('XRANGE', KEYS[5], from, '+', 'COUNT', count)
+    end
+    for i = 1, #entries do
+      bytes = bytes - #entries[i][2][2]
+      if bytes < 0 and #found > 0 then break end
+      found[#found + 1] = entries[i]
+    end
+    if #entries < count then break end
+    from = '(' .. entries[#entries][1]
+  end
+  return found
+end
+
+-- The newest mails, oldest first. Counts stand between them in the log, so it is read in pieces, and not to its end: a
+-- log of a hundred thousand counts must not hold up everybody.
+local function recent_mails(limit, bytes)
+  local mails, last, looked = {}, '+', 0
+  while #mails < limit and looked < 1000 do
     local entries = redis.call('XREVRANGE', KEYS[5], last, '-', 'COUNT', 40)
     for i = 1, #entries do
       local event = entries[i][2][2]
-      if string.find(event, '"type":"exmail.mail.new"', 1, true) then table.insert(mails, 1, event) end
+      if string.find(event, '"type":"exmail.mail.new"', 1, true) then
+        bytes = bytes - #event
+        if bytes < 0 and #mails > 0 then return mails end
+        table.insert(mails, 1, event)
+      end
       if #mails == limit then break end
     end
     if #entries < 40 then break end
-    last = '(' .. entries[#entries][1]
+    last, looked = '(' .. entries[#entries][1], looked + 40
   end
   return mails
 end
 
 -- open: KEYS 1 lease 2 wanted 3 generation 4 state 5 log 6 directory 7 slaves 8 upstream 9 barred
---   ARGV new epoch, address, after epoch ('' = none), after seq, most entries, most recent mails, stale ms ('' = do not ask)
+--   ARGV new epoch, address, after epoch ('' = none), after seq, most entries, most recent mails, stale ms ('' = do not
+--   ask), most bytes of events
 --   returns {2, alias} for a slave, {3} for an account that is disabled or deleted, else
 --   {1, epoch, seq, unread, as_of, status, events, known, led, upstream state, since, why}
---   status: resumed (events = all after the position) · first, expired, epoch (events = the recent mails)
+--   status: resumed (events = what follows the position, in order, as far as the bytes allow) · first, expired, epoch
+--   (events = the recent mails)
 if verb == 'open' then
   local alias = redis.call('HGET', KEYS[7], ARGV[3])
   if alias then return {2, alias} end
@@ -53,12 +83,16 @@ if verb == 'open' then
       status = 'expired'
     else
       local entries = {}
-      if after < s[2] then entries = redis.call('XRANGE', KEYS[5], whole(after + 1), '+', 'COUNT', most) end
+      if after < s[2] then entries = read_log(false, whole(after + 1), s[2] - after, tonumber(ARGV[9])) end
       -- The log may have expired or been trimmed; it never has holes.
-      if #entries == s[2] - after then status, events = 'resumed', events_of(entries) else status = 'expired' end
+      if after == s[2] or (entries[1] and entries[1][1] == whole(after + 1) .. '-0') then
+        status, events = 'resumed', events_of(entries)
+      else
+        status = 'expired'
+      end
     end
   end
-  if not events then events = s[5] and {} or recent_mails(tonumber(ARGV[7])) end
+  if not events then events = s[5] and {} or recent_mails(tonumber(ARGV[7]), tonumber(ARGV[9])) end
   local known = redis.call('HEXISTS', KEYS[6], ARGV[3])
   local led = redis.call('EXISTS', KEYS[1])
   local up = redis.call('HMGET', KEYS[8], 'state', 'since', 'why', 'gap')
@@ -72,7 +106,7 @@ if verb == 'open' then
   return {1, s[1], s[2], s[3], s[4], status, events, known, led, up[1], up[2], up[3]}
 end
 
--- page: KEYS as open   ARGV new epoch, address, after epoch ('' = the newest), after seq, most entries
+-- page: KEYS as open   ARGV new epoch, address, after epoch ('' = the newest), after seq, most entries, most bytes
 --   returns {2, alias}, {3} or {1, epoch, seq, events, seq of the first event or 0}; creates nothing
 if verb == 'page' then
   local alias = redis.call('HGET', KEYS[7], ARGV[3])
@@ -81,13 +115,53 @@ if verb == 'page' then
   local s = stream_state(redis.call('GET', KEYS[3]) or '0', ARGV[2])
   local entries = {}
   if not s[5] and ARGV[4] == s[1] then
-    entries = redis.call('XRANGE', KEYS[5], whole(tonumber(ARGV[5]) + 1), '+', 'COUNT', ARGV[6])
+    entries = read_log(false, whole(tonumber(ARGV[5]) + 1), tonumber(ARGV[6]), tonumber(ARGV[7]))
   elseif not s[5] then
-    local newest = redis.call('XREVRANGE', KEYS[5], '+', '-', 'COUNT', ARGV[6])
+    local newest = read_log(true, '+', tonumber(ARGV[6]), tonumber(ARGV[7]))
     for i = #newest, 1, -1 do entries[#entries + 1] = newest[i] end
   end
   local first = entries[1] and tonumber(string.match(entries[1][1], '^%d+')) or 0
   return {1, s[1], s[2], events_of(entries), first}
+end
+
+-- look: KEYS 1 slaves 2 barred 3 moved 4 kicked   ARGV pairs of an address and a session ('' = none)
+--   returns {1, now ms, for each pair five: the account that the address means now, 1 if it is barred, when the address
+--   came to mean another person, until when the session is kept out, when its connections were last ended; false = never}
+if verb == 'look' then
+  local any_moved, any_kicked = redis.call('EXISTS', KEYS[3]) == 1, redis.call('EXISTS', KEYS[4]) == 1
+  local answer = {1, now_ms()}
+  for i = 2, #ARGV, 2 do
+    local address, session = ARGV[i], ARGV[i + 1]
+    local account = redis.call('HGET', KEYS[1], address) or address
+    local moved, out, ended = false, false, false
+    if any_moved then moved = redis.call('ZSCORE', KEYS[3], address) end
+    if any_kicked then
+      ended = redis.call('ZSCORE', KEYS[4], 'mailbox:' .. account)
+      if session ~= '' then
+        out = redis.call('ZSCORE', KEYS[4], 'sid:' .. session)
+        local here = redis.call('ZSCORE', KEYS[4], 'mailbox:' .. account .. ' sid:' .. session)
+        if here and (not out or tonumber(here) > tonumber(out)) then out = here end
+      end
+    end
+    local n = #answer
+    answer[n + 1], answer[n + 2] = account, redis.call('SISMEMBER', KEYS[2], account)
+    answer[n + 3], answer[n + 4], answer[n + 5] = moved, out, ended
+  end
+  return answer
+end
+
+-- kick: KEYS 1 slaves 2 kicked   ARGV address ('' = every mailbox), session ('' = everybody's), ms that it holds, channel
+--   A session is kept out; a mailbox's connections end, and nobody is kept out. Returns {1}.
+if verb == 'kick' then
+  local name, now, lasts = '', now_ms(), tonumber(ARGV[4])
+  if ARGV[2] ~= '' then name = 'mailbox:' .. (redis.call('HGET', KEYS[1], ARGV[2]) or ARGV[2]) end
+  if ARGV[3] ~= '' then name = (name == '' and '' or name .. ' ') .. 'sid:' .. ARGV[3] end
+  redis.call('ZADD', KEYS[2], 'GT', whole(ARGV[3] == '' and now or now + lasts), name)
+  -- What holds no longer: a mailbox's entry says when it was ended, a session's until when it is out.
+  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', whole(now - lasts))
+  if redis.call('PTTL', KEYS[2]) < 2 * lasts then redis.call('PEXPIRE', KEYS[2], whole(2 * lasts)) end
+  redis.call('PUBLISH', ARGV[5], name)
+  return {1}
 end
 
 -- probe: KEYS 1 a private key   Does this server know what the rest of the script uses? (Redis 7.0, Valkey 7.2)

@@ -1,0 +1,114 @@
+"""``POST /logout`` and ``POST /kick``: sessions that end before their tokens do, on every edge.
+
+What is written in Redis counts, and every door looks at it; edges are only woken.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from aiohttp import hdrs, web
+
+from bridge.edge import codes
+from bridge.edge.access import Access
+from bridge.edge.reception import Reception
+from bridge.edge.refused import Refused, quoted
+from bridge.events import from_json, normalise_address
+from bridge.journal.standing import Standings
+
+SCOPE: Final = "kick"
+"""What a program's token must carry to end other people's sessions."""
+_MOST_BYTES: Final = 16_384
+
+
+class Endings:
+    """Ends sessions. ``kick_s``: how long one stays out; ``cookie``: our cookie's name, cleared at ``prefix``."""
+
+    def __init__(
+        self,
+        *,
+        access: Access,
+        reception: Reception,
+        standings: Standings,
+        kick_s: int,
+        cookie: str,
+        prefix: str = "",
+    ) -> None:
+        self._access = access
+        self._reception = reception
+        self._standings = standings
+        self._kick_s = kick_s
+        self._prefix = prefix.rstrip("/")
+        self._cleared = cleared_cookie(cookie, path=f"{self._prefix}/")
+
+    def mount(self, app: web.Application) -> None:
+        """Add the routes, at the root and below the public URL's path prefix."""
+        for prefix in dict.fromkeys(("", self._prefix)):
+            for path, answer in (("/logout", self.logout), ("/kick", self.kick)):
+                app.router.add_post(prefix + path, self._reception.guarded(answer))
+                app.router.add_route(hdrs.METH_OPTIONS, prefix + path, self._reception.preflight)
+
+    async def logout(self, request: web.Request) -> web.StreamResponse:
+        """``POST /logout``: who shows a signature ends the session that was signed."""
+        for session in await self._access.sessions(request):
+            await self._standings.kick(session=session, kept_s=self._kick_s)
+        return web.Response(status=204, headers={hdrs.SET_COOKIE: self._cleared, hdrs.CACHE_CONTROL: "no-store"})
+
+    async def kick(self, request: web.Request) -> web.StreamResponse:
+        """``POST /kick``: a program ends the connections of a mailbox, or a session, or one of them in the other."""
+        await self._access.require_scope(request, SCOPE)
+        mailbox, session = read_kick(await _body(request))
+        await self._standings.kick(mailbox=mailbox, session=session, kept_s=self._kick_s)
+        return web.Response(status=204, headers={hdrs.CACHE_CONTROL: "no-store"})
+
+
+def read_kick(body: bytes) -> tuple[str, str]:
+    """``(mailbox, session)`` that a kick names, ``""`` for what it leaves open.
+
+    Raises:
+        Refused: it names neither, or something else: a misspelt word must not end the sessions of a whole mailbox.
+    """
+    try:
+        asked = from_json(body)
+    except ValueError as error:
+        raise _unreadable(f"the body is not JSON: {error}") from None
+    if not isinstance(asked, dict) or not asked or not asked.keys() <= {"mailbox", "sid"}:
+        raise _unreadable('the body is {"mailbox": …}, {"sid": …} or both, and nothing else')
+    mailbox = _text(asked, "mailbox")
+    address = normalise_address(mailbox) if mailbox else ""
+    if address is None:
+        raise _unreadable(f"mailbox {quoted(mailbox)} is no mail address")
+    session = _text(asked, "sid")
+    if not address and not session:
+        raise _unreadable("neither mailbox nor sid is given")
+    return address, session
+
+
+def cleared_cookie(name: str, *, path: str) -> str:
+    """``Set-Cookie`` that takes our cookie away; a browser obeys only where the path is the one it was set with."""
+    secure = "; Secure" if name.lower().startswith(("__host-", "__secure-")) else ""
+    # A browser takes a __Host- cookie for the whole host or not at all.
+    path = "/" if name.lower().startswith("__host-") else path
+    return f"{name}=; Path={path}; Max-Age=0; HttpOnly; SameSite=Lax{secure}"
+
+
+def _text(asked: dict[str, Any], name: str) -> str:
+    value = asked.get(name)
+    if value is not None and not isinstance(value, str):
+        raise _unreadable(f"{name} must be text, not {quoted(value)}")
+    return value or ""
+
+
+async def _body(request: web.Request) -> bytes:
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+        raise _unreadable("a compressed body is not read")
+    body = bytearray()
+    async for piece in request.content.iter_any():
+        body += piece
+        if len(body) > _MOST_BYTES:
+            raise _unreadable(f"the body is longer than {_MOST_BYTES} bytes")
+    return bytes(body)
+
+
+def _unreadable(message: str) -> Refused:
+    return Refused(400, codes.BAD_REQUEST, "request", message)

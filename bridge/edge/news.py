@@ -1,0 +1,52 @@
+"""The state of the provider connection, as it is told to the browsers: each change once, to everybody."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from bridge.edge.audience import Audience
+from bridge.edge.frames import upstream_frame
+from bridge.edge.subscriber import Subscriber
+from bridge.journal.errors import JournalError
+from bridge.journal.reader import Reader, Upstream
+
+
+class News:
+    """Looks every ``look_s`` seconds, and when woken: a lease that ran out is a change without an event.
+
+    ``number`` grows with each change that was told.
+    """
+
+    def __init__(self, reader: Reader, audience: Audience, *, look_s: float) -> None:
+        self._reader = reader
+        self._audience = audience
+        self._look_s = look_s
+        self._wake = asyncio.Event()
+        self.upstream: Upstream | None = None
+        self.number = 0
+
+    def look(self) -> None:
+        """Something happened; look now."""
+        self._wake.set()
+
+    def repeat(self, subscriber: Subscriber, number: int) -> None:
+        """Tell one what was told to all since ``number``: his own snapshot may be older."""
+        if self.number != number and self.upstream is not None:
+            subscriber.say(upstream_frame(self.upstream))
+
+    async def run(self) -> None:
+        """Look and tell, until cancelled."""
+        while True:
+            self._wake.clear()
+            with suppress(JournalError):
+                upstream = await self._reader.upstream()
+                if upstream != self.upstream:
+                    self.upstream = upstream
+                    self.number += 1
+                    self._audience.broadcast(upstream_frame(upstream))
+            try:
+                async with asyncio.timeout(self._look_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue

@@ -1,0 +1,15 @@
+"""How often the edge looks after itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often the feed looks after itself, in seconds."""
+
+    probe_s: float = 2.0
+    deaf_s: float = 10.0
+    tops_s: float = 15.0
+    reconnect_s: float = 0.25

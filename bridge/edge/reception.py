@@ -1,0 +1,104 @@
+"""What all doors do alike: the origin first, then the answer, and any refusal in its words, with what CORS needs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import web
+
+from bridge.edge import codes
+from bridge.edge.access import Access
+from bridge.edge.origins import Origins
+from bridge.edge.refused import Refused
+from bridge.edge.standing import barred
+from bridge.events import to_json
+from bridge.journal.errors import JournalAway, JournalSpoilt, MailboxBarred, NotLetIn
+from bridge.obs.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S: Final = 10.0
+"""How long a question to the journal may keep a browser waiting."""
+JOURNAL_FAULTS: Final = (MailboxBarred, JournalSpoilt, JournalAway, NotLetIn, TimeoutError)
+"""What :func:`in_words` has words for."""
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Reception:
+    """Lets in and turns away."""
+
+    def __init__(self, *, access: Access, origins: Origins, metrics: Metrics) -> None:
+        self._access = access
+        self._origins = origins
+        self._metrics = metrics
+
+    def by_cookie(self, request: web.Request) -> bool:
+        """Whether the credential goes along by itself, whoever's page asks."""
+        return self._access.credential(request) == "cookie"
+
+    def guarded(self, answer: Answer) -> Answer:
+        """A handler that answers one request, or says why not."""
+
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            origin = None
+            try:
+                origin = self._origins.check(request, cookie=self.by_cookie(request))
+                try:
+                    async with asyncio.timeout(PATIENCE_S):
+                        response = await answer(request)
+                except JOURNAL_FAULTS as error:
+                    raise in_words(error) from error
+            except Refused as refused:
+                return self.refuse(request, refused, origin)
+            response.headers.update(self._origins.cors_headers(origin))
+            return response
+
+        return guarded
+
+    async def preflight(self, request: web.Request) -> web.StreamResponse:
+        """``OPTIONS``: what a foreign page may ask before it asks."""
+        try:
+            origin = self._origins.check(request, cookie=False)
+        except Refused as refused:
+            return self.refuse(request, refused)
+        return web.Response(status=204, headers=self._origins.preflight_headers(origin))
+
+    def count(self, refused: Refused) -> None:
+        """For whoever refuses in a way of its own."""
+        self._metrics.edge_refusals.labels(reason=refused.label).inc()
+
+    def refuse(self, request: web.Request, refused: Refused, origin: str | None = None) -> web.Response:
+        """A refusal as JSON, with its status."""
+        self.count(refused)
+        headers = self._origins.cors_headers(origin)
+        if refused.status == 401:
+            headers["WWW-Authenticate"] = 'Bearer realm="exmail-bridge"'
+        if refused.retry_after_s is not None:
+            headers["Retry-After"] = str(refused.retry_after_s)
+        response = json_answer({"error": refused.label, "message": refused.message}, status=refused.status)
+        response.headers.update(headers)
+        return response
+
+
+def in_words(error: Exception) -> Refused:
+    """What a browser is told of a fault of the journal."""
+    if isinstance(error, MailboxBarred):
+        return barred()
+    if isinstance(error, JournalSpoilt):
+        log.error("a mailbox cannot be read", extra={"error": str(error)})
+        return Refused(503, codes.BUSY, "busy", "what is stored of this mailbox cannot be read", retry_after_s=60)
+    return Refused(503, codes.BUSY, "busy", "Redis does not answer, come later", retry_after_s=3)
+
+
+def json_answer(value: object, status: int = 200) -> web.Response:
+    """An answer that no cache keeps."""
+    return web.Response(
+        body=to_json(value),
+        status=status,
+        content_type="application/json",
+        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
+    )

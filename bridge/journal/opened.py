@@ -1,0 +1,114 @@
+"""One mailbox at one moment, as the script's ``open`` answers it: the shapes, and reading them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from bridge.events import Position, UpstreamState
+from bridge.journal.errors import JournalSpoilt
+
+Status = Literal["resumed", "first", "expired", "epoch", "barred"]
+Standing = Literal["open", "barred", "moved"]
+"""What became of an account's address: it may be opened · the account is disabled or deleted · it is a slave now."""
+SLAVE: Final = 2
+BARRED: Final = 3
+"""First words of an answer that is none: the address is a slave, the account is barred."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The state of the connection to the provider, since when (epoch ms; None = never seen) and why."""
+
+    state: UpstreamState
+    since: int | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """``after``: the position to resume from; ``ask``: have the worker ask for a stale count; ``mails``: not resumed,
+    give the newest ones. Equal requests have equal answers."""
+
+    mailbox: str
+    after: Position | None = None
+    ask: bool = False
+    mails: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """One mailbox at one moment.
+
+    ``mailbox`` is the account's main address also where a slave was asked for. ``top`` is the last event's
+    position. ``events``, oldest first: with ``resumed`` what follows the position asked for, bounded in bytes (the rest
+    is asked for from the last of them on), else the newest mails. ``barred``: the account is disabled or deleted;
+    nothing else is told. ``shared`` is for what all who get the same answer make of it.
+    """
+
+    mailbox: str
+    top: Position
+    unread: int | None
+    as_of: int | None
+    status: Status
+    events: list[bytes]
+    known: bool
+    upstream: Upstream
+    shared: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A piece of a mailbox's history, oldest first. ``complete``: nothing is missing before the first event."""
+
+    mailbox: str
+    events: list[bytes]
+    position: Position
+    more: bool
+    complete: bool
+
+
+def whole(opened: Opened | JournalSpoilt) -> Opened:
+    """The answer itself.
+
+    Raises:
+        JournalSpoilt: it could not be read.
+    """
+    if isinstance(opened, JournalSpoilt):
+        raise opened
+    return opened
+
+
+def read_opened(mailbox: str, answer: list[Any] | JournalSpoilt) -> Opened | JournalSpoilt:
+    """Read what the script answers about a mailbox."""
+    if isinstance(answer, JournalSpoilt):
+        return answer
+    if answer[0] == BARRED:
+        return Opened(mailbox, Position("", 0), None, None, "barred", [], True, read_upstream(0, None, None, None))
+    try:
+        # A slave of a slave has another shape: nobody's main address, and perhaps a ring.
+        _, epoch, seq, unread, as_of, status, events, known, led, state, since, why = answer
+        return Opened(
+            mailbox=mailbox,
+            top=Position(epoch.decode(), int(seq)),
+            unread=None if unread is None else int(unread),
+            as_of=None if as_of is None else int(as_of),
+            status=status.decode(),
+            events=events,
+            known=bool(known),
+            upstream=read_upstream(led, state, since, why),
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        return JournalSpoilt(f"what is stored there cannot be read: {error}")
+
+
+def read_upstream(led: int, state: bytes | None, since: bytes | None, why: bytes | None) -> Upstream:
+    """The provider connection's state; an odd value is an unknown one, and nobody's mailbox fails for it."""
+    if not led:
+        return Upstream("disconnected", None, "no worker leads")
+    at = int(since) if since and since.isdigit() else None
+    if state == b"connected":
+        return Upstream("connected", at or 0, (why or b"").decode(errors="replace"))
+    if state == b"degraded":
+        return Upstream("degraded", at or 0, (why or b"").decode(errors="replace"))
+    return Upstream("disconnected", at, (why or b"not connected yet").decode(errors="replace"))
