@@ -172,7 +172,9 @@ class ListenSession:
     async def _renew_token(self, refused: Refused) -> None:
         self._refused_token = None
         if self._token_renewed and not self._asking.served:
-            raise InvalidToken(refused.errcode, refused.text, endpoints.LISTEN.name)
+            error = InvalidToken(refused.errcode, refused.text, endpoints.LISTEN.name)
+            self._tokens.distrust(self._token, error)
+            raise error
         self._token_renewed = True
         await self._tokens.renew(self._token)
         if self._reader.body_is_open:

@@ -102,7 +102,11 @@ async def test_token_is_renewed_once_until_it_served(provider: BareProvider, lis
         third = await ask_again(provider, second, framed(RET) + framed(INVALID))
         await third.send(framed(INVALID))
         await listening.ended(InvalidToken)
-        assert provider.tokens == 3
+    # Neither the next session nor a call fetches another at once.
+    with pytest.raises(InvalidToken):
+        async with listen():
+            pass
+    assert provider.tokens == 3
 
 
 async def test_busy_is_asked_again(provider: BareProvider, listen: Listen) -> None:

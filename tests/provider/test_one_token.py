@@ -17,7 +17,7 @@ from bridge.journal.keys import Keys
 from bridge.journal.tokens import RedisTokenStore
 from bridge.provider.client import ProviderClient
 from bridge.provider.errors import CredentialsRefused
-from bridge.provider.token import Token
+from bridge.provider.token import MemoryTokenStore, Token
 from bridge.simulator import Simulator, World
 from tests.support.waiting import until
 from tests.support.workers import running_worker
@@ -123,6 +123,28 @@ async def test_without_redis_each_goes_on_alone(
     before = simulator.calls.count("token")
     await asyncio.gather(*(client.newcount(BOB) for client in (first, second) for _ in range(5)))
     assert simulator.calls.count("token") == before + 1
+
+
+async def test_a_client_for_each_web_request(simulator: Simulator) -> None:
+    """Forty of them over one store in memory: one token, and nobody's is ended by another's."""
+    store = MemoryTokenStore()
+
+    async def request() -> int:
+        async with aiohttp.ClientSession() as session:
+            client = ProviderClient(
+                api_url=simulator.url,
+                auth_url=simulator.url,
+                client_id=simulator.world.client_id,
+                client_secret=lambda: simulator.world.client_secret,
+                session=session,
+                tokens=store,
+                busy_wait_s=0,
+            )
+            return await client.newcount(BOB)
+
+    counts = await asyncio.gather(*(request() for _ in range(40)))
+    assert set(counts) == {simulator.world.unread[BOB]}
+    assert simulator.calls.count("token") == 1
 
 
 @pytest.mark.parametrize("stored", [b"", b"[]", b"{}", b'{"value":"t"}', b'{"value":"t","expires_at":"soon"}'])
