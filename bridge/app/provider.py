@@ -78,10 +78,12 @@ async def running_client(settings: Settings, redis: Redis, metrics: Metrics) -> 
 
 
 @asynccontextmanager
-async def visiting_client(settings: Settings, *, alone: Callable[[str], None]) -> AsyncIterator[ProviderClient]:
+async def visiting_client(
+    settings: Settings, *, alone: Callable[[str], None], on_call: Callable[[str, str, float], None] | None = None
+) -> AsyncIterator[ProviderClient]:
     """A client for one command: with the token of all processes if Redis can be reached, else with one of its own.
 
-    ``alone`` is told why, before a token is fetched that may end everybody else's.
+    ``alone`` is told why, before a token is fetched that may end everybody else's; ``on_call`` hears of each request.
     """
     redis = redis_address(settings).client()
     shared = RedisTokenStore(redis, Keys(settings.namespace), Token)
@@ -94,6 +96,6 @@ async def visiting_client(settings: Settings, *, alone: Callable[[str], None]) -
             alone(str(error) or "no answer in time")
             tokens = None
         async with open_session(settings) as session:
-            yield build_client(settings, session, tokens=tokens)
+            yield build_client(settings, session, tokens=tokens, on_call=on_call)
     finally:
         await redis.aclose()

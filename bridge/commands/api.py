@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bridge.commands.api_words import add_arguments, called
 from bridge.commands.command import MISUSED, OK, Command, settings_of
-from bridge.provider.endpoints import ENDPOINTS, LISTEN, LOGIN, Endpoint
+from bridge.provider.endpoints import ENDPOINTS, LISTEN, LOGIN, TOKEN, Endpoint
 from bridge.provider.errors import BadParameter
 from bridge.settings import Settings
 from bridge.supervision import StartRefused
@@ -41,7 +41,7 @@ def _run(arguments: argparse.Namespace) -> int:
         values |= _password(endpoint, arguments)
         settings = settings_of(arguments)
         settings.require_for("api")
-        asyncio.run(_act(settings, endpoint, values, as_json=arguments.json))
+        asyncio.run(_act(settings, endpoint, values, as_json=arguments.json, anew=getattr(arguments, "anew", False)))
     except BadParameter as error:
         return _misused(str(error))
     return OK
@@ -98,15 +98,15 @@ def _read_password(file: Path | None) -> str:
     return text.rstrip("\r\n")
 
 
-async def _act(settings: Settings, endpoint: Endpoint, values: dict[str, object], *, as_json: bool) -> None:
-    """Make the call and print what came of it.
+async def _act(settings: Settings, endpoint: Endpoint, values: dict[str, object], *, as_json: bool, anew: bool) -> None:
+    """Make the call and print what came of it; ``anew``: fetch a token though there is one.
 
     Raises:
         BadParameter: a value breaks a rule; nothing was sent.
         StartRefused: the provider is away or refuses; in words.
     """
     from bridge.app.provider import visiting_client
-    from bridge.commands.api_answer import in_words, show
+    from bridge.commands.api_answer import ToldToken, in_words, show
     from bridge.provider.errors import ProviderError
     from bridge.provider.form import fill
 
@@ -114,8 +114,13 @@ async def _act(settings: Settings, endpoint: Endpoint, values: dict[str, object]
         values["ticket"] = "fetched for this call"
     # Before anything is opened: a wrong parameter is told without a Redis, a provider or a token.
     fill(endpoint, values)
-    async with visiting_client(settings, alone=_warn) as client:
+    asked: list[str] = []
+    async with visiting_client(settings, alone=_warn, on_call=lambda name, *_: asked.append(name)) as client:
         try:
+            if endpoint is TOKEN:
+                token = await client.token(anew=anew)
+                show(ToldToken(token.expires_at, fetched=bool(asked)), as_json=as_json)
+                return
             if endpoint is LISTEN:
                 await _listen(client, settings, int(str(values["ver"])))
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 import msgspec
@@ -24,7 +24,6 @@ from bridge.provider.errors import (
     ProviderRefused,
 )
 from bridge.provider.models import AddressCheck, AuthKey, Delta, Profile, Push, Unreadable
-from bridge.provider.token import Token
 
 Rows = list[tuple[str, ...]]
 
@@ -36,13 +35,21 @@ _BY_CODE: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class ToldToken:
+    """Of a token what may be told. ``fetched``: for this call, so that it proves client id and secret."""
+
+    expires_at: float
+    fetched: bool
+
+
 def to_object(answer: object) -> Any:
-    """An answer as JSON has it; of a token only until when it is used."""
+    """An answer as JSON has it."""
     match answer:
         case None:
             return {"done": True}
-        case Token():
-            return {"expires_at": timestamp(answer.expires_at)}
+        case ToldToken():
+            return {"expires_at": timestamp(answer.expires_at), "fetched": answer.fetched}
         case AuthKey():
             return {"auth_key": answer.value}
         case Delta():
@@ -67,8 +74,11 @@ def to_rows(answer: object) -> tuple[tuple[str, ...], Rows]:
     match answer:
         case None:
             return (), [("done",)]
-        case Token():
+        case ToldToken(fetched=True):
             return (), [("client id and secret are right; the token is used until", timestamp(answer.expires_at))]
+        case ToldToken():
+            said = "nobody was asked, --anew asks with client id and secret; the token of all programs is used until"
+            return (), [(said, timestamp(answer.expires_at))]
         case AuthKey():
             return (), [(answer.value,)]
         case Delta():

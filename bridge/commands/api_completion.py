@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bridge.commands.api_words import SHELLS, endpoints_by_word, is_flag, option, parameters_of, takes_password
-from bridge.provider.endpoints import Endpoint
+from bridge.commands.api_words import ANEW, SHELLS, endpoints_by_word, is_flag, option, parameters_of, takes_password
+from bridge.provider.endpoints import TOKEN, Endpoint
 
 _FILES = ("--config", "--password-file")
 
@@ -20,6 +20,8 @@ def options_of(endpoints: list[Endpoint]) -> dict[str, tuple[str, tuple[str, ...
         found["--action"] = ("what to do", tuple(each.action.name for each in endpoints if each.action is not None))
     for parameter in parameters_of(endpoints):
         found[option(parameter)] = (parameter.what, () if is_flag(parameter) else parameter.choices)
+    if TOKEN in endpoints:
+        found["--anew"] = (ANEW, ())
     if takes_password(endpoints):
         found["--password-file"] = ("file with the password", ())
         found["--ask-password"] = ("ask for the password", ())

@@ -14,11 +14,12 @@ from typing import Final
 
 from bridge.commands.command import add_settings_options
 from bridge.provider.action import Action
-from bridge.provider.endpoints import ENDPOINTS, Endpoint
+from bridge.provider.endpoints import ENDPOINTS, TOKEN, Endpoint
 from bridge.provider.errors import BadParameter
 from bridge.provider.parameters import Parameter
 
 SHELLS: Final = ("bash", "zsh", "fish")
+ANEW: Final = "fetch one though there is one: it proves client id and secret, and all programs will use it"
 
 
 def endpoints_by_word() -> dict[str, list[Endpoint]]:
@@ -85,6 +86,8 @@ def _add_word(word: argparse.ArgumentParser, endpoints: list[Endpoint]) -> None:
                 metavar="|".join(parameter.choices) or parameter.name.upper(),
                 help=parameter.what + (", may be repeated" if parameter.most != 1 else ""),
             )
+    if TOKEN in endpoints:
+        word.add_argument("--anew", action="store_true", help=ANEW)
     if takes_password(endpoints):
         source = word.add_mutually_exclusive_group()
         source.add_argument("--password-file", type=Path, metavar="FILE", help="its first line, - of stdin")

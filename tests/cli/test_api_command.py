@@ -102,9 +102,9 @@ async def test_reading(api: Api, simulator: Simulator) -> None:
 
 
 async def test_token_and_login(api: Api, simulator: Simulator) -> None:
-    """Of the token only until when it is used; the key and the address are what was asked for."""
+    """Of the token only until when it is used, and since when; the key and the address are what was asked for."""
     code, out, _ = await api("token", "--json")
-    assert list(json.loads(out)) == ["expires_at"]
+    assert list(json.loads(out)) == ["expires_at", "fetched"]
     assert simulator.world.tokens.good[0] not in out + (await api("token"))[1]
     key = json.loads((await api("mail/authkey", "--alias", BOB, "--json"))[1])["auth_key"]
     assert simulator.world.auth_keys.redeem(BOB, key) == "opens"
@@ -114,6 +114,26 @@ async def test_token_and_login(api: Api, simulator: Simulator) -> None:
         f"{simulator.url}/cgi-bin/login?fun=bizopenssologin&method=bizauth&agent=simulated&user=bob%40"
     )
     assert out.endswith("&mailid=ZC1\n")
+
+
+async def test_a_token_of_before_proves_nothing(
+    api: Api, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That client id and secret are right is said where they were asked about; ``--anew`` does, for everybody."""
+    code, out, _ = await api("token")
+    assert (code, out.startswith("client id and secret are right")) == (0, True)
+    monkeypatch.setenv("BRIDGE_PROVIDER_CLIENT_SECRET", "another-key")
+    code, out, _ = await api("token")
+    assert (code, out.startswith("nobody was asked, --anew asks")) == (0, True)
+    assert json.loads((await api("token", "--json"))[1])["fetched"] is False
+    code, out, err = await api("token", "--anew")
+    assert (code, out) == (1, "")
+    assert "the provider refuses client id and secret" in err
+    monkeypatch.setenv("BRIDGE_PROVIDER_CLIENT_SECRET", simulator.world.client_secret)
+    assert json.loads((await api("token", "--anew", "--json"))[1])["fetched"] is True
+    token = simulator.world.tokens.good[-1]
+    await api("party/list")
+    assert simulator.world.tokens.good[-1] == token
 
 
 async def test_writing(api: Api, simulator: Simulator, tmp_path: Path) -> None:
