@@ -30,7 +30,8 @@ from bridge.commands import (
     why,
     worker,
 )
-from bridge.commands.command import CANNOT_LISTEN, FAILED, MISUSED, Command
+from bridge.commands.command import CANNOT_LISTEN, FAILED, MISUSED, OK, Command
+from bridge.commands.streams import CANNOT_WRITE, flushed, prepare, unwritten
 from bridge.settings import SettingsError
 from bridge.supervision import StartRefused
 
@@ -60,6 +61,26 @@ _INTERRUPTED: Final = 130
 
 def run_command_line(words: Sequence[str]) -> int:
     """Run what ``words`` say and return the exit code: 0 done, 1 failed, 2 wrong call or settings."""
+    prepare()
+    try:
+        code = _tried(words)
+    except SystemExit:
+        # What argparse said and how it ends; a help that nobody can have read is no success.
+        if _written(OK) != OK:
+            raise SystemExit(FAILED) from None
+        raise
+    return _written(code)
+
+
+def _written(code: int) -> int:
+    """``code``, or what stands for an output that could not be written."""
+    why = flushed()
+    if why is None:
+        return code
+    return _refuse(why, FAILED) if why else FAILED
+
+
+def _tried(words: Sequence[str]) -> int:
     try:
         return _run(words)
     except SettingsError as error:
@@ -75,6 +96,8 @@ def run_command_line(words: Sequence[str]) -> int:
     except OSError as error:
         if error.errno in CANNOT_LISTEN:
             return _refuse(error.strerror or str(error), FAILED)
+        if error.errno in CANNOT_WRITE and error.filename is None:
+            return _refuse(unwritten(error), FAILED)
         log.critical("the program ends on an unexpected error", exc_info=True)
         return FAILED
     except Exception:

@@ -89,13 +89,13 @@ def _password(endpoint: Endpoint, arguments: argparse.Namespace) -> dict[str, ob
 
 
 def _read_password(file: Path | None) -> str:
-    """The first line; a line end is no part of a password, blanks are."""
+    """The first line; a line end and a byte order mark are no part of a password, blanks are."""
     if file is None:
         from getpass import getpass
 
         return getpass("password: ")
     text = sys.stdin.readline() if file == Path("-") else file.read_text("utf-8").partition("\n")[0]
-    return text.rstrip("\r\n")
+    return text.removeprefix("\ufeff").rstrip("\r\n")
 
 
 async def _act(settings: Settings, endpoint: Endpoint, values: dict[str, object], *, as_json: bool, anew: bool) -> None:

@@ -42,7 +42,8 @@ class Secret(Generic[T_co]):
             # The error itself quotes the bytes.
             raise SettingsError([f"{self._variable}_FILE: not UTF-8 text"]) from None
         try:
-            return self._parse(text)
+            # What some editors put in front of a file, and nobody types.
+            return self._parse(text.removeprefix("\ufeff"))
         except ValueError as error:
             raise SettingsError([f"{self._variable}: {error}"]) from None
 
