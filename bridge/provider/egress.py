@@ -125,7 +125,7 @@ class Egress:
                 transport.abort()
             if isinstance(error, TimeoutError) and error.errno is None:
                 raise ProxyRefused(proxy, target, f"no answer in {self._handshake_s:g} s") from None
-            raise ProxyRefused(proxy, target, plain(f"{type(error).__name__}: {error}".rstrip(": "))) from error
+            raise ProxyRefused(proxy, target, reason(error)) from error
         except BaseException:
             if transport is not None:
                 transport.abort()
@@ -165,6 +165,12 @@ class Tunnels(aiohttp.TCPConnector):
 def egress_of(session: aiohttp.ClientSession) -> Egress:
     """The way out that a session takes; straight for one that was not made by an :class:`Egress`."""
     return session.connector.egress if isinstance(session.connector, Tunnels) else Egress()
+
+
+def reason(error: BaseException) -> str:
+    """An error of the network in one line, with what to do where that is known."""
+    text = plain(f"{type(error).__name__}: {error}".rstrip(": "))
+    return text + next((f". {hint}" for said, hint in STRICTER.items() if said in str(error)), "")
 
 
 def port_of(url: SplitResult) -> int:

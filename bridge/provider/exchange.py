@@ -16,8 +16,7 @@ from weakref import WeakSet
 
 import aiohttp
 
-from .egress import STRICTER, ProxyRefused
-from .errors import plain
+from .egress import ProxyRefused, reason
 
 STALE_MOST: Final = 200
 """Connections of the pool that may turn out to have been closed before one request is given up."""
@@ -146,12 +145,6 @@ class _Sending(aiohttp.BytesPayload):
         self.is_sent = True
         self.when_sent()
         await super().write_with_length(writer, content_length)
-
-
-def reason(error: BaseException) -> str:
-    """An error of the network in one line, with what to do where that is known."""
-    text = plain(f"{type(error).__name__}: {error}".rstrip(": "))
-    return text + next((f". {hint}" for said, hint in STRICTER.items() if said in str(error)), "")
 
 
 def _can_be_read(transport: asyncio.BaseTransport) -> bool:

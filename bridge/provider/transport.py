@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 
 from . import endpoints
-from .egress import ProxyRefused, egress_of, port_of
+from .egress import ProxyRefused, egress_of, port_of, reason
 from .endpoints import Endpoint
 from .errors import (
     AddressNotAllowed,
@@ -31,7 +31,7 @@ from .errors import (
     UnreadableAnswer,
     plain,
 )
-from .exchange import Exchanges, Failure, reason
+from .exchange import Exchanges, Failure
 from .verdict import judge
 
 STREAM_BUFFER: Final = 256 * 1024

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bridge.provider.client import ProviderClient
-from bridge.provider.egress import Egress, ProxyRefused
+from bridge.provider.egress import Egress, ProxyRefused, reason
 from bridge.provider.errors import AddressNotAllowed, ProviderAway
 from bridge.provider.models import MailArrived, Online
 from tests.provider.bare_provider import PATIENCE_S, BareProvider
@@ -229,6 +230,55 @@ async def test_tls_without_the_file_is_refused(provider, secure_url, authority, 
     with pytest.raises(ProviderAway, match=r"proxy .*(?i:certificate)"):
         await (await client_by(proxy=proxy.url)).newcount("a@x")
     assert provider.requests == []
+
+
+@pytest.fixture(scope="module")
+def old_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """One whose certificates name no key."""
+    return make_authority(tmp_path_factory.mktemp("old"), names_keys=False)
+
+
+@asynccontextmanager
+async def served_by(authority: Authority, provider: BareProvider) -> AsyncIterator[str]:
+    server = await asyncio.start_server(provider.serve, "127.0.0.1", 0, ssl=authority.server)
+    yield f"https://localhost:{server.sockets[0].getsockname()[1]}"
+    server.close()
+
+
+async def shake_hands(url: str, authority: Authority) -> None:
+    """As strictly as Python 3.13 does by itself."""
+    trust = ssl.create_default_context(cafile=str(authority.ca_file))
+    trust.verify_flags |= ssl.VERIFY_X509_STRICT
+    port = int(url.rpartition(":")[2])
+    _, writer = await asyncio.open_connection("localhost", port, ssl=trust, family=socket.AF_INET)
+    writer.close()
+
+
+async def test_what_python_3_13_asks_of_certificates(provider, authority, old_authority) -> None:
+    """The error of one that names no key says what it lacks, and what to do."""
+    async with served_by(authority, provider) as url:
+        await shake_hands(url, authority)
+    async with served_by(old_authority, provider) as url:
+        with pytest.raises(ssl.SSLCertVerificationError) as refused:
+            await shake_hands(url, old_authority)
+    told = reason(refused.value)
+    assert "Missing Authority Key Identifier" in told
+    assert "have the certificate issued anew with that extension, or use Python 3.12" in told
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="verifies strictly from Python 3.13 on")
+async def test_a_certificate_that_names_no_key_is_refused_in_words(provider, old_authority, client_by, stack) -> None:
+    """By calls and by listen, and where it is the proxy's."""
+    proxy = await stack.enter_async_context(connect_proxy(tls=old_authority.server))
+    with pytest.raises(ProviderAway, match=r"proxy .*Missing Authority Key Identifier.*issued anew"):
+        await (await client_by(proxy=proxy.url, ca_file=str(old_authority.ca_file))).newcount("a@x")
+    async with served_by(old_authority, provider) as url:
+        client = await client_by(url, ca_file=str(old_authority.ca_file))
+        with pytest.raises(ProviderAway, match=r"Missing Authority Key Identifier.*issued anew") as refused:
+            await client.newcount("a@x")
+        assert not refused.value.sent
+        with pytest.raises(ProviderAway, match=r"Missing Authority Key Identifier.*issued anew"):
+            await client._transport.open_stream()
 
 
 def test_a_file_that_is_none(tmp_path: Path) -> None:

@@ -25,8 +25,12 @@ class Authority:
     server: ssl.SSLContext
 
 
-def make_authority(folder: Path, *, addresses: Sequence[str] = ()) -> Authority:
-    """Make both, with keys of their own, valid for a day; ``addresses`` are what else the server is called."""
+def make_authority(folder: Path, *, addresses: Sequence[str] = (), names_keys: bool = True) -> Authority:
+    """Make both, with keys of their own, valid for a day; ``addresses`` are what else the server is called.
+
+    Without ``names_keys`` as many companies make them: no certificate says which key signed it, which Python 3.13 and
+    later refuse.
+    """
     now = datetime.datetime.now(datetime.UTC)
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A company's own authority")])
@@ -35,7 +39,18 @@ def make_authority(folder: Path, *, addresses: Sequence[str] = ()) -> Authority:
     def certificate(subject: x509.Name, public_key: ec.EllipticCurvePublicKey, *, is_ca: bool) -> x509.Certificate:
         also = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
         names = x509.SubjectAlternativeName([x509.DNSName("localhost"), *also])
-        return (
+        usage = x509.KeyUsage(
+            digital_signature=not is_ca,
+            key_cert_sign=is_ca,
+            crl_sign=is_ca,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            encipher_only=False,
+            decipher_only=False,
+        )
+        builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(ca_name)
@@ -45,8 +60,14 @@ def make_authority(folder: Path, *, addresses: Sequence[str] = ()) -> Authority:
             .not_valid_after(now + datetime.timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
             .add_extension(names, critical=False)
-            .sign(ca_key, hashes.SHA256())
         )
+        if names_keys:
+            builder = (
+                builder.add_extension(usage, critical=True)
+                .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+                .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
+            )
+        return builder.sign(ca_key, hashes.SHA256())
 
     ca_file, chain = folder / "ca.pem", folder / "server.pem"
     pem = serialization.Encoding.PEM
