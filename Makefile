@@ -28,7 +28,7 @@ soak:
 # With `pip install atheris` in .venv the inputs grow by coverage. BYTES=100000000 goes on for longer.
 BYTES ?= 10000000
 fuzz:
-	for target in listen push position message settings settings-file; do \
+	for target in listen push answer position message settings settings-file; do \
 		.venv/bin/python -m tests.fuzz $$target --bytes $(BYTES) || exit 1; done
 
 # The Autobahn WebSocket suite, cases 1 to 7, against the edge; CONTRIBUTING.md says how to get wstest.

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tests.fuzz.mutate import Mutator
 
-NAMES = ("listen", "push", "position", "message", "settings", "settings-file")
+NAMES = ("listen", "push", "answer", "position", "message", "settings", "settings-file")
 
 
 _RUN_S = 20.0

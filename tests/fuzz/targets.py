@@ -29,6 +29,7 @@ from bridge.settings import SettingsError, load_settings, show
 from bridge.settings.table import TABLE
 from bridge.worker.dead import KEPT_MOST, Burial, masked
 from bridge.worker.translate import BadAddress, Translator
+from tests.fuzz import answers
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 
@@ -276,6 +277,7 @@ _WORDS = (
 TARGETS = {
     "listen": Target(listen, _STREAMS, _WORDS),
     "push": Target(push, _PUSHES, _WORDS),
+    "answer": Target(answers.answer, answers.SEEDS, answers.WORDS),
     "position": Target(
         position,
         [b"k3f9a2xq-42", b"1795497613538-0", b"Bob@GZdev.com", b"k3f9a2xq-999999999999999999"],

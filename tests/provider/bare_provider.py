@@ -57,6 +57,8 @@ class BareProvider:
     """Paths whose answer has no end."""
     raw: bytes | None = None
     """What every request but one for a token is answered with, before a close."""
+    raw_token: bytes | None = None
+    """The same for a token."""
     tokens: int = 0
     url: str = ""
     status: str = "200 OK"
@@ -100,6 +102,9 @@ class BareProvider:
             request.close()
         elif request.path in self.endless:
             await self._answer_without_end(request)
+        elif self.raw_token is not None and request.path == "/cgi-bin/token":
+            await request.send(self.raw_token)
+            request.close()
         elif self.raw is not None and request.path != "/cgi-bin/token":
             await request.send(self.raw)
             request.close()
