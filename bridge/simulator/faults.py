@@ -25,6 +25,8 @@ class Kind(StrEnum):
     """Calls are refused with this errcode: 1200, 1002, 10001, 1301 …"""
     HTTP_STATUS = "http-status"
     """Calls are answered with this HTTP status and a page of HTML: 500, 502."""
+    ANSWER = "answer"
+    """Calls are answered with this text as the whole body, whatever was asked; the status is 200."""
     DELAY = "delay"
     """Calls are answered this many seconds later."""
     SILENT = "silent"
@@ -176,6 +178,8 @@ def _check_value(kind: Kind, value: FaultValue) -> None:
     match kind:
         case Kind.MALFORMED if value is not None:
             Defect(str(value))
+        case Kind.ANSWER if not isinstance(value, str):
+            raise ValueError(f"{kind} needs a text, not {value!r}")
         case Kind.ERRCODE | Kind.HTTP_STATUS | Kind.DELAY | Kind.RET | Kind.VER_SHIFT:
             if not isinstance(value, int | float):
                 raise ValueError(f"{kind} needs a number, not {value!r}")

@@ -224,6 +224,9 @@ class Simulator:
             page = b"<html><head><title>%d</title></head><body><center>nginx</center></body></html>" % status
             self._respond(connection, endpoint, request, page, status=status, dialect=_PROXY_PAGE)
             return f"http {status}"
+        if fault := self.faults.strike(Kind.ANSWER, endpoint.name):
+            self._respond(connection, endpoint, request, str(fault.value).encode())
+            return "odd"
         if fault := self.faults.strike(Kind.ERRCODE, endpoint.name):
             raise Refusal(int(fault.number))
         question = Question(self.world, request, self.dialect, self.rules, self.faults)

@@ -237,6 +237,19 @@ async def test_http_status(simulate, dial, status):
     assert body.startswith(b"<html>")
 
 
+async def test_any_answer(simulate, dial):
+    """The text that is given, to the letter; what was asked has not happened."""
+    simulator = await simulate()
+    simulator.faults.on(Kind.ANSWER, value='{"message":"受阻"}', times=1)
+    wire = await dial(simulator)
+    wire.ask(LIST, "Ver=0")
+    head, body = await wire.answer()
+    assert head.startswith("HTTP/1.1 200 ")
+    assert body == '{"message":"受阻"}'.encode()
+    with pytest.raises(ValueError, match="needs a text"):
+        simulator.faults.on(Kind.ANSWER, value=7)
+
+
 async def test_refused_connections(simulate, dial, world):
     """The system refuses new connections, the open ones stay, and the port is the same afterwards."""
     simulator, _ = await listening(simulate, dial, world)
