@@ -7,13 +7,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion10, hdrs, web
 
-from bridge.app.acceptor import Acceptor
 from bridge.events import to_json
+from bridge.obs.acceptor import Acceptor
 from bridge.settings import Address
 
 _LARGEST_BODY: Final = 65_536
+_HARD: Final = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"}
+_UNREADABLE: Final = "this is no HTTP request"
+_BROKEN: Final = "this could not be answered; the log of the edge says why"
 _CONTINUE: Final = "100-continue"
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -54,7 +57,8 @@ async def serving(
     """aiohttp for a bound socket; the caller starts the acceptor when all is ready.
 
     A connection has ``request_timeout_s`` to bring a whole request head, byte by byte or not at all, the next one
-    too; a body that nobody reads gets as long, ten seconds at most. What is open at the end has ``shutdown_s``.
+    too, and as long to take an answer; a body that nobody reads gets as long, ten seconds at most, and is not inflated.
+    What is open at the end has ``shutdown_s``.
     """
     app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[_refuse_in_json])
     app.on_response_prepare.append(_harden)
@@ -67,22 +71,59 @@ async def serving(
         shutdown_timeout=shutdown_s,
         keepalive_timeout=request_timeout_s,
         lingering_time=min(10.0, request_timeout_s),
+        auto_decompress=False,
     )
     await runner.setup()
-    assert runner.server is not None
-    runner.server.request_handler = _expecting_nothing(runner.server.request_handler)
-    acceptor = Acceptor(sock, runner.server)
+    server = runner.server
+    assert server is not None
+    server.request_handler = _expecting_nothing(server.request_handler)
+    acceptor = Acceptor(sock, lambda: _in_our_words(server()), patience_s=request_timeout_s)
     try:
         yield acceptor
     finally:
         await acceptor.stop()
         await runner.cleanup()
+        acceptor.close()
+
+
+class _InOurWords(web.RequestHandler):
+    """aiohttp's handler, but that what is no request is answered like all else, and nothing of it comes back."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        # For its log line, and for its error where an answer has begun.
+        super().handle_error(request, status, exc, message)
+        if exc is not None:
+            # Its frames hold what it was raised for, which holds it: a circle that nobody collects for a long time.
+            exc.with_traceback(None)
+        answer = _refusal(status, _UNREADABLE if status == 400 else _BROKEN)
+        answer.headers.update(_HARD)
+        answer.force_close()
+        return answer
+
+
+def _in_our_words(handler: web.RequestHandler) -> web.RequestHandler:
+    # The server makes them; a class of the same shape is the one way to have it make ours.
+    handler.__class__ = _InOurWords
+    return handler
 
 
 def _expecting_nothing(handler: Handler) -> Handler:
     """Refuse an ``Expect`` that nobody knows before aiohttp does: it fails where the value is no text."""
 
     async def expecting_nothing(request: web.BaseRequest) -> web.StreamResponse:
+        if request.version < HttpVersion10:
+            # A damaged request line can look like that, and the answer would be in the same version: no client has it.
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=400)
         if request.headers.get(hdrs.EXPECT, _CONTINUE).lower() == _CONTINUE:
             return await handler(request)
         response = _refusal(417, "Expectation Failed: only 100-continue is known")
@@ -117,5 +158,4 @@ async def _refuse_in_json(
 
 async def _harden(_request: web.BaseRequest, response: web.StreamResponse) -> None:
     """A browser takes every answer for what its type says, and shows none within another page."""
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["X-Frame-Options"] = "DENY"
+    response.headers.update(_HARD)

@@ -1,7 +1,8 @@
 """Keep Python's cycle collector out of the way of delivery.
 
 A full collection looks at every object of ten thousand connections, for tens of milliseconds, and finds nothing:
-connections hold no cycles. What is there for long is therefore frozen, and collections come less often.
+connections hold no cycles, and closed transports let go of theirs (:mod:`bridge.obs.acceptor`). What is there for long
+is therefore frozen, and collections come less often.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ import binascii
 import hashlib
 import logging
 import re
-import socket
 from importlib.resources import files
 from typing import Final
 
@@ -33,11 +32,14 @@ from bridge.edge.websocket import WebSocketSubscriber
 from bridge.events import Position, embedded, parse_position
 from bridge.journal.reader import Reader
 from bridge.journal.standing import Asker, Standings
+from bridge.obs.acceptor import give_up_dead_peer
 from bridge.obs.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 _WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_DEAD_S: Final = 60.0
+"""A browser that acknowledges nothing for so long is gone."""
 _UNREADABLE = Position("-", 0)
 """Stands for a position that cannot be read: no epoch is like it, so the answer is ``resumed:false``, ``epoch``."""
 
@@ -188,7 +190,9 @@ class EdgeServer:
             return
         opened = opening.opened
         self._metrics.edge_resumes.labels(result=opened.status).inc()
-        _detect_dead_peer(transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            give_up_dead_peer(sock, _DEAD_S)
         transport.set_protocol(subscriber)
         transport.write(head)
         subscriber.begin(transport, opened, after if opened.status == "resumed" else None)
@@ -287,11 +291,3 @@ def websocket_accept(request: web.Request) -> str:
         raise Refused(400, codes.BAD_REQUEST, "request", "Sec-WebSocket-Key is not 16 bytes of base64")
     digest = hashlib.sha1(key.encode() + _WEBSOCKET_GUID, usedforsecurity=False).digest()
     return base64.b64encode(digest).decode()
-
-
-def _detect_dead_peer(transport: asyncio.Transport) -> None:
-    """Have the kernel give up on a peer that acknowledges nothing for a minute (Linux)."""
-    sock = transport.get_extra_info("socket")
-    option = getattr(socket, "TCP_USER_TIMEOUT", None)
-    if sock is not None and option is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.IPPROTO_TCP, option, 60_000)

@@ -1,23 +1,29 @@
 """The admin port: metrics, and whether the process lives and is ready.
 
 It is a port of its own so that it need not be reachable by browsers, and it answers from memory so that it
-answers while everything else is away: a slow Redis must show in ``/readyz``, never as a hanging probe.
+answers while everything else is away: a slow Redis must show in ``/readyz``, never as a hanging probe. Whoever can
+reach it may hold a few connections for a little while, and none of the descriptors that the process needs.
 """
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
+import socket
 from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
 
+from bridge.obs.acceptor import RESERVE, Acceptor
 from bridge.obs.metrics import CONTENT_TYPE, Metrics
 
 log = logging.getLogger(__name__)
 
 _HEADERS: Final = {"Cache-Control": "no-store"}
+_PATIENCE_S: Final = 10.0
+_MOST: Final = 32
 
 
 class AdminPortTaken(OSError):
@@ -28,7 +34,8 @@ class Admin:
     """Serves ``/metrics``, ``/livez`` and ``/readyz``.
 
     ``alive`` and ``ready`` return ``None`` when all is well, else the reason, which is answered with 503. Port 0
-    takes any free port; :attr:`address` is the one that was bound.
+    takes any free port; :attr:`address` is the one that was bound. Whoever connects has ``patience_s`` for a whole
+    request head and to take an answer; a scraper that asks less often connects anew.
     """
 
     def __init__(
@@ -39,21 +46,24 @@ class Admin:
         port: int,
         alive: Callable[[], str | None],
         ready: Callable[[], str | None],
+        patience_s: float = _PATIENCE_S,
     ) -> None:
+        self._patience_s = patience_s
         self._metrics = metrics
         self._host = host
         self._port = port
         self._alive = alive
         self._ready = ready
         self._runner: web.AppRunner | None = None
+        self._acceptor: Acceptor | None = None
+        self._address: tuple[str, int] | None = None
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port that are bound; only between :meth:`start` and :meth:`stop`."""
-        if self._runner is None or not self._runner.addresses:
+        if self._address is None:
             raise RuntimeError("the admin port is not open")
-        host, port = self._runner.addresses[0][:2]
-        return host, port
+        return self._address
 
     async def start(self) -> None:
         """Open the port.
@@ -69,24 +79,50 @@ class Admin:
                 web.get("/readyz", self._show_ready),
             ]
         )
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        sock = await self._bind()
+        self._runner = runner = web.AppRunner(
+            app,
+            access_log=None,
+            shutdown_timeout=1.0,
+            keepalive_timeout=self._patience_s,
+            lingering_time=1.0,
+            auto_decompress=False,
+        )
         await runner.setup()
-        try:
-            await web.TCPSite(runner, self._host, self._port).start()
-        except OSError as error:
-            await runner.cleanup()
-            if error.errno == errno.EADDRINUSE:
-                raise AdminPortTaken(error.errno, f"admin address {self._host}:{self._port} is in use") from None
-            raise
-        self._runner = runner
-        host, port = self.address
+        assert runner.server is not None
+        self._acceptor = Acceptor(sock, runner.server, patience_s=self._patience_s, most=_MOST, reserve=RESERVE // 2)
+        self._acceptor.start()
+        host, port = self._address = sock.getsockname()[:2]
         log.info("admin port open", extra={"host": host, "port": port})
 
     async def stop(self) -> None:
         """Close the port; may be called again."""
-        runner, self._runner = self._runner, None
+        acceptor, self._acceptor = self._acceptor, None
+        runner, self._runner, self._address = self._runner, None, None
+        if acceptor is not None:
+            await acceptor.stop()
         if runner is not None:
             await runner.cleanup()
+        if acceptor is not None:
+            acceptor.close()
+
+    async def _bind(self) -> socket.socket:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+            # Now, so that of two programs the second learns it.
+            sock.listen()
+        except OSError as error:
+            sock.close()
+            if error.errno == errno.EADDRINUSE:
+                raise AdminPortTaken(error.errno, f"admin address {self._host}:{self._port} is in use") from None
+            raise
+        sock.setblocking(False)
+        return sock
 
     async def _show_metrics(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._metrics.render(), headers={**_HEADERS, "Content-Type": CONTENT_TYPE})

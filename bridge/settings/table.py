@@ -131,8 +131,8 @@ class Edge:
         "BRIDGE_EDGE_REQUEST_TIMEOUT",
         integer(1, 3600),
         "65",
-        "A connection that sends no whole request head for so long is closed, the next on a kept connection too. "
-        "Longer than the proxy keeps its own.",
+        "A connection that sends no whole request head for so long is closed, the next on a kept connection too; so "
+        "is one that does not take its answer. Longer than the proxy keeps its own.",
         unit="seconds",
     )
     admin_listen: Address = setting(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -12,8 +13,8 @@ from bridge.obs.metrics import Metrics
 
 
 @asynccontextmanager
-async def opened(port=0, alive=lambda: None, ready=lambda: None, metrics=None):
-    admin = Admin(metrics=metrics or Metrics(), host="127.0.0.1", port=port, alive=alive, ready=ready)
+async def opened(port=0, alive=lambda: None, ready=lambda: None, metrics=None, **options):
+    admin = Admin(metrics=metrics or Metrics(), host="127.0.0.1", port=port, alive=alive, ready=ready, **options)
     await admin.start()
     try:
         yield admin
@@ -69,3 +70,29 @@ async def test_stop_may_be_called_again():
         await admin.stop()
         with pytest.raises(RuntimeError):
             _ = admin.address
+
+
+async def test_idle_connections_give_way_to_whoever_asks():
+    """Thirty-two at most, of which the oldest goes: a port in reach of anybody takes no more descriptors than that."""
+    async with opened() as admin:
+        idle = [await asyncio.open_connection(*admin.address) for _ in range(40)]
+        for _ in range(3):
+            assert (await fetch(admin, "/livez"))[0] == 200
+        for reader, _ in idle[:8]:
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+        _, writer = idle[-1]
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await asyncio.wait_for(idle[-1][0].readline(), 10)).startswith(b"HTTP/1.1 200")
+        for _, writer in idle:
+            writer.close()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /livez HTT", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"])
+async def test_nobody_holds_a_connection_for_long(sent):
+    """Who says nothing, half a request, or nothing more after one, is closed."""
+    async with opened(patience_s=0.2) as admin:
+        reader, writer = await asyncio.open_connection(*admin.address)
+        writer.write(sent)
+        answer = await asyncio.wait_for(reader.read(), 10)
+        assert answer.startswith(b"HTTP/1.1 200") is sent.endswith(b"\n")
+        writer.close()

@@ -1,0 +1,188 @@
+"""Accept connections on a port, and look after them from there to their end.
+
+asyncio accepts until a process has no descriptor left; then it tries a whole backlog of times, logs each, and does so
+every second. And with the last descriptor gone, a connection to Redis that breaks cannot be made again. So the last
+few are left for the process itself: whoever comes then waits in the kernel's queue, and open connections live on.
+
+Nobody may hold what is not his: an answer that is not taken ends its connection, a peer that acknowledges nothing is
+given up by the kernel, and a transport that was closed lets go of itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import socket
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from aiohttp import web
+
+log = logging.getLogger(__name__)
+
+_BACKLOG: Final = 4096
+"""Connections that may wait to be accepted: all browsers come back at once after a restart."""
+_AT_ONCE: Final = 100
+"""Connections accepted before those that are open get their turn again."""
+RESERVE: Final = 32
+"""Descriptors that browsers do not get: for Redis, published keys, the admin port."""
+_RETRY_S: Final = 0.5
+_TELL_S: Final = 60.0
+_LOOK_S: Final = 1.0
+
+
+class Acceptor:
+    """Serves a bound socket with ``factory``, from :meth:`start` to :meth:`stop`.
+
+    An answer over HTTP has ``patience_s`` to be taken. ``most`` connections are open at a time, if that is given: who
+    has been there for longest gives way to the next. ``reserve`` descriptors are left alone.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        factory: Callable[[], asyncio.BaseProtocol],
+        *,
+        patience_s: float,
+        most: int | None = None,
+        reserve: int = RESERVE,
+    ) -> None:
+        self._sock = sock
+        self._factory = factory
+        self._patience_s = patience_s
+        self._most = most
+        self._reserve = reserve
+        self._loop = asyncio.get_running_loop()
+        self._opening: set[asyncio.Task[object]] = set()
+        # In the order of their coming; the time since when bytes wait for whoever does not take them, or None.
+        self._open: dict[asyncio.Transport, float | None] = {}
+        self._retry: asyncio.TimerHandle | None = None
+        self._look: asyncio.TimerHandle | None = None
+        self._told = float("-inf")
+
+    def start(self) -> None:
+        """Listen, and accept."""
+        self._sock.listen(_BACKLOG)
+        self._loop.add_reader(self._sock, self._accept)
+        self._look = self._loop.call_later(_LOOK_S, self._look_round)
+
+    async def stop(self) -> None:
+        """Accept no more, and close the listening socket; may be called again."""
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._sock.fileno() >= 0:
+            self._loop.remove_reader(self._sock)
+            self._sock.close()
+        if self._opening:
+            await asyncio.wait(self._opening)
+
+    def close(self) -> None:
+        """Look after nobody any more; the connections are closed."""
+        if self._look is not None:
+            self._look.cancel()
+        for transport in self._open:
+            let_go(transport)
+        self._open.clear()
+
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            if not self._descriptor_left():
+                self._pause("only the reserve is left")
+                return
+            try:
+                connection, _ = self._sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                # The process's or the whole system's descriptors, or the kernel's memory.
+                self._pause(error.strerror or str(error))
+                return
+            connection.setblocking(False)
+            give_up_dead_peer(connection, self._patience_s)
+            task: asyncio.Task[object] = self._loop.create_task(
+                self._loop.connect_accepted_socket(self._factory, connection), name="accept"
+            )
+            self._opening.add(task)
+            task.add_done_callback(self._opened)
+
+    def _opened(self, task: asyncio.Task[Any]) -> None:
+        self._opening.discard(task)
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
+            log.debug("connection not served", extra={"error": repr(error)})
+            return
+        self._open[task.result()[0]] = None
+        if self._most is not None and len(self._open) > self._most:
+            self._give_way()
+
+    def _give_way(self) -> None:
+        """The one that has been idle for longest, as far as bytes tell, makes room for the newest."""
+        elder = list(self._open)[:-1]
+        idle = next((transport for transport in elder if not transport.get_write_buffer_size()), elder[0])
+        del self._open[idle]
+        idle.abort()
+        self._loop.call_later(_LOOK_S, let_go, idle)
+
+    def _look_round(self) -> None:
+        self._look = self._loop.call_later(_LOOK_S, self._look_round)
+        now = self._loop.time()
+        ended: list[asyncio.Transport] = []
+        for transport, since in self._open.items():
+            protocol = transport.get_protocol()
+            if protocol is None:
+                ended.append(transport)
+            elif isinstance(protocol, web.RequestHandler):
+                if not transport.get_write_buffer_size():
+                    if since is not None:
+                        self._open[transport] = None
+                elif since is None:
+                    self._open[transport] = now
+                elif now - since > self._patience_s:
+                    transport.abort()
+        for transport in ended:
+            del self._open[transport]
+            let_go(transport)
+
+    def _pause(self, why: str) -> None:
+        self._loop.remove_reader(self._sock)
+        self._retry = self._loop.call_later(_RETRY_S, self._loop.add_reader, self._sock, self._accept)
+        # At the limit each connection that ends lets one in: it pauses over and over, and is said now and then.
+        if self._loop.time() - self._told >= _TELL_S:
+            self._told = self._loop.time()
+            log.error("too few descriptors, accepting pauses", extra={"limit": _limit(), "why": why})
+
+    def _descriptor_left(self) -> bool:
+        """Whether a peer may take one; a new descriptor has the lowest number that is free."""
+        limit = _limit()
+        if limit == resource.RLIM_INFINITY:
+            return True
+        try:
+            number = os.dup(self._sock.fileno())
+        except OSError:
+            return False
+        os.close(number)
+        return number < limit - min(self._reserve, limit // (256 // self._reserve))
+
+
+def let_go(transport: asyncio.BaseTransport) -> None:
+    """Break the circle that a closed transport of asyncio is: it holds a method of its own.
+
+    Full collections are put off while there are many connections, so each that came and went would stay. Newer Pythons
+    do the same themselves (3.13); tests/edge/test_churn.py holds this to what is used.
+    """
+    if hasattr(transport, "_read_ready_cb"):
+        cast(Any, transport)._read_ready_cb = None
+
+
+def give_up_dead_peer(sock: socket.socket, seconds: float) -> None:
+    """Have the kernel give up on a peer that acknowledges nothing, or takes nothing, for so long (Linux)."""
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if option is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, option, int(seconds * 1000))
+
+
+def _limit() -> int:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
