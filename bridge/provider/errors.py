@@ -17,6 +17,8 @@ K = TypeVar("K", bound="_Kept")
 
 LONGEST_TEXT: Final = 200
 """Characters of the provider's own words that an error keeps."""
+CODE_MOST: Final = 32
+"""Characters of an errcode; those that were seen have five at most."""
 
 # Tokens have 80 characters and more, keys 32 hexadecimal digits; no word of an error text is that long.
 _SECRET_LIKE: Final = re.compile(r"[\w+/=-]{24,}", re.ASCII)

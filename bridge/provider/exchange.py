@@ -113,7 +113,8 @@ class Exchanges:
             return Failure(why, sent=sending.is_sent, kind="late")
         except ProxyRefused as error:
             return Failure(str(error), sent=False)
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            # ValueError: a host that can be no name.
             return Failure(reason(error), sent=sending.is_sent)
         except RuntimeError as error:
             # How asyncio and aiohttp tell that a loop was closed, or is another one.

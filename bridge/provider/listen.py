@@ -172,7 +172,7 @@ class ListenSession:
     async def _renew_token(self, refused: Refused) -> None:
         self._refused_token = None
         if self._token_renewed and not self._asking.served:
-            error = InvalidToken(refused.errcode, refused.text, endpoints.LISTEN.name)
+            error = InvalidToken(refused.errcode, plain(refused.text, [self._token]), endpoints.LISTEN.name)
             self._tokens.distrust(self._token, error)
             raise error
         self._token_renewed = True
@@ -282,7 +282,7 @@ class ListenSession:
         if refused.errcode == _INVALID_TOKEN:
             self._refused_token = refused
         elif refused.errcode != _BUSY and self._asking.awaits_answer:
-            error = refusal(refused.errcode, refused.text, endpoints.LISTEN.name)
+            error = refusal(refused.errcode, plain(refused.text, [self._token]), endpoints.LISTEN.name)
             if isinstance(error, AddressNotAllowed) and self._stream is not None:
                 error.local_address = self._stream.local_address
             self._failure = error

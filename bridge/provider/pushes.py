@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from .documents import INT_END, NotJson, fold_keys, read_json, to_int, to_text
-from .errors import plain
+from .errors import CODE_MOST, plain
 from .models import MailArrived, Online, Push, Refused, Unreadable, UnreadChanged, VersionChanged
 from .rules import is_ver
 from .salvage import salvage_mail
@@ -54,7 +54,11 @@ def _tell(value: dict[str, Any], document: bytes) -> tuple[Push, ...]:
     errcode = to_text(value.get("errcode"))
     # 0 is how the successor API says that all is well.
     if errcode is not None and errcode.strip() not in ("", "0"):
-        return (Refused(errcode.strip(), plain(to_text(value.get("error")) or to_text(value.get("errmsg")) or "")),)
+        return (
+            Refused(
+                plain(errcode)[:CODE_MOST], plain(to_text(value.get("error")) or to_text(value.get("errmsg")) or "")
+            ),
+        )
     told: list[Push] = []
     if (ret := to_int(value.get("ret"))) is not None:
         told.append(Online(ret))

@@ -29,6 +29,7 @@ _VER: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 # are newer than this Python stand in people's names.
 _NO_LINE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _BOM: Final = "\ufeff"
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def anything(value: str) -> str:
@@ -72,6 +73,11 @@ def ver(value: str) -> str:
     if not _VER.fullmatch(value):
         raise ValueError("must be a whole number, 0 for everything")
     return value
+
+
+def is_text(value: object) -> bool:
+    """Whether a value is text that can be sent: some, and without half of a character."""
+    return isinstance(value, str) and bool(value) and not _SURROGATE.search(value)
 
 
 def is_ver(number: int | None) -> TypeGuard[int]:

@@ -16,11 +16,12 @@ from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 
-from . import endpoints
+from . import endpoints, rules
 from .egress import ProxyRefused, egress_of, port_of, reason
 from .endpoints import Endpoint
 from .errors import (
     AddressNotAllowed,
+    BadParameter,
     Busy,
     CredentialsRefused,
     NotUsable,
@@ -101,8 +102,12 @@ class Transport:
         """The token call, credentials in the form or in a Basic header (protocol 2.3).
 
         Raises:
+            BadParameter: a credential is empty, or no text.
             CredentialsRefused: for any refusal but "busy" and "address not allowed".
         """
+        for name, value in (("client_id", client_id), ("client_secret", client_secret)):
+            if not rules.is_text(value):
+                raise BadParameter(name, "must be text, and not empty", endpoints.TOKEN.section)
         form = [("grant_type", "client_credentials")]
         headers = {}
         basic = b64encode(f"{client_id}:{client_secret}".encode()).decode()
@@ -177,14 +182,17 @@ class Transport:
                     secure=target.scheme == "https",
                 )
         except TimeoutError:
-            raise ProviderAway(endpoints.LISTEN.name, "no connection in time") from None
+            raise ProviderAway(endpoints.LISTEN.name, "no connection in time", sent=False) from None
         except ProxyRefused as error:
-            raise ProviderAway(endpoints.LISTEN.name, str(error)) from error
+            raise ProviderAway(endpoints.LISTEN.name, str(error), sent=False) from error
         except socket.gaierror as error:
             what = f"the name {host}" if self._egress.proxy_to(host) is None else "the proxy's name"
-            raise ProviderAway(endpoints.LISTEN.name, plain(f"{what} is not found: {error.strerror}")) from error
-        except OSError as error:
-            raise ProviderAway(endpoints.LISTEN.name, reason(error)) from error
+            raise ProviderAway(
+                endpoints.LISTEN.name, plain(f"{what} is not found: {error.strerror}"), sent=False
+            ) from error
+        except (OSError, ValueError) as error:
+            # ValueError: a host that can be no name.
+            raise ProviderAway(endpoints.LISTEN.name, reason(error), sent=False) from error
         _keep_alive(transport.get_extra_info("socket"))
         writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         return Stream(reader, writer, proxied=self._egress.proxy_to(host) is not None)

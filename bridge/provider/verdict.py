@@ -13,9 +13,8 @@ from typing import Any, Final
 from . import endpoints
 from .documents import NotJson, fold_keys, read_json, to_int, to_text
 from .endpoints import Endpoint
-from .errors import OutcomeUnknown, ProviderAway, ProviderRefused, UnreadableAnswer, plain, refusal
+from .errors import CODE_MOST, OutcomeUnknown, ProviderAway, ProviderRefused, UnreadableAnswer, plain, refusal
 
-_CODE_MOST: Final = 32
 _NO_JSON: Final = object()
 
 
@@ -56,7 +55,7 @@ def read_refusal(answer: Mapping[str, Any], endpoint: Endpoint, secrets: Sequenc
     says_yes = to_int(errcode) == 0
     said = plain(to_text(error) or to_text(answer.get("errmsg")) or "", secrets)
     if not says_yes and not _is_nothing(errcode):
-        code = plain(to_text(errcode) or type(errcode).__name__, secrets)[:_CODE_MOST]
+        code = plain(to_text(errcode) or type(errcode).__name__, secrets)[:CODE_MOST]
         return refusal(code, said, endpoint.name)
     if (ret := to_int(answer.get("ret"))) is not None and ret != 0:
         return refusal("", f"Ret {ret}", endpoint.name)

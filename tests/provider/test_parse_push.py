@@ -55,6 +55,7 @@ def test_the_documents_examples(sample: Callable[[str], bytes]) -> None:
         (b'{"UserName":"a@x","MailId":17}', (mail(mail_id="17"),)),
         (b'{"errcode":"1200","error":"invalid_token"}', (Refused("1200", "invalid_token"),)),
         (b'{"errcode":1002,"error":null}', (Refused("1002", ""),)),
+        (b'{"errcode":" 4711\\u001b ' + b"9 " * 500 + b'"}', (Refused("4711  " + ("9 " * 13), ""),)),
         (b'{"errcode":"0","UserName":"a@x","NewCount":1}', (UnreadChanged("a@x", 1),)),
     ],
 )

@@ -24,6 +24,7 @@ from bridge.provider.errors import (
     UnreadableAnswer,
 )
 from bridge.provider.models import Action, AuthKey, UserChange
+from bridge.provider.token import MemoryTokenStore, Token
 from tests.provider.bare_provider import BareProvider
 
 LIST, GET, COUNT, TOKEN = "/openapi/user/list", "/openapi/user/get", "/openapi/mail/newcount", "/cgi-bin/token"
@@ -246,6 +247,34 @@ async def test_a_token_that_is_always_refused_is_not_fetched_again_and_again(
         outcomes = await asyncio.gather(*(client.newcount("a@x") for _ in range(4)), return_exceptions=True)
         assert {type(each) for each in outcomes} == {InvalidToken}
     assert provider.tokens == 2
+
+
+@pytest.mark.parametrize("secret", [None, "", "a\udc80", b"key"], ids=repr)
+async def test_a_key_that_is_none_is_not_sent(provider: BareProvider, http: aiohttp.ClientSession, secret) -> None:
+    """As an environment gives it where it is not set."""
+    client = ProviderClient(
+        api_url=provider.url, auth_url=provider.url, client_id="a", client_secret=lambda: secret, session=http
+    )
+    with pytest.raises(BadParameter, match=r"client_secret must be text, and not empty \(protocol 2\.3\)"):
+        await client.newcount("a@x")
+    assert not provider.requests
+
+
+@pytest.mark.parametrize("host", ["a" * 70, "a..b", "\u3002", "x" * 300], ids=lambda host: host[:5])
+async def test_a_host_that_can_be_none(http: aiohttp.ClientSession, host: str) -> None:
+    """Whatever stands in a setting: the provider is away, for calls and for listen."""
+    store = MemoryTokenStore()
+    await store.put(Token("t", 9e9))
+    url = f"http://{host}.invalid"
+    client = ProviderClient(
+        api_url=url, auth_url=url, client_id="a", client_secret=lambda: "k", session=http, tokens=store
+    )
+    with pytest.raises(ProviderAway) as away:
+        await client.newcount("a@x")
+    assert not away.value.sent
+    with pytest.raises(ProviderAway):
+        async with client.listen(ver=lambda: 0, silence_s=60):
+            pass
 
 
 async def test_the_key_itself_may_be_given(client: ProviderClient) -> None:
