@@ -24,9 +24,11 @@ class Kind(StrEnum):
     ERRCODE = "errcode"
     """Calls are refused with this errcode: 1200, 1002, 10001, 1301 …"""
     HTTP_STATUS = "http-status"
-    """Calls are answered with this HTTP status and a page of HTML: 500, 502."""
+    """Calls are answered with this HTTP status and a page of HTML: 500, 502; 200 as during maintenance."""
     ANSWER = "answer"
     """Calls are answered with this text as the whole body, whatever was asked; the status is 200."""
+    RATE = "rate"
+    """More than this many calls within a second are refused, with an errcode that no document has (45009)."""
     DELAY = "delay"
     """Calls are answered this many seconds later."""
     SILENT = "silent"
@@ -49,7 +51,13 @@ class Kind(StrEnum):
     LIST_EMPTY = "list-empty"
     """``user/list`` lags behind: an empty delta with the asked Ver."""
     LIST_VER = "list-ver"
-    """``user/list`` answers with this Ver (0, a small one); no value: without one."""
+    """``user/list`` answers with this Ver (0, a small one, a negative, one of 19 digits); no value: without one."""
+    LIST_VER_MOVES = "list-ver-moves"
+    """The Ver of ``user/list`` grows with each answer, by this many milliseconds."""
+    LIST_SHORT = "list-short"
+    """``user/list`` leaves out this many lines at its end; its Count is what it was."""
+    GET_LATE = "get-late"
+    """``user/get`` says 1301 for this many seconds after an account was added."""
 
 
 @dataclass(slots=True, eq=False)
@@ -61,6 +69,7 @@ class Fault:
     value: FaultValue = None
     times: int | None = None
     chance: float = 1.0
+    struck: int = 0
 
     @property
     def number(self) -> float:
@@ -142,6 +151,7 @@ class Faults:
             if fault.chance < 1.0 and self._random.random() >= fault.chance:
                 continue
             self._fired[kind] = self._fired.get(kind, 0) + 1
+            fault.struck += 1
             if fault.times is not None:
                 fault.times -= 1
                 if fault.times <= 0:
@@ -180,7 +190,17 @@ def _check_value(kind: Kind, value: FaultValue) -> None:
             Defect(str(value))
         case Kind.ANSWER if not isinstance(value, str):
             raise ValueError(f"{kind} needs a text, not {value!r}")
-        case Kind.ERRCODE | Kind.HTTP_STATUS | Kind.DELAY | Kind.RET | Kind.VER_SHIFT:
+        case (
+            Kind.ERRCODE
+            | Kind.HTTP_STATUS
+            | Kind.DELAY
+            | Kind.RET
+            | Kind.VER_SHIFT
+            | Kind.RATE
+            | Kind.LIST_VER_MOVES
+            | Kind.LIST_SHORT
+            | Kind.GET_LATE
+        ):
             if not isinstance(value, int | float):
                 raise ValueError(f"{kind} needs a number, not {value!r}")
         case Kind.DRIP if isinstance(value, str):

@@ -29,6 +29,7 @@ class Roster:
         self._told = told
         self._accounts: dict[str, Account] = {}
         self._disabled: set[str] = set()
+        self._added_at_s: dict[str, float] = {}
         self._history: list[DirectoryEntry] = []
         self.parties = Parties(now=now)
         self.groups = Groups()
@@ -52,6 +53,10 @@ class Roster:
     def ver(self) -> int:
         """The stamp of the newest change, milliseconds, strictly growing."""
         return self._ver
+
+    def added_at_s(self, alias: str) -> float:
+        """When an account was added, epoch seconds; 0 if it was there before anybody looked."""
+        return self._added_at_s.get(alias, 0.0)
 
     def kind_of(self, address: str) -> AddressKind:
         """What an address is (protocol 3.3.8)."""
@@ -88,6 +93,7 @@ class Roster:
     def add(self, account: Account) -> None:
         """A new account; parties that it names and that do not exist are made."""
         self._put(account)
+        self._added_at_s[account.alias] = self._now()
         self._log([(Action.ADD, account.alias)])
 
     def modify(self, account: Account) -> None:

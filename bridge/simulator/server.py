@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from enum import StrEnum
 from typing import Self
 
@@ -23,7 +24,7 @@ from .faults import Faults, Kind
 from .framings import response
 from .listen import Listeners
 from .login import refused
-from .question import Page, Question, Refusal
+from .question import TOO_OFTEN, Page, Question, Refusal
 from .request import Request
 from .traffic import Traffic
 from .world import World
@@ -76,6 +77,7 @@ class Simulator:
         self._ended_bell = Bell()
         self._happening: asyncio.Task[None] | None = None
         self._settling: asyncio.TimerHandle | None = None
+        self._lately: deque[float] = deque()
         self._unwatch = world.watch(self.listeners.publish)
         self.faults.watch(self._move_door)
 
@@ -229,6 +231,7 @@ class Simulator:
             return "odd"
         if fault := self.faults.strike(Kind.ERRCODE, endpoint.name):
             raise Refusal(int(fault.number))
+        self._limit(endpoint)
         question = Question(self.world, request, self.dialect, self.rules, self.faults)
         if endpoint.needs_token:
             question.require_token()
@@ -242,6 +245,17 @@ class Simulator:
         body = b"" if answer is None else encode(answer, self.dialect)
         self._respond(connection, endpoint, request, body)
         return "ok"
+
+    def _limit(self, endpoint: Endpoint) -> None:
+        fault = self.faults.strike(Kind.RATE, endpoint.name)
+        if fault is None:
+            return
+        now = asyncio.get_running_loop().time()
+        while self._lately and self._lately[0] <= now - 1:
+            self._lately.popleft()
+        if len(self._lately) >= fault.number:
+            raise Refusal(TOO_OFTEN)
+        self._lately.append(now)
 
     def _respond(
         self,

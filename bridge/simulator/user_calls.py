@@ -6,7 +6,7 @@ from .account import Account, Action
 from .dialect import Dialect
 from .documents import count
 from .faults import Kind
-from .question import INVALID_REQUEST, NO_SUCH_MAILBOX, Question, Refusal, listing
+from .question import INVALID_REQUEST, NO_SUCH_MAILBOX, USER_NOT_FOUND, Question, Refusal, listing
 
 MOST_CHECKED = 20
 
@@ -24,12 +24,19 @@ def user_list(question: Question) -> dict[str, object]:
     answer: dict[str, object] = {"Ver": count(newest, as_text=question.dialect.answer_ver_as_text)}
     if fault := question.faults.strike(Kind.LIST_VER, "user/list"):
         answer = {} if fault.value is None else {"Ver": fault.value}
-    return {**answer, **listing(lines)}
+    elif fault := question.faults.strike(Kind.LIST_VER_MOVES, "user/list"):
+        answer = {"Ver": newest + int(fault.number) * fault.struck}
+    answer |= listing(lines)
+    if fault := question.faults.strike(Kind.LIST_SHORT, "user/list"):
+        answer["List"] = lines[: max(0, len(lines) - int(fault.number))]
+    return answer
 
 
 def user_get(question: Question) -> dict[str, object]:
     """``openapi/user/get`` (protocol 3.3.1), with the Status that the document does not know."""
     account = question.require_account()
+    if question.world.age_s(account.alias) < _late_s(question):
+        raise Refusal(USER_NOT_FOUND)
     return {
         "Alias": account.alias,
         "Name": account.name,
@@ -43,6 +50,11 @@ def user_get(question: Question) -> dict[str, object]:
         "OpenType": account.open_type,
         "Status": account.status,
     }
+
+
+def _late_s(question: Question) -> float:
+    fault = question.faults.strike(Kind.GET_LATE, "user/get")
+    return 0.0 if fault is None else fault.number
 
 
 def user_check(question: Question) -> dict[str, object]:

@@ -125,6 +125,10 @@ class World:
         """The account whose main address this is, in any case of letters; slaves do not count (protocol 3.3.1)."""
         return self.accounts.get(normal(address))
 
+    def age_s(self, alias: str) -> float:
+        """For how many seconds an account has been there."""
+        return self._now() - self.roster.added_at_s(alias)
+
     def mails_of(self, mailbox: str) -> list[Mail]:
         """The remembered mails of one mailbox, oldest first."""
         return [mail for mail in self._mails if mail.mailbox == mailbox]

@@ -12,6 +12,7 @@ from bridge.worker.decisions import NotWhatWasShown
 from bridge.worker.directory import Directory, NotBelieved
 from bridge.worker.guard import Guard
 from tests.support.members import fresh, mirrored, mirrored_slaves, slaves_of
+from tests.support.stage import mail
 from tests.support.workers import BOB, KEYS, Told, running_worker, simulating
 
 from .conftest import ALL_FIELDS, Parts, pulled
@@ -229,6 +230,33 @@ async def test_only_what_was_shown_is_released(
             await decide(digest)
     assert await deleted(told) == []
     assert (await held(parts)).aliases == tuple(sorted(gone + more))
+
+
+async def test_a_held_account_that_changed_is_the_same_and_one_that_was_added_is_not(
+    parts: Parts, simulator: Simulator, told: Told, pull: Pull
+) -> None:
+    """MOD means that it is there again, with its history; ADD perhaps that somebody else is."""
+    gone = list(simulator.world.accounts)[-6:]
+    await (await parts.writer()).commit([mail("Z1", mailbox=alias) for alias in gone])
+    directory = await parts.directory()
+    await pulled(directory)
+    accounts = dict(simulator.world.accounts)
+    delete(simulator, 6)
+    directory.doubt()
+    await pulled(directory)
+    again, anew, *others = gone
+    simulator.world.add_user(anew)
+    ver = simulator.world.ver
+    lines = f'{{"Action":3,"Alias":"{again}"}},{{"Action":2,"Alias":"{anew}"}}'
+    simulator.world.roster.found(accounts[again])
+    body = f'{{"Ver":{ver},"Count":2,"List":[{lines}]}}'
+    simulator.faults.on(Kind.ANSWER, endpoint="user/list", value=body, times=1)
+    directory.doubt()
+    await pulled(directory)
+    assert (await held(parts)).aliases == tuple(sorted(others))
+    assert [await parts.redis.exists(KEYS.log(alias)) for alias in (again, anew)] == [1, 0]
+    assert {address.decode() for address in await parts.redis.zrange(KEYS.moved, 0, -1)} >= {anew}
+    assert await parts.redis.zscore(KEYS.moved, again) is None
 
 
 async def test_who_deletes_one_by_one_is_held_too(parts: Parts, simulator: Simulator, told: Told, pull: Pull) -> None:
