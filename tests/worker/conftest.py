@@ -43,6 +43,7 @@ QUICK = DirectoryPace(
     lag_waits_s=(0.01, 0.02, 0.03),
     short_waits_s=(0.01, 0.02),
     idle_s=0.01,
+    idle_most_s=0.05,
     second_look_s=0,
 )
 
@@ -90,11 +91,13 @@ class Parts:
         assert await writer.claim() is not None
         return writer
 
-    async def directory(self, fields: Collection[str] = ALL_FIELDS, **pace: Any) -> Directory:
+    async def directory(
+        self, fields: Collection[str] = ALL_FIELDS, *, writer: Writer | None = None, **pace: Any
+    ) -> Directory:
         """A new leader's directory, loaded; it waits for a lagging provider, but not long."""
         directory = Directory(
             self.client,
-            await self.writer(),
+            writer or await self.writer(),
             self.mirror,
             self.metrics,
             self.slaves,
