@@ -120,8 +120,8 @@ def test_no_answer_ends_the_directory(stage: Stage, listed: str, got: str, numbe
 
     async def example() -> None:
         simulator, directory = stage.simulator, stage.directory
-        simulator.faults.on(Kind.BODY, endpoint="user/list", value=listed)
-        simulator.faults.on(Kind.BODY, endpoint="user/get", value=got)
+        simulator.faults.on(Kind.ANSWER, endpoint="user/list", value=listed)
+        simulator.faults.on(Kind.ANSWER, endpoint="user/get", value=got)
         for _ in range(2):
             directory.doubt()
             try:
@@ -173,8 +173,8 @@ async def test_no_answer_ends_the_worker_or_keeps_a_mail(
     world = simulator.world
 
     def spoil() -> None:
-        simulator.faults.on(Kind.BODY, endpoint="user/list", value=listed)
-        simulator.faults.on(Kind.BODY, endpoint="user/get", value=got)
+        simulator.faults.on(Kind.ANSWER, endpoint="user/list", value=listed)
+        simulator.faults.on(Kind.ANSWER, endpoint="user/get", value=got)
 
     if when == "before the first fill":
         spoil()
@@ -184,7 +184,7 @@ async def test_no_answer_ends_the_worker_or_keeps_a_mail(
             await told.wait("directory.synced")
             spoil()
             world.modify_user(BOB, name="Robert")
-        await simulator.faults.wait(Kind.BODY, 2)
+        await simulator.faults.wait(Kind.ANSWER, 2)
         world.deliver_mail(BOB)
         await told.wait_mails(1)
         assert not worker.task.done()
