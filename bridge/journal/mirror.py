@@ -105,6 +105,12 @@ class Mirror:
             aliases = await self._redis.hkeys(self._keys.directory_next)
         return (beginning or b"").decode(), {alias.decode() for alias in aliases}
 
+    async def staged_slaves(self) -> Mapping[str, str]:
+        """Slave (别名) → account, of the stage of a first fill."""
+        with translated():
+            pairs = await self._redis.hgetall(self._keys.slaves_next)
+        return {slave.decode(): alias.decode() for slave, alias in pairs.items()}
+
     async def now_ms(self) -> int:
         """Redis's clock, which all processes share; epoch ms."""
         with translated():

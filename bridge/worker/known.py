@@ -92,14 +92,17 @@ class Known:
                 found[slave] = self.slaves[slave]
         return found
 
-    def learn(self, piece: Piece) -> None:
-        """A piece is stored."""
-        for slave in piece.slaves_removed:
+    def expect(self, slaves: Mapping[str, str], removed: Iterable[str] = ()) -> None:
+        """These slaves are about to be stored: whoever hears of it may rely on it for the next push."""
+        for slave in removed:
             self._no_slave(slave)
-        for slave, alias in piece.slaves.items():
+        for slave, alias in slaves.items():
             self._no_slave(slave)
             self.slaves[slave] = alias
             self._slaves_of.setdefault(alias, set()).add(slave)
+
+    def learn(self, piece: Piece) -> None:
+        """A piece is stored."""
         self.accounts.difference_update(piece.removed)
         self.accounts.update(piece.profiles)
         self.barred.difference_update(piece.unbarred)

@@ -38,6 +38,7 @@ class Scribe:
             moves_to = to_ver if is_last else None
             if not piece.entries and what_is_held is None and moves_to is None:
                 continue
+            known.expect(piece.slaves, piece.slaves_removed)
             await self.commit(*piece.calls(known.stored_ver, moves_to, what_is_held))
             known.learn(piece)
             if is_last:

@@ -95,6 +95,7 @@ class Stage:
         known = self._scribe.known
         counts = Applied(added=self._count)
         told = self._notices.synced(known.ver, ver, counts, initial=True)
+        known.expect(await self._mirror.staged_slaves())
         await self._scribe.commit(Advance(known.stored_ver, ver, "swap", events=[told], held=b""))
         await known.read(self._mirror)
         return counts
