@@ -24,6 +24,8 @@ async def simulator(request: pytest.FixtureRequest) -> AsyncIterator[Simulator]:
         yield running
 
 
+DAY_MS = 86_400_000
+
 BAD_VERS = [-1, 0, 10**18, "9999999999999999999", "-7", 2**63]
 
 
@@ -217,3 +219,51 @@ async def test_a_ver_that_moves_with_each_answer_is_not_followed_without_end(
 
 async def _is_told(told: Told) -> bool:
     return bool(await told.data("directory.user.updated"))
+
+
+@pytest.mark.parametrize("shift_ms", [-DAY_MS, 2 * DAY_MS])
+async def test_a_ver_that_goes_back_or_jumps_is_announced_and_everything_compared(
+    parts: Parts, simulator: Simulator, told: Told, shift_ms: int
+) -> None:
+    """Only real changes come of it, and two answers agree on the Ver: it is the cursor from then on."""
+    directory = await parts.directory()
+    await pulled(directory)
+    before = simulator.world.ver
+    simulator.world.modify_user(BOB, name="Robert")
+    answered = before + shift_ms
+    simulator.faults.on(Kind.LIST_VER, endpoint="user/list", value=answered, times=2)
+    directory.doubt()
+    await pulled(directory)
+    [announced] = await told.data("directory.held")
+    assert (announced["from_ver"], announced["to_ver"], announced["deleted"]) == (before, answered, 0)
+    assert "Ver" in announced["why"]
+    assert [data["alias"] for data in await told.data("directory.user.updated")] == [BOB]
+    assert await mirrored(parts.redis) == fresh(simulator.world, ALL_FIELDS)
+    assert await parts.mirror.ver() == answered
+    assert parts.metric("directory_syncs_total", kind="delta", outcome="refused") == 1
+    # The first fill was the other one.
+    assert parts.metric("directory_syncs_total", kind="full", outcome="changed") == 2
+    assert await told.data(DELETED) == []
+
+
+async def test_an_unbelievable_ver_costs_one_full_pull_in_ten_minutes(
+    parts: Parts, simulator: Simulator, told: Told
+) -> None:
+    """A provider that keeps answering nonsense must not be asked for everybody over and over."""
+    now = 0.0
+    parts.wall = lambda: now
+    directory = await parts.directory()
+    await pulled(directory)
+    simulator.faults.on(Kind.LIST_VER, endpoint="user/list", value=0)
+
+    async def fulls_after_pull() -> float:
+        directory.doubt()
+        await pulled(directory)
+        return parts.metric("directory_syncs_total", kind="full", outcome="refused")
+
+    assert [await fulls_after_pull() for _ in range(3)] == [1, 1, 1]
+    now = 599
+    assert await fulls_after_pull() == 1
+    now = 600
+    assert await fulls_after_pull() == 2
+    assert len(await told.data("directory.held")) == 1

@@ -19,7 +19,6 @@ from .conftest import ALL_FIELDS, Parts, pulled
 
 USERS = 20
 DELETED = "directory.user.deleted"
-DAY_MS = 86_400_000
 
 Pull = Callable[[], Awaitable[None]]
 
@@ -332,51 +331,6 @@ async def test_a_listing_that_is_empty_is_not_believed(
     with pytest.raises(NotBelieved):
         await directory.resync()
     assert len(await mirrored(parts.redis)) == USERS
-
-
-@pytest.mark.parametrize("shift_ms", [-DAY_MS, 2 * DAY_MS])
-async def test_a_ver_that_goes_back_or_jumps_is_announced_and_everything_compared(
-    parts: Parts, simulator: Simulator, told: Told, pull: Pull, shift_ms: int
-) -> None:
-    """Only real changes come of it, and two answers agree on the Ver: it is the cursor from then on."""
-    before = simulator.world.ver
-    simulator.world.modify_user(BOB, name="Robert")
-    answered = before + shift_ms
-    simulator.faults.on(Kind.LIST_VER, endpoint="user/list", value=answered, times=2)
-    await pull()
-    [announced] = await told.data("directory.held")
-    assert (announced["from_ver"], announced["to_ver"], announced["deleted"]) == (before, answered, 0)
-    assert "Ver" in announced["why"]
-    assert [data["alias"] for data in await told.data("directory.user.updated")] == [BOB]
-    assert await mirrored(parts.redis) == fresh(simulator.world, ALL_FIELDS)
-    assert await parts.mirror.ver() == answered
-    assert parts.metric("directory_syncs_total", kind="delta", outcome="refused") == 1
-    # The first fill was the other one.
-    assert parts.metric("directory_syncs_total", kind="full", outcome="changed") == 2
-    assert await told.data(DELETED) == []
-
-
-async def test_an_unbelievable_ver_costs_one_full_pull_in_ten_minutes(
-    parts: Parts, simulator: Simulator, told: Told
-) -> None:
-    """A provider that keeps answering nonsense must not be asked for everybody over and over."""
-    now = 0.0
-    parts.wall = lambda: now
-    directory = await parts.directory()
-    await pulled(directory)
-    simulator.faults.on(Kind.LIST_VER, endpoint="user/list", value=0)
-
-    async def fulls_after_pull() -> float:
-        directory.doubt()
-        await pulled(directory)
-        return parts.metric("directory_syncs_total", kind="full", outcome="refused")
-
-    assert [await fulls_after_pull() for _ in range(3)] == [1, 1, 1]
-    now = 599
-    assert await fulls_after_pull() == 1
-    now = 600
-    assert await fulls_after_pull() == 2
-    assert len(await told.data("directory.held")) == 1
 
 
 async def test_both_bounds_are_settings(redis_url: str, simulator: Simulator, told: Told) -> None:
