@@ -14,6 +14,7 @@ from bridge.commands.leader import shown
 from bridge.events import timestamp, to_json
 from bridge.provider.endpoints import Endpoint
 from bridge.provider.errors import (
+    PERHAPS_DONE,
     AddressNotAllowed,
     Busy,
     CredentialsRefused,
@@ -153,7 +154,7 @@ def in_words(error: ProviderError, endpoint: Endpoint) -> str:
         case ProviderAway(sent=False) if endpoint.writes:
             return f"{error}; nothing was done"
         case ProviderAway() if not endpoint.repeatable and error.endpoint == endpoint.name:
-            return f"{error}; whether it was done is not known, look before you try again"
+            return str(error) if PERHAPS_DONE in str(error) else f"{error}; {PERHAPS_DONE}"
         case _:
             return str(error)
 

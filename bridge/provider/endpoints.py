@@ -11,6 +11,7 @@ from typing import Final
 
 from . import parameters as p
 from .action import Action
+from .errors import PERHAPS_DONE
 from .parameters import Parameter
 
 UNDOCUMENTED: Final = "undocumented"
@@ -43,6 +44,10 @@ class Endpoint:
     warning: str = ""
     writes: bool = False
     answer_most: int = ANSWER_MOST
+
+    def without_answer(self, why: str) -> str:
+        """``why`` there is no answer to a request that was sent, in words that fit: a write may have been done."""
+        return f"{why}; {PERHAPS_DONE}" if self.writes else why
 
 
 def _read(

@@ -17,6 +17,8 @@ K = TypeVar("K", bound="_Kept")
 
 LONGEST_TEXT: Final = 200
 """Characters of the provider's own words that an error keeps."""
+PERHAPS_DONE: Final = "whether it was done is not known, look before you try again"
+"""What is said of a write that was sent and has no answer that says yes or no."""
 CODE_MOST: Final = 32
 """Characters of an errcode; those that were seen have five at most."""
 
@@ -71,9 +73,6 @@ class UnreadableAnswer(ProviderError):
 
 class OutcomeUnknown(UnreadableAnswer):
     """A write was answered with neither yes nor no: perhaps it was done. We never repeat it; look before you do."""
-
-    def __init__(self, endpoint: str, why: str) -> None:
-        super().__init__(endpoint, f"{why}; whether it was done is not known, look before you try again")
 
 
 class NotUsable(ProviderError):

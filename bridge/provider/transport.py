@@ -221,12 +221,13 @@ def _keep_alive(sock: socket.socket) -> None:
 
 
 def _error_of(failure: Failure, endpoint: Endpoint) -> ProviderError:
+    why = endpoint.without_answer(failure.why) if failure.sent else failure.why
     match failure.kind:
         case "misused" if not failure.sent:
-            return NotUsable(endpoint.name, failure.why)
+            return NotUsable(endpoint.name, why)
         case "large" if endpoint.writes:
-            return OutcomeUnknown(endpoint.name, failure.why)
+            return OutcomeUnknown(endpoint.name, why)
         case "large":
-            return UnreadableAnswer(endpoint.name, failure.why)
+            return UnreadableAnswer(endpoint.name, why)
         case kind:
-            return ProviderAway(endpoint.name, failure.why, sent=failure.sent, timed_out=kind == "late")
+            return ProviderAway(endpoint.name, why, sent=failure.sent, timed_out=kind == "late")

@@ -37,11 +37,12 @@ def judge(endpoint: Endpoint, *, status: int, body: bytes, secrets: Sequence[str
     if refused is not None and (status == 200 or refused.errcode or (_is_token(endpoint) and status in (400, 401))):
         raise refused
     if status != 200:
-        raise ProviderAway(endpoint.name, f"unexpected HTTP {status}", status=status)
+        raise ProviderAway(endpoint.name, endpoint.without_answer(f"unexpected HTTP {status}"), status=status)
     if endpoint.writes:
         # Keys that fall together may contradict each other.
         if not _says_yes(value, answer) or (isinstance(value, dict) and len(answer) < len(value)):
-            raise OutcomeUnknown(endpoint.name, f"{_kind(value, body)} where an empty answer says yes")
+            why = f"{_kind(value, body)} where an empty answer says yes"
+            raise OutcomeUnknown(endpoint.name, endpoint.without_answer(why))
         return {}
     if not isinstance(value, dict):
         raise UnreadableAnswer(endpoint.name, f"{_kind(value, body)} where an object belongs")

@@ -19,6 +19,7 @@ from bridge.provider import endpoints
 from bridge.provider.calls import AWAY_TRIES
 from bridge.provider.client import ProviderClient
 from bridge.provider.errors import (
+    PERHAPS_DONE,
     NotUsable,
     OutcomeUnknown,
     ProviderAway,
@@ -127,6 +128,7 @@ async def test_what_was_sent_and_not_answered_may_be_done(
         with pytest.raises(ProviderAway, match="no answer in time") as away:
             await call
         assert (away.value.sent, away.value.timed_out) == (True, True)
+        assert (PERHAPS_DONE in str(away.value)) == (away.value.endpoint == "user/sync")
     assert len(provider.calls(SYNC)) == len(provider.calls(COUNT)) == 1
 
 

@@ -13,6 +13,7 @@ from bridge.provider import endpoints
 from bridge.provider.client import ProviderClient
 from bridge.provider.endpoints import Endpoint
 from bridge.provider.errors import (
+    PERHAPS_DONE,
     Busy,
     CredentialsRefused,
     OutcomeUnknown,
@@ -96,6 +97,7 @@ def test_another_status_says_neither(endpoint: Endpoint, status: int) -> None:
         with pytest.raises(ProviderAway) as away:
             judge(endpoint, status=status, body=body)
         assert (away.value.status, away.value.sent) == (status, True)
+        assert (PERHAPS_DONE in str(away.value)) == endpoint.writes
     with pytest.raises(ProviderRefused):
         judge(endpoint, status=status, body=b'{"errcode":"4711"}')
     oauth = endpoint is endpoints.TOKEN and status == 400
