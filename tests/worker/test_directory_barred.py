@@ -154,6 +154,18 @@ async def test_forgetting_leaves_no_trace_but_for_others(parts: Parts, simulator
     assert b"exmail.directory.user.deleted" in types[-1]
 
 
+async def test_forgetting_covers_what_was_recorded_under_an_alias(parts: Parts, simulator: Simulator) -> None:
+    """Mails that came before the bridge knew whose alias it is stand under the alias itself."""
+    simulator.world.modify_user(BOB, slaves=(SLAVE,))
+    await pulled(await parts.directory())
+    writer = await parts.writer()
+    await writer.commit([mail("Z1", mailbox=SLAVE), count(3, SLAVE)])
+    directory = await parts.directory()
+    await directory.forget(BOB)
+    assert not await parts.redis.exists(KEYS.state(SLAVE), KEYS.log(SLAVE), KEYS.seen(SLAVE))
+    assert not await parts.redis.hexists(KEYS.slaves, SLAVE)
+
+
 async def test_forgetting_twice_or_somebody_unknown_is_no_fault(parts: Parts, directory: Directory, told: Told) -> None:
     """Nobody is told of what nobody knew."""
     await directory.forget(BOB)

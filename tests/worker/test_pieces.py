@@ -1,0 +1,73 @@
+"""A large change is stored in steps that Redis does quickly."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.simulator import Simulator
+from bridge.worker.pieces import MOST, Piece, joined
+from tests.support.members import fresh, mirrored, mirrored_slaves, slaves_of
+
+from .conftest import ALL_FIELDS, Parts, pulled
+
+PARTS = st.lists(
+    st.builds(
+        lambda alias, size, slaves: Piece(
+            profiles={f"{alias}@x.cn": b"x" * size},
+            slaves={f"{alias}-{n}@x.cn": f"{alias}@x.cn" for n in range(slaves)},
+        ),
+        st.integers(),
+        st.integers(0, 4000),
+        st.integers(0, 5),
+    ),
+    max_size=60,
+)
+
+
+@given(PARTS)
+def test_steps_are_bounded_and_nothing_is_lost(parts: list[Piece]) -> None:
+    """In entries and in bytes, in order, each account whole in one; only what is too large alone stands alone."""
+    pieces = joined(parts, most=20, most_bytes=6000)
+    assert pieces
+    for piece in pieces:
+        assert piece.entries <= 20 or len(piece.profiles) == 1
+        assert piece.size <= 6000 or len(piece.profiles) == 1
+        assert all(alias in piece.profiles for alias in piece.slaves.values())
+    whole = joined(parts, most=10**9, most_bytes=10**9)
+    assert len(whole) == 1
+    together = Piece()
+    for piece in pieces:
+        together.add(piece)
+    assert (together.profiles, together.slaves) == (whole[0].profiles, whole[0].slaves)
+    assert list(together.profiles) == list(whole[0].profiles)
+
+
+@pytest.mark.parametrize("many", [1200])
+async def test_a_large_change_takes_many_calls(parts: Parts, simulator: Simulator, many: int) -> None:
+    """Thousands of aliases, added and taken away again by an operator: in steps, and everything is there at the end."""
+    directory = await parts.directory()
+    await pulled(directory)
+    for number in range(many):
+        aliases = tuple(f"u{number}.{each}@gzdev.com" for each in range(5))
+        simulator.world.add_user(f"u{number}@gzdev.com", slaves=aliases)
+    batches: list[int] = []
+    parts.after_batch = lambda outcomes: batches.append(len(outcomes))
+    directory.doubt()
+    await pulled(directory)
+    assert await mirrored(parts.redis) == fresh(simulator.world, ALL_FIELDS)
+    # An account with five aliases is more than ten things to write.
+    assert len(batches) > 10 * many / MOST
+    for number in range(many):
+        simulator.world.delete_user(f"u{number}@gzdev.com")
+    directory.doubt()
+    await pulled(directory)
+    held = await parts.mirror.held()
+    assert held is not None
+    batches.clear()
+    assert (await directory.release(held.digest)).deleted == many
+    assert len(batches) > 10 * many / MOST
+    assert await mirrored(parts.redis) == fresh(simulator.world, ALL_FIELDS)
+    assert await mirrored_slaves(parts.redis) == slaves_of(simulator.world)
+    assert await parts.mirror.held() is None
