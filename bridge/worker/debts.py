@@ -101,7 +101,7 @@ class Debts:
         due = timetable.due()
         if not due:
             return False
-        fetch = Fetch(self._client, self._fields, due)
+        fetch = Fetch(self._client, self._fields, due, looks_again=True)
         try:
             await fetch.run()
         except ProviderError as error:
@@ -116,7 +116,8 @@ class Debts:
         still = {a: why for a, why in fetch.unread.items() if not known.owed[a].is_gone and a not in never}
         await self._members.apply(Step(known.ver or 0, found=fetch.found, unread=still, removed=removed, settled=never))
         timetable.follow(known.owed)
-        timetable.in_vain([alias for alias in fetch.unread if alias in known.owed])
+        # Those that stopped it too: the next ones have their turn, or five could keep everybody waiting.
+        timetable.in_vain([alias for alias in (*fetch.unread, *fetch.stopped_by) if alias in known.owed])
         return bool(timetable.due())
 
     def _was_never_there(self, alias: str) -> bool:

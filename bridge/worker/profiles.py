@@ -38,8 +38,10 @@ CONCERNS_ALL: Final = (Busy, InvalidToken, AddressNotAllowed, CredentialsRefused
 class ManyRefused(ProviderError):
     """One account after the other was refused in the same way: that is no fault of theirs."""
 
-    def __init__(self, why: str) -> None:
-        super().__init__(f"user/get: {_ALIKE} accounts one after the other: {why}")
+    def __init__(self, why: str, aliases: Sequence[str]) -> None:
+        super().__init__(f"user/get: {len(aliases)} accounts one after the other: {why}")
+        self.why = why
+        self.aliases = aliases
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ class Fetch:
     """Some accounts that are to be read, and how far that has come.
 
     ``found`` and ``unread`` (alias → why, in the words of :mod:`bridge.journal.owed`) fill while it runs; a run that a
-    fault has broken off goes on where it was.
+    fault has broken off goes on where it was. ``stopped_by``: whose refusals broke off the last one. ``looks_again``:
+    they are said to be gone, so that it is no wonder if none of them is there.
     """
 
     client: ProviderClient
@@ -68,6 +71,8 @@ class Fetch:
     aliases: Sequence[str]
     found: dict[str, Account] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
+    stopped_by: Sequence[str] = ()
+    looks_again: bool = False
     _alike: list[str] = field(default_factory=list)
     _stops: int = 0
 
@@ -84,16 +89,16 @@ class Fetch:
         before = len(self.found)
         try:
             await self._all([alias for alias in self.aliases if alias not in self.found and alias not in self.unread])
-        except ManyRefused:
+        except ManyRefused as many:
             self._stops = 1 if len(self.found) > before else self._stops + 1
-            why = self.unread[self._alike[-1]]
             if self._stops >= _STOPS:
                 for alias in self.aliases:
                     if alias not in self.found:
-                        self.unread.setdefault(alias, why)
+                        self.unread.setdefault(alias, many.why)
                 return
-            for alias in self._alike:
-                del self.unread[alias]
+            self.stopped_by = many.aliases
+            for alias in many.aliases:
+                self.unread.pop(alias, None)
             self._alike.clear()
             raise
 
@@ -122,9 +127,11 @@ class Fetch:
         if self._alike and self.unread[self._alike[-1]] != answer:
             self._alike.clear()
         self.unread[alias] = answer
+        if answer == MISSING and self.looks_again:
+            return
         self._alike.append(alias)
         if len(self._alike) >= _ALIKE:
-            raise ManyRefused(answer)
+            raise ManyRefused(answer, tuple(self._alike))
 
 
 async def read_account(client: ProviderClient, alias: str, fields: Collection[str]) -> Account | str:

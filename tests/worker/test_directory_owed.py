@@ -9,9 +9,14 @@ import pytest
 
 from bridge.journal.owed import Owed
 from bridge.simulator import Kind, Simulator
-from bridge.worker.debts import Timetable
+from bridge.worker.debts import Debts, Timetable
 from bridge.worker.directory import Directory
+from bridge.worker.guard import Guard
+from bridge.worker.known import Known
+from bridge.worker.members import Members
+from bridge.worker.notices import Notices
 from bridge.worker.profiles import ManyRefused
+from bridge.worker.scribe import Scribe
 from tests.support.members import fresh, mirrored, mirrored_slaves
 from tests.support.stage import mail
 from tests.support.waiting import until
@@ -255,6 +260,43 @@ async def test_who_never_was_there_is_not_asked_for_without_end(parts: Parts, si
     await pulled(await parts.directory())
     assert await owed(parts) == {"late@x.cn": "missing", BOB: "missing"}
     assert directory.cursor == simulator.world.ver
+
+
+@pytest.mark.parametrize("simulator", [100], indirect=True)
+async def test_many_second_looks_agree(parts: Parts, simulator: Simulator, told: Told) -> None:
+    """A small crowd has left; that none of them is there is what was to be expected, and no fault of all."""
+    directory = await filled(parts)
+    gone = list(simulator.world.accounts)[-9:]
+    for alias in gone:
+        simulator.world.delete_user(alias)
+    await look(directory)
+    assert set(await owed(parts)) == set(gone)
+    await pulled(await parts.directory())
+    assert sorted(data["alias"] for data in await told.data(DELETED)) == sorted(gone)
+    assert await owed(parts) == {}
+
+
+async def test_some_who_cannot_be_read_keep_nobody_else_waiting(parts: Parts, simulator: Simulator, told: Told) -> None:
+    """Refused alike, and first in the row, they stop the asking for a moment, but not for the others after it."""
+    await filled(parts)
+    accounts = sorted(simulator.world.accounts)
+    for alias in accounts:
+        await parts.redis.hset(KEYS.owed, alias, Owed(1, "unreadable").as_json())
+    known = Known({}, parts.metrics)
+    await known.read(parts.mirror)
+    members = Members(Scribe(await parts.writer(), known), parts.mirror, Notices("exmail", parts.wall), Guard())
+    now = 0.0
+    timetable = Timetable(second_look_s=0, now=lambda: now)
+    debts = Debts(parts.client, members, ALL_FIELDS, timetable)
+    simulator.faults.on(Kind.ERRCODE, endpoint="user/get", value=1999, times=5)
+    assert not await debts.settle()
+    now += 5
+    order = timetable.due()
+    assert set(order) == set(await parts.mirror.owed())
+    # Eight are asked at a time, five of them stopped it.
+    assert set(order[-5:]) < set(accounts[:8])
+    assert not await debts.settle()
+    assert await parts.mirror.owed() == {}
 
 
 async def test_a_worker_settles_what_is_owed_by_itself(redis_url: str, simulator: Simulator, told: Told) -> None:
