@@ -143,7 +143,7 @@ class Members:
             known.accounts,
             disabled={alias for alias, account in step.found.items() if self._is_off(account)},
             barred=known.barred,
-            leaving=(known.leaving | set(leaving)) - step.found.keys(),
+            leaving=known.leaving | set(leaving),
             anew={alias for alias in step.found if self._is_anew(step, alias)},
         )
 
@@ -171,8 +171,8 @@ class Members:
             if (before is not None and before.is_gone) or (is_slave and alias not in known.accounts):
                 continue
             bars = not is_slave and alias not in known.barred
-            was_barred = before is not None and before.barred
-            owed = Owed(now_ms, step.why_gone, barred=bars or was_barred)
+            was_barred, was_anew = (before.barred, before.anew) if before is not None else (False, False)
+            owed = Owed(now_ms, step.why_gone, barred=bars or was_barred, anew=was_anew)
             parts.append(Piece(owed={alias: owed.as_json()}, barred=[alias] if bars else []))
         return parts
 

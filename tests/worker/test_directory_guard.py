@@ -12,7 +12,6 @@ from bridge.worker.decisions import NotWhatWasShown
 from bridge.worker.directory import Directory, NotBelieved
 from bridge.worker.guard import Guard
 from tests.support.members import fresh, mirrored, mirrored_slaves, slaves_of
-from tests.support.stage import mail
 from tests.support.workers import BOB, KEYS, Told, running_worker, simulating
 
 from .conftest import ALL_FIELDS, Parts, pulled
@@ -200,21 +199,6 @@ async def test_what_is_held_never_carries_itself_out(
     assert (await directory.release(digest)).deleted == 6
 
 
-async def test_a_single_deletion_is_believed_beside_many_that_are_held_among_many(
-    parts: Parts, simulator: Simulator, told: Told, pull: Pull
-) -> None:
-    """Both are counted; together they are no crowd of a company that has grown."""
-    gone = delete(simulator, 6)
-    await pull()
-    for number in range(80):
-        simulator.world.add_user(f"new{number}@gzdev.com")
-    await pull()
-    simulator.world.delete_user("new7@gzdev.com")
-    await pull()
-    assert await deleted(told) == ["new7@gzdev.com"]
-    assert (await held(parts)).aliases == tuple(gone)
-
-
 async def test_only_what_was_shown_is_released(
     parts: Parts, simulator: Simulator, told: Told, directory: Directory, pull: Pull
 ) -> None:
@@ -229,46 +213,6 @@ async def test_only_what_was_shown_is_released(
             await decide(digest)
     assert await deleted(told) == []
     assert (await held(parts)).aliases == tuple(sorted(gone + more))
-
-
-async def test_a_held_account_that_changed_is_the_same_and_one_that_was_added_is_not(
-    parts: Parts, simulator: Simulator, told: Told, pull: Pull
-) -> None:
-    """MOD means that it is there again, with its history; ADD perhaps that somebody else is."""
-    gone = list(simulator.world.accounts)[-6:]
-    await (await parts.writer()).commit([mail("Z1", mailbox=alias) for alias in gone])
-    directory = await parts.directory()
-    await pulled(directory)
-    accounts = dict(simulator.world.accounts)
-    delete(simulator, 6)
-    directory.doubt()
-    await pulled(directory)
-    again, anew, *others = gone
-    simulator.world.add_user(anew)
-    ver = simulator.world.ver
-    lines = f'{{"Action":3,"Alias":"{again}"}},{{"Action":2,"Alias":"{anew}"}}'
-    simulator.world.roster.found(accounts[again])
-    body = f'{{"Ver":{ver},"Count":2,"List":[{lines}]}}'
-    simulator.faults.on(Kind.ANSWER, endpoint="user/list", value=body, times=1)
-    directory.doubt()
-    await pulled(directory)
-    assert (await held(parts)).aliases == tuple(sorted(others))
-    assert [await parts.redis.exists(KEYS.log(alias)) for alias in (again, anew)] == [1, 0]
-    assert {address.decode() for address in await parts.redis.zrange(KEYS.moved, 0, -1)} >= {anew}
-    assert await parts.redis.zscore(KEYS.moved, again) is None
-
-
-async def test_who_deletes_one_by_one_is_held_too(parts: Parts, simulator: Simulator, told: Told, pull: Pull) -> None:
-    """Who is barred and waits for his second look counts as well: more than that are held."""
-    directory = await parts.directory(second_look_s=3600)
-    await pulled(directory)
-    for _ in range(8):
-        delete(simulator, 1)
-        directory.doubt()
-        await pulled(directory)
-    assert len((await held(parts)).aliases) == 3
-    assert len(await parts.mirror.barred()) == len(await parts.mirror.owed()) == 5
-    assert parts.metric("directory_owed") == 5
 
 
 async def test_a_new_leader_finds_what_is_held(parts: Parts, simulator: Simulator, told: Told, pull: Pull) -> None:

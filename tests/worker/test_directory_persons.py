@@ -130,6 +130,28 @@ async def test_a_new_holder_who_cannot_be_read_yet_is_another_person_when_he_is(
     assert await parts.mirror.owed() == {}
 
 
+async def test_what_is_owed_of_a_new_holder_outlives_a_further_line(
+    parts: Parts, simulator: Simulator, told: Told, directory: Directory
+) -> None:
+    """Made anew, not to be read, deleted again by a line that the second look contradicts: it is another person."""
+    await pushed(parts, directory, BOB)
+    directory = await parts.directory(second_look_s=3600)
+    world = simulator.world
+    world.delete_user(BOB)
+    world.add_user(BOB)
+    simulator.faults.on(Kind.GET_LATE, value=3600)
+    await look(directory)
+    world.delete_user(BOB)
+    await look(directory)
+    assert (await parts.mirror.owed())[BOB].why == "deleted"
+    simulator.faults.on(Kind.ANSWER, endpoint="user/get", value=f'{{"Alias":"{BOB}","Name":"Another Bob"}}')
+    await pulled(await parts.directory())
+    assert await kept(parts, BOB) == 0
+    assert BOB in await moved(parts)
+    assert BOB not in await parts.mirror.barred()
+    assert await parts.mirror.owed() == {}
+
+
 async def test_who_is_merely_disabled_keeps_his_history(
     parts: Parts, simulator: Simulator, told: Told, directory: Directory
 ) -> None:
@@ -140,6 +162,19 @@ async def test_who_is_merely_disabled_keeps_his_history(
         await look(directory)
     assert await kept(parts, BOB) == 2
     assert await moved(parts) == set()
+
+
+async def test_a_new_holder_of_whom_it_is_not_said_that_he_is_disabled_is_let_in(
+    parts: Parts, simulator: Simulator, directory: Directory, pull: Pull
+) -> None:
+    """``OpenType`` left out: that the former was deleted says nothing of him."""
+    simulator.world.delete_user(BOB)
+    await pull()
+    simulator.world.add_user(BOB)
+    simulator.faults.on(Kind.ANSWER, endpoint="user/get", value=f'{{"Alias":"{BOB}","Name":"Bob"}}')
+    await look(directory)
+    assert BOB in await parts.mirror.aliases()
+    assert BOB not in await parts.mirror.barred()
 
 
 async def test_who_comes_and_goes_within_one_delta_leaves_nothing_to_the_next(
@@ -213,6 +248,44 @@ async def test_a_main_address_that_became_an_alias_is_open_at_once(
     assert parts.slaves == {BOB: SLAVE} | {s: a for s, a in parts.slaves.items() if s != BOB}
     assert await parts.mirror.barred() == set()
     assert {alias: each.why for alias, each in (await parts.mirror.owed()).items()} == {BOB: "deleted"}
+
+
+async def test_an_address_of_somebody_who_is_leaving_can_be_given_away(
+    parts: Parts, simulator: Simulator, directory: Directory
+) -> None:
+    """In a later answer, before the second look: the line and the profile agree that it is the other's."""
+    directory = await parts.directory(second_look_s=3600)
+    simulator.world.delete_user(BOB)
+    await look(directory)
+    assert await parts.mirror.barred() == {BOB}
+    other = list(simulator.world.accounts)[-1]
+    simulator.world.modify_user(other, slaves=(BOB,))
+    await look(directory)
+    assert parts.slaves[BOB] == other
+    assert await parts.mirror.barred() == set()
+    await pulled(await parts.directory())
+    assert BOB not in await parts.mirror.aliases()
+    assert parts.slaves[BOB] == other
+    assert await parts.mirror.barred() == {SLAVE}
+
+
+async def test_a_new_holder_who_is_listed_and_refused_is_not_let_in(
+    parts: Parts, simulator: Simulator, told: Told, directory: Directory, pull: Pull
+) -> None:
+    """Deleted long ago, added, and not to be read: who it is, and whether he is enabled, nobody knows yet."""
+    simulator.world.delete_user(BOB)
+    await pull()
+    simulator.world.add_user(BOB, open_type=2)
+    simulator.faults.on(Kind.ERRCODE, endpoint="user/get", value=1999)
+    await look(await parts.directory(second_look_s=3600))
+    assert BOB in await parts.mirror.barred()
+    assert BOB not in await parts.mirror.aliases()
+    assert BOB in await parts.mirror.owed()
+    simulator.faults.clear()
+    await pulled(await parts.directory())
+    assert BOB in await parts.mirror.aliases()
+    assert BOB in await parts.mirror.barred()
+    assert BOB in await moved(parts)
 
 
 async def test_mails_for_a_new_holder_before_the_bridge_knew_him_are_missed(
