@@ -19,9 +19,9 @@ _GOODBYE_S: Final = 5.0
 
 
 class WebSocketSubscriber(Subscriber):
-    """Events out; pings, pongs and a close in. Text from the client is ignored up to 4 KiB."""
+    """Events out; pings, pongs and a close in. Text from the client is ignored up to 4 KiB; no flood is let go on."""
 
-    __slots__ = ("_pong_due", "_reader")
+    __slots__ = ("_allowed_at", "_pong_due", "_reader")
     transport_name = "websocket"
 
     def __init__(
@@ -30,6 +30,7 @@ class WebSocketSubscriber(Subscriber):
         super().__init__(audience, identity, tail, address=address, opened_at=opened_at)
         self._reader: wire.FrameReader | None = wire.FrameReader()
         self._pong_due = False
+        self._allowed_at = 0.0
 
     def render(self, frame: Frame | Entry) -> bytes:
         return frame.for_websocket or frame.websocket()
@@ -65,6 +66,9 @@ class WebSocketSubscriber(Subscriber):
         transport, reader = self.transport, self._reader
         if transport is None or reader is None:
             return
+        if (now := self.audience.now()) >= self._allowed_at + 1.0:
+            self._allowed_at = now
+            reader.allowance = wire.FRAMES_A_SECOND
         try:
             for message in reader.feed(data):
                 if message.opcode == wire.PONG:
@@ -77,7 +81,13 @@ class WebSocketSubscriber(Subscriber):
                     self._hang_up(transport, code, ws_frame(message.payload[:2], wire.CLOSE))
                     return
         except wire.WireError as error:
-            self._hang_up(transport, error.code, ws_close(error.code))
+            last = ws_close(error.code)
+            if error.code == codes.BAD_REQUEST:
+                last = ws_farewell(error.code, self.audience.retry_ms(error.code))
+            self._hang_up(transport, error.code, last)
+            if not reader.allowance:
+                # What a flood still has under way is not even read.
+                transport.pause_reading()
 
     def _hang_up(self, transport: asyncio.Transport, code: int, last: bytes) -> None:
         """Write a last frame, unless one is written already, and read nothing any more.

@@ -1,7 +1,8 @@
 """Read WebSocket frames from a client (RFC 6455, section 5).
 
 No I/O: bytes go in, messages come out. Clients of ``/ws`` have little to say: pings, pongs, a close, and text that
-is ignored up to 4 KiB. So messages are bounded and never kept across calls longer than needed.
+is ignored up to 4 KiB. So messages are bounded and never kept across calls longer than needed, and so is the number of
+frames: a flood of small ones costs the reader more than it costs its sender.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ CLOSE: Final = 8
 PING: Final = 9
 PONG: Final = 10
 _CONTINUATION: Final = 0
+FRAMES_A_SECOND: Final = 200
+"""What a client may send; a browser sends a pong now and then."""
 _utf8_decoder: Final = getincrementaldecoder("utf-8")
 _VALID_CLOSE = frozenset((1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014))
 
@@ -40,12 +43,17 @@ class Message:
 
 
 class FrameReader:
-    """Cut a client's bytes into messages. ``most`` bounds a message's payload, in bytes."""
+    """Cut a client's bytes into messages.
 
-    __slots__ = ("_buffer", "_kind", "_most", "_parts", "_text")
+    ``most`` bounds a message's payload, in bytes. ``allowance`` is how many frames may still come; who feeds it fills
+    it up again as time goes by.
+    """
+
+    __slots__ = ("_buffer", "_kind", "_most", "_parts", "_text", "allowance")
 
     def __init__(self, *, most: int = 4096) -> None:
         self._most = most
+        self.allowance = FRAMES_A_SECOND
         self._buffer = b""
         self._kind = 0
         self._parts = b""
@@ -71,6 +79,8 @@ class FrameReader:
             return None
         first, second = data[start], data[start + 1]
         opcode = first & 0x0F
+        if not self.allowance:
+            raise WireError(codes.BAD_REQUEST, "too many frames")
         self._check_head(first, second, opcode)
         length = second & 0x7F
         at = start + 2
@@ -86,6 +96,7 @@ class FrameReader:
         end = at + 4 + length
         if len(data) < end:
             return None
+        self.allowance -= 1
         payload = _unmask(data[at + 4 : end], data[at : at + 4])
         return end, self._take(bool(first & 0x80), opcode, payload)
 

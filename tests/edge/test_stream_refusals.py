@@ -7,17 +7,17 @@ from typing import Any
 import orjson
 import pytest
 
+from bridge.edge import wire
+from tests.edge.test_wire import client_frame
 from tests.support.browser_side import open_sse, open_ws
-from tests.support.stage import bearer, leading_writer, running_edge
+from tests.support.stage import bearer, leading_writer, mail, running_edge
 
-from .conftest import QUICK
+from .conftest import QUICK, ids
 
 
 async def test_websocket_clients_may_ping_and_talk(stage: Any) -> None:
     """Pings are answered, text is ignored, a close is echoed; what comes with the handshake counts too."""
     url, _, _ = stage
-    from tests.edge.test_wire import client_frame
-
     client = await open_ws(url, send=client_frame(b"early", 9), **bearer())
     async with client:
         kinds = [(await client.frame()).type, (await client.frame()).type]
@@ -33,13 +33,40 @@ async def test_websocket_clients_may_ping_and_talk(stage: Any) -> None:
 async def test_websocket_clients_that_misbehave_are_told(stage: Any, payload: bytes, code: int) -> None:
     """Bounded text; UTF-8."""
     url, _, _ = stage
-    from tests.edge.test_wire import client_frame
-
     client = await open_ws(url, **bearer())
     async with client:
         await client.frame()
         client.writer.write(client_frame(payload))
         assert await client.end() == code
+
+
+@pytest.mark.parametrize("opcode", [wire.PING, wire.PONG, wire.TEXT, 0], ids=["pings", "pongs", "texts", "fragments"])
+async def test_a_flood_of_frames_is_not_let_go_on(stage: Any, opcode: int) -> None:
+    """3501, and what follows is not even read; others get their mails meanwhile."""
+    url, writer, _ = stage
+    flood = client_frame(b"x", opcode) * 50_000
+    if not opcode:
+        flood = client_frame(b"", wire.TEXT, final=False) + client_frame(b"", 0, final=False) * 50_000
+    async with await open_ws(url, **bearer()) as flooder, await open_ws(url, **bearer()) as other:
+        await flooder.frame()
+        await other.frame()
+        flooder.writer.write(flood)
+        await writer.commit([mail("Z1")])
+        assert ids(await other.events(1)) == ["Z1"]
+        assert await flooder.end() == 3501
+        assert flooder.frames[-1].data["data"]["retry_ms"] == 3_600_000
+
+
+async def test_a_few_frames_are_no_flood(stage: Any) -> None:
+    """Pings within a second are answered, the newest of them at least, and the connection stays."""
+    url, writer, _ = stage
+    async with await open_ws(url, **bearer()) as client:
+        await client.frame()
+        client.writer.write(b"".join(client_frame(str(n).encode(), wire.PING) for n in range(100)))
+        while (frame := await client.frame()).raw != b"99":
+            assert frame.type == "pong"
+        await writer.commit([mail("Z1")])
+        assert ids(await client.events(1)) == ["Z1"]
 
 
 async def test_refusals_that_a_script_can_see(stage: Any) -> None:
