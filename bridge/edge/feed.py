@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 
 _HOPS: Final = 3
 _BATCH: Final = 256
-_KEEP_IDLE_S = 10.0
 
 
 class Opening(NamedTuple):
@@ -361,8 +360,8 @@ class Feed:
     async def _drop_idle(self) -> None:
         """Unsubscribe what nobody has looked at for a while."""
         while True:
-            await asyncio.sleep(_KEEP_IDLE_S / 2)
-            before = self._clock() - _KEEP_IDLE_S
+            await asyncio.sleep(self._pace.idle_s / 2)
+            before = self._clock() - self._pace.idle_s
             idle = [
                 (channel, tail)
                 for channel, tail in self._tails.items()

@@ -13,3 +13,4 @@ class Pace:
     deaf_s: float = 10.0
     tops_s: float = 15.0
     reconnect_s: float = 0.25
+    idle_s: float = 10.0

@@ -6,36 +6,39 @@ Entries expire by themselves, nobody counts up and down: an edge that died leave
 from __future__ import annotations
 
 import asyncio
-from typing import Final
 
 from bridge.edge.feed import Feed
 from bridge.journal.errors import JournalError
 from bridge.journal.reader import Reader
 
-_LOOK_S: Final = 1.0
-_RENEW_S: Final = 30
-_LAST_S: Final = 90
-
 
 class Presence:
-    """Keeps the mailboxes of this process in ``{ns}:online``."""
+    """Keeps the mailboxes of this process in ``{ns}:online``.
 
-    def __init__(self, reader: Reader, feed: Feed) -> None:
+    New ones are marked within ``look_s``, all of them every ``renew_s``, each time for ``last_s``.
+    """
+
+    def __init__(
+        self, reader: Reader, feed: Feed, *, look_s: float = 1.0, renew_s: float = 30.0, last_s: int = 90
+    ) -> None:
         self._reader = reader
         self._feed = feed
+        self._look_s = look_s
+        self._renew_looks = max(1, round(renew_s / look_s))
+        self._last_s = last_s
 
     async def run(self) -> None:
-        """New mailboxes within a second, all of them every thirty; until cancelled."""
+        """Look and mark until cancelled."""
         marked: set[str] = set()
         looks = 0
         while True:
             now = set(self._feed.mailboxes)
-            due = now if looks % _RENEW_S == 0 else now - marked
+            due = now if looks % self._renew_looks == 0 else now - marked
             try:
-                await self._reader.mark_online(due, for_s=_LAST_S)
+                await self._reader.mark_online(due, for_s=self._last_s)
             except JournalError:
                 # The next look tries again, for everybody.
                 now, looks = set(), -1
             marked = now
             looks += 1
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(self._look_s)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from bridge.edge import codes, wire
 from bridge.edge.frames import Delivery, Entry, Frame, ws_close, ws_farewell, ws_frame
+from bridge.edge.kernel import unacknowledged
 from bridge.edge.subscriber import Subscriber
 from bridge.edge.tail import Tail
 
@@ -58,8 +59,12 @@ class WebSocketSubscriber(Subscriber):
             self.transport.write(_PING)
 
     def check_pong(self) -> None:
-        """The deadline of the last ping has come."""
-        if self._pong_due:
+        """The deadline of the last ping has come.
+
+        Where the kernel still has bytes for the peer, the ping may be one of them and says nothing yet; the kernel
+        gives up on a peer that acknowledges nothing.
+        """
+        if self._pong_due and self.transport is not None and not unacknowledged(self.transport):
             self.end(codes.NO_PONG)
 
     def data_received(self, data: bytes) -> None:

@@ -260,12 +260,12 @@ class Reader:
             await self._redis.publish(channel, text)
 
     async def mark_online(self, mailboxes: Iterable[str], *, for_s: int) -> None:
-        """Say that these mailboxes have an open browser here; entries expire, nobody counts down."""
-        until = time.time() + for_s
-        marks = dict.fromkeys(mailboxes, until)
-        if marks:
+        """Say that these mailboxes have an open browser here; entries expire by Redis's clock, nobody counts down."""
+        names = list(mailboxes)
+        if names:
             with translated():
-                await self._redis.zadd(self._keys.online, marks)
+                seconds, _ = await self._redis.time()
+                await self._redis.zadd(self._keys.online, dict.fromkeys(names, seconds + for_s))
 
     async def put_ticket(self, claims: bytes, *, life_s: int = 30) -> str:
         """Keep ``claims`` for ``life_s`` seconds; return the ticket that opens them once."""

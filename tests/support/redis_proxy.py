@@ -24,7 +24,7 @@ class RedisProxy:
 
     ``delay_s``: each piece is so late, both ways. ``stalled``: nothing gets through until that ends. ``black_hole``:
     what is sent by either side is swallowed, and nobody is told. ``deaf``: connections that subscribed get nothing any
-    more, all others work. ``subscribed``: connections that asked to listen so far.
+    more, all others work. ``closed``: nobody new gets through. ``subscribed``: connections that asked to listen so far.
     """
 
     target: str
@@ -33,12 +33,16 @@ class RedisProxy:
     stalled: bool = False
     black_hole: bool = False
     deaf: bool = False
+    closed: bool = False
     subscribed: int = 0
     _ways: set[_Way] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         target = urlsplit(self.target)
+        if self.closed:
+            writer.transport.abort()
+            return
         try:
             if target.scheme == "unix":
                 there_reader, there_writer = await asyncio.open_unix_connection(target.path)
@@ -72,9 +76,11 @@ class RedisProxy:
         way.client.transport.abort()
         way.server.transport.abort()
 
-    def cut(self) -> None:
-        """Break every connection."""
+    def cut(self, *, but_pubsub: bool = False) -> None:
+        """Break every connection, or those alone that do not listen."""
         for way in list(self._ways):
+            if but_pubsub and way.pubsub:
+                continue
             way.client.transport.abort()
             way.server.transport.abort()
 

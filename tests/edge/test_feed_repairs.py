@@ -1,0 +1,240 @@
+"""The feed repairs itself: whatever fails while it does so, nothing is left out and nobody is forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bridge.edge.feed import Pace
+from bridge.edge.presence import Presence
+from bridge.edge.tail import Tail
+from bridge.events import Position
+from bridge.journal.calls import Announce
+from bridge.journal.errors import JournalAway, JournalError
+from tests.support.bare_edge import STILL, bare_edge, heard
+from tests.support.browser_side import open_ws
+from tests.support.redis_proxy import redis_proxy
+from tests.support.stage import ANN, BOB, KEYS, bearer, leading_writer, lost_messages, mail, running_edge
+from tests.support.waiting import until
+
+from .conftest import ids
+
+ALONE = Pace(probe_s=0.05, deaf_s=0.3, tops_s=3600, reconnect_s=0.02)
+
+
+async def calls(redis: Any, command: str) -> int:
+    """How often the server was asked that so far."""
+    found: int = (await redis.info("commandstats")).get(f"cmdstat_{command}", {}).get("calls", 0)
+    return found
+
+
+async def test_a_mailbox_that_is_being_opened_is_not_idle(redis_url: str) -> None:
+    """However long a handshake takes: the connection joins a tail that is still fed."""
+    pace = replace(STILL, idle_s=0.02)
+    async with leading_writer(redis_url) as (writer, _), bare_edge(redis_url, pace) as edge:
+        opening = await edge.open()
+        for _ in range(3):
+            # Another mailbox that nobody looks at goes, so the round has been.
+            edge.feed.opened((await edge.open(ANN)).tail)
+            await until(lambda: KEYS.mailbox_channel(ANN).encode() not in edge.feed._tails)
+        _, peer = await edge.join(opening)
+        await writer.commit([mail("Z1")])
+        assert b"Z1" in await heard(peer, b"Z1")
+
+
+async def test_an_answer_of_another_epoch_sends_the_tail_to_the_journal(redis_url: str) -> None:
+    """Pub/sub lost all of the new epoch: the next opening knows of it, and who is there begins anew."""
+    async with leading_writer(redis_url) as (writer, redis), bare_edge(redis_url) as edge:
+        await writer.commit([mail("Z1")])
+        _, peer = await edge.join(await edge.open())
+        await heard(peer, b"Z1")
+        async with lost_messages(writer):
+            await redis.set(KEYS.commits, 0)
+            await writer.commit([mail("Z2", 7)])
+        await edge.join(await edge.open())
+        told = await heard(peer, b"Z2")
+        assert b'"reason":"epoch"' in told
+
+
+async def test_a_connection_lost_before_the_first_answer_is_a_gap_too(redis_url: str) -> None:
+    """What was published between the journal's answer and the new connection was heard by nobody."""
+    tail = Tail(BOB)
+    async with bare_edge(redis_url) as edge:
+        edge.feed._questions.gap(tail, "reconnect")
+        opened = (await edge.open()).opened
+    assert not tail.adopt(opened)
+    assert tail.adopt(opened)
+    assert Tail(BOB).adopt(opened)
+
+
+async def test_a_comparison_that_failed_is_made_again(redis_url: str) -> None:
+    """Though nothing was written since: it has compared nothing yet."""
+    pace = Pace(probe_s=0.1, deaf_s=5, tops_s=0.02, reconnect_s=0.02)
+    async with (
+        leading_writer(redis_url) as (writer, redis),
+        running_edge(redis_url, pace) as (url, _),
+        await open_ws(url, **bearer()) as client,
+    ):
+        await client.frame()
+        await redis.set(KEYS.slaves, "of another type")
+        async with lost_messages(writer):
+            await writer.commit([mail("Z1")])
+        before = await calls(redis, "smismember")
+
+        async def tried_again() -> bool:
+            return await calls(redis, "smismember") >= before + 3
+
+        await until(tried_again)
+        await redis.delete(KEYS.slaves)
+        assert ids(await client.events(1)) == ["Z1"]
+
+
+async def test_a_probe_that_cannot_be_sent_says_nothing(redis_url: str) -> None:
+    """Redis takes no probe for longer than a deaf connection is borne: it is not ready, and not deaf."""
+    asked: list[Any] = []
+    async with (
+        redis_proxy(redis_url) as way,
+        leading_writer(redis_url) as (writer, _),
+        running_edge(way.url, ALONE, tell_health=asked.append) as (url, metrics),
+        await open_ws(url, **bearer()) as client,
+    ):
+        await client.frame()
+        [health] = asked
+        await until(lambda: health() is None)
+        way.closed = True
+        way.cut(but_pubsub=True)
+        await until(lambda: health() == "the pub/sub probe did not come back")
+        # Through the connection that is neither deaf nor lost.
+        await writer.commit([mail("Z1")])
+        assert ids(await client.events(1)) == ["Z1"]
+        way.closed = False
+        await until(lambda: health() is None)
+        for name in ("feed_deaf_total", "feed_reconnects_total"):
+            assert metrics.registry.get_sample_value(f"exmail_bridge_{name}") == 0
+
+
+async def test_a_gap_waits_while_redis_is_away(redis_url: str) -> None:
+    """The question failed; it is asked again, without a next message."""
+    async with (
+        redis_proxy(redis_url) as way,
+        leading_writer(redis_url) as (writer, _),
+        bare_edge(way.url) as edge,
+    ):
+        _, peer = await edge.join(await edge.open())
+        await heard(peer, b"snapshot")
+        way.closed = True
+        way.cut(but_pubsub=True)
+        async with lost_messages(writer):
+            await writer.commit([mail("Z1")])
+        await writer.commit([mail("Z2")])
+        await until(lambda: edge.count("feed_gaps_total", kind="seq") == 1)
+        with pytest.raises(JournalAway):
+            await edge.open(ANN)
+        way.closed = False
+        told = await heard(peer, b"Z1", b"Z2")
+        assert told.index(b"Z1") < told.index(b"Z2")
+
+
+async def test_rights_that_are_taken_away_for_a_while_end_nothing(redis_url: str) -> None:
+    """Users are being changed: who asks is told to come later, and the edge goes on."""
+    async with leading_writer(redis_url) as (writer, redis), bare_edge(redis_url) as edge:
+        _, peer = await edge.join(await edge.open())
+        await heard(peer, b"snapshot")
+        await redis.execute_command("ACL", "SETUSER", "default", "-evalsha")
+        try:
+            with pytest.raises(JournalError):
+                await edge.open(ANN)
+            with pytest.raises(JournalError):
+                await edge.open(ANN)
+        finally:
+            await redis.execute_command("ACL", "SETUSER", "default", "+evalsha")
+        await edge.join(await edge.open(ANN), mailbox=ANN)
+        await writer.commit([mail("Z1")])
+        assert b"Z1" in await heard(peer, b"Z1")
+
+
+async def test_a_state_that_changed_during_a_handshake_is_told(redis_url: str) -> None:
+    """The snapshot is of before, and everybody else has heard of it already."""
+    async with leading_writer(redis_url) as (writer, _), bare_edge(redis_url) as edge:
+        await until(lambda: edge.feed.news.number > 0)
+        opening = await edge.open()
+        before = edge.feed.news.number
+        event = Announce(mail("x").event, {"state": "connected", "since": "5", "why": "it listens"})
+        await writer.commit([event])
+        edge.feed.news.look()
+        await until(lambda: edge.feed.news.number > before)
+        _, peer = await edge.join(opening)
+        told = await heard(peer, b"it listens")
+        assert told.index(b"exmail.snapshot") < told.index(b'{"type":"exmail.upstream"')
+        _, late = await edge.join(await edge.open())
+        assert b'{"type":"exmail.upstream"' not in await heard(late, b"snapshot")
+
+
+@pytest.mark.parametrize("kick", [{"mailbox": BOB}, {"session": "s-1"}], ids=["its mailbox", "its session"])
+async def test_a_kick_during_a_handshake_ends_it_as_soon_as_it_has_joined(redis_url: str, kick: dict[str, str]) -> None:
+    """The round went by before it was there; nobody slips through between the answer and the socket."""
+    async with leading_writer(redis_url), bare_edge(redis_url) as edge:
+        await edge.join(await edge.open())
+        opening = await edge.open(session="s-1")
+        before = edge.rounds.number
+        await edge.standings.kick(**kick, kept_s=60)
+        await until(lambda: edge.rounds.number > before)
+        subscriber, _ = await edge.join(opening, session="s-1")
+        await until(lambda: subscriber.code == 3503)
+
+
+async def test_an_answer_that_a_new_snapshot_overtook_is_thrown_away(redis_url: str) -> None:
+    """It belongs to what the client was told to throw away."""
+    async with leading_writer(redis_url) as (writer, _), bare_edge(redis_url) as edge:
+        await writer.commit([mail("Z1"), mail("Z2")])
+        opening = await edge.open()
+        subscriber, peer = await edge.join(opening)
+        await heard(peer, b"snapshot")
+        epoch = opening.opened.top.epoch
+        asked = Position(epoch, 0)
+        old = (await edge.open(after=asked)).opened
+        assert old.status == "resumed"
+        subscriber._reading = True
+        subscriber.restart(opening.opened)
+        subscriber.read(old, asked)
+        await writer.commit([mail("Z3")])
+        told = await heard(peer, b"Z3")
+        assert told.count(b'"id":"%b-1"' % epoch.encode()) == 1, "in the snapshot's recent mails alone"
+
+
+async def test_presence_is_renewed_and_by_redis_own_clock(redis_url: str) -> None:
+    """An entry that lapsed comes back without anybody leaving; a look that failed is made up for."""
+    async with (
+        redis_proxy(redis_url) as way,
+        leading_writer(redis_url) as (_, redis),
+        bare_edge(way.url) as edge,
+    ):
+        await edge.join(await edge.open())
+        presence = Presence(edge.reader, edge.feed, look_s=0.01, renew_s=0.05, last_s=90)
+        running = asyncio.create_task(presence.run())
+
+        async def marked() -> bool:
+            score = await redis.zscore(KEYS.online, BOB)
+            seconds, _ = await redis.time()
+            return score is not None and seconds + 80 < score <= seconds + 91
+
+        for _ in range(3):
+            await until(marked)
+            await redis.delete(KEYS.online)
+        way.closed = True
+        way.cut(but_pubsub=True)
+        await redis.delete(KEYS.online)
+        way.closed = False
+        await until(marked)
+        running.cancel()
+
+
+async def test_whoever_comes_after_the_end_is_sent_on(redis_url: str) -> None:
+    """While the others are sent away: a shutting process takes nobody in."""
+    async with bare_edge(redis_url) as edge:
+        assert not edge.audience.closing
+        edge.audience.end_all(3001)
+        assert edge.audience.closing

@@ -1,0 +1,122 @@
+"""The edge without HTTP: a feed on a real Valkey, and connections whose other ends are plain sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from bridge.edge.access import Identity
+from bridge.edge.audience import Audience
+from bridge.edge.feed import Feed, Opening
+from bridge.edge.pace import Pace
+from bridge.edge.rounds import Rounds
+from bridge.edge.sse import SseSubscriber
+from bridge.edge.subscriber import Subscriber
+from bridge.events import Position
+from bridge.journal.connect import RedisAddress
+from bridge.journal.reader import Reader
+from bridge.journal.reports import Reports
+from bridge.journal.standing import Asker, Standings
+from bridge.obs.metrics import Metrics
+from tests.support.stage import BOB, KEYS
+
+STILL = Pace(probe_s=3600, deaf_s=10, tops_s=3600, reconnect_s=0.02, idle_s=3600)
+"""Nothing happens by itself."""
+
+
+@dataclass
+class BareEdge:
+    """The parts, and what a handshake does with them, step by step."""
+
+    feed: Feed
+    audience: Audience
+    reader: Reader
+    standings: Standings
+    rounds: Rounds
+    metrics: Metrics
+    peers: list[socket.socket] = field(default_factory=list)
+
+    async def open(self, mailbox: str = BOB, after: Position | None = None, *, session: str = "") -> Opening:
+        return await self.feed.open(Asker(mailbox, session), after)
+
+    async def join(
+        self, opening: Opening, kind: type[Subscriber] = SseSubscriber, *, mailbox: str = BOB, session: str = ""
+    ) -> tuple[Subscriber, socket.socket]:
+        """The socket is there: the subscriber begins. ``opening`` was resumed if its answer says so."""
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        self.peers.append(theirs)
+        identity = Identity((mailbox,), None, frozenset(), 1e12, session)
+        subscriber = kind(self.audience, identity, opening.tail, address=mailbox, opened_at=opening.standing.at)
+        transport, _ = await asyncio.get_running_loop().create_connection(lambda: subscriber, sock=ours)
+        subscriber.begin(transport, opening.opened, self.after(opening))
+        self.feed.joined(opening, subscriber)
+        return subscriber, theirs
+
+    @staticmethod
+    def after(opening: Opening) -> Position | None:
+        if opening.opened.status != "resumed":
+            return None
+        # What follows the position asked for begins with the event behind it.
+        return Position(opening.opened.top.epoch, opening.opened.top.seq - len(opening.opened.events))
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(f"exmail_bridge_{name}", labels) or 0
+
+
+async def heard(peer: socket.socket, *words: bytes) -> bytes:
+    """What has come, up to these words."""
+    got = b""
+    async with asyncio.timeout(10):
+        while not all(word in got for word in words) or not got:
+            piece = await asyncio.get_running_loop().sock_recv(peer, 1 << 20)
+            if not piece:
+                break
+            got += piece
+    return got
+
+
+@asynccontextmanager
+async def bare_edge(
+    redis_url: str, pace: Pace = STILL, *, history_events: int = 200, clock: Callable[[], float] | None = None
+) -> AsyncIterator[BareEdge]:
+    """A feed that runs until the end of the block."""
+    address = RedisAddress(redis_url)
+    redis = address.client()
+    reader = Reader(redis, KEYS, history_events=history_events, history_s=3600)
+    standings, metrics = Standings(redis, KEYS), Metrics()
+    audience = Audience(metrics)
+    rounds = Rounds(standings, audience, window_s=3600, rest_s=0.02, pause_s=0.02)
+    feed = Feed(
+        address=address,
+        keys=KEYS,
+        reader=reader,
+        standings=standings,
+        rounds=rounds,
+        reports=Reports(redis, KEYS),
+        name="bare",
+        audience=audience,
+        metrics=metrics,
+        pace=pace,
+        **({} if clock is None else {"clock": clock}),
+    )
+    running = asyncio.create_task(feed.run(), name="bare edge")
+    edge = BareEdge(feed, audience, reader, standings, rounds, metrics)
+    try:
+        connected = asyncio.create_task(feed.connected.wait())
+        await asyncio.wait([running, connected], timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
+        yield edge
+        if running.done():
+            running.result()
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        audience.end_all(3001)
+        for peer in edge.peers:
+            peer.close()
+        await redis.aclose()
