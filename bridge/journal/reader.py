@@ -168,8 +168,12 @@ class Reader:
         """
         # One more than asked for says whether there is more.
         arguments = (after.epoch, after.seq, limit + 1) if after else ("", 0, limit)
-        mailbox, (_, raw_epoch, top, events, first) = await self._page(mailbox, arguments)
-        epoch = raw_epoch.decode()
+        mailbox, answer = await self._page(mailbox, arguments)
+        try:
+            _, raw_epoch, top, events, first = answer
+            epoch = raw_epoch.decode()
+        except (ValueError, AttributeError) as error:
+            raise JournalSpoilt(f"what is stored there cannot be read: {error}") from None
         resumed = after is not None and after.epoch == epoch and after.seq <= top
         # The rest of a page that is large in bytes is more, too.
         more = resumed and bool(events) and (len(events) > limit or first + len(events) - 1 < top)
@@ -221,7 +225,7 @@ class Reader:
         with translated():
             generation, *states = await pipeline.execute(raise_on_error=False)
             for answer in (generation, *states):
-                if isinstance(answer, ResponseError) and answer.status_code != "WRONGTYPE":
+                if isinstance(answer, ResponseError) and not str(answer).startswith("WRONGTYPE"):
                     raise answer
         return [_top(state, generation or b"0") for state in states]
 

@@ -15,6 +15,7 @@ import pytest
 
 from bridge.edge.access import Identity
 from bridge.edge.audience import HEARTBEAT_S, Audience
+from bridge.edge.kernel import unacknowledged
 from bridge.edge.sse import SseSubscriber
 from bridge.edge.subscriber import Subscriber
 from bridge.edge.tail import Tail
@@ -169,3 +170,32 @@ async def test_closes_are_counted_by_code_and_the_gauge_returns(hall: Hall) -> N
     await until(lambda: gauge._value.get() == 0)
     closes: Any = hall.metrics.edge_closes.labels(code="3005")
     assert closes._value.get() == 1
+
+
+async def test_a_ping_that_waits_in_the_kernel_says_nothing_yet(hall: Hall) -> None:
+    """A slow line is still busy with what was written before it; when that is through, the deadline counts."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as theirs:
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        theirs.connect(listening.getsockname())
+        ours, _ = listening.accept()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        identity = Identity(("bob@gzdev.com",), None, frozenset(), 1e12)
+        slow = WebSocketSubscriber(hall.audience, identity, hall.tail)
+        transport, _ = await asyncio.get_running_loop().create_connection(lambda: slow, sock=ours)
+        slow.begin(transport, OPENED, None)
+        hall.tail.append(b"abcdefgh", 1, b'{"specversion":"1.0","id":"abcdefgh-1","x":"%b"}' % (b"x" * 60_000))
+        hall.tail.flush()
+        assert not slow.behind_since
+        hall.pass_time(2 * HEARTBEAT_S)
+        assert slow.code == 0
+        read = asyncio.create_task(_read_all(theirs))
+        await until(lambda: unacknowledged(transport) == 0)
+        hall.pass_time(HEARTBEAT_S)
+        assert slow.code == 3012
+        read.cancel()
+
+
+async def _read_all(peer: socket.socket) -> None:
+    while await asyncio.get_running_loop().sock_recv(peer, 1 << 20):
+        continue

@@ -43,25 +43,24 @@ class BareEdge:
         return await self.feed.open(Asker(mailbox, session), after)
 
     async def join(
-        self, opening: Opening, kind: type[Subscriber] = SseSubscriber, *, mailbox: str = BOB, session: str = ""
+        self,
+        opening: Opening,
+        kind: type[Subscriber] = SseSubscriber,
+        *,
+        after: Position | None = None,
+        mailbox: str = BOB,
+        session: str = "",
     ) -> tuple[Subscriber, socket.socket]:
-        """The socket is there: the subscriber begins. ``opening`` was resumed if its answer says so."""
+        """The socket is there: the subscriber begins, resumed from ``after`` where that was asked for."""
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         self.peers.append(theirs)
         identity = Identity((mailbox,), None, frozenset(), 1e12, session)
         subscriber = kind(self.audience, identity, opening.tail, address=mailbox, opened_at=opening.standing.at)
         transport, _ = await asyncio.get_running_loop().create_connection(lambda: subscriber, sock=ours)
-        subscriber.begin(transport, opening.opened, self.after(opening))
+        subscriber.begin(transport, opening.opened, after)
         self.feed.joined(opening, subscriber)
         return subscriber, theirs
-
-    @staticmethod
-    def after(opening: Opening) -> Position | None:
-        if opening.opened.status != "resumed":
-            return None
-        # What follows the position asked for begins with the event behind it.
-        return Position(opening.opened.top.epoch, opening.opened.top.seq - len(opening.opened.events))
 
     def count(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"exmail_bridge_{name}", labels) or 0
