@@ -53,7 +53,8 @@ def test_closed_label_sets_start_at_zero():
     assert {sample.labels["outcome"] for sample in page["exmail_bridge_listen_sessions"].samples} == {
         *("ended", "refused", "silent", "away", "shutdown")
     }
-    assert len(page["exmail_bridge_directory_syncs"].samples) == 10
+    assert len(page["exmail_bridge_directory_syncs"].samples) == 12
+    assert {sample.labels["code"] for sample in page["exmail_bridge_edge_closes"].samples} >= {"1006", "3009", "other"}
 
 
 def test_the_version_is_told():
