@@ -180,6 +180,33 @@ class Forget:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """Counts, history and seen MailIds of a mailbox stand under another address from now on: the same person's.
+
+    Nothing happens where the new address has a history of its own. Positions stay what they were.
+    """
+
+    mailbox: str
+    former: str
+
+    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
+        mailbox, former = self.mailbox, self.former
+        return (
+            (
+                keys.state(mailbox),
+                keys.log(mailbox),
+                keys.events,
+                keys.seen(mailbox),
+                keys.state(former),
+                keys.log(former),
+                keys.seen(former),
+            ),
+            "carry",
+            (),
+        )
+
+
 Stream = Literal["events", "log", "audit", "dead"]
 """A stream that names people: ``{ns}:events``, the history of the directory, the audit trail, dead documents."""
 

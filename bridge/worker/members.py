@@ -10,8 +10,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
+from bridge.events import from_json
 from bridge.journal.held import Held
 from bridge.journal.mirror import Mirror
 from bridge.journal.owed import DELETED, MISSING, Owed
@@ -21,6 +23,7 @@ from bridge.worker.known import Known
 from bridge.worker.notices import Applied, Notices
 from bridge.worker.pieces import Piece, joined
 from bridge.worker.profiles import Account
+from bridge.worker.renamed import alone, matched
 from bridge.worker.scribe import Scribe
 
 log = logging.getLogger(__name__)
@@ -83,7 +86,8 @@ class Members:
         doomed = [alias for alias in gone if held_back and alias in known.accounts and not known.is_waiting(alias)]
         leaving = set(gone).difference(doomed)
         changes = await self._changes(step, leaving)
-        parts = changed(changes, known, self._notices, step.ver)
+        carried = await self._carried(step, leaving)
+        parts = changed(changes, known, self._notices, step.ver, carried)
         parts += self._leaving(step, leaving, changes)
         parts += self._unread(step, frozenset() if held_back else strangers, strangers)
         # Last: what a crash leaves of the parts before is done again for as long as it is owed.
@@ -147,6 +151,28 @@ class Members:
             anew={alias for alias in step.found if self._is_anew(step, alias)},
         )
 
+    async def _carried(self, step: Step, leaving: Collection[str]) -> Mapping[str, str]:
+        """New main address → the former one of the same person: by an ExtId that nobody else has, if we keep those."""
+        known = self.known
+        came = {
+            alias: account.ext_id
+            for alias, account in step.found.items()
+            if account.ext_id and alias not in known.accounts and alias not in known.barred
+        }
+        going = sorted(known.accounts.intersection(known.leaving.union(leaving))) if came else []
+        if not going:
+            return {}
+        profiles = await self._mirror.profiles(going)
+        went = {alias: _ext_id(from_json(text)) for alias, text in zip(going, profiles, strict=True) if text}
+        # An address that was another's is his successor's, whoever that is.
+        pairs = {new: old for new, old in matched(came, went).items() if known.slaves.get(new, old) == old}
+        if not pairs:
+            return {}
+        stored = await self._mirror.everybody()
+        everybody = [(alias, _ext_id(profile)) for alias, profile in stored.items() if alias not in step.found]
+        everybody += [(alias, account.ext_id) for alias, account in step.found.items()]
+        return alone(pairs, came, everybody)
+
     def _is_off(self, account: Account) -> bool:
         """Whether an account is disabled; where the provider does not say, it is what it was."""
         if account.disabled is not None:
@@ -168,7 +194,7 @@ class Members:
         for alias in sorted(leaving):
             is_slave = alias in changes.slaves or (alias in known.slaves and alias not in changes.slaves_removed)
             before = known.owed.get(alias)
-            if (before is not None and before.is_gone) or (is_slave and alias not in known.accounts):
+            if before is not None and before.is_gone:
                 continue
             bars = not is_slave and alias not in known.barred
             was_barred, was_anew = (before.barred, before.anew) if before is not None else (False, False)
@@ -202,9 +228,18 @@ class Members:
         return replace(before, to_ver=step.ver, kind=kind, aliases=aliases)
 
 
-def changed(changes: Fold, known: Known, notices: Notices, ver: int) -> list[Piece]:
-    """What is stored of a comparison, each account and each address for itself; nothing of a former holder stays."""
-    fresh = set(changes.fresh)
+def _ext_id(profile: Mapping[str, Any]) -> str:
+    return str(profile.get("ext_id") or "")
+
+
+def changed(
+    changes: Fold, known: Known, notices: Notices, ver: int, carried: Mapping[str, str] = MappingProxyType({})
+) -> list[Piece]:
+    """What is stored of a comparison, each account and each address for itself; nothing of a former holder stays.
+
+    ``carried``: accounts that are another's who went, under a new address: the same person, whose mailbox goes on.
+    """
+    fresh = set(changes.fresh).union(carried)
     became: list[str] = []
     gone: list[str] = []
     for slave in changes.slaves_removed:
@@ -221,15 +256,22 @@ def changed(changes: Fold, known: Known, notices: Notices, ver: int) -> list[Pie
     told = {change.alias: _told(change, changes, notices, ver) for change in changes.changes}
     # In the same step as the account: afterwards nobody could see any more that it was another person's.
     for alias in changes.fresh:
-        part = told.setdefault(alias, Piece())
-        part.fresh, part.moved = [alias], [alias]
+        if alias not in carried:
+            part = told.setdefault(alias, Piece())
+            part.fresh, part.moved = [alias], [alias]
+    for alias, former in carried.items():
+        told[alias].carried = {alias: former}
     for slave in became:
         told[slave].slaves_removed = [slave]
     parts += told.values()
     for slave, alias in changes.slaves.items():
         # What is kept under a main address that became a slave waits for the second look.
         keeps = slave in known.accounts
-        parts.append(Piece(slaves={slave: alias}, moved=[slave], forgotten=[] if keeps else [slave]))
+        part = Piece(slaves={slave: alias}, moved=[slave], forgotten=[] if keeps else [slave])
+        if carried.get(alias) == slave or (alias in carried and known.slaves.get(slave) == carried[alias]):
+            # His own, before and after.
+            part.moved, part.forgotten = [], []
+        parts.append(part)
     parts += [Piece(unbarred=[slave]) for slave in changes.slaves_unbarred]
     return parts
 

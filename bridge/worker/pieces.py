@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Final
 
 from bridge.events import Event
-from bridge.journal.calls import Advance, Forget
+from bridge.journal.calls import Advance, Call, Carry, Forget
 
 MOST: Final = 2000
 MOST_BYTES: Final = 512 * 1024
@@ -21,11 +21,13 @@ MOST_BYTES: Final = 512 * 1024
 class Piece:
     """What is stored in one step; the names are those of :class:`bridge.journal.calls.Advance`.
 
-    ``forgotten``: addresses of which nothing is kept, ``fresh``: the same, and another person's from now on.
+    ``forgotten``: addresses of which nothing is kept, ``fresh``: the same, and another person's from now on;
+    ``carried``: address → the former one of the same person, whose mailbox goes on there.
     """
 
     forgotten: list[str] = field(default_factory=list)
     fresh: list[str] = field(default_factory=list)
+    carried: dict[str, str] = field(default_factory=dict)
     profiles: dict[str, bytes] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     slaves: dict[str, str] = field(default_factory=dict)
@@ -57,9 +59,10 @@ class Piece:
             else:
                 mine.extend(theirs)
 
-    def calls(self, expect_ver: int | str | None, to_ver: int | None, held: bytes | None) -> list[Forget | Advance]:
+    def calls(self, expect_ver: int | str | None, to_ver: int | None, held: bytes | None) -> list[Call]:
         """The writes of this piece, in order."""
         return [
+            *(Carry(address, former) for address, former in self.carried.items()),
             # Before the accounts go: whoever comes after a crash in between finds them, and does both again.
             *(Forget(address) for address in self.forgotten),
             *(Forget(address, anew=True) for address in self.fresh),

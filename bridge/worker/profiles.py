@@ -55,6 +55,7 @@ class Account:
     profile: dict[str, Any]
     slaves: Sequence[str] = ()
     disabled: bool | None = False
+    ext_id: str = ""
 
 
 @dataclass(slots=True)
@@ -158,7 +159,8 @@ async def read_account(client: ProviderClient, alias: str, fields: Collection[st
     slaves = slaves_of(profile)
     if len(slaves) > _MOST_SLAVES or not _fits(kept):
         return UNREADABLE
-    return Account(alias, kept, slaves, (profile.open_type == DISABLED) if profile.open_type else None)
+    disabled = (profile.open_type == DISABLED) if profile.open_type else None
+    return Account(alias, kept, slaves, disabled, profile.ext_id.strip())
 
 
 def _fits(profile: dict[str, Any]) -> bool:

@@ -140,6 +140,19 @@ if verb == 'forget' then
   return {3}
 end
 
+-- carry: KEYS 7 seen  8 the former address's state  9 its log  10 its seen
+--   a mailbox goes on under another address, unless that has a history of its own; positions stay what they were
+if verb == 'carry' then
+  redis.call('SET', KEYS[2], ARGV[3])
+  if tonumber(redis.call('HGET', KEYS[4], 'seq') or '0') == 0 and redis.call('EXISTS', KEYS[8]) == 1 then
+    redis.call('DEL', KEYS[4], KEYS[5], KEYS[7])
+    redis.call('RENAME', KEYS[8], KEYS[4])
+    if redis.call('EXISTS', KEYS[9]) == 1 then redis.call('RENAME', KEYS[9], KEYS[5]) end
+    if redis.call('EXISTS', KEYS[10]) == 1 then redis.call('RENAME', KEYS[10], KEYS[7]) end
+  end
+  return {3}
+end
+
 -- scrub: KEYS 7 audit  8 dead   ARGV 5 of: events|log|audit|dead  6… ids of the entries to take out of that stream
 if verb == 'scrub' then
   redis.call('SET', KEYS[2], ARGV[3])
