@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 _AT_A_TIME: Final = 100
 _LATEST_S: Final = 3600.0
-_REST_S: Final = (5.0, 600.0)
+_REST_S: Final = (5.0, 60.0)
 _NEVER_THERE_MS: Final = 86_400_000
 
 

@@ -210,7 +210,7 @@ class Members:
             bars = (
                 alias in barring and alias in known.accounts and alias not in known.barred and not known.is_held(alias)
             )
-            owed = Owed(before.since, why, barred=before.barred or bars, anew=before.anew or alias in strangers)
+            owed = Owed(before.since, why, barred=before.barred or bars, anew=alias in strangers)
             if owed != known.owed.get(alias):
                 parts.append(Piece(owed={alias: owed.as_json()}, barred=[alias] if bars else []))
         return parts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -133,3 +134,40 @@ async def test_a_single_deletion_is_believed_beside_many_that_are_held_among_man
     await pulled(directory)
     assert [data["alias"] for data in await told.data(DELETED)] == ["new7@gzdev.com"]
     assert (await held(parts)).aliases == tuple(gone)
+
+
+async def test_a_held_account_that_was_added_and_cannot_be_read_is_not_barred(
+    parts: Parts, simulator: Simulator, told: Told
+) -> None:
+    """It waits for a decision like the others, and keeps what it had; who it is now is owed."""
+    directory = await parts.directory(second_look_s=3600)
+    await pulled(directory)
+    gone = delete(simulator, 6)
+    directory.doubt()
+    await pulled(directory)
+    simulator.world.add_user(gone[0])
+    simulator.faults.on(Kind.GET_LATE, value=3600)
+    directory.doubt()
+    await pulled(directory)
+    assert (await held(parts)).aliases == tuple(gone)
+    assert await parts.mirror.barred() == set()
+    assert {alias: each.anew for alias, each in (await parts.mirror.owed()).items()} == {gone[0]: True}
+
+
+async def test_how_long_a_decision_is_waited_for_is_shown(parts: Parts, simulator: Simulator, told: Told) -> None:
+    """By Redis's clock, from the first of them on; 0 when it is made."""
+    directory = await parts.directory()
+    await pulled(directory)
+    delete(simulator, 6)
+    directory.doubt()
+    await pulled(directory)
+    found = await held(parts)
+    old = replace(found, since=found.since - 3_600_000)
+    await parts.redis.set(KEYS.held, old.as_json())
+    after = await parts.directory()
+    assert 3600 <= parts.metric("directory_held_age_seconds") < 3700
+    simulator.world.delete_user(next(iter(simulator.world.accounts)))
+    await pulled(after)
+    assert (await held(parts)).since == old.since
+    await after.refuse((await held(parts)).digest)
+    assert parts.metric("directory_held_age_seconds") == 0

@@ -222,6 +222,25 @@ async def test_a_second_look_that_says_nothing_leaves_it_owed(parts: Parts, simu
     assert await told.data(DELETED) == []
 
 
+async def test_who_stays_unread_is_owed_since_the_first_time(parts: Parts, simulator: Simulator) -> None:
+    """That is what the age tells; why may change."""
+    directory = await filled(parts)
+    simulator.world.modify_user(BOB, name="Robert")
+    simulator.faults.on(Kind.ERRCODE, endpoint="user/get", value=1999)
+    await look(directory)
+    first = (await parts.mirror.owed())[BOB]
+    assert first.since <= await parts.mirror.now_ms()
+    simulator.faults.on(Kind.ERRCODE, endpoint="user/get", value=1301)
+    await pulled(await parts.directory())
+    again = (await parts.mirror.owed())[BOB]
+    assert (again.why, again.since) == ("missing", first.since)
+    # As of another day: the age is Redis's, whoever leads.
+    aged = Owed(first.since - 7_200_000, "missing")
+    await parts.redis.hset(KEYS.owed, BOB, aged.as_json())
+    await parts.directory(second_look_s=LONG_S)
+    assert 7200 <= parts.metric("directory_owed_age_seconds") < 7300
+
+
 async def test_what_does_not_say_whose_it_is_keeps_nobody(parts: Parts, simulator: Simulator, told: Told) -> None:
     """Asked for an address that is another's alias by now, the provider may answer with the other's profile."""
     directory = await filled(parts)
@@ -348,7 +367,7 @@ def test_a_provider_that_refuses_all_is_left_in_peace() -> None:
         now += rest_s
         assert len(timetable.due()) == 100
     assert rests[:3] == [5, 10, 20]
-    assert rests[-1] == 600
+    assert rests[-1] == 60
     timetable.rested()
     timetable.rest()
     assert timetable.next_s() == 5

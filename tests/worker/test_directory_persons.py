@@ -269,6 +269,27 @@ async def test_an_address_of_somebody_who_is_leaving_can_be_given_away(
     assert await parts.mirror.barred() == {SLAVE}
 
 
+async def test_a_main_address_that_another_claims_keeps_its_history_until_the_second_look(
+    parts: Parts, simulator: Simulator, directory: Directory
+) -> None:
+    """Both the line and the other's profile may be wrong: then it is the account's again, as it was."""
+    await pushed(parts, directory, BOB)
+    directory = await parts.directory(second_look_s=3600)
+    other = list(simulator.world.accounts)[-1]
+    simulator.world.delete_user(BOB)
+    simulator.world.modify_user(other, slaves=(BOB,))
+    await look(directory)
+    assert parts.slaves[BOB] == other
+    simulator.faults.on(
+        Kind.ANSWER, endpoint="user/get", value=f'{{"Alias":"{BOB}","Name":"Bob","OpenType":1,"SlaveList":"{SLAVE}"}}'
+    )
+    await pulled(await parts.directory())
+    assert await kept(parts, BOB) == 2
+    assert BOB not in parts.slaves
+    assert parts.slaves[SLAVE] == BOB
+    assert await parts.mirror.barred() == set()
+
+
 async def test_a_new_holder_who_is_listed_and_refused_is_not_let_in(
     parts: Parts, simulator: Simulator, told: Told, directory: Directory, pull: Pull
 ) -> None:
