@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bridge.commands.leader import shown
 from bridge.provider.models import Action, Delta, UserChange
 from bridge.worker.claims import Claims, is_short, is_whole, read_claims, read_everybody
 from bridge.worker.guard import Guard
@@ -20,6 +21,19 @@ def test_the_last_action_of_an_account_counts() -> None:
     """Addresses normalised, what is no address left out; who was added comes first."""
     found = read_claims(delta((ADD, A), (MOD, B), (DEL, " A@x.CN "), (MOD, "no address"), (ADD, C)))
     assert found == Claims(present=(C, B), gone=(A,), added=frozenset({C}), anew=frozenset())
+
+
+def test_addresses_that_only_look_alike_are_as_many_accounts() -> None:
+    """Composed or not, with a character of no width: whose mails they are is the provider's to say, and never joined.
+
+    A profile that names one of them is not the other's, and a terminal shows what cannot be seen.
+    """
+    alike = ("jos\u00e9@x.cn", "jose\u0301@x.cn", "jos\u00e9\u200b@x.cn", "jose@x.cn")
+    found = read_claims(delta(*((ADD, alias) for alias in alike), (DEL, alike[1])))
+    assert set(found.present) == {alike[0], alike[2], alike[3]}
+    assert found.gone == (alike[1],)
+    assert len({shown(alias) for alias in alike}) == 4
+    assert "\u200b" not in shown(alike[2])
 
 
 @pytest.mark.parametrize(

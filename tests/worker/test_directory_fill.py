@@ -11,11 +11,13 @@ import pytest
 from bridge.provider.errors import ProviderAway
 from bridge.simulator import Kind, Simulator
 from tests.support.members import fresh, mirrored, mirrored_slaves, slaves_of
-from tests.support.workers import KEYS, Told, simulating
+from tests.support.waiting import until
+from tests.support.workers import KEYS, WAIT_S, Told, running_worker, simulating
 
 from .conftest import ALL_FIELDS, Parts, pulled
 
 MANY = 1200
+DEFAULT_FIELDS = ("alias", "name", "parties", "slaves", "status")
 
 
 @pytest.fixture
@@ -105,6 +107,20 @@ async def test_a_fault_costs_a_fill_one_account_and_not_all(parts: Parts, simula
     # Those that were under way when another failed are asked again: fewer than eight each time.
     answered = simulator.calls.count("user/get") - simulator.faults.struck(Kind.HTTP_STATUS)
     assert answered < MANY + 8 * faults
+
+
+@pytest.mark.parametrize("simulator", [80], indirect=True)
+async def test_a_fill_under_a_limit_of_calls_ends_whole(redis_url: str, simulator: Simulator, told: Told) -> None:
+    """Forty a second are answered: the worker waits its turn, and nobody stays incomplete."""
+    simulator.faults.on(Kind.RATE, endpoint="user/get", value=40)
+    async with running_worker(redis_url, simulator):
+        await told.wait("directory.synced")
+
+        async def is_whole() -> bool:
+            return await mirrored(told.redis) == fresh(simulator.world, DEFAULT_FIELDS)
+
+        await until(is_whole, within_s=WAIT_S)
+        assert not await told.redis.exists(KEYS.owed)
 
 
 async def test_a_stage_of_other_fields_is_begun_anew(parts: Parts, simulator: Simulator) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from bridge.simulator import Simulator
 from bridge.worker.pieces import MOST, Piece, joined
 from tests.support.members import fresh, mirrored, mirrored_slaves, slaves_of
+from tests.support.workers import Told
 
 from .conftest import ALL_FIELDS, Parts, pulled
 
@@ -45,8 +46,8 @@ def test_steps_are_bounded_and_nothing_is_lost(parts: list[Piece]) -> None:
 
 
 @pytest.mark.parametrize("many", [1200])
-async def test_a_large_change_takes_many_calls(parts: Parts, simulator: Simulator, many: int) -> None:
-    """Thousands of aliases, added and taken away again by an operator: in steps, and everything is there at the end."""
+async def test_a_large_change_takes_many_calls(parts: Parts, simulator: Simulator, told: Told, many: int) -> None:
+    """Thousands of aliases, added and taken away again by an operator: in steps, all there at the end, told once."""
     directory = await parts.directory()
     await pulled(directory)
     for number in range(many):
@@ -59,6 +60,8 @@ async def test_a_large_change_takes_many_calls(parts: Parts, simulator: Simulato
     assert await mirrored(parts.redis) == fresh(simulator.world, ALL_FIELDS)
     # An account with five aliases is more than ten things to write.
     assert len(batches) > 10 * many / MOST
+    first, synced = await told.data("directory.synced")
+    assert (synced["added"], synced["from_ver"]) == (many, first["to_ver"])
     for number in range(many):
         simulator.world.delete_user(f"u{number}@gzdev.com")
     directory.doubt()
@@ -71,3 +74,4 @@ async def test_a_large_change_takes_many_calls(parts: Parts, simulator: Simulato
     assert await mirrored(parts.redis) == fresh(simulator.world, ALL_FIELDS)
     assert await mirrored_slaves(parts.redis) == slaves_of(simulator.world)
     assert await parts.mirror.held() is None
+    assert [data["deleted"] for data in await told.data("directory.synced")] == [0, 0, many]
