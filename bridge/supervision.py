@@ -19,7 +19,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_nev
 
 log = logging.getLogger(__name__)
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class StartRefused(Exception):
@@ -85,7 +85,9 @@ async def supervise(
 
 
 class Shutdown:
-    """Turns SIGTERM and SIGINT into an event, from ``with`` to its end.
+    """Turns SIGTERM, SIGINT and SIGHUP into an event, from ``with`` to its end.
+
+    A terminal that is closed (SIGHUP) ends a program as orderly as the others do; ``nohup`` has it go on.
 
     A second Ctrl-C ends the process at once, for somebody who does not want to wait for the drain. A second
     SIGTERM does not: a parent may pass on what the terminal has already sent.
@@ -104,7 +106,8 @@ class Shutdown:
 
     def __enter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
+        self._taken = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        for number in self._taken:
             loop.add_signal_handler(number, self._take, number)
         return self
 
@@ -112,7 +115,7 @@ class Shutdown:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
+        for number in self._taken:
             loop.remove_signal_handler(number)
 
     def _take(self, number: signal.Signals) -> None:

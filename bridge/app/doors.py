@@ -47,7 +47,11 @@ async def running_verifier(settings: Settings) -> AsyncIterator[Verifier]:
     if edge.jwks_url:
         async with aiohttp.ClientSession(trust_env=True) as session:
             verifier = JwksVerifier(
-                edge.jwks_url, session=session, audience=edge.jwt_audience or None, issuer=edge.jwt_issuer or None
+                edge.jwks_url,
+                session=session,
+                audience=edge.jwt_audience or None,
+                issuer=edge.jwt_issuer or None,
+                kept_s=edge.jwks_keep_s,
             )
             async with verifier:
                 yield verifier

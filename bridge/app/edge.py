@@ -88,6 +88,7 @@ async def serve_edge(
         port=settings.edge.admin_listen.port,
         alive=lambda: None,
         ready=health,
+        note=feed.news.note,
     )
     try:
         if admin:

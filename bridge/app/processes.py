@@ -1,8 +1,8 @@
 """``edge --workers N``: a parent that binds the port, and children that inherit it.
 
-The parent serves no browser. It starts the children, starts one that died again, and answers ``/livez`` and
-``/readyz`` for all; each child has a metrics port of its own. Children say on their standard output where that is
-and how they are; their standard input ends when the parent dies, and then they stop.
+The parent serves no browser. It starts the children, starts one that died again, or that hangs, and answers
+``/livez`` and ``/readyz`` for all; each child has a metrics port of its own. Children say on their standard output
+every second where that is and how they are; their standard input ends when the parent dies, and then they stop.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 _TELL_S = 1.0
 _RESTART_S = 1.0
 _END_S = 10.0
+_SILENT_S = 5.0
+"""A child that says nothing for so long is not ready; for twice as long, and another takes its place."""
 
 
 @dataclass(slots=True)
@@ -37,6 +40,18 @@ class _Child:
     number: int
     process: asyncio.subprocess.Process | None = None
     why_not_ready: str | None = field(default="starting")
+    note: str | None = None
+    heard_at: float = 0.0
+
+    def silent_s(self) -> float:
+        """Seconds since it last said how it is."""
+        return time.monotonic() - self.heard_at
+
+    def verdict(self) -> str | None:
+        """Why it is not ready; ``None``: it is."""
+        if self.silent_s() > _SILENT_S:
+            return f"edge process {self.number} has said nothing for {self.silent_s():.0f} s"
+        return self.why_not_ready
 
 
 async def run_edge(settings: Settings, workers: int) -> None:
@@ -60,6 +75,7 @@ async def serve_processes(settings: Settings, workers: int, stop: asyncio.Event)
         port=admin.port,
         alive=lambda: None,
         ready=lambda: _verdict(children),
+        note=lambda: next((child.note for child in children if child.note), None),
     )
     try:
         await port.start()
@@ -76,16 +92,20 @@ def _verdict(children: list[_Child]) -> str | None:
     running = [child for child in children if child.process is not None]
     if not running:
         return "no edge process runs"
-    return next((child.why_not_ready for child in running if child.why_not_ready), None)
+    return next((why for child in running if (why := child.verdict())), None)
 
 
 async def _keep(child: _Child, sock: socket.socket, admin: Address, stop: asyncio.Event) -> None:
     while not stop.is_set():
         process = child.process = await _start(child, sock, admin)
+        child.heard_at = time.monotonic()
         stopping = asyncio.create_task(stop.wait())
         listening = asyncio.create_task(_listen(child, process))
         try:
-            await asyncio.wait([stopping, listening], return_when=asyncio.FIRST_COMPLETED)
+            while not stop.is_set() and not listening.done() and child.silent_s() < 2 * _SILENT_S:
+                await asyncio.wait([stopping, listening], timeout=_TELL_S, return_when=asyncio.FIRST_COMPLETED)
+            if not stop.is_set() and not listening.done():
+                log.error("edge process hangs, it is ended", extra={"number": child.number})
             if stop.is_set():
                 await _end(process)
         finally:
@@ -118,7 +138,8 @@ async def _listen(child: _Child, process: asyncio.subprocess.Process) -> None:
     """Take what a child says of itself, until it ends."""
     assert process.stdout is not None
     while line := await process.stdout.readline():
-        child.why_not_ready = from_json(line)["why"]
+        told = from_json(line)
+        child.why_not_ready, child.note, child.heard_at = told["why"], told["note"], time.monotonic()
     await process.wait()
 
 
@@ -150,13 +171,12 @@ async def serve_child(settings: Settings, inherited: int) -> None:
 
 
 async def _tell(health: Callable[[], str | None], port: Admin) -> None:
-    told: object = ...
+    # Whoever reads may hang: a line that finds no room is left out, and never waited with.
+    os.set_blocking(sys.stdout.fileno(), False)
     while True:
-        why = health()
-        if why != told:
-            told = why
-            sys.stdout.buffer.write(to_json({"why": why, "admin": port.address}) + b"\n")
-            sys.stdout.buffer.flush()
+        line = to_json({"why": health(), "note": port.note(), "admin": port.address}) + b"\n"
+        with contextlib.suppress(BlockingIOError):
+            os.write(sys.stdout.fileno(), line)
         await asyncio.sleep(_TELL_S)
 
 

@@ -98,7 +98,7 @@ class Feed:
         kinds = (self._system_channel, self._directory_channel, self._inquiry_channel, self._control_channel)
         self._shared = [*(channel.decode() for channel in kinds), self._probe_channel]
         self._heard_at = -1e9
-        self.news = News(reader, audience, look_s=self._pace.probe_s)
+        self.news = News(reader, audience, metrics, look_s=self._pace.probe_s)
         audience.on_cold_read(self._questions.read_cold)
 
     # -- what connections ask

@@ -1,8 +1,9 @@
 """Tokens signed by an issuer that publishes its keys (RS256 … ES384): fetching the keys, and proving tokens by them.
 
 Keys are fetched at the start, again before they grow old, and when a token names one that is not there, so that a
-rotation needs nobody's help. An issuer that is away takes nothing away: the keys that are known go on to verify.
-What cannot be known just now is answered with "come later"; a page is sent away for good only by fresh keys.
+rotation needs nobody's help. An issuer that is away takes nothing away: the keys that are known go on to verify, up to
+an age; a set that is empty is an answer, and withdraws them. What cannot be known just now is answered with "come
+later"; a page is sent away for good only by fresh keys.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class JwksVerifier:
     """Proves tokens by published keys; fetches them while it is entered.
 
     No ``audience`` or ``issuer``: not looked at. Keys are fetched every ``max_age_s``, and for the sake of a token
-    not sooner than ``pause_s`` after the last time, whatever strangers send. ``now`` gives epoch seconds.
+    not sooner than ``pause_s`` after the last time, whatever strangers send. Keys that were last seen ``kept_s`` ago
+    verify no more. ``now`` gives epoch seconds, ``clock`` monotonic ones.
     """
 
     def __init__(
@@ -51,7 +53,12 @@ class JwksVerifier:
         now: Callable[[], float] = time.time,
         max_age_s: float = 300.0,
         pause_s: float = 10.0,
+        kept_s: float = 86_400.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._kept_s = kept_s
+        self._clock = clock
+        self._seen_at = -math.inf
         self.rules = Rules(audience=audience, issuer=issuer, now=now)
         self._url = url
         self._session = session
@@ -96,6 +103,10 @@ class JwksVerifier:
         Raises:
             Refused: it is not, or (503) that cannot be known now.
         """
+        if self._keys is not None and self._clock() - self._seen_at > self._kept_s:
+            log.error("published keys are too old", extra={"why": self._why_away or "", "kept_s": self._kept_s})
+            self._keys, self._document = None, b""
+            self._remembered.forget()
         claims = self._remembered.get(token)
         if claims is None:
             sealed = take_apart(token)
@@ -147,6 +158,7 @@ class JwksVerifier:
                 self._remembered.forget()
                 log.info("published keys taken")
             self._why_away = None
+            self._seen_at = self._clock()
         except (KeysAway, ValueError) as error:
             if self._why_away != str(error):
                 log.warning("published keys cannot be had", extra={"why": str(error), "kept": self._keys is not None})

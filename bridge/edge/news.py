@@ -10,6 +10,7 @@ from bridge.edge.frames import upstream_frame
 from bridge.edge.subscriber import Subscriber
 from bridge.journal.errors import JournalError
 from bridge.journal.reader import Reader, Upstream
+from bridge.obs.metrics import Metrics
 
 
 class News:
@@ -18,7 +19,8 @@ class News:
     ``number`` grows with each change that was told.
     """
 
-    def __init__(self, reader: Reader, audience: Audience, *, look_s: float) -> None:
+    def __init__(self, reader: Reader, audience: Audience, metrics: Metrics, *, look_s: float) -> None:
+        self._metrics = metrics
         self._reader = reader
         self._audience = audience
         self._look_s = look_s
@@ -29,6 +31,12 @@ class News:
     def look(self) -> None:
         """Something happened; look now."""
         self._wake.set()
+
+    def note(self) -> str | None:
+        """What readiness says besides: an edge without a leader goes on to serve what there is."""
+        if self.upstream is not None and not self.upstream.led:
+            return "no worker leads as far as this edge's Redis knows: no mail arrives until one does"
+        return None
 
     def repeat(self, subscriber: Subscriber, number: int) -> None:
         """Tell one what was told to all since ``number``: his own snapshot may be older."""
@@ -41,6 +49,7 @@ class News:
             self._wake.clear()
             with suppress(JournalError):
                 upstream = await self._reader.upstream()
+                self._metrics.edge_leader_seen.set(upstream.led)
                 if upstream != self.upstream:
                     self.upstream = upstream
                     self.number += 1

@@ -24,16 +24,16 @@ _PUBLIC: Final = {"RSA": ("kty", "kid", "n", "e"), "EC": ("kty", "kid", "crv", "
 
 
 class PublishedKeys:
-    """Usable keys of one JWK Set, parsed once.
+    """Usable keys of one JWK Set, parsed once. An empty set is one: its issuer has withdrawn all keys.
 
     Raises:
-        ValueError: this is no JWK Set, or nothing in it can be used.
+        ValueError: this is no JWK Set, or nothing of what is in it can be used.
     """
 
     def __init__(self, document: bytes) -> None:
         listed = _keys_in(document)
         self._keys: Final = tuple(key for one in listed for key in _usable(one))
-        if not self._keys:
+        if listed and not self._keys:
             raise ValueError(f"none of its {len(listed)} keys can verify {', '.join(ALGORITHMS)}")
 
     def knows(self, sealed: Sealed) -> bool:
@@ -50,7 +50,8 @@ class PublishedKeys:
             tried = ", ".join(quoted(key.key_id) for key in fitting)
             return Check("signature", False, f"signature does not match; tried {sealed.alg} with key {tried}")
         kids = ", ".join(dict.fromkeys(quoted(key.key_id) for key in self._keys))
-        return Check("signature", False, f"no key {quoted(sealed.kid)} for {sealed.alg} is published; there are {kids}")
+        there_are = f"there are {kids}" if kids else "there is none at all"
+        return Check("signature", False, f"no key {quoted(sealed.kid)} for {sealed.alg} is published; {there_are}")
 
     def _fitting(self, sealed: Sealed) -> Iterator[jwt.PyJWK]:
         """Keys of the token's algorithm and name; a key or token without a name fits any."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, cast
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.connection import AbstractConnection
@@ -24,6 +24,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from bridge.journal.cluster import Cluster
 from bridge.journal.errors import is_elsewhere
+from bridge.journal.names import Name, is_name
 from bridge.journal.route import Finder, Node, Route
 from bridge.journal.sentinel import Sentinels
 
@@ -111,13 +112,35 @@ class _Routed(Connection):
             raise RedisConnectionError(f"{self.node} is no master, a failover is under way")
 
 
+class _Named(Connection):
+    """Goes where a name leads, and knows where that was when it was dialled."""
+
+    def __init__(self, *, name: Name, **options: Any) -> None:
+        super().__init__(**options)
+        self._name = name
+
+    @property
+    def address(self) -> str | None:
+        peer = None if self._writer is None else self._writer.transport.get_extra_info("peername")
+        return None if peer is None else str(peer[0])
+
+    def leave(self) -> None:
+        """Cut the connection, whoever reads it."""
+        if self._writer is not None:
+            cast(asyncio.Transport, self._writer.transport).abort()
+
+    async def _connect(self) -> None:
+        await super()._connect()  # type: ignore[no-untyped-call]
+        self._name.dialled(self)
+
+
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
     """Where Redis is and who we are there.
 
     ``url``: ``redis://``, ``rediss://``, ``unix://``; ``redis+sentinel://h1,h2/name/0`` and ``redis+cluster://h1,h2``,
     with ``rediss`` for TLS. ``namespace`` is what the node of a cluster is found by. All connections that come from one
-    address go to the same server, and :meth:`watch` moves them together.
+    address go to the same server, and :meth:`watch` moves them together; a server that is named may be another one day.
     """
 
     url: str
@@ -127,9 +150,11 @@ class RedisAddress:
     sentinel_password: Callable[[], str | None] = field(default=lambda: None, repr=False)
     look_s: float = 5.0
     _route: Route | None = field(init=False, repr=False, compare=False)
+    _name: Name | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         finder = self._finder()
+        object.__setattr__(self, "_name", _name_in(self.url, self.look_s))
         object.__setattr__(self, "_route", None if finder is None else Route(finder, every_s=self.look_s))
 
     def client(self, *, timeout_s: float = 5.0, connections: int = 16) -> Redis:
@@ -151,6 +176,8 @@ class RedisAddress:
         """
         if self._route is not None:
             await self._route.watch()
+        elif self._name is not None:
+            await self._name.watch()
 
     def _finder(self) -> Finder | None:
         places = places_in(self.url)
@@ -174,7 +201,11 @@ class RedisAddress:
     def _pool(self, timeout_s: float, connections: int) -> Any:
         places = places_in(self.url)
         if places is None:
-            return _pool(self.url, timeout_s, connections, self.username, self.password)
+            if self._name is None:
+                return _pool(self.url, timeout_s, connections, self.username, self.password)
+            pool = _pool(self.url, timeout_s, connections, self.username, self.password, _Named)
+            pool.connection_kwargs |= {"name": self._name}
+            return pool
         # The host is nobody's: it is found when a connection is dialled.
         url = f"{places.tls}://{places.kind}.invalid/{places.database}{places.query}"
         pool = _pool(url, timeout_s, connections, self.username, self.password, _Routed)
@@ -211,6 +242,14 @@ def places_in(url: str) -> Places | None:
         nodes = [_node(host, _REDIS_PORT) for host in hosts.split(",")]
         return Places("cluster", tls, nodes, "", "", mark + query)
     return None
+
+
+def _name_in(url: str, every_s: float) -> Name | None:
+    """The name that a URL of one server has; ``None``: an address, or a path."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname or not is_name(parts.hostname):
+        return None
+    return Name(parts.hostname, parts.port or _REDIS_PORT, every_s=every_s)
 
 
 def _pool(

@@ -18,11 +18,15 @@ BARRED: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """The state of the connection to the provider, since when (epoch ms; None = never seen) and why."""
+    """The state of the connection to the provider, since when (epoch ms; None = never seen) and why.
+
+    ``led``: a worker leads. Without one the state is ``disconnected``, whatever was written last.
+    """
 
     state: UpstreamState
     since: int | None
     why: str
+    led: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ def read_opened(mailbox: str, answer: list[Any] | JournalSpoilt) -> Opened | Jou
 def read_upstream(led: int, state: bytes | None, since: bytes | None, why: bytes | None) -> Upstream:
     """The provider connection's state; an odd value is an unknown one, and nobody's mailbox fails for it."""
     if not led:
-        return Upstream("disconnected", None, "no worker leads")
+        return Upstream("disconnected", None, "no worker leads", led=False)
     at = int(since) if since and since.isdigit() else None
     if state == b"connected":
         return Upstream("connected", at or 0, (why or b"").decode(errors="replace"))

@@ -33,9 +33,10 @@ class AdminPortTaken(OSError):
 class Admin:
     """Serves ``/metrics``, ``/livez`` and ``/readyz``.
 
-    ``alive`` and ``ready`` return ``None`` when all is well, else the reason, which is answered with 503. Port 0
-    takes any free port; :attr:`address` is the one that was bound. Whoever connects has ``patience_s`` for a whole
-    request head and to take an answer; a scraper that asks less often connects anew.
+    ``alive`` and ``ready`` return ``None`` when all is well, else the reason, which is answered with 503; ``note`` may
+    say what else is worth knowing of a process that is ready. Port 0 takes any free port; :attr:`address` is the one
+    that was bound. Whoever connects has ``patience_s`` for a whole request head and to take an answer; a scraper that
+    asks less often connects anew.
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class Admin:
         port: int,
         alive: Callable[[], str | None],
         ready: Callable[[], str | None],
+        note: Callable[[], str | None] = lambda: None,
         patience_s: float = _PATIENCE_S,
     ) -> None:
+        self.note = note
         self._patience_s = patience_s
         self._metrics = metrics
         self._host = host
@@ -131,8 +134,10 @@ class Admin:
         return _verdict(self._alive())
 
     async def _show_ready(self, _request: web.Request) -> web.Response:
-        return _verdict(self._ready())
+        reason = self._ready()
+        return _verdict(reason, None if reason else self.note())
 
 
-def _verdict(reason: str | None) -> web.Response:
-    return web.Response(text=f"{reason or 'ok'}\n", status=503 if reason else 200, headers=_HEADERS)
+def _verdict(reason: str | None, note: str | None = None) -> web.Response:
+    text = f"{reason or 'ok'}\n{note}\n" if note else f"{reason or 'ok'}\n"
+    return web.Response(text=text, status=503 if reason else 200, headers=_HEADERS)

@@ -206,6 +206,10 @@ class Metrics:
         self.edge_slow_cuts = declare.counter(
             "edge_slow_cuts", "Connections cut because they did not read; rising: a bad network or a hanging page."
         )
+        self.edge_leader_seen = declare.gauge(
+            "edge_leader_seen",
+            "1 while a worker leads, as this edge's Redis knows; 0 here and not elsewhere: it is on another Redis.",
+        )
         self.edge_mailboxes = declare.gauge("edge_mailboxes", "Mailboxes this edge follows; drives its memory.")
         self.delivery_seconds = declare.histogram(
             "delivery_seconds", "From the push's arrival to the socket write; the number users feel.", _FAST_S

@@ -108,6 +108,13 @@ class Edge:
     jwks_url: str = setting(
         "BRIDGE_EDGE_JWKS_URL", optional(http_url, ""), "", "Public keys of RS/ES tokens; instead of a secret."
     )
+    jwks_keep_s: int = setting(
+        "BRIDGE_EDGE_JWKS_KEEP",
+        integer(60, 31_536_000),
+        "86400",
+        "How long keys that were fetched go on to verify while their URL gives none; an empty set is an answer.",
+        unit="seconds",
+    )
     jwt_audience: str = setting("BRIDGE_EDGE_JWT_AUDIENCE", text, "", "Required `aud`; empty: not looked at.")
     jwt_issuer: str = setting("BRIDGE_EDGE_JWT_ISSUER", text, "", "Required `iss`; empty: not looked at.")
     jwt_claim: str = setting(

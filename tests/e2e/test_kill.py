@@ -13,9 +13,10 @@ import pytest
 import redis as redis_sync
 
 from bridge.simulator import Simulator, World
+from tests.support.browser_side import open_ws
 from tests.support.follower import Follower
 from tests.support.processes import Program, edge_environ, free_port, program, worker_environ
-from tests.support.stage import BOB, KEYS
+from tests.support.stage import BOB, KEYS, bearer
 from tests.support.waiting import until
 
 
@@ -175,6 +176,54 @@ async def test_edge_processes_share_a_port_and_die_alone(redis_url: str, provide
                 await until(lambda: len(children_of(parent)) == 2)
             assert await parent.stop() == 0
             assert [pid for pid in children if alive(pid)] == []
+
+
+async def test_an_edge_process_that_hangs_is_noticed_and_replaced(redis_url: str) -> None:
+    """Stopped, not dead: the parent is not ready, says which, and another serves in its place."""
+    port = free_port()
+    async with program("edge", "--workers", "2", environ=edge_environ(redis_url, port)) as parent:
+        await parent.ready()
+        children = children_of(parent)
+        signal_pid(children[0], signal.SIGSTOP)
+
+        async def named() -> bool:
+            status, text = await parent.admin("/readyz")
+            return status == 503 and "has said nothing for" in text
+
+        await until(named, within_s=30)
+        await until(lambda: bool(parent.said("edge process hangs, it is ended")), within_s=30)
+        await parent.ready()
+        assert children[0] not in children_of(parent)
+        assert children[1] in children_of(parent)
+
+
+async def test_a_closed_terminal_ends_an_edge_as_orderly_as_a_stop(redis_url: str) -> None:
+    """SIGHUP: browsers are told to come back, and the program ends as it does otherwise."""
+    port = free_port()
+    async with program("edge", environ=edge_environ(redis_url, port)) as edge:
+        await edge.ready()
+        async with await open_ws(f"http://127.0.0.1:{port}", **bearer()) as browser:
+            await browser.frame()
+            edge.signal(signal.SIGHUP)
+            assert await browser.end() == 3001
+        assert await edge.ended() == 0
+
+
+async def test_an_edge_without_a_leader_is_ready_and_says_so(redis_url: str, provider: Simulator) -> None:
+    """A pause of the worker must not empty the balancer; who asks is told, and a metric knows."""
+    port = free_port()
+    async with program("edge", environ=edge_environ(redis_url, port)) as edge:
+        await edge.ready()
+
+        async def told(words: str, seen: str) -> bool:
+            status, text = await edge.admin("/readyz")
+            _, metrics = await edge.admin("/metrics")
+            return status == 200 and words in text and f"exmail_bridge_edge_leader_seen {seen}" in metrics
+
+        await until(lambda: told("ok\nno worker leads", "0.0"))
+        async with program("worker", environ=worker_environ(redis_url, provider)) as worker:
+            await worker.ready()
+            await until(lambda: told("ok\n", "1.0"))
 
 
 async def test_edge_children_end_with_a_killed_parent(redis_url: str) -> None:

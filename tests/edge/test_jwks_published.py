@@ -107,7 +107,7 @@ def test_a_private_key_is_used_as_a_public_one() -> None:
     assert accepts(published(whole), RSA, "RS256")
 
 
-@pytest.mark.parametrize("document", [b"", b"{", b"[]", b"{}", b'{"keys":{}}', b'{"keys":[]}', b"\xff", b"<html>"])
+@pytest.mark.parametrize("document", [b"", b"{", b"[]", b"{}", b'{"keys":{}}', b"\xff", b"<html>"])
 def test_what_is_no_set(document: bytes) -> None:
     """An error, so that the old keys stay."""
     with pytest.raises(ValueError):

@@ -271,3 +271,42 @@ async def test_one_token_is_checked_against_fresh_keys(issuer: Issuer) -> None:
     issuer.answer = web.Response(text="<html>")
     with pytest.raises(KeysAway, match="not JSON"):
         await check_published(issuer.url, take_apart(token()))
+
+
+async def test_an_empty_set_withdraws_every_key(issuer: Issuer, session: aiohttp.ClientSession) -> None:
+    """It is an answer, not a fault: what was proved and remembered is refused from then on."""
+    async with JwksVerifier(issuer.url, session=session, max_age_s=0.01, pause_s=0.01) as proving:
+        good = token()
+        await until(lambda: issuer.asked > 0)
+        await proving.verify(good)
+        issuer.keys = []
+
+        async def refused() -> bool:
+            try:
+                await proving.verify(good)
+            except Refused as no:
+                return (no.status, no.label) == (401, "signature")
+            return False
+
+        await until(refused)
+        issuer.publish(a=FIRST)
+        asked = issuer.asked
+        await until(lambda: issuer.asked > asked + 1)
+        await proving.verify(good)
+
+
+@pytest.mark.parametrize("answer", ["nothing readable", "an error"])
+async def test_kept_keys_have_a_greatest_age(issuer: Issuer, session: aiohttp.ClientSession, answer: str) -> None:
+    """An issuer that is away for long may have withdrawn them: then nobody is let in, and nobody sent away for good."""
+    time_s = [0.0]
+    proving = JwksVerifier(issuer.url, session=session, pause_s=0, kept_s=3600, clock=lambda: time_s[0])
+    good = token()
+    await proving.verify(good)
+    issuer.answer = web.Response(status=200 if answer == "nothing readable" else 500, text="<html>maintenance</html>")
+    time_s[0] = 3600
+    await proving.verify(good)
+    time_s[0] = 3601
+    refused = await refusal(proving, good)
+    assert (refused.status, refused.code, refused.label) == (503, codes.BUSY, "keys")
+    issuer.answer = None
+    await proving.verify(good)

@@ -126,3 +126,16 @@ async def test_a_repeated_sigterm_is_harmless():
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.sleep(0)
     assert shutdown.event.is_set()
+
+
+async def test_a_signal_that_is_ignored_stays_ignored():
+    """``nohup`` has a program outlive its terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Shutdown() as shutdown:
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.wait_for(shutdown.wait(), 10)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
