@@ -47,6 +47,9 @@ class Owed:
 
 
 def read_owed(text: bytes) -> Owed:
-    """Read what :meth:`Owed.as_json` wrote."""
-    found: Mapping[str, Any] = from_json(text)
-    return Owed(found["since"], found["why"], bool(found.get("barred")), bool(found.get("anew")))
+    """Read what :meth:`Owed.as_json` wrote; what is none of that is owed all the same, since ever."""
+    try:
+        found: Mapping[str, Any] = from_json(text)
+        return Owed(int(found["since"]), str(found["why"]), bool(found.get("barred")), bool(found.get("anew")))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return Owed(0, UNREADABLE)

@@ -250,10 +250,10 @@ class Directory:
         pushed, cursor = self._pushed, self.cursor
         listing = await self._asked("delta", self._listings.changes(cursor, pushed))
         is_empty = not (listing.claims.present or listing.claims.gone)
-        self._idle = min(self._idle + 1, 10) if is_empty and not listing.refused else 0
+        self._idle = min(self._idle + 1, 10) if is_empty else 0
         if is_empty and (listing.ver or listing.answered or 0) <= cursor and self._pushed == pushed:
             # Waited for in vain, or nothing to wait for; once is enough for one push.
-            self._pushed = self._idle = 0
+            self._pushed = 0
         if not listing.refused:
             self._begin(listing, "delta")
             return

@@ -48,8 +48,8 @@ class Change:
 class Fold:
     """What is to be stored and published.
 
-    ``slaves_barred`` went with their account, ``slaves_unbarred`` have one again. ``moved``: addresses that mean
-    another person from now on; of those ``fresh`` are accounts, with a mailbox that began empty.
+    ``slaves_barred`` went with their account, ``slaves_unbarred`` have one again. ``fresh``: accounts at an address
+    that was another person's; their mailbox began empty.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -59,7 +59,6 @@ class Fold:
     slaves_removed: list[str] = field(default_factory=list)
     slaves_barred: list[str] = field(default_factory=list)
     slaves_unbarred: list[str] = field(default_factory=list)
-    moved: list[str] = field(default_factory=list)
     fresh: list[str] = field(default_factory=list)
 
 
@@ -155,7 +154,6 @@ def fold(
         {alias for alias in came if alias in anew or (alias in barred and old.get(alias) is None)}
         | {slave for slave in result.slaves_removed if slave in came and slave not in accounts}
     )
-    result.moved = sorted({*result.slaves, *result.slaves_removed, *result.fresh})
     return result
 
 

@@ -152,11 +152,11 @@ async def read_account(client: ProviderClient, alias: str, fields: Collection[st
         return f"{REFUSED} {error.errcode}" if _ERRCODE.fullmatch(error.errcode) else REFUSED
     except (UnreadableAnswer, BadParameter):
         return UNREADABLE
-    if normalise_address(profile.alias) != alias:
-        # Asked for an address that is another account's by now; of this one there is nothing.
-        return MISSING
-    kept = stored_profile(profile, fields) | {"alias": alias}
     slaves = slaves_of(profile)
+    if normalise_address(profile.alias) != alias:
+        # The address is another account's alias by now, of this one there is nothing; or it is no answer at all.
+        return MISSING if alias in slaves else UNREADABLE
+    kept = stored_profile(profile, fields) | {"alias": alias}
     if len(slaves) > _MOST_SLAVES or not _fits(kept):
         return UNREADABLE
     disabled = (profile.open_type == DISABLED) if profile.open_type else None

@@ -25,6 +25,8 @@ async def test_what_is_owed_is_stored_with_the_cursor_and_settled(writer: Writer
     assert await mirror.owed() == {BOB: gone, ANN: refused}
     assert (gone.is_gone, refused.is_gone) == (True, False)
     assert read_owed(b'{"since":1,"why":"absent"}') == Owed(1, "absent")
+    for odd in (b"", b"[]", b"7", b"{}", b'{"since":"x","why":1}', b"\xff"):
+        assert read_owed(odd) == Owed(0, "unreadable")
     await writer.commit([Advance(6, 8, settled=[BOB])])
     assert await mirror.owed() == {BOB: gone, ANN: refused}
     await writer.commit([Advance(7, 8, settled=[BOB], owed={ANN: gone.as_json()})])

@@ -109,6 +109,24 @@ async def test_a_fault_costs_a_fill_one_account_and_not_all(parts: Parts, simula
     assert answered < MANY + 8 * faults
 
 
+async def test_a_fill_by_listings_that_are_short_in_another_way_each_time_waits_for_a_better_one(
+    parts: Parts, simulator: Simulator, told: Told
+) -> None:
+    """Who was named is staged and not asked for again; a mirror comes of a listing that can be relied on."""
+    for number, pattern in enumerate(("user/list", "user/lis*", "user/li*"), 2):
+        simulator.faults.on(Kind.LIST_SHORT, endpoint=pattern, value=number, times=1)
+    directory = await parts.directory()
+    await pulled(directory)
+    assert not await parts.redis.exists(KEYS.ver, KEYS.directory)
+    assert await told.data("directory.synced") == []
+    read = simulator.calls.count("user/get")
+    assert await parts.redis.hlen(KEYS.directory_next) == read > 0
+    directory.version(simulator.world.ver)
+    await pulled(directory)
+    assert await mirrored(parts.redis) == fresh(simulator.world, ALL_FIELDS)
+    assert simulator.calls.count("user/get") == len(simulator.world.accounts)
+
+
 @pytest.mark.parametrize("simulator", [80], indirect=True)
 async def test_a_fill_under_a_limit_of_calls_ends_whole(redis_url: str, simulator: Simulator, told: Told) -> None:
     """Forty a second are answered: the worker waits its turn, and nobody stays incomplete."""

@@ -242,12 +242,20 @@ async def test_who_stays_unread_is_owed_since_the_first_time(parts: Parts, simul
 
 
 async def test_what_does_not_say_whose_it_is_keeps_nobody(parts: Parts, simulator: Simulator, told: Told) -> None:
-    """Asked for an address that is another's alias by now, the provider may answer with the other's profile."""
+    """Asked for an address that is another's alias by now, the provider may answer with the other's profile.
+
+    One that does not name the address tells nothing of it.
+    """
     directory = await filled(parts)
     other = list(simulator.world.accounts)[-1]
     simulator.world.delete_user(BOB)
     await look(directory)
     simulator.faults.on(Kind.ANSWER, endpoint="user/get", value=f'{{"Alias":"{other}","Name":"Other","OpenType":1}}')
+    await pulled(await parts.directory())
+    assert await told.data(DELETED) == []
+    assert await owed(parts) == {BOB: "deleted"}
+    profile = f'{{"Alias":"{other}","Name":"Other","OpenType":1,"SlaveList":"{BOB}"}}'
+    simulator.faults.on(Kind.ANSWER, endpoint="user/get", value=profile)
     await pulled(await parts.directory())
     assert [data["alias"] for data in await told.data(DELETED)] == [BOB]
     assert (await mirrored(parts.redis))[other] == fresh(simulator.world, ALL_FIELDS)[other]
