@@ -1,0 +1,90 @@
+"""When what is owed is asked for again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bridge.journal.owed import Owed
+from bridge.simulator import Kind, Simulator
+from bridge.worker.debts import Debts, Timetable
+from bridge.worker.guard import Guard
+from bridge.worker.known import Known
+from bridge.worker.members import Members
+from bridge.worker.notices import Notices
+from bridge.worker.scribe import Scribe
+from tests.support.workers import BOB, KEYS, Told, simulating
+
+from .conftest import ALL_FIELDS, Parts, pulled
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    async with simulating(20) as running:
+        yield running
+
+
+async def test_some_who_cannot_be_read_keep_nobody_else_waiting(parts: Parts, simulator: Simulator, told: Told) -> None:
+    """Refused alike, and first in the row, they stop the asking for a moment, but not for the others after it."""
+    await pulled(await parts.directory())
+    accounts = sorted(simulator.world.accounts)
+    for alias in accounts:
+        await parts.redis.hset(KEYS.owed, alias, Owed(1, "unreadable").as_json())
+    known = Known({}, parts.metrics)
+    await known.read(parts.mirror)
+    members = Members(Scribe(await parts.writer(), known), parts.mirror, Notices("exmail", parts.wall), Guard())
+    now = 0.0
+    timetable = Timetable(second_look_s=0, now=lambda: now)
+    debts = Debts(parts.client, members, ALL_FIELDS, timetable)
+    simulator.faults.on(Kind.ERRCODE, endpoint="user/get", value=1999, times=5)
+    assert not await debts.settle()
+    now += 5
+    order = timetable.due()
+    assert set(order) == set(await parts.mirror.owed())
+    # Eight are asked at a time, five of them stopped it.
+    assert set(order[-5:]) < set(accounts[:8])
+    assert not await debts.settle()
+    assert await parts.mirror.owed() == {}
+
+
+def test_who_goes_on_to_be_owed_is_asked_ever_more_seldom() -> None:
+    """Not before the second look, then after twice the time, up to an hour; who is owed anew begins anew."""
+    now = 0.0
+    timetable = Timetable(second_look_s=2, now=lambda: now)
+    timetable.follow({BOB: Owed(1, "deleted")})
+    waits = []
+    for _ in range(14):
+        assert timetable.due() == []
+        waits.append(wait_s := timetable.next_s() or 0)
+        now += wait_s
+        assert timetable.due() == [BOB]
+        timetable.in_vain([BOB])
+    assert waits[:4] == [2, 4, 8, 16]
+    assert max(waits) == waits[-1] == 3600
+    timetable.follow({BOB: Owed(1, "deleted")})
+    assert timetable.next_s() == 3600
+    timetable.follow({BOB: Owed(2, "deleted")})
+    assert timetable.next_s() == 2
+    timetable.follow({})
+    assert timetable.next_s() is None
+
+
+def test_a_provider_that_refuses_all_is_left_in_peace() -> None:
+    """Longer each time, and no longer once it answers; at most so many are asked at a time."""
+    now = 0.0
+    timetable = Timetable(second_look_s=0, now=lambda: now)
+    timetable.follow({f"u{number}@x.cn": Owed(1, "missing") for number in range(500)})
+    assert len(timetable.due()) == 100
+    rests = []
+    for _ in range(10):
+        timetable.rest()
+        assert timetable.due() == []
+        rests.append(rest_s := timetable.next_s() or 0)
+        now += rest_s
+        assert len(timetable.due()) == 100
+    assert rests[:3] == [5, 10, 20]
+    assert rests[-1] == 60
+    timetable.rested()
+    timetable.rest()
+    assert timetable.next_s() == 5
