@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_never, wait_random_exponential
 
@@ -35,6 +35,22 @@ class Retry:
 
     first_s: float = 0.5
     limit_s: float = 30.0
+
+
+async def apart(work: Coroutine[Any, Any, None], *, name: str) -> None:
+    """Await ``work`` in a task of its own, so that its end and our being cancelled are never one thing.
+
+    A task group may swallow the cancellation of the task that it is in when one of its own fails in the same moment;
+    whoever goes on after such errors, in a loop, would then never end.
+    """
+    task = asyncio.create_task(work, name=name)
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait([task])
+        raise
+    task.result()
 
 
 async def supervise(

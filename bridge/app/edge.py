@@ -22,6 +22,7 @@ from bridge.edge.endings import Endings
 from bridge.edge.feed import Feed, Pace
 from bridge.edge.presence import Presence
 from bridge.edge.reception import Reception
+from bridge.edge.recollection import Recollection
 from bridge.edge.rounds import Rounds
 from bridge.edge.server import EdgeServer
 from bridge.edge.witness import Witness
@@ -65,6 +66,7 @@ async def serve_edge(
     audience = Audience(metrics)
     kick_s = settings.edge.kick_s
     name = f"{socket.gethostname()}:{os.getpid()}"
+    recollection = Recollection()
     feed = Feed(
         address=address,
         keys=keys,
@@ -73,7 +75,8 @@ async def serve_edge(
         rounds=Rounds(standings, audience, window_s=kick_s),
         reports=Reports(redis, keys),
         name=name,
-        asked=Witness(name, audience, Inquiries(redis, keys)).asked,
+        recollection=recollection,
+        asked=Witness(name, audience, recollection, Inquiries(redis, keys)).asked,
         audience=audience,
         metrics=metrics,
         pace=pace,

@@ -9,6 +9,7 @@ from bridge import __version__
 from bridge.app.parts import RedisHealth, build_reader, ended, redis_accepted, redis_address, retention, until_stopped
 from bridge.app.provider import running_client
 from bridge.journal.dead import DeadDocuments
+from bridge.journal.inquiry import Inquiries
 from bridge.journal.keys import Keys
 from bridge.journal.mirror import Mirror
 from bridge.journal.orders import Orders
@@ -32,8 +33,12 @@ async def run_worker(settings: Settings) -> None:
         await serve_worker(settings, metrics, shutdown.event, admin=True)
 
 
-async def serve_worker(settings: Settings, metrics: Metrics, stop: asyncio.Event, *, admin: bool) -> None:
+async def serve_worker(
+    settings: Settings, metrics: Metrics, stop: asyncio.Event, *, admin: bool, recollect_s: float = 2.0
+) -> None:
     """Run a worker until ``stop``. With ``admin`` its metrics and health have a port.
+
+    ``recollect_s``: how long a new leader waits, before its first commit, for what edges remember.
 
     Shutdown: stop listening, commit what was read, release the lease.
     """
@@ -60,11 +65,13 @@ async def serve_worker(settings: Settings, metrics: Metrics, stop: asyncio.Event
         if not await redis_accepted(reader, stop):
             return
         async with running_client(settings, redis, metrics) as client:
+            inquiries = Inquiries(redis, keys)
             writer = Writer(
                 redis,
                 keys,
                 lease_s=settings.worker.lease_s,
                 retention=retention(settings),
+                recollect=lambda: inquiries.recollect(within_s=recollect_s),
                 on_batch=lambda seconds, outcomes: observe(metrics, seconds, outcomes),
             )
             worker = Worker(
@@ -104,6 +111,7 @@ def _options(settings: Settings) -> WorkerOptions:
         lease_s=settings.worker.lease_s,
         backlog=settings.worker.backlog,
         newcount_rate=settings.worker.newcount_rate,
+        newcount_sweep=settings.worker.newcount_sweep == "on",
         listen_silence_s=settings.provider.listen_silence_s,
         conflict_pause_s=settings.provider.conflict_pause_s,
     )

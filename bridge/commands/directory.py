@@ -124,7 +124,7 @@ async def _show(mirror: Mirror, asked: str) -> int:
         why = "it was deleted" if barred else "the directory does not know it"
         sys.stderr.write(f"exmail-bridge: no account {asked}: {why}\n")
         return FAILED
-    [stored] = await mirror.counted([alias])
+    [stored], _ = await mirror.counted([alias])
     facts: dict[str, object] = {**from_json(text), "enabled": not barred, "unread": stored.unread, "events": stored.seq}
     if stored.as_of is not None:
         facts["as_of"] = timestamp(stored.as_of / 1000)

@@ -13,12 +13,14 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final
 
 from bridge.edge.audience import Audience
 from bridge.edge.news import News
+from bridge.edge.opening import Opening
 from bridge.edge.pace import Pace
 from bridge.edge.questions import Questions
+from bridge.edge.recollection import Recollection
 from bridge.edge.rounds import Rounds
 from bridge.edge.subscriber import Subscriber
 from bridge.edge.tail import Tail
@@ -26,28 +28,18 @@ from bridge.events import Position, addresses_of, head_of, time_of
 from bridge.journal.connect import RedisAddress
 from bridge.journal.errors import JournalAway, JournalError, JournalSpoilt, MailboxBarred
 from bridge.journal.keys import Keys
-from bridge.journal.reader import Opened, OpenRequest, Reader
+from bridge.journal.reader import OpenRequest, Reader
 from bridge.journal.reports import Deafness, Reports
-from bridge.journal.standing import Asker, Standing, Standings
+from bridge.journal.standing import Asker, Standings
 from bridge.journal.subscription import Subscription
 from bridge.obs.metrics import Metrics
 
-__all__ = ["Feed", "Opening", "Pace"]
+__all__ = ["Feed", "Pace"]
 
 log = logging.getLogger(__name__)
 
 _HOPS: Final = 3
 _BATCH: Final = 256
-
-
-class Opening(NamedTuple):
-    """What a new connection gets, and how many ``news`` and ``rounds`` there had been when it was asked for."""
-
-    tail: Tail
-    opened: Opened
-    standing: Standing
-    news: int
-    rounds: int
 
 
 class Feed:
@@ -67,6 +59,7 @@ class Feed:
         rounds: Rounds,
         reports: Reports,
         name: str,
+        recollection: Recollection,
         asked: Callable[[bytes], None] = lambda payload: None,
         audience: Audience,
         metrics: Metrics,
@@ -79,6 +72,7 @@ class Feed:
         self._rounds = rounds
         self._reports = reports
         self._name = name
+        self._recollection = recollection
         self._asked = asked
         self._audience = audience
         self._metrics = metrics
@@ -135,6 +129,7 @@ class Feed:
             if opened.mailbox == mailbox == standing.account:
                 if not tail.adopt(opened):
                     self._questions.gap(tail, "seq")
+                self._recollection.heard_of(tail)
                 return Opening(tail, opened, standing, news, rounds)
             # A slave: its account's stream is the one to follow.
             self.opened(tail)
@@ -219,6 +214,7 @@ class Feed:
         for tail, event in touched.items():
             if tail.flush():
                 sample = sample or event
+            self._recollection.heard_of(tail)
         if sample is not None and (arrived := time_of(sample)) is not None:
             # The oldest of each read: the worst case, at a price that does not grow with the number of events.
             self._metrics.delivery_seconds.observe(max(0.0, time.time() - arrived))
@@ -334,6 +330,7 @@ class Feed:
                 commits = await self._reader.commits()
             except JournalError:
                 continue
+            self._recollection.counted(*commits)
             for tail in self._tails.values():
                 tail.forget()
             # A kick is no commit.
@@ -369,6 +366,7 @@ class Feed:
             ]
             for channel, tail in idle:
                 del self._tails[channel]
+                self._recollection.dropped(tail)
                 self._confirming.pop(tail, None)
                 self._questions.forget(tail)
             self._metrics.edge_mailboxes.set(len(self._tails))

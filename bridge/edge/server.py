@@ -20,9 +20,10 @@ from aiohttp import hdrs, web
 from bridge.edge import codes
 from bridge.edge.access import Access, Identity, Refused
 from bridge.edge.audience import Audience
-from bridge.edge.feed import Feed, Opening
+from bridge.edge.feed import Feed
 from bridge.edge.frames import closing_payload, sse_block, sse_retry, ws_farewell
 from bridge.edge.handover import Gone, take_socket
+from bridge.edge.opening import Opening
 from bridge.edge.origins import Origins
 from bridge.edge.reception import JOURNAL_FAULTS, PATIENCE_S, Reception, in_words, json_answer
 from bridge.edge.sse import SseSubscriber

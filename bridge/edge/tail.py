@@ -21,11 +21,12 @@ _RING: Final = 64
 class Tail:
     """One mailbox on this edge. ``top`` is ``None`` until the journal was read for the first time.
 
-    ``doubted``: something may have been lost before that.
+    ``doubted``: something may have been lost before that. ``generation`` is the one that ``top`` belongs to, ``ahead``
+    a position that was given in it and that the journal does not know any more.
     """
 
     __slots__ = (
-        *("_epoch", "_fresh", "_ring", "doubted", "epoch"),
+        *("_epoch", "_fresh", "_ring", "ahead", "doubted", "epoch", "generation"),
         *("idle_since", "mailbox", "opening", "subscribers", "top"),
     )
 
@@ -34,6 +35,8 @@ class Tail:
         self.epoch = ""
         self._epoch = b""
         self.top: int | None = None
+        self.generation = 0
+        self.ahead: Position | None = None
         self.subscribers: dict[Subscriber, None] = {}
         self.opening = 0
         self.doubted = False
@@ -84,7 +87,7 @@ class Tail:
         """
         if self.top is not None:
             return opened.top.epoch == self.epoch
-        self._begin(opened.top)
+        self._begin(opened)
         early, self._ring = self._ring, []
         complete = not self.doubted
         for entry in early:
@@ -106,7 +109,7 @@ class Tail:
                 for subscriber in list(self.subscribers):
                     subscriber.deliver(delivery)
             return
-        self._begin(opened.top)
+        self._begin(opened)
         self._ring = []
         for subscriber in list(self.subscribers):
             subscriber.restart(opened)
@@ -120,8 +123,13 @@ class Tail:
         for subscriber in list(self.subscribers):
             subscriber.end(code)
 
-    def _begin(self, top: Position) -> None:
-        self.epoch, self._epoch, self.top = top.epoch, top.epoch.encode(), top.seq
+    def _begin(self, opened: Opened) -> None:
+        top = opened.top
+        if opened.generation != self.generation:
+            self.ahead = None
+        elif opened.ahead and self.ahead is None:
+            self.ahead = self.position
+        self.epoch, self._epoch, self.top, self.generation = top.epoch, top.epoch.encode(), top.seq, opened.generation
 
     def after(self, epoch: str, seq: int) -> list[Entry] | None:
         """Entries after a cursor, oldest first; ``None`` if the ring does not reach back that far."""

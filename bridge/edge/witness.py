@@ -1,4 +1,5 @@
-"""What this edge can tell about who looks at a mailbox, and who did: for ``why``, not for browsers.
+"""What this edge can tell when it is asked: who looks at a mailbox and who did, for ``why``; what it was given, for a
+worker that begins to lead.
 
 No address of a client and no token: an operator who asks why somebody was not told needs neither.
 """
@@ -10,8 +11,9 @@ import logging
 from typing import Any
 
 from bridge.edge.audience import Audience
+from bridge.edge.recollection import Recollection
 from bridge.journal.errors import JournalError
-from bridge.journal.inquiry import Inquiries, read_question
+from bridge.journal.inquiry import Answer, Inquiries, memory_as_answer, read_question
 
 log = logging.getLogger(__name__)
 
@@ -19,23 +21,27 @@ log = logging.getLogger(__name__)
 class Witness:
     """Answers inquiries from memory. ``name`` is this process's, for people."""
 
-    def __init__(self, name: str, audience: Audience, inquiries: Inquiries) -> None:
+    def __init__(self, name: str, audience: Audience, recollection: Recollection, inquiries: Inquiries) -> None:
         self._name = name
         self._audience = audience
+        self._recollection = recollection
         self._inquiries = inquiries
         self._answering: set[asyncio.Task[None]] = set()
 
     def asked(self, payload: bytes) -> None:
-        """A question came; answer it in a task of its own."""
+        """A question came; answer it in a task of its own, from what is known now."""
         question = read_question(payload)
-        if question is not None:
-            task = asyncio.create_task(self._answer(*question), name="testimony")
-            self._answering.add(task)
-            task.add_done_callback(self._answering.discard)
+        if question is None:
+            return
+        id, mailbox = question
+        told = memory_as_answer(self._recollection.tell()) if mailbox is None else self.knows(mailbox)
+        task = asyncio.create_task(self._answer(id, told), name="testimony")
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
 
-    async def _answer(self, id: str, mailbox: str) -> None:
+    async def _answer(self, id: str, told: Answer) -> None:
         try:
-            await self._inquiries.answer(id, self.knows(mailbox))
+            await self._inquiries.answer(id, told)
         except JournalError as error:
             log.warning("inquiry not answered", extra={"error": str(error)})
 

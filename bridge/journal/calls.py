@@ -131,7 +131,7 @@ def _record(
 class Announce:
     """An event about the bridge itself; ``upstream`` are fields of the upstream hash that change with it.
 
-    The value ``now`` stands for Redis's clock, in epoch ms.
+    The value ``+1`` counts a field up.
     """
 
     event: Event

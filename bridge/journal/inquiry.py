@@ -1,4 +1,4 @@
-"""A question to all edges: who looks at a mailbox? Only they know their sockets.
+"""A question to all edges: who looks at a mailbox? What were you given? Only they know.
 
 The question goes out on a channel, each edge appends its answer to a list that expires. Redis says how many edges
 heard the question, so whoever asks knows how many answers to wait for.
@@ -11,6 +11,8 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -20,11 +22,23 @@ from bridge.journal.errors import translated
 from bridge.journal.keys import Keys
 
 _ID: Final = re.compile(r"[0-9a-f]{16}", re.ASCII)
+_EPOCH: Final = re.compile(r"[a-z0-9]{8}", re.ASCII)
+_COUNT_MOST: Final = 2**53
 _ANSWERS_S: Final = 60
 _ANSWERS_MOST: Final = 1000
 _LOOK_S: Final = 0.05
 
 Answer = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What others were given by the journal: the greatest generation; how many commits there were in it at least, and
+    positions of its streams: stream → (epoch, seq)."""
+
+    generation: int = 0
+    commits: int = 0
+    positions: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
 
 class Inquiries:
@@ -43,15 +57,47 @@ class Inquiries:
             JournalAway, JournalRefused
         """
         id = secrets.token_hex(8)
-        question = to_json({"id": id, "mailbox": mailbox})
         until = self._clock() + within_s
+        heard = await self._put({"id": id, "mailbox": mailbox})
+        while True:
+            answers = await self._answers(id)
+            if len(answers) >= heard or self._clock() >= until:
+                return answers, heard
+            await asyncio.sleep(_LOOK_S)
+
+    async def recollect(self, *, within_s: float = 2.0) -> Memory:
+        """Ask all edges what they were given; what the one remembers and another does not, counts.
+
+        Returns when all who heard the question have answered. Where nobody hears it, edges may be about to dial again:
+        it is asked until the time is over.
+
+        Raises:
+            JournalAway, JournalRefused
+        """
+        id = secrets.token_hex(8)
+        until = self._clock() + within_s
+        heard = 0
+        while True:
+            if not heard:
+                heard = await self._put({"id": id, "recollect": True})
+            answers = await self._answers(id)
+            if (heard and len(answers) >= heard) or self._clock() >= until:
+                return merged([memory_of(answer) for answer in answers])
+            await asyncio.sleep(_LOOK_S)
+
+    async def _put(self, question: Mapping[str, Any]) -> int:
         with translated():
-            heard = int(await self._redis.publish(self._keys.inquiry_channel, question))
-            while True:
-                answers = await self._redis.lrange(self._keys.testimony(id), 0, -1)
-                if len(answers) >= heard or self._clock() >= until:
-                    return [from_json(answer) for answer in answers], heard
-                await asyncio.sleep(_LOOK_S)
+            return int(await self._redis.publish(self._keys.inquiry_channel, to_json(question)))
+
+    async def _answers(self, id: str) -> list[Answer]:
+        with translated():
+            found = await self._redis.lrange(self._keys.testimony(id), 0, -1)
+        answers: list[Answer] = []
+        for text in found:
+            with suppress(ValueError):
+                answer = from_json(text)
+                answers.append(answer if isinstance(answer, dict) else {})
+        return answers
 
     async def answer(self, id: str, told: Answer) -> None:
         """Say what this edge knows.
@@ -68,14 +114,58 @@ class Inquiries:
             await pipeline.execute()
 
 
-def read_question(payload: bytes) -> tuple[str, str] | None:
-    """``(id, mailbox)`` of a question; ``None`` if it is none: whoever may publish could send anything."""
+def read_question(payload: bytes) -> tuple[str, str | None] | None:
+    """``(id, mailbox)`` of a question, mailbox ``None`` where a recollection is asked for; ``None`` if it is none.
+
+    Whoever may publish could send anything.
+    """
     try:
         found = from_json(payload)
-        id, mailbox = found["id"], normalise_address(found["mailbox"])
+        id = found["id"]
+        mailbox = None if found.get("recollect") is True else normalise_address(found["mailbox"])
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
-    return (id, mailbox) if isinstance(id, str) and _ID.fullmatch(id) and mailbox is not None else None
+    if not isinstance(id, str) or not _ID.fullmatch(id) or (mailbox is None and found.get("recollect") is not True):
+        return None
+    return id, mailbox
+
+
+def memory_as_answer(memory: Memory) -> Answer:
+    """The shape in which a recollection travels."""
+    positions = {stream: [epoch, seq] for stream, (epoch, seq) in memory.positions.items()}
+    return {"generation": memory.generation, "commits": memory.commits, "positions": positions}
+
+
+def memory_of(answer: Answer) -> Memory:
+    """Read a recollection; what has another shape is none."""
+    try:
+        generation, commits = _count(answer["generation"]), _count(answer["commits"])
+        positions = {
+            stream: (epoch, _count(seq))
+            for stream, (epoch, seq) in answer["positions"].items()
+            if isinstance(epoch, str) and _EPOCH.fullmatch(epoch)
+        }
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return Memory()
+    return Memory(generation, commits, positions)
+
+
+def merged(memories: Sequence[Memory]) -> Memory:
+    """What all of them know together of the greatest generation."""
+    generation = max((memory.generation for memory in memories), default=0)
+    newest = [memory for memory in memories if memory.generation == generation]
+    positions: dict[str, tuple[str, int]] = {}
+    for memory in newest:
+        for stream, (epoch, seq) in memory.positions.items():
+            known = positions.get(stream, (epoch, seq))
+            positions[stream] = (epoch, max(seq, known[1])) if known[0] == epoch else known
+    return Memory(generation, max((memory.commits for memory in newest), default=0), positions)
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _COUNT_MOST:
+        raise ValueError(value)
+    return value
 
 
 def by_edge(answers: Sequence[Answer]) -> list[Answer]:

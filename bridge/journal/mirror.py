@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from redis.asyncio import Redis
 
 from bridge.events import DIRECTORY, from_json, to_json
 from bridge.journal.calls import Stream
+from bridge.journal.counted import COUNTED_FIELDS, Counted, read_counted
 from bridge.journal.dead import names_any
 from bridge.journal.errors import translated
 from bridge.journal.held import Held, read_held
@@ -18,16 +17,6 @@ from bridge.journal.keys import Keys
 from bridge.journal.owed import Owed, read_owed
 
 _SCAN: Final = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """A mailbox's stored count: ``as_of`` in epoch ms; ``doubtful``: pushes may have been missed since."""
-
-    seq: int
-    unread: int | None
-    as_of: int | None
-    doubtful: bool
 
 
 class Mirror:
@@ -142,36 +131,37 @@ class Mirror:
                 return found
             at = f"({entries[-1][0].decode()}"
 
-    async def counted(self, mailboxes: Sequence[str]) -> list[Counted]:
-        """What is stored of each mailbox; seq 0 where it is absent. Take it before asking for a count."""
+    async def counted(self, mailboxes: Sequence[str]) -> tuple[list[Counted], int]:
+        """What is stored of each mailbox, and Redis's clock then in epoch ms; seq 0 where a mailbox is absent.
+
+        Take it before asking for a count.
+        """
         pipeline = self._redis.pipeline(transaction=False)
+        pipeline.time()
         pipeline.get(self._keys.generation)
         pipeline.hget(self._keys.upstream, "gap")
         for mailbox in mailboxes:
-            pipeline.hmget(self._keys.state(mailbox), "generation", "seq", "unread", "as_of", "base")
+            pipeline.hmget(self._keys.state(mailbox), *COUNTED_FIELDS)
         with translated():
-            generation, gap, *states = await pipeline.execute()
-        return [
-            Counted(
-                int(seq),
-                None if unread is None else int(unread),
-                None if as_of is None else int(as_of),
-                base is not None or (unread is not None and int(as_of or 0) <= int(gap or 0)),
-            )
-            if seq and of == generation
-            else Counted(0, None, None, doubtful=False)
-            for of, seq, unread, as_of, base in states
-        ]
+            (seconds, micros), generation, gap, *states = await pipeline.execute()
+        counted = [read_counted(fields, generation=generation, gap=gap) for fields in states]
+        return counted, int(seconds) * 1000 + int(micros) // 1000
 
     async def online(self) -> list[str]:
-        """Mailboxes with an open browser."""
+        """Mailboxes with an open browser. Entries end by Redis's clock."""
         with translated():
-            return [m.decode() for m in await self._redis.zrangebyscore(self._keys.online, time.time(), "+inf")]
+            now_s = await self._time_s()
+            return [m.decode() for m in await self._redis.zrangebyscore(self._keys.online, now_s, "+inf")]
 
     async def forget_offline(self) -> None:
         """Drop the expired entries of ``online``."""
         with translated():
-            await self._redis.zremrangebyscore(self._keys.online, "-inf", f"({time.time():.3f}")
+            now_s = await self._time_s()
+            await self._redis.zremrangebyscore(self._keys.online, "-inf", f"({now_s:.3f}")
+
+    async def _time_s(self) -> float:
+        seconds, micros = await self._redis.time()
+        return int(seconds) + int(micros) / 1e6
 
     async def active(self, *, entries: int = 2000) -> list[str]:
         """Mailboxes of the newest events, the latest first: who was active lately."""

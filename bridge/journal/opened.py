@@ -47,7 +47,8 @@ class Opened:
     ``mailbox`` is the account's main address also where a slave was asked for. ``top`` is the last event's
     position. ``events``, oldest first: with ``resumed`` what follows the position asked for, bounded in bytes (the rest
     is asked for from the last of them on), else the newest mails. ``barred``: the account is disabled or deleted;
-    nothing else is told. ``shared`` is for what all who get the same answer make of it.
+    nothing else is told. ``ahead``: with ``epoch``, the position asked for is one that this server should know and
+    does not: it went back. ``shared`` is for what all who get the same answer make of it.
     """
 
     mailbox: str
@@ -58,6 +59,8 @@ class Opened:
     events: list[bytes]
     known: bool
     upstream: Upstream
+    generation: int = 0
+    ahead: bool = False
     shared: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -91,16 +94,18 @@ def read_opened(mailbox: str, answer: list[Any] | JournalSpoilt) -> Opened | Jou
         return Opened(mailbox, Position("", 0), None, None, "barred", [], True, read_upstream(0, None, None, None))
     try:
         # A slave of a slave has another shape: nobody's main address, and perhaps a ring.
-        _, epoch, seq, unread, as_of, status, events, known, led, state, since, why = answer
+        _, epoch, seq, unread, as_of, status, events, known, led, state, since, why, generation = answer
         return Opened(
             mailbox=mailbox,
             top=Position(epoch.decode(), int(seq)),
             unread=None if unread is None else int(unread),
             as_of=None if as_of is None else int(as_of),
-            status=status.decode(),
+            status="epoch" if status == b"ahead" else status.decode(),
+            ahead=status == b"ahead",
             events=events,
             known=bool(known),
             upstream=read_upstream(led, state, since, why),
+            generation=int(generation),
         )
     except (ValueError, TypeError, AttributeError) as error:
         return JournalSpoilt(f"what is stored there cannot be read: {error}")

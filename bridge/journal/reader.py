@@ -244,10 +244,14 @@ class Reader:
             for account, bar in zip(accounts, barred, strict=True)
         ]
 
-    async def commits(self) -> int:
-        """How many commits there were; unchanged = nothing was written in between."""
+    async def commits(self) -> tuple[int, int]:
+        """How many commits there were, and the generation; unchanged = nothing was written in between."""
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.get(self._keys.commits)
+        pipeline.get(self._keys.generation)
         with translated():
-            return _number(await self._redis.get(self._keys.commits), self._keys.commits)
+            commits, generation = await pipeline.execute()
+        return _number(commits, self._keys.commits), _number(generation, self._keys.generation)
 
     async def upstream(self) -> Upstream:
         """The provider connection as the leader last wrote it; no lease = disconnected."""

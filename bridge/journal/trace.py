@@ -9,6 +9,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from bridge.events import MAIL_NEW, SYSTEM, Position, from_json, position_of, to_json
+from bridge.journal.counted import COUNTED_FIELDS, read_counted
 from bridge.journal.errors import translated
 from bridge.journal.keys import Keys
 
@@ -75,17 +76,13 @@ class Trace:
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.get(self._keys.generation)
         pipeline.hget(self._keys.upstream, "gap")
-        pipeline.hmget(self._keys.state(mailbox), "generation", "epoch", "seq", "unread", "as_of", "base")
+        pipeline.hmget(self._keys.state(mailbox), "epoch", *COUNTED_FIELDS)
         with translated():
-            generation, gap, (of, epoch, seq, unread, as_of, base) = await pipeline.execute()
+            generation, gap, (epoch, of, *fields) = await pipeline.execute()
         if epoch is None or of != generation:
             return Stored(None, None, None, doubtful=False)
-        return Stored(
-            Position(epoch.decode(), int(seq)),
-            None if unread is None else int(unread),
-            None if as_of is None else int(as_of),
-            base is not None or (unread is not None and int(as_of or 0) <= int(gap or 0)),
-        )
+        counted = read_counted((of, *fields), generation=generation, gap=gap)
+        return Stored(Position(epoch.decode(), counted.seq), counted.unread, counted.as_of, counted.doubtful)
 
     async def seen(self, mailbox: str, mail_id: str) -> float | None:
         """When a mail was published (epoch ms), as far as that is remembered."""

@@ -13,14 +13,16 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from redis.asyncio import Redis
 
+from bridge.events import DIRECTORY
 from bridge.journal.calls import Call, Retention
 from bridge.journal.errors import FormatTooNew, JournalAway, JournalRefused, LeaseLost
+from bridge.journal.inquiry import Memory
 from bridge.journal.keys import Keys
 from bridge.journal.script import Script
 
@@ -49,12 +51,14 @@ class Outcome:
     """What became of one call. ``seq`` is set for ``published`` and ``moved`` (then: where the mailbox is now).
 
     ``missed``: how many mails can never be announced, at least, as far as a poll that was applied can tell.
+    ``pending``: the poll's answer is not the last word on that; ask again once more was heard of the provider.
     """
 
     result: Result
     epoch: str = ""
     seq: int = 0
     missed: int = 0
+    pending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +75,17 @@ class Claimed:
     heard_ms: int | None
 
 
+async def _nobody_remembers() -> Memory:
+    return Memory()
+
+
 class Writer:
     """Holds the lease and writes. One object a process; safe to use from several tasks.
 
-    ``pause`` waits between tries while Redis is away; ``on_batch`` is told seconds and outcomes of each round trip.
+    ``recollect`` asks those who read the journal what they remember of it. It is called once a leadership, before the
+    first commit, because a server that is used again after another had taken its place does not know itself that it
+    went back; it takes care of its own time limit. ``pause`` waits between tries while Redis is away; ``on_batch`` is
+    told seconds and outcomes of each round trip.
     """
 
     def __init__(
@@ -84,6 +95,7 @@ class Writer:
         *,
         lease_s: float,
         retention: Retention,
+        recollect: Callable[[], Awaitable[Memory]] = _nobody_remembers,
         pause: Callable[[float], Any] = asyncio.sleep,
         on_batch: Callable[[float, Sequence[Outcome]], None] = lambda seconds, outcomes: None,
     ) -> None:
@@ -92,6 +104,8 @@ class Writer:
         self._keys = keys
         self._lease_ms = int(lease_s * 1000)
         self._retention = retention
+        self._recollect = recollect
+        self._recollected = False
         self._pause = pause
         self._on_batch = on_batch
         self._random = secrets.token_hex(8)
@@ -102,6 +116,8 @@ class Writer:
         self._generation = 0
         self._told = 0
         self._sent = 0
+        self._server = ""
+        self._tried: dict[str, int] = {}
         self._turn = asyncio.Lock()
         self._running: set[asyncio.Task[list[Outcome]]] = set()
 
@@ -120,6 +136,10 @@ class Writer:
         """What the last new generation began with: :attr:`Claimed.heard_ms` of its claim."""
         return self._survived_ms
 
+    @property
+    def _leadership(self) -> str:
+        return f"{self._fence}:{self._generation}:{self._random}"
+
     async def claim(self) -> Claimed | None:
         """Try to become the leader; ``None`` if another holds the lease. Nothing may be waiting to be committed.
 
@@ -129,16 +149,20 @@ class Writer:
         async with self._turn:
             return await self._claim(resending=False)
 
-    async def _claim(self, *, resending: bool) -> Claimed | None:
+    async def _claim(self, *, resending: bool, remembered: int | None = None) -> Claimed | None:
+        """``remembered``: the greatest generation of those who know more than this server does."""
         keys = self._keys
         # A fence that another held is remembered too: a server that knows less than it went back, whoever claims there.
         known = max(self._seen_fence, self._fence or 0)
-        remembered = (known or "", self._told if known == self._fence else "")
+        own = (known or "", self._told if known == self._fence else "")
         [answer] = await self._script.run(
             [
                 (
                     (keys.lease, keys.commits, keys.generation, keys.fence, keys.server, keys.format, keys.upstream),
-                    ("claim", self._random, self._lease_ms, *remembered, FORMAT, self._generation),
+                    (
+                        *("claim", self._random, self._lease_ms, *own, FORMAT),
+                        *(self._generation, self._sent, self._server, "" if remembered is None else remembered),
+                    ),
                 )
             ]
         )
@@ -147,8 +171,9 @@ class Writer:
                 raise FormatTooNew(f"the data have layout {answer[2]}, this program knows {FORMAT}")
             self._lease = None
             self._seen_fence = max(self._seen_fence, answer[2])
+            self._server = answer[3].decode()
             return None
-        _, fence, commits, generation, heard = answer
+        _, fence, commits, generation, heard, server, former = answer
         claimed = Claimed(
             fence=fence,
             generation=generation,
@@ -158,13 +183,17 @@ class Writer:
         )
         if claimed.new_generation:
             self._survived_ms = claimed.heard_ms
-        # Commits may be ahead of what we were told: calls whose answer was lost. Whoever sends them again needs their
-        # old numbers, in a new generation too: what Redis has kept of them must not be applied twice.
-        self._told = min(self._told, commits) if resending else commits
+        # Commits may be ahead of what we were told: calls whose answer was lost. Whoever sends them again needs the
+        # numbers that they had under who led here before, in a new generation too: what Redis has kept of them must not
+        # be applied twice. Where they were never sent under that leader, nothing of them can be here.
+        tried = self._tried.get(former.decode()) if resending else None
+        self._told = commits if tried is None else min(tried, commits)
         if fence != self._fence:
             # What was sent under the old one is refused from now on, wherever it still is.
             self._sent = commits
-        self._fence, self._generation = fence, generation
+            self._recollected = False
+        self._fence, self._generation, self._server = fence, generation, server.decode()
+        self._tried.setdefault(self._leadership, self._told)
         self._lease = f"{fence}:{self._random}"
         return claimed
 
@@ -175,19 +204,21 @@ class Writer:
             LeaseLost: it is gone, or Redis went back; ``commit`` or ``claim`` finds out what that means.
             JournalAway, JournalRefused
         """
-        lease, told, sent = self._lease, self._told, self._sent
+        lease, told, sent, server = self._lease, self._told, self._sent, self._server
         if lease is None:
             raise LeaseLost("no lease is held")
         [answer] = await self._script.run(
             [
                 (
                     (self._keys.lease, self._keys.commits, self._keys.server, self._keys.upstream),
-                    ("renew", lease, self._lease_ms, told, "" if heard_ms is None else heard_ms, sent),
+                    ("renew", lease, self._lease_ms, told, "" if heard_ms is None else heard_ms, sent, server),
                 )
             ]
         )
         if answer[0] == 0:
             raise LeaseLost(f"not renewed: {answer[1].decode()}")
+        if self._lease == lease:
+            self._server = answer[1].decode()
 
     async def keep(self, *, heard_ms: int | None = None) -> None:
         """Renew; where the lease has merely run out or Redis went back, claim again.
@@ -239,6 +270,8 @@ class Writer:
                     if refused:
                         await self._claim_again()
                         refused = False
+                    while not self._recollected:
+                        await self._compare()
                     started = time.perf_counter()
                     outcomes = await self._send(calls, self._told)
                 except JournalAway as error:
@@ -250,11 +283,37 @@ class Writer:
                     refused = True
                     continue
                 self._told += len(calls)
+                self._tried = {self._leadership: self._told}
                 self._on_batch(time.perf_counter() - started, outcomes)
                 return outcomes
 
-    async def _claim_again(self) -> None:
-        claimed = await self._claim(resending=True)
+    async def _compare(self) -> None:
+        """Begin a new generation where others were given what this server does not know.
+
+        Raises:
+            LeaseLost, JournalAway, JournalRefused
+        """
+        lease, keys = self._lease, self._keys
+        if lease is None:
+            raise LeaseLost("no lease is held")
+        memory = await self._recollect()
+        if memory.generation:
+            # Whichever stream stands for no position: generation and commits are compared all the same.
+            positions = memory.positions or {DIRECTORY: ("", 0)}
+            first = (keys.lease, keys.commits, keys.generation)
+            known = ("compare", lease, memory.generation, memory.commits)
+            answers = await self._script.run(
+                [((*first, keys.state(stream)), (*known, *position)) for stream, position in positions.items()]
+            )
+            refusals = [answer[1] for answer in answers if answer[0] == 0]
+            if refusals:
+                remembered = max(memory.generation, self._generation) if b"back" in refusals else None
+                await self._claim_again(remembered)
+                return
+        self._recollected = True
+
+    async def _claim_again(self, remembered: int | None = None) -> None:
+        claimed = await self._claim(resending=True, remembered=remembered)
         if claimed is None:
             raise LeaseLost("another worker leads")
         if claimed.another_led:
@@ -272,10 +331,14 @@ class Writer:
             raise LeaseLost("no lease is held")
         keys = self._keys
         first = (keys.lease, keys.commits, keys.generation)
+        # On another server than the one that answered last, a claim must find out first what is missing there. Behind
+        # the first call the numbers see to that, but not where perhaps more was published than was confirmed.
+        bound, unsure = f":{self._server}", self._sent > base
         rendered = []
         for number, call in enumerate(calls, base + 1):
             more_keys, verb, arguments = call.render(keys, self._retention)
-            rendered.append(((*first, *more_keys), (verb, lease, number, new_epoch(), *arguments)))
+            epoch = new_epoch() + (bound if unsure or number == base + 1 else "")
+            rendered.append(((*first, *more_keys), (verb, lease, number, epoch, *arguments)))
         sent, self._sent = self._sent, max(self._sent, base + len(calls))
         try:
             answers = await self._script.run(rendered)
@@ -283,17 +346,20 @@ class Writer:
             if error.applied is not None:
                 self._sent = max(sent, base + error.applied)
             raise
-        outcomes = []
+        outcomes: list[Outcome] = []
         for answer in answers:
             code = answer[0]
             if code == 0:
                 if answer[1] not in (b"lease", b"back"):
                     raise JournalRefused(f"the script refused: {answer[1]!r}")
+                # Nor was anything behind it applied.
+                self._sent = max(sent, base + len(outcomes))
                 return None
             if code == 1:
-                outcomes.append(Outcome("published", answer[1].decode(), answer[2], answer[3]))
+                pending = len(answer) > 4 and bool(answer[4])
+                outcomes.append(Outcome("published", answer[1].decode(), answer[2], answer[3], pending))
             elif code == 3 and len(answer) > 1:
-                outcomes.append(Outcome("unchanged", missed=answer[1]))
+                outcomes.append(Outcome("unchanged", missed=answer[1], pending=bool(answer[2])))
             else:
                 outcomes.append(Outcome(_RESULTS[code], seq=answer[1] if code == 4 else 0))
         return outcomes

@@ -68,6 +68,13 @@ class Worker:
         "Bound on the calls that ask for unread counts after a gap.",
         unit="calls a second",
     )
+    newcount_sweep: Literal["off", "on"] = setting(
+        "BRIDGE_WORKER_NEWCOUNT_SWEEP",
+        one_of("off", "on"),
+        "off",
+        "After a gap ask, slowly and last of all, for every account whose count was stored too, not only for who is "
+        "online or was active.",
+    )
     admin_listen: Address = setting(
         "BRIDGE_WORKER_ADMIN_LISTEN",
         address,

@@ -32,6 +32,9 @@ class Backlog:
         self._room.set()
         self._empty = asyncio.Event()
         self._empty.set()
+        # How many calls ever came and ever went, and who waits until how many of them are gone.
+        self._came = self._gone = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     def __len__(self) -> int:
         return len(self._calls) + len(self._committing)
@@ -48,6 +51,7 @@ class Backlog:
     def add(self, calls: Sequence[Call]) -> None:
         """Append calls, full or not: for the few that must not wait."""
         self._calls.extend(calls)
+        self._came += len(calls)
         self._empty.clear()
         self._something.set()
         self._metrics.backlog.set(len(self))
@@ -68,6 +72,7 @@ class Backlog:
                 self._metrics.commits.labels(result="refused").inc(len(batch))
                 raise
             self._committing = ()
+            self._went(len(batch))
             if not self._calls:
                 self._something.clear()
                 self._empty.set()
@@ -79,12 +84,28 @@ class Backlog:
         """Return when everything is committed."""
         await self._empty.wait()
 
+    async def caught_up(self) -> None:
+        """Return when everything that is here now is committed, whatever comes meanwhile."""
+        if self._gone < self._came:
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append((self._came, waiting))
+            await waiting
+
+    def _went(self, calls: int) -> None:
+        self._gone += calls
+        while self._waiting and self._waiting[0][0] <= self._gone:
+            _, waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+
     def drop(self) -> int:
         """Give up what waits, because another worker leads; return how many pushes that were."""
         # Announcements about ourselves are nobody's loss.
         dropped = sum(isinstance(call, RecordMail | RecordCount) for call in (*self._committing, *self._calls))
+        gone = len(self)
         self._calls.clear()
         self._committing = ()
+        self._went(gone)
         self._something.clear()
         self._room.set()
         self._empty.set()

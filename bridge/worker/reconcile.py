@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from bridge.journal.errors import JournalAway
@@ -28,8 +29,8 @@ log = logging.getLogger(__name__)
 
 _ASKERS: Final = 4
 _UNKNOWN_MOST: Final = 10_000
-_TURNS: Final = 3
-"""Of the event loop: one in which the socket is looked at, one in which it is read, one to be sure."""
+_SWEPT: Final = 200
+"""Accounts whose stored counts are looked at together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,24 @@ class Budget:
         return due - now
 
 
+@dataclass(frozen=True, slots=True)
+class _Suspicion:
+    """An answer that counts mails which nobody was told of: the mailbox's seq then, the session, monotonic seconds."""
+
+    seq: int
+    session: int
+    at: float
+
+
 class Reconciler:
     """Corrects counts for a leader, and tells what was missed.
 
-    ``rate`` bounds calls of ``mail/newcount`` a second; ``quiet`` says whether all pushes that came are committed.
+    ``rate`` bounds calls of ``mail/newcount`` a second. ``sweep``: after a gap every stored count is asked for, slowly
+    and last of all, not only those that somebody may look at. ``now`` gives monotonic seconds.
+
+    An answer proves something only beside the pushes. ``hearing`` says which listen session stands and when its last
+    byte came (monotonic seconds), ``None`` where nobody hears; ``caught_up`` waits until all that has come by now is
+    committed, and says ``False`` where that takes too long.
     """
 
     def __init__(
@@ -79,37 +94,51 @@ class Reconciler:
         translator: Translator,
         metrics: Metrics,
         *,
+        hearing: Callable[[], tuple[int, float] | None],
+        caught_up: Callable[[], Awaitable[bool]],
         rate: float,
-        quiet: Callable[[], bool] = lambda: True,
+        sweep: bool = False,
         pace: ReconcilePace = USUAL_PACE,
         wall: Callable[[], float] = time.time,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._writer = writer
         self._mirror = mirror
         self._translator = translator
         self._metrics = metrics
-        self._budget = Budget(rate, now=time.monotonic)
+        self._hearing = hearing
+        self._caught_up = caught_up
+        self._budget = Budget(rate, now=now)
         self._batch = max(1, int(rate))
-        self._quiet = quiet
+        self._sweep = sweep
         self._pace = pace
         self._wall = wall
+        self._now = now
         self._urgent: dict[str, None] = {}
         self._later: dict[str, None] = {}
+        self._last: dict[str, None] = {}
         self._asking: set[str] = set()
         self._resting: dict[str, asyncio.TimerHandle] = {}
-        self._suspected: dict[str, int] = {}
+        self._suspected: dict[str, _Suspicion] = {}
         self._unknown: dict[str, float] = {}
         self._something = asyncio.Event()
         self._gap = asyncio.Event()
+        self._room = asyncio.Event()
 
     def after_gap(self) -> None:
         """Pushes were missed; ask for everybody who may notice."""
         self._gap.set()
+        self._room.set()
 
     def ask(self, mailbox: str) -> None:
         """The count of this mailbox changed and nobody said to what."""
         self._queue(self._later, [mailbox])
+
+    def appeared(self, mailbox: str) -> None:
+        """The provider knows this mailbox now: whoever looks at it need not wait any longer."""
+        if self._unknown.pop(mailbox, None) is not None:
+            self._queue(self._later, [mailbox])
 
     async def run(self) -> None:
         """Ask until cancelled."""
@@ -147,10 +176,27 @@ class Reconciler:
                 continue
             # A gap makes every stored count doubtful, the fresh ones too.
             self._queue(self._later, dict.fromkeys(mailboxes))
+            if self._sweep:
+                await self._sweep_all()
+
+    async def _sweep_all(self) -> None:
+        """Queue every account whose stored count is doubtful, a piece at a time; a new gap begins it again."""
+        with suppress(JournalAway):
+            accounts = sorted(await self._mirror.aliases())
+            for start in range(0, len(accounts), _SWEPT):
+                while self._last and not self._gap.is_set():
+                    self._room.clear()
+                    await self._room.wait()
+                if self._gap.is_set():
+                    return
+                piece = accounts[start : start + _SWEPT]
+                counted, _ = await self._mirror.counted(piece)
+                doubtful = (mailbox for mailbox, stored in zip(piece, counted, strict=True) if stored.doubtful)
+                self._queue(self._last, doubtful)
 
     def _queue(self, queue: dict[str, None], mailboxes: Iterable[str]) -> None:
         for mailbox in mailboxes:
-            if self._unknown.get(mailbox, 0) < self._wall():
+            if self._unknown.get(mailbox, -inf) < self._now():
                 queue[mailbox] = None
         if queue:
             self._something.set()
@@ -167,12 +213,14 @@ class Reconciler:
 
     def _take(self) -> tuple[str, bool] | None:
         """The next mailbox, and whether its count is doubtful also where it is fresh."""
-        for queue in (self._urgent, self._later):
+        for queue in (self._urgent, self._later, self._last):
             if queue:
                 mailbox = next(iter(queue))
-                doubtful = mailbox in self._later
-                self._urgent.pop(mailbox, None)
-                self._later.pop(mailbox, None)
+                doubtful = queue is not self._urgent or mailbox in self._later
+                for each in (self._urgent, self._later, self._last):
+                    each.pop(mailbox, None)
+                if not self._last:
+                    self._room.set()
                 return mailbox, doubtful
         return None
 
@@ -202,7 +250,7 @@ class Reconciler:
 
     def _leave_alone(self, mailbox: str) -> None:
         """The provider has nothing to tell of this mailbox: not asked again for a while."""
-        now = self._wall()
+        now = self._now()
         if len(self._unknown) >= _UNKNOWN_MOST:
             self._unknown = {each: until for each, until in self._unknown.items() if until > now}
         self._unknown[mailbox] = now + self._pace.unknown_s
@@ -212,9 +260,10 @@ class Reconciler:
 
         Because a push came in between, or because mails seem to be missing.
         """
-        [stored] = await self._mirror.counted([mailbox])
-        now_ms = self._wall() * 1000
-        if stored.as_of is not None:
+        if (suspicion := self._suspected.get(mailbox)) is not None and not self._can_settle(mailbox, suspicion):
+            return False
+        [stored], now_ms = await self._mirror.counted([mailbox])
+        if stored.as_of is not None and suspicion is None:
             fresh = stored.as_of > now_ms - self._pace.fresh_s * 1000
             if only_if_old and fresh and stored.unread is not None and not stored.doubtful:
                 return True
@@ -223,18 +272,20 @@ class Reconciler:
                 return False
         await asyncio.sleep(self._budget.turn_s())
         # Read after the wait for our turn: what was pushed in it is no reason to ask twice.
-        [stored] = await self._mirror.counted([mailbox])
+        [stored], _ = await self._mirror.counted([mailbox])
         try:
             unread = await self._client.newcount(mailbox)
         except NotFound:
             self._leave_alone(mailbox)
             self._metrics.reconciled.labels(result="failed").inc()
             return True
-        # What came before the answer gets its turn: a process that slept finds both at once.
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)
-        # Nothing was pushed since an earlier answer that seemed to tell of missed mails, and nothing is under way.
-        sure = self._suspected.pop(mailbox, None) == stored.seq and self._quiet()
+        answered_at = self._now()
+        # What was pushed before the answer is told before it; only then does the same seq mean that nothing was.
+        told = await self._caught_up()
+        suspicion = self._suspected.pop(mailbox, None)
+        heard = self._hearing()
+        sure = told and suspicion is not None and suspicion.seq == stored.seq and heard is not None
+        sure = sure and suspicion is not None and heard is not None and heard[0] == suspicion.session
         call = self._translator.polled(mailbox, unread, asked_at=stored.seq, sure=sure, time_s=self._wall())
         [outcome] = await self._writer.commit([call])
         if outcome.result == "moved":
@@ -243,9 +294,23 @@ class Reconciler:
         self._metrics.reconciled.labels(result="corrected" if outcome.result == "published" else "right").inc()
         if stored.unread is not None:
             self._metrics.reconcile_drift.observe(abs(unread - stored.unread))
-        if outcome.missed and not sure:
-            self._suspected[mailbox] = outcome.seq or stored.seq
-            return False
-        if outcome.missed:
+        if outcome.missed and sure:
             self._metrics.mails_missed.inc(outcome.missed)
-        return True
+        if outcome.pending:
+            # Where nobody hears, the first answer of the next session begins it again.
+            session = -1 if heard is None else heard[0]
+            self._suspected[mailbox] = _Suspicion(outcome.seq or stored.seq, session, answered_at)
+        return not outcome.pending
+
+    def _can_settle(self, mailbox: str, suspicion: _Suspicion) -> bool:
+        """Whether asking once more can tell anything: the session has shown since that it is alive.
+
+        The provider holds pushes back for a connection that is dead or not there, and its counts do not wait for them.
+        """
+        heard = self._hearing()
+        if heard is None:
+            return False
+        if heard[0] != suspicion.session:
+            del self._suspected[mailbox]
+            return True
+        return heard[1] >= suspicion.at + self._pace.settle_s

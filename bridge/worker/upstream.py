@@ -71,6 +71,7 @@ class Upstream:
         self._heard_at = now()
         self._gap_since = self._heard_s
         self._online = self._served = False
+        self._session = 0
         self._refusals = 0
         self._unread_since: float | None = None
         self._doubt_at = 0.0
@@ -84,6 +85,11 @@ class Upstream:
         """
         heard_s = self._heard_s if self._online else self._gap_since
         return None if heard_s is None else int(heard_s * 1000)
+
+    @property
+    def hearing(self) -> tuple[int, float] | None:
+        """Which session it is and when its last byte came, by ``now``; ``None`` where nobody listens or hears."""
+        return (self._session, self._heard_at) if self._online and self._state == "connected" else None
 
     @property
     def deaf(self) -> str | None:
@@ -106,7 +112,7 @@ class Upstream:
             self._become(state, self._why)
         now_ms = int(self._wall() * 1000)
         data = {"since": min(since_ms, now_ms), "until": now_ms, "why": "Redis went back"}
-        self._announce(UPSTREAM_MISSED, data, {"gap": "now"})
+        self._announce(UPSTREAM_MISSED, data, {"gap": "+1"})
 
     def heard(self) -> None:
         """Bytes came."""
@@ -123,6 +129,7 @@ class Upstream:
     def online(self) -> tuple[int | None, int]:
         """A session is acknowledged; announce it, and what was missed before it. Returns the gap, epoch ms."""
         self._online = True
+        self._session += 1
         self._refusals = 0
         now_ms = int(self._wall() * 1000)
         # Two machines' clocks need not agree.
@@ -130,16 +137,17 @@ class Upstream:
         self._become("connected", "")
         if since_ms is not None:
             # What was pushed in between cannot be had again: counts are asked for, mails are not there to ask for.
-            fields = {"heard": str(now_ms), "gap": "now"}
+            fields = {"heard": str(now_ms), "gap": "+1"}
             self._announce(UPSTREAM_MISSED, {"since": since_ms, "until": now_ms}, fields)
         return since_ms, now_ms
 
     def skipped(self) -> None:
         """Within the session there was a while without a connection; before :meth:`heard` of the next one."""
         now_ms = int(self._wall() * 1000)
+        self._session += 1
         if self._online and self._heard_s is not None:
             data = {"since": min(now_ms, int(self._heard_s * 1000)), "until": now_ms}
-            self._announce(UPSTREAM_MISSED, data, {"heard": str(now_ms), "gap": "now"})
+            self._announce(UPSTREAM_MISSED, data, {"heard": str(now_ms), "gap": "+1"})
             self._missed()
 
     def ended(self, why: str, *, refused: bool) -> None:
@@ -170,7 +178,7 @@ class Upstream:
         self._doubt_at = now + self._doubt_pause_s
         span = {"since": int(self._unread_since * 1000), "until": int(self._wall() * 1000)}
         self._unread_since = None
-        self._announce(UPSTREAM_MISSED, {**span, "why": "documents could not be read"}, {"gap": "now"})
+        self._announce(UPSTREAM_MISSED, {**span, "why": "documents could not be read"}, {"gap": "+1"})
         self._missed()
 
     def conflict(self, pause_s: float) -> None:
@@ -208,7 +216,7 @@ class Upstream:
             # A leader that dies before it renews has listened all the same.
             fields["heard"] = str(since_ms)
         if state == "disconnected":
-            fields["gap"] = "now"
+            fields["gap"] = "+1"
         self._announce(_TYPES[state], {"since": since_ms, "why": why}, fields)
 
     def _announce(self, type: str, data: dict[str, Any], fields: dict[str, str] | None = None) -> None:

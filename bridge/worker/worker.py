@@ -24,7 +24,8 @@ from bridge.journal.reports import Reports
 from bridge.journal.writer import Claimed, Writer
 from bridge.obs.metrics import Metrics
 from bridge.provider.client import ProviderClient
-from bridge.supervision import Retry, supervise
+from bridge.supervision import Retry, apart, supervise
+from bridge.worker.attention import Attention
 from bridge.worker.backlog import Backlog
 from bridge.worker.dead import Burial, Replayer
 from bridge.worker.directory import DIRECTORY_FAULTS, Directory
@@ -54,6 +55,7 @@ class WorkerOptions:
     lease_s: float
     backlog: int
     newcount_rate: float
+    newcount_sweep: bool
     listen_silence_s: float
     conflict_pause_s: float
     guard: Guard = Guard()  # noqa: RUF009 - frozen
@@ -86,6 +88,7 @@ class Worker:
         self._backlog: Backlog | None = None
         self._upstream: Upstream | None = None
         self._listening: asyncio.Task[None] | None = None
+        self._stopping = False
 
     async def run(self) -> None:
         """Stand by until the lease is free, lead until it is lost, and again.
@@ -95,7 +98,7 @@ class Worker:
         """
         # Often enough that a lease that was released is taken at once.
         pause_s = min(self._options.lease_s / 3, _STANDBY_S)
-        while True:
+        while not self._stopping:
             try:
                 claimed = await self._writer.claim()
             except JournalAway as error:
@@ -105,7 +108,7 @@ class Worker:
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
                 continue
             try:
-                await self._lead(claimed)
+                await apart(self._lead(claimed), name="leading")
             except* LeaseLost as lost:
                 log.warning("lease lost", extra={"error": _first(lost)})
             except* JournalAway as away:
@@ -118,15 +121,17 @@ class Worker:
         return None if self._upstream is None else self._upstream.deaf
 
     async def stop(self) -> None:
-        """Stop listening, commit what was read, release the lease."""
+        """Stop listening, commit what was read, release the lease. Whoever loses the lease now does not stand by."""
+        self._stopping = True
         if self._listening is not None:
             self._listening.cancel()
-        if self._backlog is not None:
+        # Whoever stands down meanwhile takes it away.
+        if (backlog := self._backlog) is not None:
             try:
                 async with asyncio.timeout(_DRAIN_S):
-                    await self._backlog.drained()
+                    await backlog.drained()
             except TimeoutError:
-                log.warning("not everything could be committed", extra={"pushes": len(self._backlog)})
+                log.warning("not everything could be committed", extra={"pushes": len(backlog)})
 
     async def close(self) -> None:
         """Release the lease, so that another worker leads at once. After :meth:`run` has ended."""
@@ -163,8 +168,10 @@ class Worker:
             self._mirror,
             translator,
             metrics,
+            hearing=lambda: attention.hearing(),
+            caught_up=lambda: attention.caught_up(),
             rate=options.newcount_rate,
-            quiet=lambda: listener.is_idle and not len(backlog),
+            sweep=options.newcount_sweep,
         )
         upstream = self._upstream = Upstream(
             lambda call: backlog.add([call]),
@@ -199,6 +206,7 @@ class Worker:
             conflict_pause_s=options.conflict_pause_s,
             before_connect=self._confirm_lease,
         )
+        attention = Attention(upstream, backlog, is_idle=lambda: listener.is_idle)
         replayer = Replayer(self._writer, self._dead, translator, version=directory.version, count=reconciler.ask)
         self._tell_leader(backlog, claimed)
         upstream.take_over(left.get("state"))

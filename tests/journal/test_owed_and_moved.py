@@ -72,7 +72,7 @@ async def test_what_was_pushed_for_a_new_holder_too_early_is_missed(
         await writer.commit([mail(f"N{number}", 2 + number)])
     unread = 1 + pushed_after
     for sure in (False, True, True):
-        [stored] = await mirror.counted([BOB])
+        [stored], _ = await mirror.counted([BOB])
         [outcome] = await writer.commit([poll(unread, stored.seq, sure=sure)])
         assert outcome.missed == (1 if stored.doubtful else 0)
     told = [fields for _, fields in await redis.xrange(KEYS.events) if fields[b"type"] == b"exmail.mail.missed"]

@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def _explore(url: str, name: str, most: int | None) -> int:
-    datasets = Datasets(url, SOURCE)
+    datasets = Datasets(url, SOURCE, backward=(QUICK | DEEP)[name].backward)
     explorer = Explorer(datasets, (QUICK | DEEP)[name])
     started = time.perf_counter()
     found = explorer.explore(most)
@@ -66,7 +66,7 @@ def _explore(url: str, name: str, most: int | None) -> int:
 
 def _replay(url: str, name: str, trace: str) -> int:
     """Show one way. Workers are told apart by their whole history here: what is shown is one run, not a merger."""
-    datasets = Datasets(url, SOURCE)
+    datasets = Datasets(url, SOURCE, backward=(QUICK | DEEP)[name].backward)
     explorer = Explorer(datasets, (QUICK | DEEP)[name], exact=True)
     state = explorer.start()
     try:

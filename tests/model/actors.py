@@ -19,8 +19,9 @@ from redis.asyncio import Redis
 from bridge.events import DIRECTORY, MAIL_NEW, MAIL_UNREAD, USER_ADDED, Event, build_event
 from bridge.journal.calls import Advance, RecordMail, Retention
 from bridge.journal.errors import JournalAway, LeaseLost
+from bridge.journal.inquiry import Memory
 from bridge.journal.writer import Writer
-from tests.model.datasets import KEYS, MAILBOX, Asked
+from tests.model.datasets import KEYS, MAILBOX, RECOLLECT, Asked
 
 Item = Literal["mails", "mail", "directory", "rest"]
 Session = tuple[str, int]
@@ -84,13 +85,14 @@ class _Gate:
 
 
 class Actor:
-    """One life of a worker, called ``name``, that has ``items`` to commit."""
+    """One life of a worker, called ``name``, that has ``items`` to commit. ``asks``: others remember, ask them."""
 
-    def __init__(self, name: str, items: Sequence[Item], undialled: Redis) -> None:
+    def __init__(self, name: str, items: Sequence[Item], undialled: Redis, *, asks: bool = False) -> None:
         self.name = name
         self.gate = _Gate(name)
         self.reports: list[Report] = []
         self.leads = False
+        self._named = asks
         self._items = list(items)
         self._mails = 0
         self._ver: int | None = None
@@ -98,7 +100,8 @@ class Actor:
         self._tick = asyncio.Event()
         self._wake = asyncio.Event()
         self.rests = False
-        self.writer = Writer(undialled, KEYS, lease_s=_HOUR_S, retention=Retention(), pause=self._pause)
+        recollect = {"recollect": self._recollect} if asks else {}
+        self.writer = Writer(undialled, KEYS, lease_s=_HOUR_S, retention=Retention(), pause=self._pause, **recollect)
         self.writer._random = name
         self.writer._script = self.gate  # type: ignore[assignment]
         self.tasks: list[asyncio.Task[Any]] = []
@@ -170,7 +173,7 @@ class Actor:
                 await self._advance()
                 continue
             names = [self._next_mail() for _ in range(2 if item == "mails" else 1)]
-            await self.writer.commit([_mail(name) for name in names])
+            await self.writer.commit([_mail(name, named=self._named) for name in names])
             self._report(names)
 
     async def _rest(self) -> None:
@@ -183,6 +186,10 @@ class Actor:
 
     async def _pause(self, _seconds: float) -> None:
         await self._rest()
+
+    async def _recollect(self) -> Memory:
+        [(generation, positions)] = await self.gate.run([((), (RECOLLECT,))])
+        return Memory(generation, positions=dict(positions))
 
     def _next_mail(self) -> str:
         self._mails += 1
@@ -217,9 +224,12 @@ class Actor:
         self.reports += [Report(name, self.writer.generation) for name in names]
 
 
-def _mail(name: str) -> RecordMail:
-    """Without a MailId: nothing but the call number keeps it from being published twice."""
-    return RecordMail(_event(MAIL_NEW, name), "", None, _event(MAIL_UNREAD, name))
+def _mail(name: str, *, named: bool) -> RecordMail:
+    """Without a MailId nothing but the call number keeps it from being published twice.
+
+    Where servers are used again by hand, another may have led after a call was applied: then the number says nothing.
+    """
+    return RecordMail(_event(MAIL_NEW, name), name if named else "", None, _event(MAIL_UNREAD, name))
 
 
 def _event(type: str, name: str) -> Event:

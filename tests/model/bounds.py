@@ -18,10 +18,23 @@ QUICK: Final = {
     "crash and cut": replace(_NOTHING, items=(("mails",), ("mail",)), crashes=1, cuts=1),
     "pause and cut": replace(_NOTHING, items=(("mails",), ("mail",)), expiries=1, cuts=1),
     "pause and renewal": replace(_NOTHING, items=(("mail", "mail"), ("mail",)), expiries=1, ticks=1),
-    "failover of an idle leader": replace(_NOTHING, items=(("mail", "rest", "mail"), ("mail",)), failovers=1),
+    "failover of an idle leader": replace(_NOTHING, items=(("mail", "rest", "mails"), ("mail",)), failovers=1),
     "failover and pause": replace(_NOTHING, items=(("rest",), ("mail",)), failovers=1, expiries=1, ticks=1, lag=2),
     "failover, crash and cut": replace(_NOTHING, items=(("mail",), ()), failovers=1, crashes=1, cuts=1, ticks=1),
     "failover and two pauses": replace(_NOTHING, items=(("rest", "mail"), ("mail",)), failovers=1, expiries=2),
+    "an old server again": replace(
+        _NOTHING, items=(("mail", "rest", "mail"), ()), failovers=1, returns=1, asks=True, crashes=1
+    ),
+    "an old server again, and nobody to ask": replace(
+        _NOTHING, items=(("mail", "rest", "mail"), ()), failovers=1, returns=1, cuts=1
+    ),
+    "two servers that went apart": replace(
+        _NOTHING, items=(("mail",), ("mail",)), failovers=1, returns=1, asks=True, expiries=1, lag=0
+    ),
+    "clocks that are behind": replace(
+        _NOTHING, items=(("mail", "rest", "mail"), ("mail",)), failovers=1, restores=True, backward=True, asks=True
+    ),
+    "published, lost and sent again": replace(_NOTHING, items=(("mail", "mail"), ()), failovers=1, cuts=1, ticks=1),
     "directory and failover": replace(_DIRECTORY, expiries=1),
     "directory and cut": replace(_DIRECTORY, failovers=0, cuts=1, crashes=1),
 }
@@ -31,5 +44,21 @@ DEEP: Final = {
     "mails": Bounds(items=(("mails", "rest", "mail"), ("mail",))),
     "directory": Bounds(items=(("mail", "directory"), ("directory",)), items_after_crash=("directory",)),
     "two failovers": Bounds(items=(("mail", "mail"), ("mail",)), failovers=2, expiries=2, crashes=0, lag=1),
+    "two servers that went apart, and a lag": replace(
+        _NOTHING, items=(("mail",), ("mail",)), failovers=1, returns=1, asks=True, expiries=1
+    ),
+    "an old server again, and a standby": replace(
+        _NOTHING, items=(("mail", "rest"), ("mail",)), failovers=1, returns=1, asks=True, expiries=1
+    ),
+    "there and back": Bounds(
+        items=(("mail", "rest", "mail"), ("mail",)),
+        failovers=2,
+        returns=1,
+        asks=True,
+        expiries=1,
+        cuts=1,
+        crashes=1,
+        backward=True,
+    ),
 }
 """A crash, a pause, a lost connection, a renewal each and a failover in every order, in an hour or so."""

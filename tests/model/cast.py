@@ -22,11 +22,12 @@ class Cast:
     """All states that lives of workers can be in, known by a number.
 
     Two histories lead to the same state if all that the writer and its coroutines remember is the same. With
-    ``exact`` they never do.
+    ``exact`` they never do. ``asks``: each leader asks others what they remember.
     """
 
-    def __init__(self, *, exact: bool = False) -> None:
+    def __init__(self, *, exact: bool = False, asks: bool = False) -> None:
         self._exact = exact
+        self._asks = asks
         # Every question goes to a gate, so this client never dials.
         self._undialled = RedisAddress("redis://127.0.0.1").client()
         self._loop = asyncio.new_event_loop()
@@ -62,7 +63,7 @@ class Cast:
 
     async def _played(self, name: str, items: tuple[Item, ...], history: tuple[News, ...]) -> int:
         with _numbered_epochs(name) as epochs:
-            actor = Actor(name, items, self._undialled)
+            actor = Actor(name, items, self._undialled, asks=self._asks)
             try:
                 await self._rest()
                 for kind, *news in history:
@@ -114,7 +115,13 @@ def _memory(actor: Actor) -> tuple[Any, ...]:
     """
     tasks = [task for task in (*actor.tasks, *actor.writer._running) if not task.done()]
     frames = sorted(tuple(_frames(task.get_coro())) for task in tasks)
-    return (_plain(vars(actor)), _plain(vars(actor.writer)), tuple(actor._items), tuple(frames))
+    return (
+        _plain(vars(actor)),
+        _plain(vars(actor.writer)),
+        tuple(actor.writer._tried.items()),
+        tuple(actor._items),
+        tuple(frames),
+    )
 
 
 def _frames(coroutine: Any) -> Iterator[Any]:

@@ -18,6 +18,8 @@ from bridge.journal.keys import Keys
 
 KEYS: Final = Keys("model")
 MAILBOX: Final = "bob@gzdev.com"
+RECOLLECT: Final = "recollect"
+"""Asked without keys: what those remember who were given positions."""
 Asked = tuple[tuple[str, ...], tuple[str | bytes | int, ...]]
 """Keys and arguments of one call of the script; without keys: a read of one string, named by the only argument."""
 
@@ -31,6 +33,7 @@ local redis = (function(real)
 end)(redis)
 """
 _CLOCK_STEP_S: Final = 1000
+_SERVERS_MOST: Final = 20
 _READ_ALL: Final = b"""
 local all = {}
 for i, key in ipairs(redis.call('KEYS', '*')) do
@@ -50,8 +53,7 @@ return all
 class Entry:
     """One entry of the stream of all events.
 
-    ``content`` leaves out the head and ``as_of``: a commit that is sent again after a failover is the same event, also
-    where another server's clock stamps it, and another epoch begins its stream.
+    ``content`` is all that was given, its time too: who compares what he has with what Redis has must find the same.
     """
 
     id: str
@@ -71,16 +73,18 @@ class Dataset:
     profiles: frozenset[str]
     commits: int
     generation: int
+    server: str
     lease: str
     names: frozenset[str] = field(repr=False)
 
 
 class Datasets:
-    """All datasets met so far. ``source`` is the text of the script, perhaps a spoilt one."""
+    """All datasets met so far. ``source`` is the text of the script, perhaps a spoilt one; ``backward``: see Bounds."""
 
-    def __init__(self, url: str, source: bytes) -> None:
+    def __init__(self, url: str, source: bytes, *, backward: bool = False) -> None:
         self._redis: Any = redis_sync.Redis.from_url(url)
         self._source = source
+        self._backward = backward
         self._scripts: dict[int, str] = {}
         self._numbers: dict[Any, int] = {}
         self._dumps: list[list[tuple[bytes, bytes]]] = []
@@ -126,7 +130,7 @@ class Datasets:
         if not keys:
             return self._redis.get(arguments[0]), dataset
         if server not in self._scripts:
-            prelude = _PRELUDE % (_CLOCK_STEP_S * (server + 1), server)
+            prelude = _PRELUDE % (_CLOCK_STEP_S * (_SERVERS_MOST - server if self._backward else server + 1), server)
             self._scripts[server] = self._redis.script_load(prelude.encode() + self._source)
         answer = self._redis.evalsha(self._scripts[server], len(keys), *keys, *arguments)
         self._loaded = self._note()
@@ -177,6 +181,7 @@ def _read(values: dict[bytes, Any]) -> Dataset:
         profiles=frozenset(re.findall(r"u\d+[ab]", repr(values.get(KEYS.directory.encode(), ())))),
         commits=int(text(KEYS.commits) or 0),
         generation=int(text(KEYS.generation) or 0),
+        server=text(KEYS.server),
         lease=text(KEYS.lease),
         names=frozenset(entry.name for entry in entries),
     )
@@ -184,5 +189,4 @@ def _read(values: dict[bytes, Any]) -> Dataset:
 
 def _entry(id: bytes, event: bytes) -> Entry:
     read = orjson.loads(event)
-    content = re.sub(rb'"as_of":\d+', b"", event[event.index(b'"source"') :])
-    return Entry(id.decode(), read["source"], read["id"], read["data"]["name"], content)
+    return Entry(id.decode(), read["source"], read["id"], read["data"]["name"], event)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from tests.model.actors import Request, Session
 from tests.model.cast import Cast
-from tests.model.datasets import Asked, Datasets
+from tests.model.datasets import RECOLLECT, Asked, Datasets
 from tests.model.promises import (
     Broken,
     Given,
     check_call,
+    check_claim,
     check_dataset,
     check_told,
     deposed_by,
     given_after,
+    remembered,
 )
 from tests.model.state import Bounds, Seat, Server, State, Stray
+from tests.model.states import is_claim, ordered, seated, trace_to, used_again
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +38,14 @@ class Explorer:
 
     def __init__(self, datasets: Datasets, bounds: Bounds, *, exact: bool = False) -> None:
         self.datasets = datasets
-        self.cast = Cast(exact=exact)
+        self.cast = Cast(exact=exact, asks=bounds.asks)
         self._bounds = bounds
         self._given: list[Given] = [{}]
         self._given_numbers: dict[frozenset[Any], int] = {frozenset(): 0}
         self._given_after: dict[tuple[int, int, int], int] = {}
-        self._endings: dict[tuple[int, int], int] = {}
+        self._endings: dict[tuple[int, int, int], int] = {}
         self._sound: set[int] = set()
+        self._recollections: dict[int, Any] = {}
         self.states = 0
         self.steps = 0
 
@@ -52,7 +56,7 @@ class Explorer:
     def start(self) -> State:
         """Nobody has done anything yet."""
         bounds = self._bounds
-        server = Server(self.datasets.empty, 0, None, frozenset())
+        server = Server(0, self.datasets.empty, 0, None, frozenset())
         seats = [
             Seat(self.cast.begin(f"{'abc'[n]}1", items), 0, (), 1, bounds.ticks) for n, items in enumerate(bounds.items)
         ]
@@ -65,6 +69,7 @@ class Explorer:
             bounds.cuts,
             bounds.expiries,
             bounds.failovers,
+            bounds.returns,
             0,
             frozenset(),
         )
@@ -82,13 +87,13 @@ class Explorer:
             try:
                 self.check_ending(state)
             except Broken as broken:
-                return Found(f"{broken} (found by who claims next)", _trace(came_from, here))
+                return Found(f"{broken} (found by who claims next)", trace_to(came_from, here))
             for action in self.actions(state):
                 self.steps += 1
                 try:
                     after = self.act(state, action)
                 except Broken as broken:
-                    return Found(str(broken), (*_trace(came_from, here), action))
+                    return Found(str(broken), (*trace_to(came_from, here), action))
                 there = hash(after)
                 if there not in came_from:
                     came_from[there] = (here, action)
@@ -102,7 +107,9 @@ class Explorer:
         newest = len(state.servers) - 1
         for n, seat in enumerate(state.seats):
             name, view = "abc"[n], self.cast[seat.state]
-            if view.waiting and not (seat.server < newest and _is_claim(view.waiting[0])):
+            here = state.servers[seat.server]
+            assert here is not None
+            if view.waiting and not here.stopped and not (seat.server < newest and is_claim(view.waiting[0])):
                 yield name
             if seat.server < newest:
                 yield f"{name}-moves"
@@ -129,6 +136,8 @@ class Explorer:
             yield from (f"failover{lag}" for lag in lags)
             if self._bounds.restores:
                 yield "restore"
+        if state.returns:
+            yield from (f"return{n}" for n, server in enumerate(state.servers[:-1]) if server is not None)
 
     def act(self, state: State, action: str) -> State:
         """The state after that.
@@ -144,8 +153,11 @@ class Explorer:
             return self._tidy(self._stray(state, number))
         if action.startswith("expiry"):
             return self._tidy(self._expire(state, number))
+        if action.startswith("return"):
+            return self._tidy(used_again(state, number))
         past = state.past[:1] if action == "restore" else state.past[: len(state.past) - number]
-        return self._tidy(state._replace(servers=(*state.servers, past[-1]), past=past, failovers=state.failovers - 1))
+        promoted = past[-1]._replace(run=len(state.servers))
+        return self._tidy(state._replace(servers=(*state.servers, promoted), past=past, failovers=state.failovers - 1))
 
     def _tidy(self, state: State) -> State:
         """Forget what can make no difference any more: then states are the same that look different."""
@@ -153,7 +165,7 @@ class Explorer:
         strays, servers, past = state.strays, state.servers, state.past
         if strays:
             strays = tuple(stray for stray in strays if self._matters(stray, servers[stray.server], newest))
-        if newest:
+        if newest and not state.returns:
             reached = {newest, *(seat.server for seat in state.seats), *(stray.server for stray in strays)}
             servers = tuple(each if n in reached else None for n, each in enumerate(servers))
         if not state.failovers:
@@ -169,7 +181,7 @@ class Explorer:
     def _matters(self, stray: Stray, server: Server | None, newest: int) -> bool:
         """Whether what is still on its way can do anything: by an old lease or an old number it never will."""
         keys, arguments = stray.request.calls[0]
-        if server is None or not keys:
+        if server is None or server.stopped or not keys:
             return False
         if arguments[0] == "claim":
             return stray.server == newest
@@ -193,10 +205,10 @@ class Explorer:
         answer, state = self._apply(state, seat.server, request.session, request.calls[len(seat.answers)])
         answers = (*seat.answers, answer)
         if len(answers) < len(request.calls):
-            return _seated(state, n, seat._replace(answers=answers))
+            return seated(state, n, seat._replace(answers=answers))
         heard = self.cast.hear(seat.state, "told", answers)
         told = set(self.cast[heard].reports) - set(self.cast[seat.state].reports)
-        state = _seated(state, n, seat._replace(state=heard, answers=()))
+        state = seated(state, n, seat._replace(state=heard, answers=()))
         if told:
             state = state._replace(reports=state.reports | told)
             here = state.servers[seat.server]
@@ -215,26 +227,26 @@ class Explorer:
     def _unreached(self, state: State, n: int) -> State:
         seat = state.seats[n]
         seat = seat._replace(state=self.cast.hear(seat.state, "unreached"))
-        return _seated(state, n, seat)._replace(cuts=state.cuts - 1)
+        return seated(state, n, seat)._replace(cuts=state.cuts - 1)
 
     def _moves(self, state: State, n: int) -> State:
         state = self._cut_off(state, n)
-        return _seated(state, n, state.seats[n]._replace(server=len(state.servers) - 1))
+        return seated(state, n, state.seats[n]._replace(server=len(state.servers) - 1))
 
     def _tick(self, state: State, n: int) -> State:
         seat = state.seats[n]
-        return _seated(state, n, seat._replace(state=self.cast.hear(seat.state, "tick"), ticks=seat.ticks - 1))
+        return seated(state, n, seat._replace(state=self.cast.hear(seat.state, "tick"), ticks=seat.ticks - 1))
 
     def _wakes(self, state: State, n: int) -> State:
         seat = state.seats[n]
-        return _seated(state, n, seat._replace(state=self.cast.hear(seat.state, "wakes")))
+        return seated(state, n, seat._replace(state=self.cast.hear(seat.state, "wakes")))
 
     def _crash(self, state: State, n: int) -> State:
         state = self._cut_off(state, n)
         life = state.seats[n].life + 1
         born = self.cast.begin(f"{'abc'[n]}{life}", self._bounds.items_after_crash)
         seat = Seat(born, len(state.servers) - 1, (), life, state.seats[n].ticks)
-        return _seated(state, n, seat)._replace(crashes=state.crashes - 1)
+        return seated(state, n, seat)._replace(crashes=state.crashes - 1)
 
     def _cut_off(self, state: State, n: int) -> State:
         """What is on its way and not applied may be applied later; the worker knows nothing of either."""
@@ -244,8 +256,8 @@ class Explorer:
             return state
         first = Request(waiting[0].session, waiting[0].calls[len(seat.answers) :])
         strays = [Stray(seat.server, request) for request in (first, *waiting[1:])]
-        state = _seated(state, n, seat._replace(state=self.cast.hear(seat.state, "cut"), answers=()))
-        return state._replace(strays=_ordered((*state.strays, *strays)))
+        state = seated(state, n, seat._replace(state=self.cast.hear(seat.state, "cut"), answers=()))
+        return state._replace(strays=ordered((*state.strays, *strays)))
 
     def _stray(self, state: State, n: int) -> State:
         stray = state.strays[n]
@@ -254,7 +266,7 @@ class Explorer:
         if others:
             strays.append(Stray(stray.server, Request(session, tuple(others))))
         _, state = self._apply(state, stray.server, session, first)
-        return state._replace(strays=_ordered(strays))
+        return state._replace(strays=ordered(strays))
 
     def _expire(self, state: State, n: int) -> State:
         server = state.servers[n]
@@ -277,10 +289,14 @@ class Explorer:
         """One call on one server, judged."""
         server = state.servers[n]
         assert server is not None
-        answer, number = self.datasets.apply(server.dataset, n, asked)
+        if asked[1][0] == RECOLLECT:
+            return self._remembered(state.given), state
+        answer, number = self.datasets.apply(server.dataset, server.run, asked)
         same = number == server.dataset
         before, after = self.datasets[server.dataset], self.datasets[number]
         check_call(asked, answer, before, after, same=same, deposed=session in server.deposed)
+        if asked[1][0] == "claim" and answer[0] == 1:
+            check_claim(asked, before, after, run=server.run, given=self._given[state.given])
         self._check_sound(number)
         given = state.given if same else self._give(state.given, server.dataset, number)
         server = server._replace(dataset=number)
@@ -289,6 +305,10 @@ class Explorer:
             server = server._replace(granted=newest + 1)
         if asked[1][0] == "claim" and answer[0] == 1:
             deposed = deposed_by(session, server.leader, server.deposed)
+            if server.run < n and before.generation != after.generation:
+                # A server that is used again: who led there meanwhile has followed another past, and a generation parts
+                # the two. What this leadership kept is not his.
+                deposed -= {session}
             server = server._replace(leader=session, deposed=deposed)
         return answer, self._served(state, n, server)._replace(given=given)
 
@@ -314,6 +334,13 @@ class Explorer:
             self._given_after[given, before, after] = known
         return known
 
+    def _remembered(self, given: int) -> tuple[int, tuple[tuple[str, tuple[str, int]], ...]]:
+        """What somebody remembers who was given everything that was ever published."""
+        known = self._recollections.get(given)
+        if known is None:
+            known = self._recollections[given] = remembered(self._given[given])
+        return known
+
     def _check_sound(self, dataset: int) -> None:
         if dataset not in self._sound:
             check_dataset(self.datasets[dataset])
@@ -321,15 +348,19 @@ class Explorer:
 
     def check_ending(self, state: State) -> None:
         """Whatever happened: when it is over, a worker without memory can lead and commit, and nothing is broken."""
-        dataset = state.past[-1].dataset
-        newest = len(state.servers) - 1
-        ending = self._endings.get((dataset, newest))
+        if self._bounds.returns and not self._bounds.asks:
+            # An old server again, and nobody is left who remembers: nobody can know.
+            return
+        dataset, run = state.past[-1].dataset, state.servers[-1]
+        assert run is not None
+        remembers = state.given if self._bounds.asks else 0
+        ending = self._endings.get((dataset, run.run, remembers))
         if ending is None:
-            ending = self._endings[dataset, newest] = self._end(dataset, newest)
+            ending = self._endings[dataset, run.run, remembers] = self._end(dataset, run.run, remembers)
         self._give(state.given, dataset, ending)
         check_told(state.reports, self.datasets[ending], self.datasets[ending].generation)
 
-    def _end(self, dataset: int, server: int) -> int:
+    def _end(self, dataset: int, run: int, given: int) -> int:
         dataset = self.datasets.without_lease(dataset)
         last = self.cast.begin("z1", ("mail",))
         for _ in range(10):
@@ -338,28 +369,10 @@ class Explorer:
                 return dataset
             answers = []
             for asked in self.cast[last].waiting[0].calls:
-                answer, dataset = self.datasets.apply(dataset, server, asked)
+                if asked[1][0] == RECOLLECT:
+                    answers.append(self._remembered(given))
+                    continue
+                answer, dataset = self.datasets.apply(dataset, run, asked)
                 answers.append(answer)
             last = self.cast.hear(last, "told", tuple(answers))
         raise Broken("stuck: nobody can lead and commit any more")
-
-
-def _ordered(strays: Sequence[Stray]) -> tuple[Stray, ...]:
-    """Connections know no order among each other."""
-    return tuple(strays) if len(strays) < 2 else tuple(sorted(strays, key=repr))
-
-
-def _is_claim(request: Request) -> bool:
-    return request.calls[0][1][0] == "claim"
-
-
-def _seated(state: State, n: int, seat: Seat) -> State:
-    return state._replace(seats=(*state.seats[:n], seat, *state.seats[n + 1 :]))
-
-
-def _trace(came_from: dict[int, tuple[int, str]], here: int) -> tuple[str, ...]:
-    trace: list[str] = []
-    while (step := came_from[here])[1]:
-        trace.append(step[1])
-        here = step[0]
-    return tuple(reversed(trace))

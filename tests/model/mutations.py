@@ -14,8 +14,8 @@ MUTATIONS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "another server begins no generation": (
         "failover of an idle leader",
-        "or (redis.call('GET', KEYS[5]) ~= server and not (mine and same))",
-        "",
+        "local back = lost or (moved and not (mine and same))",
+        "local back = lost",
     ),
     "a lease that ran out is as good as one that is held": ("failover and pause", "not (mine and same)", "not same"),
     "a renewal makes any server the recorded one": (
@@ -29,15 +29,50 @@ MUTATIONS: Final[dict[str, tuple[str, str, str]]] = {
         "local commits, server",
     ),
     "a leader of a lost generation is not noticed": (
-        "failover of an idle leader",
-        "told and generation > tonumber(ARGV[7])",
+        "failover and two pauses",
+        "local another = told and not same and (fence == told_fence or generation > told_generation)",
+        "local another = false",
+    ),
+    "what was sent to a server that is gone is forgotten": (
+        "published, lost and sent again",
+        "or (same and moved and commits < tonumber(ARGV[8]))",
+        "",
+    ),
+    "a call is as good on one server as on another": (
+        "published, lost and sent again",
+        "if #ARGV[4] > 8 and string.sub(ARGV[4], 10) ~= run_id() then return {0, 'back', commits} end",
+        "",
+    ),
+    "only the data say which server it was": (
+        "an old server again, and nobody to ask",
+        "return recorded ~= server or (remembered ~= '' and remembered ~= server)",
+        "return recorded ~= server",
+    ),
+    "nobody is believed who remembers more": (
+        "an old server again",
+        "(remembered and remembered >= generation)",
         "false",
+    ),
+    "a position that is ahead proves nothing": (
+        "an old server again",
+        "s[1] ~= generation or s[2] ~= ARGV[5] or tonumber(s[3]) < tonumber(ARGV[6])",
+        "false",
+    ),
+    "a clock that is behind numbers generations": (
+        "clocks that are behind",
+        "math.max(generation, told_generation, remembered or 0) + 1",
+        "0",
+    ),
+    "a leader is known by his fence": (
+        "two servers that went apart, and a lag",
+        "leader == ARGV[4] .. ':' .. ARGV[7] .. ':' .. ARGV[2]",
+        "fence == told_fence",
     ),
     "the fence stays": ("pause and cut", "if not mine or back then fence =", "if false then fence ="),
     "a mailbox outlives its generation": (
         "failover of an idle leader",
-        "if not s[2] or s[1] ~= generation then",
-        "if not s[2] then",
+        "if f[2] and f[1] == generation then return s end",
+        "if f[2] then return s end",
     ),
     "the lease is anybody's": ("failover of an idle leader", "if holder and not mine then", "if false then"),
     "the cursor is not compared": ("directory and failover", "if ver ~= ARGV[5] then return {6, ver} end", ""),

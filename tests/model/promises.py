@@ -66,6 +66,32 @@ def check_call(asked: Asked, answer: Any, before: Dataset, after: Dataset, *, sa
     _hold(after.ver >= before.ver, "ver: went back")
 
 
+def check_claim(asked: Asked, before: Dataset, after: Dataset, *, run: int, given: Given) -> None:
+    """Where nothing is lost and the claimer remembers nothing, a claim resets nobody: no new generation.
+
+    Raises:
+        Broken
+    """
+    there = {("events", entry.id): entry.content for entry in before.entries}
+    complete = all(there.get(place) == content for place, content in given.items() if place[0] == "events")
+    remembers = any(asked[1][number] != "" for number in (3, 8, 9))
+    if before.generation and before.server == f"server{run}" and complete and not remembers:
+        _hold(after.generation == before.generation, "reset: a generation began on a server that lost nothing")
+
+
+def remembered(given: Given) -> tuple[int, tuple[tuple[str, tuple[str, int]], ...]]:
+    """The greatest generation of what was given, and the last position of each stream in it."""
+    events = [(place[1].partition("-"), content) for place, content in given.items() if place[0] == "events"]
+    generation = max((int(id[0]) for id, _ in events), default=0)
+    last: dict[str, tuple[int, str, int]] = {}
+    for id, content in events:
+        if int(id[0]) == generation:
+            epoch, _, seq = _position(content).partition("-")
+            stream = content.split(b'"source":"', 1)[1].split(b'"', 1)[0].decode().rsplit("/", 1)[-1]
+            last[stream] = max(last.get(stream, (-1, "", 0)), (int(id[2]), epoch, int(seq)))
+    return generation, tuple(sorted((stream, (epoch, seq)) for stream, (_, epoch, seq) in last.items()))
+
+
 def given_after(given: Given, before: Dataset, after: Dataset) -> Given:
     """What positions stand for after a call.
 

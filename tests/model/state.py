@@ -20,6 +20,10 @@ class Bounds:
     them; each worker finds it when it likes, until then it goes on with the old one. There nobody is given a lease any
     more: a master that has lost its replicas must stop writing before a lease has run out (``min-replicas-to-write``),
     or two leaders on two masters count on from the same position.
+
+    ``returns``: an operator stops the server that counts and uses again one that was left, with its data of then; its
+    own run id stands in them, so that it cannot know that it went back. ``asks``: somebody who was given all positions
+    (an edge) is asked by each leader. ``backward``: the clock of each further server is behind the one before.
     """
 
     items: tuple[tuple[Item, ...], ...] = (("mails", "directory"), ("mail", "directory"))
@@ -31,19 +35,24 @@ class Bounds:
     ticks: int = 1
     lag: int = 2
     restores: bool = True
+    returns: int = 0
+    asks: bool = False
+    backward: bool = False
 
 
 class Server(NamedTuple):
-    """A server: what it holds, who claimed last there, and who must not write there any more.
+    """A server: its run id, what it holds, who claimed last there, and who must not write there any more.
 
     ``granted``: leases that were claimed or renewed earlier have a lower number, and run out earlier. A lease has an
     absolute end, which a replica knows too: where it has run out on one server, it has on all.
     """
 
+    run: int
     dataset: int
     granted: int
     leader: Session | None
     deposed: frozenset[Session]
+    stopped: bool = False
 
 
 class Seat(NamedTuple):
@@ -74,5 +83,6 @@ class State(NamedTuple):
     cuts: int
     expiries: int
     failovers: int
+    returns: int
     given: int
     reports: frozenset[Report]

@@ -25,8 +25,9 @@ def _quiet() -> Iterator[None]:
 
 
 def explored(url: str, name: str, source: bytes = SOURCE) -> Found | None:
-    datasets = Datasets(url, source)
-    explorer = Explorer(datasets, QUICK[name])
+    bounds = (QUICK | DEEP)[name]
+    datasets = Datasets(url, source, backward=bounds.backward)
+    explorer = Explorer(datasets, bounds)
     try:
         return explorer.explore()
     finally:

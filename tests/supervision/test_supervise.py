@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import suppress
 
 import pytest
 
-from bridge.supervision import Retry, Shutdown, supervise
+from bridge.supervision import Retry, Shutdown, apart, supervise
 
 
 class Away(Exception):
@@ -139,3 +140,55 @@ async def test_a_signal_that_is_ignored_stays_ignored():
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+async def test_an_end_and_a_cancellation_in_one_moment_are_a_cancellation():
+    """A task group swallows it before Python 3.13; whoever goes on after its errors would never end."""
+    fails = asyncio.Event()
+    went_on = []
+
+    async def fail():
+        await fails.wait()
+        raise Away
+
+    async def lead():
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(fail())
+
+    async def stand_by():
+        with suppress(ExceptionGroup):
+            await apart(lead(), name="leading")
+        went_on.append(True)
+
+    task = asyncio.create_task(stand_by())
+    for _ in range(4):
+        await asyncio.sleep(0)
+    fails.set()
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert not went_on
+
+
+async def test_what_runs_apart_tells_how_it_ended():
+    """Its errors are its caller's; a cancelled caller waits for its end."""
+    ended = []
+
+    async def slow():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    async def fails():
+        raise Away
+
+    with pytest.raises(Away):
+        await apart(fails(), name="fails")
+    task = asyncio.create_task(apart(slow(), name="slow"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert ended == [True]

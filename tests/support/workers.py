@@ -121,7 +121,9 @@ class RunningWorker:
     def __init__(self, settings: Settings) -> None:
         self.metrics = Metrics(version="test", edge=False)
         self.stop = asyncio.Event()
-        self.task = asyncio.create_task(serve_worker(settings, self.metrics, self.stop, admin=False), name="worker")
+        self.task = asyncio.create_task(
+            serve_worker(settings, self.metrics, self.stop, admin=False, recollect_s=0), name="worker"
+        )
 
     def metric(self, name: str, **labels: str) -> float:
         return sample(self.metrics, name, **labels)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any
 
 import aiohttp
@@ -118,9 +119,14 @@ class Parts:
             self.mirror,
             translator,
             self.metrics,
+            hearing=lambda: (1, inf),
+            caught_up=self._caught_up,
             rate=rate,
             pace=ReconcilePace(**{"look_s": 0.02, "settle_s": 0.05, "away_s": 0.05, **pace}),
         )
+
+    async def _caught_up(self) -> bool:
+        return True
 
     def metric(self, name: str, **labels: str) -> float:
         return sample(self.metrics, name, **labels)

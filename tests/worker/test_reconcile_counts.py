@@ -233,7 +233,7 @@ async def test_a_push_that_just_came_is_given_time(parts: Parts, simulator: Simu
     await parts.redis.zadd(KEYS.online, {BOB: time.time() + 60})
     reconciler = await parts.reconciler(settle_s=0.2)
     await reconciler._writer.commit([count(BOB, 99)])
-    [pushed] = await parts.mirror.counted([BOB])
+    [pushed], _ = await parts.mirror.counted([BOB])
     assert pushed.as_of is not None
     async with running(reconciler):
         reconciler.after_gap()

@@ -205,7 +205,7 @@ def test_what_could_not_be_read_is_announced_at_once_and_then_ever_more_rarely()
     watched.upstream.unreadable()
     assert watched.types == ["connected", "missed"]
     assert watched.data() == {"since": 1_000_000, "until": 1_000_000, "why": "documents could not be read"}
-    assert watched.said[-1].upstream == {"gap": "now"}
+    assert watched.said[-1].upstream == {"gap": "+1"}
     said_at = []
     for _ in range(4 * 3600):
         watched.now_s += 1

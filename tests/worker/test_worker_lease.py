@@ -80,6 +80,8 @@ async def test_a_killed_leader_is_replaced_and_the_gap_is_told(
         async with running_worker(redis_url, simulator) as standby:
             first = world.deliver_mail(BOB)
             await told.wait_mails(1)
+            # How far the leader has come is told with the lease.
+            await until(lambda: _heard(told, first.time_s))
             assert not standby.leads
             program.kill()
             program.wait()
@@ -95,6 +97,10 @@ async def test_a_killed_leader_is_replaced_and_the_gap_is_told(
             after = world.deliver_mail(BOB)
             await until(lambda: _is_last(told, after.mail_id))
             assert standby.metric("leader") == 1
+
+
+async def _heard(told: Told, since_s: float) -> bool:
+    return int(await told.redis.hget(KEYS.upstream, "heard") or 0) >= since_s * 1000
 
 
 async def _is_last(told: Told, mail_id: str) -> bool:

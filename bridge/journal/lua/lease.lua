@@ -24,31 +24,55 @@ local function run_id()
 end
 
 -- ------------------------------------------------------------------------------------------ the lease
+-- What proves that Redis went back: commits below what the worker was told, or, on another server process than the one
+-- that answered it last, below what it sent (an answer may have been lost together with the commit). A server is known
+-- by its run id, which a restart changes; "another" is judged by what the worker remembers and by what the data say.
+--
+local function is_another(server, recorded, remembered)
+  return recorded ~= server or (remembered ~= '' and remembered ~= server)
+end
+
 -- claim: KEYS 1 lease 2 commits 3 generation 4 fence 5 server 6 format 7 upstream
---   ARGV token, lease ms, highest fence that this worker knows of ('' = none), commits that it was told under that
---   fence ('' = another held it), format, the generation that it was told
---   returns {1, fence, commits, generation, heard}: the fence grew by one, by more where another led in between; or
---   {0, 'held', fence of the holder}
+--   ARGV 2 token  3 lease ms  4 highest fence that this worker knows of ('' = none)  5 commits that it was told under
+--   that fence ('' = another held it)  6 format  7 the generation that it was told  8 highest call number that it sent
+--   9 run id of the server that answered it last ('' = none)  10 greatest generation that somebody remembers who was
+--   told what this server does not know ('' = nobody has said so)
+--   returns {1, fence, commits, generation, heard, run id, former}: the fence grew by one, by more where another led in
+--   between; former: '<fence>:<generation>:<token>' of who led before on this server, before our claim was first applied;
+--   or {0, 'held', fence of the holder, run id}
 if verb == 'claim' then
-  local holder = redis.call('GET', KEYS[1])
+  local holder, server = redis.call('GET', KEYS[1]), run_id()
   local mine = holder and string.sub(holder, -#ARGV[2] - 1) == ':' .. ARGV[2]
-  if holder and not mine then return {0, 'held', tonumber(string.match(holder, '^%d+') or '0')} end
+  if holder and not mine then return {0, 'held', tonumber(string.match(holder, '^%d+') or '0'), server} end
   local format = tonumber(redis.call('GET', KEYS[6]) or '0')
   if format > tonumber(ARGV[6]) then return {0, 'format', format} end
   local fence = tonumber(redis.call('GET', KEYS[4]) or '0')
   local commits = tonumber(redis.call('GET', KEYS[2]) or '0')
   local generation = tonumber(redis.call('GET', KEYS[3]) or '0')
-  local server = run_id()
   local told_fence, told = tonumber(ARGV[4]), tonumber(ARGV[5])
-  -- Redis went back and another led before we came, under numbers that were ours.
-  local another = told and generation > tonumber(ARGV[7])
-  local same = told and fence == told_fence and not another
-  -- Redis went back: it knows less than it once told us, or it is not the server that was recorded and may know less
-  -- than that one published for another, who led when our lease had run out.
-  local back = generation == 0 or (told_fence and fence < told_fence) or (same and commits < told)
-    or (redis.call('GET', KEYS[5]) ~= server and not (mine and same))
-  if back then generation = math.max(now_ms(), generation + 1) end
+  local told_generation, remembered = tonumber(ARGV[7]), tonumber(ARGV[10])
+  -- Two servers that went apart count on from the same fence: only the name of its holder tells them apart.
+  local leader = redis.call('HGET', KEYS[7], 'leader') or ''
+  local same = told and leader == ARGV[4] .. ':' .. ARGV[7] .. ':' .. ARGV[2]
+  -- Another led before we came, under numbers that were ours.
+  local another = told and not same and (fence == told_fence or generation > told_generation)
+  -- Our last claim was applied here and its answer was lost: it has judged already.
+  local judged = mine and fence > (told_fence or 0)
+  local moved = is_another(server, redis.call('GET', KEYS[5]), judged and '' or ARGV[9])
+  local lost = generation == 0 or (told_fence and fence < told_fence) or (same and commits < told)
+    or (same and moved and commits < tonumber(ARGV[8])) or (remembered and remembered >= generation)
+  -- Another server may know less than the one before it published for another worker, who led when our lease had run
+  -- out there.
+  local back = lost or (moved and not (mine and same))
+  local former = judged and redis.call('HGET', KEYS[7], 'former') or leader
+  if back then
+    -- Above all that anybody remembers: this server's clock may be behind, and readers wait for ids that grow.
+    generation = math.max(now_ms(), math.max(generation, told_generation, remembered or 0) + 1)
+    if lost then redis.call('HSET', KEYS[7], 'lost', whole(generation)) end
+  end
   if not mine or back then fence = math.max(fence, (told_fence or 0) + (another and 1 or 0)) + 1 end
+  leader = whole(fence) .. ':' .. whole(generation) .. ':' .. ARGV[2]
+  redis.call('HSET', KEYS[7], 'former', former, 'leader', leader)
   redis.call('SET', KEYS[4], whole(fence))
   redis.call('SET', KEYS[1], whole(fence) .. ':' .. ARGV[2], 'PX', ARGV[3])
   redis.call('SET', KEYS[3], whole(generation))
@@ -57,25 +81,40 @@ if verb == 'claim' then
   local heard = redis.call('HGET', KEYS[7], 'heard')
   -- A leader that dies before it can say that it listens has perhaps listened: what it read is missed from here on.
   redis.call('HSETNX', KEYS[7], 'heard', whole(now_ms()))
-  return {1, fence, commits, generation, heard}
+  return {1, fence, commits, generation, heard, server, former}
+end
+
+-- compare: KEYS 1 lease 2 commits 3 generation 4 the state of a stream
+--   ARGV 2 lease value  3 greatest generation that others remember, and of it: 4 how many commits there were  5 epoch and
+--   6 seq that they were given of the stream ('' = none)
+--   They learnt it before they were asked, so this server must know it: {1}; else {0, 'back'} or {0, 'lease'}
+if verb == 'compare' then
+  if redis.call('GET', KEYS[1]) ~= ARGV[2] then return {0, 'lease'} end
+  local generation = redis.call('GET', KEYS[3]) or '0'
+  if tonumber(ARGV[3]) < tonumber(generation) then return {1} end
+  local s = redis.call('HMGET', KEYS[4], 'generation', 'epoch', 'seq')
+  if tonumber(ARGV[3]) > tonumber(generation) or tonumber(redis.call('GET', KEYS[2]) or '0') < tonumber(ARGV[4])
+    or (ARGV[5] ~= '' and (s[1] ~= generation or s[2] ~= ARGV[5] or tonumber(s[3]) < tonumber(ARGV[6]))) then
+    return {0, 'back'}
+  end
+  return {1}
 end
 
 -- renew: KEYS 1 lease 2 commits 3 server 4 upstream
---   ARGV lease value, lease ms, commits that this worker was told, when the provider was last heard ('' = not),
---   the highest call number that it sent
+--   ARGV 2 lease value  3 lease ms  4 commits that this worker was told  5 when the provider was last heard ('' = not)
+--   6 highest call number that it sent  7 run id of the server that answered it last   returns {1, run id}
 if verb == 'renew' then
   if redis.call('GET', KEYS[1]) ~= ARGV[2] then return {0, 'lease'} end
   local commits, server = tonumber(redis.call('GET', KEYS[2]) or '0'), run_id()
   if commits < tonumber(ARGV[4]) then return {0, 'back'} end
-  if redis.call('GET', KEYS[3]) ~= server then
-    -- What was sent to another server and is not here was perhaps published there.
+  if is_another(server, redis.call('GET', KEYS[3]), ARGV[7]) then
     if commits < tonumber(ARGV[6]) then return {0, 'back'} end
     -- A replica that was promoted and lost nothing is the recorded server from here on.
     redis.call('SET', KEYS[3], server)
   end
   if ARGV[5] ~= '' then redis.call('HSET', KEYS[4], 'heard', ARGV[5]) end
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
-  return {1}
+  return {1, server}
 end
 
 -- hold: KEYS 1 a lock   ARGV its value, ms   Keep it for so long from now, if it still is ours.

@@ -1,14 +1,40 @@
 -- ------------------------------------------------------------------------------------------ reading
--- The stream's state, as {epoch, seq, unread, as_of, absent, base}. A stream of an older generation counts as absent.
+-- A stream's state, KEYS[4]. One of an older generation counts as absent: a new epoch, seq from 1. Its count stays in
+-- `old`, see carried_base.
 local function stream_state(generation, new_epoch)
-  local s = redis.call('HMGET', KEYS[4], 'generation', 'epoch', 'seq', 'unread', 'as_of', 'base')
-  if not s[2] or s[1] ~= generation then return {new_epoch, 0, false, false, true, false} end
-  return {s[2], tonumber(s[3]), s[4], s[5], false, s[6]}
+  local f = redis.call('HMGET', KEYS[4], 'generation', 'epoch', 'seq', 'unread', 'as_of', 'gap', 'base', 'base_at',
+    'news', 'suspect')
+  local s = {epoch = f[2], seq = tonumber(f[3] or '0'), unread = f[4], as_of = f[5], gap = f[6] or '0', base = f[7],
+    base_at = f[8] or '0', news = f[9] or '0', suspect = f[10]}
+  if f[2] and f[1] == generation then return s end
+  return {epoch = new_epoch, seq = 0, gap = '0', absent = true, old = s, old_generation = tonumber(f[1] or '0')}
 end
 
--- Pushes may have been missed since the stored count was true, and nobody has asked for the count since.
+-- A count from before a generation that began without proof of a loss is still the last that was true: what the
+-- provider counts beyond it was missed. After a proven loss it may be older than what was published since. `lost` is the
+-- newest generation that began so.
+local function carried_base(s, lost)
+  local old = s.old
+  if not old or s.old_generation < tonumber(lost or '0') then return end
+  if old.base then
+    s.base, s.base_at, s.news = old.base, old.base_at, old.news
+  elseif old.unread then
+    s.base, s.base_at, s.news = old.unread, old.as_of or '0', '0'
+  end
+end
+
+-- Pushes may have been missed since the stored count was true, and nobody has asked for the count since. Gaps are
+-- numbered; the number that a count was stored under stands beside it. A suspected base counts from the next gap on.
+-- (In Python: bridge/journal/counted.py.)
 local function is_doubtful(s, gap)
-  return s[6] or (s[3] and tonumber(s[4] or '0') <= tonumber(gap or '0'))
+  gap = gap or '0'
+  if s.base then return s.suspect ~= gap end
+  return s.unread and s.gap ~= gap
+end
+
+local function store_base(s)
+  redis.call('HSET', KEYS[4], 'base', s.base, 'base_at', s.base_at, 'news', s.news)
+  if s.suspect then redis.call('HSET', KEYS[4], 'suspect', s.suspect) else redis.call('HDEL', KEYS[4], 'suspect') end
 end
 
 local function events_of(entries)
@@ -65,45 +91,55 @@ end
 --   ARGV new epoch, address, after epoch ('' = none), after seq, most entries, most recent mails, stale ms ('' = do not
 --   ask), most bytes of events
 --   returns {2, alias} for a slave, {3} for an account that is disabled or deleted, else
---   {1, epoch, seq, unread, as_of, status, events, known, led, upstream state, since, why}
+--   {1, epoch, seq, unread, as_of, status, events, known, led, upstream state, since, why, generation}
 --   status: resumed (events = what follows the position, in order, as far as the bytes allow) · first, expired, epoch
 --   (events = the recent mails)
+--   ahead: the position was given by a server that knew more; this mailbox begins a new epoch, so that the seq which
+--   follows cannot be taken for one that was given already
 if verb == 'open' then
   local alias = redis.call('HGET', KEYS[7], ARGV[3])
   if alias then return {2, alias} end
   if redis.call('SISMEMBER', KEYS[9], ARGV[3]) == 1 then return {3} end
   local generation = redis.call('GET', KEYS[3]) or '0'
+  local up = redis.call('HMGET', KEYS[8], 'state', 'since', 'why', 'gap', 'lost')
   local s = stream_state(generation, ARGV[2])
+  carried_base(s, up[5])
   local after, most = tonumber(ARGV[5]), tonumber(ARGV[6])
-  local status, events = 'first', nil
+  local status, events, ahead = 'first', nil, false
   if ARGV[4] ~= '' then
-    if ARGV[4] ~= s[1] or after > s[2] then
-      status = 'epoch'
-    elseif s[2] - after > most then
+    ahead = ARGV[4] == s.epoch and after > s.seq
+    if ARGV[4] ~= s.epoch or ahead then
+      status = ahead and 'ahead' or 'epoch'
+    elseif s.seq - after > most then
       status = 'expired'
     else
       local entries = {}
-      if after < s[2] then entries = read_log(false, whole(after + 1), s[2] - after, tonumber(ARGV[9])) end
+      if after < s.seq then entries = read_log(false, whole(after + 1), s.seq - after, tonumber(ARGV[9])) end
       -- The log may have expired or been trimmed; it never has holes.
-      if after == s[2] or (entries[1] and entries[1][1] == whole(after + 1) .. '-0') then
+      if after == s.seq or (entries[1] and entries[1][1] == whole(after + 1) .. '-0') then
         status, events = 'resumed', events_of(entries)
       else
         status = 'expired'
       end
     end
   end
-  if not events then events = s[5] and {} or recent_mails(tonumber(ARGV[7]), tonumber(ARGV[9])) end
+  if not events then events = s.absent and {} or recent_mails(tonumber(ARGV[7]), tonumber(ARGV[9])) end
   local known = redis.call('HEXISTS', KEYS[6], ARGV[3])
   local led = redis.call('EXISTS', KEYS[1])
-  local up = redis.call('HMGET', KEYS[8], 'state', 'since', 'why', 'gap')
   local stale = ARGV[8] ~= ''
-    and (not s[3] or tonumber(s[4] or '0') < now_ms() - tonumber(ARGV[8]) or is_doubtful(s, up[4]))
-  if s[5] then
+    and (not s.unread or tonumber(s.as_of or '0') < now_ms() - tonumber(ARGV[8]) or is_doubtful(s, up[4]))
+  if s.absent then
     redis.call('DEL', KEYS[4], KEYS[5])
-    redis.call('HSET', KEYS[4], 'generation', generation, 'epoch', s[1], 'seq', '0')
+    redis.call('HSET', KEYS[4], 'generation', generation, 'epoch', s.epoch, 'seq', '0')
+    if s.base then store_base(s) end
+  elseif ahead then
+    s.epoch, s.seq = ARGV[2], 0
+    redis.call('DEL', KEYS[5])
+    redis.call('HSET', KEYS[4], 'epoch', s.epoch, 'seq', '0')
   end
   if stale then redis.call('SADD', KEYS[2], ARGV[3]) end
-  return {1, s[1], s[2], s[3], s[4], status, events, known, led, up[1], up[2], up[3]}
+  return {1, s.epoch, s.seq, s.unread or false, s.as_of or false, status, events, known, led, up[1], up[2], up[3],
+    generation}
 end
 
 -- page: KEYS as open   ARGV new epoch, address, after epoch ('' = the newest), after seq, most entries, most bytes
@@ -114,14 +150,14 @@ if verb == 'page' then
   if redis.call('SISMEMBER', KEYS[9], ARGV[3]) == 1 then return {3} end
   local s = stream_state(redis.call('GET', KEYS[3]) or '0', ARGV[2])
   local entries = {}
-  if not s[5] and ARGV[4] == s[1] then
+  if not s.absent and ARGV[4] == s.epoch then
     entries = read_log(false, whole(tonumber(ARGV[5]) + 1), tonumber(ARGV[6]), tonumber(ARGV[7]))
-  elseif not s[5] then
+  elseif not s.absent then
     local newest = read_log(true, '+', tonumber(ARGV[6]), tonumber(ARGV[7]))
     for i = #newest, 1, -1 do entries[#entries + 1] = newest[i] end
   end
   local first = entries[1] and tonumber(string.match(entries[1][1], '^%d+')) or 0
-  return {1, s[1], s[2], events_of(entries), first}
+  return {1, s.epoch, s.seq, events_of(entries), first}
 end
 
 -- look: KEYS 1 slaves 2 barred 3 moved 4 kicked   ARGV pairs of an address and a session ('' = none)

@@ -1,13 +1,17 @@
 -- ------------------------------------------------------------------------------------------ writing
--- Everything below holds the lease and has a call number.   ARGV 2 lease value  3 call number  4 new epoch
+-- Everything below holds the lease and has a call number.
+--   ARGV 2 lease value  3 call number  4 new epoch; behind it ':' and the run id of the server that answered this worker
+--   last: on another one it must find out first what that one lacks. The first call of a batch has it; all have it where
+--   they were sent before and the answer was lost.
 local held = redis.call('MGET', KEYS[1], KEYS[2], KEYS[3])
 local commits, call = tonumber(held[2] or '0'), tonumber(ARGV[3])
 if held[1] ~= ARGV[2] then return {0, 'lease'} end
+if #ARGV[4] > 8 and string.sub(ARGV[4], 10) ~= run_id() then return {0, 'back', commits} end
 if call <= commits then return {5} end
 if call > commits + 1 then return {0, 'back', commits} end
 
-local state = stream_state(held[3], ARGV[4])
-local epoch, seq, fresh = state[1], state[2], state[5]
+local state = stream_state(held[3], string.sub(ARGV[4], 1, 8))
+local epoch, seq, fresh = state.epoch, state.seq, state.absent
 
 -- Forget what an older generation left; the first write of any verb that publishes.
 local function begin_stream()
@@ -35,14 +39,19 @@ end
 --   9 address  10 body  11 body of what may have to be said instead or besides (mail: the correction that a refused
 --   duplicate needs; poll: mail.missed, up to its first number)  12 history entries  13 history ms
 --   14 events entries  15 mailbox channel  16 mail.new channel  17 mail.unread channel  18 seen ms  19 seen entries
---   20 mail.missed channel   returns with 1 and 3 also how many mails were missed, as far as is known
+--   20 mail.missed channel
 -- After a gap in the pushes the count of before it is kept as the base, and mails since are counted as its news; the
 -- provider's own count, asked for later, then tells what was missed. It is asked for twice: the push of a mail that the
 -- first answer counts may still be under way, and then nothing was missed. A mail whose count is higher than it explains
--- tells of a gap too, of this mailbox alone.
+-- tells of a gap too, of this mailbox alone. A count that rises by a poll where no gap is known is suspected: perhaps the
+-- connection has been dead for a while and nobody has noticed; the gap that is found then reaches back before this poll.
+-- returns with 1 and 3 also: how many mails were missed as far as is known, and 1 where that must be asked once more
 if verb == 'record' then
   local kind, unread, now = ARGV[5], ARGV[7], now_ms()
-  local as_of = math.max(now, tonumber(state[4] or '0'))
+  local up = redis.call('HMGET', KEYS[8], 'gap', 'lost')
+  local gap = up[1] or '0'
+  carried_base(state, up[2])
+  local as_of = math.max(now, tonumber(state.as_of or '0'))
   local result, body, type, channel = nil, ARGV[10], 'exmail.mail.unread', ARGV[17]
   local mail = kind == 'mail' and ARGV[6] ~= ''
   if kind == 'mail' then
@@ -51,45 +60,62 @@ if verb == 'record' then
     if seen and tonumber(seen) > now - tonumber(ARGV[18]) then
       -- The mail is known, but its count is news like any other.
       mail, type, channel, body = false, 'exmail.mail.unread', ARGV[17], ARGV[11]
-      if unread == '' or unread == state[3] then result = {2} end
+      if unread == '' or unread == state.unread then result = {2} end
     end
   elseif kind == 'poll' and tonumber(ARGV[8]) ~= seq then
     result = {4, seq}
-  elseif unread == state[3] then
+  elseif unread == state.unread then
     result = {3}
   end
-  local base, missed, missed_since, sure = state[6], 0, nil, ARGV[6] == '1'
-  local doubtful = is_doubtful(state, redis.call('HGET', KEYS[8], 'gap'))
-  if doubtful and kind == 'poll' and not (result and result[1] == 4) then
-    local told = base and redis.call('HMGET', KEYS[4], 'base_at', 'news') or {state[4], '0'}
-    missed_since = told[1]
-    missed = math.max(0, tonumber(unread) - tonumber(base or state[3]) - tonumber(told[2]))
-    if missed > 0 and sure then result = nil end
+  local moved = result and result[1] == 4
+  local sure, missed, missed_since = ARGV[6] == '1', 0, nil
+  local doubtful, had_base = is_doubtful(state, gap), state.base
+  -- What stands beside the count from now on: the base that it had, or this count.
+  local function keep_base(suspect)
+    if not state.base then state.base, state.base_at, state.news = state.unread, state.as_of or '0', '0' end
+    state.suspect = suspect
   end
-  local keep = doubtful and (kind ~= 'poll' or (missed > 0 and not sure))
-  if type == 'exmail.mail.new' and state[3] then
-    local leapt = unread ~= '' and tonumber(unread) > tonumber(state[3]) + 1
+  if kind == 'poll' and not moved then
+    local n = tonumber(unread)
+    if doubtful then
+      if not state.base then keep_base(nil) end
+      missed_since = state.base_at
+      missed = math.max(0, n - tonumber(state.base) - tonumber(state.news))
+      if missed > 0 and not sure then keep_base(nil) else state.base = nil end
+      if missed > 0 and sure then result = nil end
+    elseif state.unread and n > tonumber(state.unread) then
+      if sure then state.base = nil end
+      keep_base(gap)
+    elseif sure then
+      state.base = nil
+    end
+  elseif not moved then
+    local known = state.unread and type == 'exmail.mail.new'
+    local leapt = known and unread ~= '' and tonumber(unread) > tonumber(state.unread) + 1
     if leapt then redis.call('SADD', KEYS[9], ARGV[9]) end
     -- A mail that came without its count leaves the stored one behind; it is news that no count tells of yet.
-    keep = keep or leapt or unread == ''
+    if doubtful or leapt or (known and unread == '') then keep_base(nil) end
+    if state.base and type == 'exmail.mail.new' then state.news = whole(tonumber(state.news) + 1) end
   end
+  local pending = state.base and 1 or 0
   redis.call('SET', KEYS[2], ARGV[3])
   if ARGV[21] then redis.call('XDEL', KEYS[10], ARGV[21]) end
-  if keep and not base then
-    base = state[3]
-    redis.call('HSET', KEYS[4], 'base', base, 'base_at', state[4] or '0', 'news', '0')
+  if moved then return result end
+  local function note_base()
+    if state.base then
+      store_base(state)
+    elseif had_base then
+      redis.call('HDEL', KEYS[4], 'base', 'base_at', 'news', 'suspect')
+    end
   end
   if result then
-    if result[1] ~= 4 and unread ~= '' and state[3] then redis.call('HSET', KEYS[4], 'as_of', whole(as_of)) end
-    if result[1] == 3 and kind == 'poll' then
-      if base and not keep then redis.call('HDEL', KEYS[4], 'base', 'base_at', 'news') end
-      return {3, missed}
-    end
+    if unread ~= '' and state.unread then redis.call('HSET', KEYS[4], 'as_of', whole(as_of), 'gap', gap) end
+    if not state.absent then note_base() end
+    if result[1] == 3 then return {3, missed, pending} end
     return result
   end
   begin_stream()
-  if base and not keep then redis.call('HDEL', KEYS[4], 'base', 'base_at', 'news') end
-  if base and type == 'exmail.mail.new' then redis.call('HINCRBY', KEYS[4], 'news', 1) end
+  note_base()
   if missed > 0 and sure then
     publish('exmail.mail.missed', ARGV[9], ARGV[11] .. whole(tonumber(missed_since)) .. ',"until":' .. whole(as_of)
       .. ',"at_least":' .. whole(missed) .. '}}', ARGV[12], ARGV[13], ARGV[14], ARGV[15], ARGV[20])
@@ -100,24 +126,29 @@ if verb == 'record' then
     redis.call('ZREMRANGEBYRANK', KEYS[7], 0, -1 - tonumber(ARGV[19]))
     redis.call('PEXPIRE', KEYS[7], ARGV[18])
   end
-  if kind ~= 'poll' or unread ~= state[3] then
+  if kind ~= 'poll' or unread ~= state.unread then
     publish(type, ARGV[9], body .. whole(as_of) .. '}}', ARGV[12], ARGV[13], ARGV[14], ARGV[15], channel)
   end
   if unread ~= '' then
-    redis.call('HSET', KEYS[4], 'generation', held[3], 'epoch', epoch, 'seq', whole(seq), 'unread', unread, 'as_of', whole(as_of))
+    redis.call('HSET', KEYS[4], 'generation', held[3], 'epoch', epoch, 'seq', whole(seq), 'unread', unread,
+      'as_of', whole(as_of), 'gap', gap)
   else
     redis.call('HSET', KEYS[4], 'generation', held[3], 'epoch', epoch, 'seq', whole(seq))
   end
-  return {1, epoch, seq, missed}
+  return {1, epoch, seq, missed, pending}
 end
 
 -- announce: KEYS 7 upstream   ARGV 5 type  6 body  7 history entries  8 history ms  9 events entries  10 channel
---   11… fields of the upstream hash to set (may be none); the value 'now' stands for Redis's clock in ms
+--   11… fields of the upstream hash to set (may be none); the value '+1' counts the field up
 if verb == 'announce' then
   redis.call('SET', KEYS[2], ARGV[3])
   begin_stream()
   for i = 11, #ARGV, 2 do
-    redis.call('HSET', KEYS[7], ARGV[i], ARGV[i + 1] == 'now' and whole(now_ms()) or ARGV[i + 1])
+    if ARGV[i + 1] == '+1' then
+      redis.call('HINCRBY', KEYS[7], ARGV[i], 1)
+    else
+      redis.call('HSET', KEYS[7], ARGV[i], ARGV[i + 1])
+    end
   end
   publish(ARGV[5], '', ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], '')
   redis.call('HSET', KEYS[4], 'generation', held[3], 'epoch', epoch, 'seq', whole(seq))

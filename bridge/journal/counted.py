@@ -1,0 +1,32 @@
+"""A mailbox's stored count, and whether it is to be believed: as ``lua/reading.lua`` has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+COUNTED_FIELDS: Final = ("generation", "seq", "unread", "as_of", "gap", "base", "suspect")
+"""Of the mailbox's hash, in the order that :func:`read_counted` takes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A mailbox's stored count: ``as_of`` in epoch ms; ``doubtful``: pushes may have been missed since."""
+
+    seq: int
+    unread: int | None
+    as_of: int | None
+    doubtful: bool
+
+
+def read_counted(fields: Sequence[bytes | None], *, generation: bytes | None, gap: bytes | None) -> Counted:
+    """Read :data:`COUNTED_FIELDS`. ``gap``: the number of the newest gap; what an older generation stored is absent."""
+    of, seq, unread, as_of, stored_gap, base, suspect = fields
+    if seq is None or of != generation:
+        return Counted(0, None, None, doubtful=False)
+    gap = gap or b"0"
+    doubtful = suspect != gap if base is not None else unread is not None and (stored_gap or b"0") != gap
+    return Counted(
+        int(seq), None if unread is None else int(unread), None if as_of is None else int(as_of), doubtful=doubtful
+    )
