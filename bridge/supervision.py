@@ -49,6 +49,8 @@ async def apart(work: Coroutine[Any, Any, None], *, name: str) -> None:
     except asyncio.CancelledError:
         task.cancel()
         await asyncio.wait([task])
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.info("ended by an error while it was told to end", extra={"task": name, "error": str(error)})
         raise
     task.result()
 

@@ -9,7 +9,8 @@ from bridge import __version__
 from bridge.app.parts import RedisHealth, build_reader, ended, redis_accepted, redis_address, retention, until_stopped
 from bridge.app.provider import running_client
 from bridge.journal.dead import DeadDocuments
-from bridge.journal.inquiry import Inquiries
+from bridge.journal.errors import JournalRefused
+from bridge.journal.inquiry import Inquiries, Memory
 from bridge.journal.keys import Keys
 from bridge.journal.mirror import Mirror
 from bridge.journal.orders import Orders
@@ -66,12 +67,23 @@ async def serve_worker(
             return
         async with running_client(settings, redis, metrics) as client:
             inquiries = Inquiries(redis, keys)
+
+            async def recollect() -> Memory:
+                try:
+                    return await inquiries.recollect(within_s=recollect_s)
+                except JournalRefused as error:
+                    log.warning(
+                        "edges cannot be asked what they remember: this user's rights are an older release's",
+                        extra={"error": str(error)},
+                    )
+                    return Memory()
+
             writer = Writer(
                 redis,
                 keys,
                 lease_s=settings.worker.lease_s,
                 retention=retention(settings),
-                recollect=lambda: inquiries.recollect(within_s=recollect_s),
+                recollect=recollect,
                 on_batch=lambda seconds, outcomes: observe(metrics, seconds, outcomes),
             )
             worker = Worker(

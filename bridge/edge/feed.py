@@ -327,10 +327,10 @@ class Feed:
         while True:
             await asyncio.sleep(self._pace.tops_s)
             try:
-                commits = await self._reader.commits()
+                commits, generation = await self._reader.written()
             except JournalError:
                 continue
-            self._recollection.counted(*commits)
+            self._recollection.counted(commits, generation)
             for tail in self._tails.values():
                 tail.forget()
             # A kick is no commit.

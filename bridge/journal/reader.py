@@ -244,8 +244,13 @@ class Reader:
             for account, bar in zip(accounts, barred, strict=True)
         ]
 
-    async def commits(self) -> tuple[int, int]:
-        """How many commits there were, and the generation; unchanged = nothing was written in between."""
+    async def commits(self) -> int:
+        """How many commits there were; unchanged = nothing was written in between."""
+        with translated():
+            return _number(await self._redis.get(self._keys.commits), self._keys.commits)
+
+    async def written(self) -> tuple[int, int]:
+        """How many commits there were, and the generation."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.get(self._keys.commits)
         pipeline.get(self._keys.generation)

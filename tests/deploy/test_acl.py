@@ -219,7 +219,7 @@ FORBIDDEN = {
         ("GET", KEYS.ticket("0" * 64)),
         ("GET", KEYS.clicks(BOB)),
         ("SUBSCRIBE", KEYS.mailbox_channel(BOB)),
-        ("PUBLISH", KEYS.inquiry_channel, "{}"),
+        ("SUBSCRIBE", KEYS.inquiry_channel),
         ("GET", "{another}:ver"),
         ("FLUSHDB",),
         ("CONFIG", "SET", "appendonly", "no"),
