@@ -109,6 +109,18 @@ async def test_a_fault_costs_a_fill_one_account_and_not_all(parts: Parts, simula
     assert answered < MANY + 8 * faults
 
 
+@pytest.mark.parametrize("simulator", [1], indirect=True)
+@pytest.mark.parametrize("fault", [(Kind.ANSWER, '{"Alias":"bob@gzdev.com"}'), (Kind.ERRCODE, 1999)])
+async def test_a_fill_lets_nobody_in_of_whom_it_is_not_said(
+    parts: Parts, simulator: Simulator, fault: tuple[Kind, str | int]
+) -> None:
+    """Barred before the mirror was lost, and his profile does not say, or cannot be read: he stays so."""
+    await parts.redis.sadd(KEYS.barred, "bob@gzdev.com")
+    simulator.faults.on(fault[0], endpoint="user/get", value=fault[1])
+    await pulled(await parts.directory(second_look_s=3600))
+    assert await parts.mirror.aliases() == await parts.mirror.barred() == {"bob@gzdev.com"}
+
+
 async def test_a_fill_by_listings_that_are_short_in_another_way_each_time_waits_for_a_better_one(
     parts: Parts, simulator: Simulator, told: Told
 ) -> None:
