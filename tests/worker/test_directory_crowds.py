@@ -171,3 +171,20 @@ async def test_how_long_a_decision_is_waited_for_is_shown(parts: Parts, simulato
     assert (await held(parts)).since == old.since
     await after.refuse((await held(parts)).digest)
     assert parts.metric("directory_held_age_seconds") == 0
+
+
+async def test_what_an_earlier_version_held_waits_on(parts: Parts, simulator: Simulator, told: Told) -> None:
+    """It left the cursor where it was, so that the same lines come again: they are the same deletions."""
+    directory = await parts.directory()
+    await pulled(directory)
+    before = directory.cursor
+    gone = delete(simulator, 6)
+    old = Held(1795497613538, before, simulator.world.ver, "delta", "it would delete too many accounts", tuple(gone))
+    await parts.redis.set(KEYS.held, old.as_json())
+    after = await parts.directory()
+    await pulled(after)
+    assert await held(parts) == old
+    assert after.cursor == simulator.world.ver > before
+    assert await told.data("directory.held") == []
+    assert await parts.mirror.barred() == set()
+    assert (await after.release(old.digest)).deleted == 6

@@ -153,9 +153,11 @@ async def test_a_fill_under_a_limit_of_calls_ends_whole(redis_url: str, simulato
         assert not await told.redis.exists(KEYS.owed)
 
 
-async def test_a_stage_of_other_fields_is_begun_anew(parts: Parts, simulator: Simulator) -> None:
-    """What may no longer be stored must not come in by it."""
-    await parts.redis.set(KEYS.ver_next, "1795497613538:00000000")
+@pytest.mark.parametrize("mark", ["1795497613538:00000000", "", "x", ":", "-1:00000000"])
+async def test_a_stage_of_other_fields_is_begun_anew(parts: Parts, simulator: Simulator, mark: str) -> None:
+    """Or one that an earlier version left: what may no longer be stored must not come in by it."""
+    if mark:
+        await parts.redis.set(KEYS.ver_next, mark)
     await parts.redis.hset(KEYS.directory_next, "left@x.cn", '{"alias":"left@x.cn","mobile":"13800000001"}')
     await pulled(await parts.directory(("alias", "name")))
     assert await mirrored(parts.redis) == fresh(simulator.world, ("name",))
