@@ -88,9 +88,9 @@ def require_person(request: web.Request) -> None:
     if mode not in (None, "navigate"):
         by = request.headers.get(hdrs.ORIGIN) or request.headers.get("Sec-Fetch-Site", "unknown")
         detail = f"a mailbox opens where a person follows a link, not for a script or an image: {mode!a} by {by!a}"
-        raise TurnedAway(Verdict("request", 403, "mode", detail))
+        raise TurnedAway(Verdict("refused", 403, "mode", detail))
     if mode is None and "text/html" not in accept and any(kind in accept for kind in _PARTS_OF_PAGES):
-        raise TurnedAway(Verdict("request", 403, "mode", "a mailbox opens in a window, and is no image or style"))
+        raise TurnedAway(Verdict("refused", 403, "mode", "a mailbox opens in a window, and is no image or style"))
     if request.headers.get("Sec-Fetch-Dest") in _FRAMES:
         raise TurnedAway(Verdict("request", 403, "frame", "a mailbox opens in a window, not in a frame"))
 
