@@ -229,7 +229,7 @@ class Feed:
             self.news.look()
         elif channel == self._control_channel:
             self._rounds.told(payload)
-        elif channel == self._directory_channel and b'"type":"exmail.directory.user.' in payload:
+        elif channel == self._directory_channel:
             self._rounds.all()
             with suppress(ValueError, LookupError, TypeError, AttributeError):
                 for address in addresses_of(payload):

@@ -236,7 +236,7 @@ class EdgeServer:
     async def ticket(self, request: web.Request) -> web.StreamResponse:
         """``POST /ticket``: a one-time credential that may stand in a URL."""
         identity = await self._access.identify(request, tickets=False)
-        await self._require_standing(identity, identity.mailboxes[0])
+        await self._require_standing(identity, *identity.mailboxes)
         life_s = self._access.ticket_life_s(identity)
         return json_answer({"ticket": await self._access.make_ticket(identity), "expires_in": life_s})
 
@@ -260,10 +260,16 @@ class EdgeServer:
         identity = await self._access.identify(request)
         return identity, self._access.choose(identity, request.query.get("mailbox"))
 
-    async def _require_standing(self, identity: Identity, address: str) -> None:
-        """Check behind the answer: what is shown follows who one is when it is shown."""
-        [standing] = await self._standings.look([Asker(address, identity.session)])
-        require_standing(identity, standing, window_s=self._kick_s)
+    async def _require_standing(self, identity: Identity, *addresses: str) -> None:
+        """Check behind the answer: what is shown follows who one is then. One of the addresses is enough."""
+        refusals = []
+        for standing in await self._standings.look([Asker(address, identity.session) for address in addresses]):
+            try:
+                require_standing(identity, standing, window_s=self._kick_s)
+            except Refused as refused:
+                refusals.append(refused)
+        if len(refusals) == len(addresses):
+            raise refusals[0]
 
 
 def _after(text: str | None) -> Position | None:

@@ -28,7 +28,7 @@ WAIT_S = 10.0
 MARK = '"><svg/onload=alert(1)>'
 BREAK = "%0d%0aX-Injected: yes%0d%0a%0d%0a<script>"
 PATHS = (
-    *("/ws", "/events", "/unread", "/history", "/ticket", "/mail/open", "/client.js"),
+    *("/ws", "/events", "/unread", "/history", "/ticket", "/mail/open", "/client.js", "/logout", "/kick"),
     *("/", "/dev/state", "/dev/page.js", "/dev/mail", "/dev/mailbox", "/exmail/unread", "/exmail/ws"),
 )
 ADMIN_PATHS = ("/livez", "/readyz", "/metrics")

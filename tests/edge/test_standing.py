@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from bridge.edge.feed import Pace
-from bridge.events import DIRECTORY, USER_UPDATED, Event, build_event
+from bridge.events import DIRECTORY, DIRECTORY_SYNCED, USER_UPDATED, Event, build_event
 from bridge.journal.calls import Advance
 from bridge.journal.keys import Keys
 from bridge.journal.writer import Writer
@@ -62,6 +62,17 @@ QUIETLY = Advance(None, None, slaves={ALIAS: ANN}, moved=[ALIAS], events=[change
 CHANGES = pytest.mark.parametrize(
     "change", [TAKEN_AWAY, HANDED_ON, QUIETLY], ids=["taken away", "handed on", "slaves are not published"]
 )
+
+
+async def test_a_mirror_that_was_pulled_afresh_is_looked_at(stage: Any, transport: str) -> None:
+    """It tells of no account, and any address may mean another one."""
+    url, writer, _ = stage
+    await writer.commit([Advance(None, None, slaves={ALIAS: BOB})])
+    async with await connect(url, transport, ALIAS) as client:
+        await client.frame()
+        synced = build_event(namespace="exmail", stream=DIRECTORY, type=DIRECTORY_SYNCED, time_s=1e9, data={})
+        await writer.commit([Advance(None, None, slaves={ALIAS: ANN}, events=[synced])])
+        assert await client.end() == 3009
 
 
 @CHANGES
@@ -160,9 +171,16 @@ async def test_plain_requests_follow_who_one_is_now(stage: Any, path: str) -> No
 
 
 async def test_a_ticket_is_as_old_as_its_token(stage: Any, transport: str) -> None:
-    """Bought before or after the change: what counts is when the token was signed."""
+    """What counts is when the token was signed, not when the ticket was bought; one that opens nothing is not sold."""
     url, writer, _ = stage
     await writer.commit([HANDED_ON])
+    async with (
+        aiohttp.ClientSession(headers=bearer(ALIAS, mailboxes=[BOB])) as session,
+        session.post(f"{url}/ticket") as answer,
+    ):
+        ticket = (await answer.json())["ticket"]
+    async with await OPENERS[transport](url, f"{PATHS[transport]}?ticket={ticket}&mailbox={BOB}") as client:
+        assert (await client.frame()).data["data"]["mailbox"] == BOB
     for iat, frame in ((OLD, None), (fresh(), "exmail.snapshot")):
         async with (
             aiohttp.ClientSession(headers=bearer(ALIAS, iat=iat)) as session,
