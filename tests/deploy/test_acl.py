@@ -31,6 +31,7 @@ from tests.support.waiting import until
 COMMANDS = (
     ("directory", "show", BOB),
     ("directory", "held"),
+    ("directory", "owed"),
     ("directory", "resync"),
     ("why", BOB),
     ("dead", "list"),

@@ -113,6 +113,20 @@ async def test_who_is_missing_in_a_short_listing_is_not_deleted(parts: Parts, si
     assert (held["why"], held["deleted"]) == (f"the listing has {USERS - 3} lines, its Count says {USERS}", 0)
 
 
+async def test_a_short_listing_of_everything_deletes_by_no_line_either(
+    parts: Parts, simulator: Simulator, told: Told
+) -> None:
+    """What is wrong in one place may be wrong in another; a delta will say it."""
+    directory = await parts.directory()
+    await pulled(directory)
+    lines = [f'{{"Action":{1 if alias == BOB else 2},"Alias":"{alias}"}}' for alias in simulator.world.accounts]
+    body = f'{{"Ver":{simulator.world.ver},"Count":{USERS + 1},"List":[{",".join(lines)}]}}'
+    simulator.faults.on(Kind.ANSWER, endpoint="user/list", value=body)
+    assert (await directory.resync()).gone == 0
+    assert await parts.mirror.barred() == set()
+    assert await parts.mirror.owed() == {}
+
+
 async def test_a_listing_that_is_whole_the_second_time_is_believed(
     parts: Parts, simulator: Simulator, told: Told
 ) -> None:
