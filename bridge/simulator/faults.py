@@ -29,6 +29,8 @@ class Kind(StrEnum):
     """Calls are answered with this text as the whole body, whatever was asked; the status is 200."""
     RATE = "rate"
     """More than this many calls within a second are refused, with an errcode that no document has (45009)."""
+    RATE_PAGE = "rate-page"
+    """More than this many calls within a second are answered with status 200 and a page of HTML."""
     DELAY = "delay"
     """Calls are answered this many seconds later."""
     SILENT = "silent"
@@ -197,6 +199,7 @@ def _check_value(kind: Kind, value: FaultValue) -> None:
             | Kind.RET
             | Kind.VER_SHIFT
             | Kind.RATE
+            | Kind.RATE_PAGE
             | Kind.LIST_VER_MOVES
             | Kind.LIST_SHORT
             | Kind.GET_LATE

@@ -231,7 +231,11 @@ class Simulator:
             return "odd"
         if fault := self.faults.strike(Kind.ERRCODE, endpoint.name):
             raise Refusal(int(fault.number))
-        self._limit(endpoint)
+        if self._is_too_often(Kind.RATE, endpoint):
+            raise Refusal(TOO_OFTEN)
+        if self._is_too_often(Kind.RATE_PAGE, endpoint):
+            self._respond(connection, endpoint, request, b"<html><body>busy</body></html>", dialect=_PROXY_PAGE)
+            return "page"
         question = Question(self.world, request, self.dialect, self.rules, self.faults)
         if endpoint.needs_token:
             question.require_token()
@@ -246,16 +250,17 @@ class Simulator:
         self._respond(connection, endpoint, request, body)
         return "ok"
 
-    def _limit(self, endpoint: Endpoint) -> None:
-        fault = self.faults.strike(Kind.RATE, endpoint.name)
+    def _is_too_often(self, kind: Kind, endpoint: Endpoint) -> bool:
+        fault = self.faults.strike(kind, endpoint.name)
         if fault is None:
-            return
+            return False
         now = asyncio.get_running_loop().time()
         while self._lately and self._lately[0] <= now - 1:
             self._lately.popleft()
         if len(self._lately) >= fault.number:
-            raise Refusal(TOO_OFTEN)
+            return True
         self._lately.append(now)
+        return False
 
     def _respond(
         self,

@@ -58,6 +58,18 @@ async def test_who_asks_too_often_is_refused(simulate, dial, world):
     assert [answer.get("errcode") for answer in answers] == [None, None, "45009", "45009"]
 
 
+async def test_who_asks_too_often_is_given_a_page(simulate, dial, world):
+    """As a firewall of the provider's does: status 200, and HTML."""
+    simulator = await simulate()
+    simulator.faults.on(Kind.RATE_PAGE, endpoint="user/*", value=1)
+    wire = await dial(simulator)
+    assert (await wire.call(LIST, f"Ver={world.ver}"))["Count"] == 0
+    wire.ask(LIST, f"Ver={world.ver}")
+    head, body = await wire.answer()
+    assert head.startswith("HTTP/1.1 200")
+    assert body.startswith(b"<html>")
+
+
 async def test_an_answer_is_any_text(simulate, dial, world, http):
     """Status 200, and nothing of what was asked for."""
     simulator = await simulate()
@@ -67,7 +79,9 @@ async def test_an_answer_is_any_text(simulate, dial, world, http):
     await wire.expect(http(b'{"surprise":[1,'))
 
 
-@pytest.mark.parametrize("kind", [Kind.RATE, Kind.LIST_SHORT, Kind.GET_LATE, Kind.LIST_VER_MOVES, Kind.ANSWER])
+@pytest.mark.parametrize(
+    "kind", [Kind.RATE, Kind.RATE_PAGE, Kind.LIST_SHORT, Kind.GET_LATE, Kind.LIST_VER_MOVES, Kind.ANSWER]
+)
 async def test_such_a_fault_needs_its_value(simulate, kind):
     """Said where it is switched on."""
     simulator = await simulate()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.simulator import Simulator
+from bridge.simulator import Kind, Simulator
 from bridge.worker.directory import Directory
 from tests.support.members import fresh, mirrored
 from tests.support.stage import count, mail
@@ -183,6 +183,30 @@ async def test_a_disabled_account_that_is_forgotten_stays_barred(
     await pull()
     await directory.forget(BOB)
     assert await parts.mirror.barred() == {BOB}
+
+
+async def test_what_is_owed_of_a_forgotten_account_is_forgotten_but_for_its_second_look(
+    parts: Parts, simulator: Simulator, told: Told
+) -> None:
+    """Who could not be read is asked for no more; who is said to be gone is looked at, or stays barred for ever."""
+    directory = await parts.directory(second_look_s=3600)
+    await pulled(directory)
+    unread, gone = list(simulator.world.accounts)[:2]
+    simulator.world.modify_user(unread, name="New")
+    simulator.faults.on(Kind.ERRCODE, endpoint="user/get", value=1999)
+    simulator.world.delete_user(gone)
+    directory.doubt()
+    await pulled(directory)
+    assert set(await parts.mirror.owed()) == {unread, gone}
+    for alias in (unread, gone):
+        await directory.forget(alias)
+    assert set(await parts.mirror.owed()) == await parts.mirror.barred() == {gone}
+    profile = f'{{"Alias":"{gone}","Name":"Back","OpenType":1}}'
+    simulator.faults.clear()
+    simulator.faults.on(Kind.ANSWER, endpoint="user/get", value=profile)
+    await pulled(await parts.directory())
+    assert await parts.mirror.owed() == {}
+    assert await parts.mirror.barred() == set()
 
 
 async def test_an_account_that_is_forgotten_while_held_is_no_longer_held(parts: Parts, simulator: Simulator) -> None:

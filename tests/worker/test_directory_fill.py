@@ -140,9 +140,12 @@ async def test_a_fill_by_listings_that_are_short_in_another_way_each_time_waits_
 
 
 @pytest.mark.parametrize("simulator", [80], indirect=True)
-async def test_a_fill_under_a_limit_of_calls_ends_whole(redis_url: str, simulator: Simulator, told: Told) -> None:
+@pytest.mark.parametrize("kind", [Kind.RATE, Kind.RATE_PAGE])
+async def test_a_fill_under_a_limit_of_calls_ends_whole(
+    redis_url: str, simulator: Simulator, told: Told, kind: Kind
+) -> None:
     """Forty a second are answered: the worker waits its turn, and nobody stays incomplete."""
-    simulator.faults.on(Kind.RATE, endpoint="user/get", value=40)
+    simulator.faults.on(kind, endpoint="user/get", value=40)
     async with running_worker(redis_url, simulator):
         await told.wait("directory.synced")
 
