@@ -69,7 +69,20 @@ async def test_one_1301_deletes_nobody(parts: Parts, simulator: Simulator, told:
     assert await owed(parts) == {}
 
 
-@pytest.mark.parametrize("fault", [(Kind.HTTP_STATUS, 200), (Kind.ERRCODE, 1999), (Kind.ANSWER, '{"Alias":7}')])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        (Kind.HTTP_STATUS, 200),
+        (Kind.ERRCODE, 1999),
+        (Kind.ANSWER, '{"Alias":7}'),
+        # More than anybody has, and than Redis should be given.
+        (Kind.ANSWER, f'{{"Alias":"{BOB}","Name":"{"x" * 70_000}"}}'),
+        (Kind.ANSWER, f'{{"Alias":"{BOB}","SlaveList":"{",".join(f"s{n}@x.cn" for n in range(101))}"}}'),
+        # A number that no reader of JSON can be expected to hold.
+        (Kind.ANSWER, f'{{"Alias":"{BOB}","Name":"\x01","Status":1{"0" * 30}}}'),
+    ],
+    ids=["page", "refused", "no alias", "long", "many aliases", "huge number"],
+)
 async def test_what_cannot_be_read_is_asked_again(
     parts: Parts, simulator: Simulator, told: Told, fault: tuple[Kind, int | str]
 ) -> None:
