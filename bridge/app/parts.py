@@ -12,6 +12,7 @@ from bridge.journal.calls import Retention
 from bridge.journal.connect import RedisAddress
 from bridge.journal.errors import JournalAway, JournalError, JournalRefused
 from bridge.journal.keys import Keys
+from bridge.journal.mirror import Mirror
 from bridge.journal.reader import Reader
 from bridge.journal.standing import Standings
 from bridge.settings import Secret, Settings
@@ -78,11 +79,16 @@ class RedisHealth:
 
 
 async def redis_accepted(
-    reader: Reader, stop: asyncio.Event, *, standings: Standings | None = None, pause_s: float = 1.0
+    reader: Reader,
+    stop: asyncio.Event,
+    *,
+    standings: Standings | None = None,
+    mirror: Mirror | None = None,
+    pause_s: float = 1.0,
 ) -> bool:
     """Wait until Redis answers and find out whether it will do; ``False`` if the process is told to stop meanwhile.
 
-    ``standings``: of a process that lets people in, which needs rights of its own for that.
+    ``standings``: of a process that lets people in, ``mirror``: of one that leads; each needs rights of its own.
 
     Raises:
         StartRefused: it answers, and waiting does not mend what it says.
@@ -93,6 +99,8 @@ async def redis_accepted(
             warning = await reader.check()
             if standings is not None:
                 await standings.check()
+            if mirror is not None:
+                await mirror.check()
         except JournalRefused as error:
             raise StartRefused(f"Redis will not do: {error}") from error
         except JournalAway as error:

@@ -63,7 +63,8 @@ async def serve_worker(
     if admin:
         await port.start()
     try:
-        if not await redis_accepted(reader, stop):
+        mirror = Mirror(redis, keys)
+        if not await redis_accepted(reader, stop, mirror=mirror):
             return
         async with running_client(settings, redis, metrics) as client:
             inquiries = Inquiries(redis, keys)
@@ -89,7 +90,7 @@ async def serve_worker(
             worker = Worker(
                 client=client,
                 writer=writer,
-                mirror=Mirror(redis, keys),
+                mirror=mirror,
                 orders=Orders(redis, keys),
                 reports=Reports(redis, keys),
                 dead=DeadDocuments(redis, keys),

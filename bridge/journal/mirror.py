@@ -11,7 +11,7 @@ from bridge.events import DIRECTORY, from_json, to_json
 from bridge.journal.calls import Stream
 from bridge.journal.counted import COUNTED_FIELDS, Counted, read_counted
 from bridge.journal.dead import names_any
-from bridge.journal.errors import translated
+from bridge.journal.errors import JournalRefused, NotLetIn, translated
 from bridge.journal.held import Held, read_held
 from bridge.journal.keys import Keys
 from bridge.journal.owed import Owed, read_owed
@@ -26,6 +26,27 @@ class Mirror:
         # redis-py types an answer as everything that some option could make of it; ours are bytes.
         self._redis: Any = redis
         self._keys = keys
+
+    async def check(self) -> None:
+        """Find out by trying whether this user has a leader's rights: an ACL file of an earlier release names fewer
+        keys.
+
+        Raises:
+            JournalAway, JournalRefused
+        """
+        keys = self._keys
+        needed = (keys.owed, keys.moved, keys.ver_next, keys.orders_taken)
+        pipeline = self._redis.pipeline(transaction=False)
+        for key in needed:
+            pipeline.exists(key)
+        try:
+            with translated():
+                await pipeline.execute()
+        except NotLetIn as error:
+            lack = " ".join(f"~{key}" for key in needed)
+            raise JournalRefused(
+                f"this user lacks a right, of {lack}; deploy/redis/users.acl has the lines: {error}"
+            ) from error
 
     async def ver(self) -> int | None:
         """The cursor: the Ver whose member changes are applied (protocol 3.3.3); ``None`` before the first."""
