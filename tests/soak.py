@@ -16,7 +16,7 @@ from pathlib import Path
 from bridge.journal.embedded import EmbeddedServer
 from tests.support.history.checker import check
 from tests.support.history.mischief import play
-from tests.support.history.theatre import Theatre
+from tests.support.history.theatre import DURABLE, Theatre
 
 
 async def soak(for_s: float, seed: int, faults: int) -> bool:
@@ -24,7 +24,7 @@ async def soak(for_s: float, seed: int, faults: int) -> bool:
     ends = time.monotonic() + for_s
     played = mails = 0
     while played == 0 or time.monotonic() < ends:
-        with tempfile.TemporaryDirectory() as folder, EmbeddedServer(Path(folder) / "valkey") as server:
+        with tempfile.TemporaryDirectory() as folder, EmbeddedServer(Path(folder) / "valkey", config=DURABLE) as server:
             began = time.monotonic()
             async with Theatre(server, seed) as theatre:
                 try:

@@ -44,6 +44,12 @@ class Connection(asyncio.Protocol):
         return str(self._transport.get_extra_info("peername")[0]) if self._transport else ""
 
     @property
+    def peer_port(self) -> int:
+        """The client's port, 0 where there is none."""
+        name = self._transport.get_extra_info("peername") if self._transport else None
+        return int(name[1]) if name else 0
+
+    @property
     def is_open(self) -> bool:
         """Whether bytes can still be sent."""
         return self._transport is not None and not self._transport.is_closing()

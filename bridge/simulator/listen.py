@@ -89,10 +89,11 @@ class Listener:
         self.answered = True
         frames = [following(parcel.document, self.framing, dialect, random) for parcel in parcels]
         if byte_every_s is None:
-            self.connection.write(b"".join(frames), done=partial(_hand_over, parcels))
+            self.connection.write(b"".join(frames), done=partial(_hand_over, parcels, self.connection.peer_port))
         else:
+            port = self.connection.peer_port
             for parcel, frame in zip(parcels, frames, strict=True):
-                self.connection.write(frame, byte_every_s=byte_every_s, done=partial(_hand_over, (parcel,)))
+                self.connection.write(frame, byte_every_s=byte_every_s, done=partial(_hand_over, (parcel,), port))
         return len(parcels)
 
     def tell_half(self, parcel: Parcel, dialect: Dialect, random: Random) -> None:
@@ -112,10 +113,11 @@ class Listener:
             self._poll_end = None
 
 
-def _hand_over(parcels: Sequence[Parcel]) -> None:
+def _hand_over(parcels: Sequence[Parcel], port: int) -> None:
     for parcel in parcels:
         if parcel.mail is not None:
             parcel.mail.pushed = True
+            parcel.mail.pushed_to.append(port)
 
 
 class Listeners:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True, eq=False)
@@ -12,6 +12,7 @@ class Mail:
     ``mailbox`` is the account, ``user_name`` what the push calls it (an account's slave address is possible),
     ``unread`` the mailbox's count after it came, ``time_s`` epoch seconds. ``pushed`` says that a whole, readable
     document about it was handed to a listener's connection; what happened to those bytes later is not known here.
+    ``pushed_to``: the clients' ports of those connections.
     """
 
     mailbox: str
@@ -24,6 +25,7 @@ class Mail:
     time_s: float
     user_name: str
     pushed: bool = False
+    pushed_to: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Final
 from bridge.journal.embedded import EmbeddedServer
 from tests.support.history.checker import check
 from tests.support.history.mischief import DEEDS, play, play_one
-from tests.support.history.theatre import Theatre
+from tests.support.history.theatre import DURABLE, Theatre
 
 SEEDS: Final = [int(seed) for seed in os.environ.get("BRIDGE_TEST_SEEDS", "1,2,3").split(",")]
 FAULTS: Final = int(os.environ.get("BRIDGE_TEST_FAULTS", "8"))
@@ -30,7 +30,7 @@ async def play_all(folder: Path, plays: list[tuple[int, Play, str]]) -> None:
 
     async def one(number: int, seed: int, play: Play, command: str) -> None:
         async with places:
-            with EmbeddedServer(folder / str(number)) as server:
+            with EmbeddedServer(folder / str(number), config=DURABLE) as server:
                 async with Theatre(server, seed) as theatre:
                     try:
                         await play(theatre)

@@ -64,7 +64,8 @@ class _Client:
         self.writer.transport.abort()
 
     async def _read_head(self) -> int:
-        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), WAIT_S)
+        async with asyncio.timeout(WAIT_S):
+            head = await self.reader.readuntil(b"\r\n\r\n")
         status, *lines = head.decode().split("\r\n")
         for line in lines:
             name, _, value = line.partition(":")
@@ -74,7 +75,8 @@ class _Client:
 
     async def _refusal(self, status: int) -> Refused:
         length = int(self.headers.get("content-length", "0"))
-        body = await asyncio.wait_for(self.reader.readexactly(length), WAIT_S)
+        async with asyncio.timeout(WAIT_S):
+            body = await self.reader.readexactly(length)
         self.drop()
         return Refused(status, self.headers, body)
 
@@ -88,7 +90,9 @@ class _Client:
             EOFError: the connection has ended; ``code`` says how, if it was told.
             TimeoutError: nothing came.
         """
-        frame = await asyncio.wait_for(self._one(), WAIT_S)
+        # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with a frame.
+        async with asyncio.timeout(WAIT_S):
+            frame = await self._one()
         if frame is None:
             raise EOFError
         self.frames.append(frame)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,6 +29,8 @@ WORKERS: Final = ("worker 1", "worker 2")
 EDGES: Final = ("edge 1", "edge 2")
 GROUP: Final = "workflow"
 SILENCE_S: Final = 1
+DURABLE: Final = {"appendfsync": "always"}
+"""How the server is configured, at each of its starts: what is confirmed is on disk, or a restart would lose it."""
 
 HOSTILE: Final = (
     "\u202egnp.exe\u202c \u2066x\u2069",
@@ -63,6 +65,8 @@ class Theatre:
         self._dialect = dialect or Dialect(framing=list(Framing)[seed % len(Framing)])
         self.world = World(seed, users=4)
         self.done: list[str] = []
+        self.rivals: set[int] = set()
+        """Ports of listeners that are not ours."""
         self.followers: list[Follower] = []
         self.sights: list[Sight] = []
         self.renamed: list[tuple[int, str, int]] = []
@@ -97,8 +101,6 @@ class Theatre:
         )
         self.redis: Redis = RedisAddress(self.server.url).client()
         stack.push_async_callback(self.redis.aclose)
-        # What is confirmed is on disk: what a restart loses would be the server's fault otherwise.
-        await self.redis.config_set("appendfsync", "always")
         await self.redis.xgroup_create(KEYS.events, GROUP, id="0", mkstream=True)
         self.ways = {
             "workers": await stack.enter_async_context(redis_proxy(self.server.url)),
@@ -189,9 +191,7 @@ class Theatre:
             if self._dice.random() < 0.1:
                 self.world.read(self._dice.choice(boxes[:2]), self._dice.randrange(1, 5))
             if self._dice.random() < 0.03:
-                alias, number = self._dice.choice(boxes), len(self.renamed) + 1
-                self.world.modify_user(alias, name=f"name {number}")
-                self.renamed.append((self.world.ver, alias, number))
+                self._rename(self._dice.choice(boxes))
             await asyncio.sleep(self._dice.uniform(0.005, 0.04))
 
     async def calm(self) -> None:
@@ -215,15 +215,39 @@ class Theatre:
         else:
             raise AssertionError("nothing arrives any more")
         await self._settled("a count is wrong", self._counts_right)
-        await self._settled("a missed mail is not told, or the other way round", self._reconciled)
+        # A suspicion waits for a sign of life, and a stream without traffic has none.
+        async with self._signs_of_life():
+            await self._settled("a count stays in doubt", self._reconciled)
         await self._settled("the cursor stays behind", self._directory_current)
         await self._settled("the reader of the stream stays behind", self._reader_current)
+
+    @asynccontextmanager
+    async def _signs_of_life(self) -> AsyncIterator[None]:
+        """Now and then something is pushed that is about no mailbox."""
+
+        async def renaming() -> None:
+            while True:
+                await asyncio.sleep(0.4)
+                self._rename(self._dice.choice(list(self.world.accounts)))
+
+        task = asyncio.create_task(renaming(), name="signs of life")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    def _rename(self, alias: str) -> None:
+        number = len(self.renamed) + 1
+        self.world.modify_user(alias, name=f"name {number}")
+        self.renamed.append((self.world.ver, alias, number))
 
     async def _settled(self, otherwise: str, condition: Callable[[], bool | Awaitable[bool]]) -> None:
         try:
             await until(condition, within_s=30)
         except TimeoutError:
-            raise AssertionError(otherwise) from None
+            states = {name: await self.redis.hgetall(KEYS.state(name)) for name in self.world.accounts}
+            raise AssertionError(f"{otherwise}: {states}, {await self.redis.hgetall(KEYS.upstream)}") from None
 
     async def _connected(self) -> bool:
         try:
@@ -241,10 +265,10 @@ class Theatre:
 
     async def _reconciled(self) -> bool:
         """No mailbox is doubtful: each was asked for since the last gap, and asked again where mails seemed missing."""
-        gap = int(await self.redis.hget(KEYS.upstream, "gap") or 0)
+        gap = await self.redis.hget(KEYS.upstream, "gap") or b"0"
         for mailbox in self.world.accounts:
-            as_of, base = await self.redis.hmget(KEYS.state(mailbox), "as_of", "base")  # type: ignore[misc]
-            if base is not None or int(as_of or 0) < gap:
+            stored, base = await self.redis.hmget(KEYS.state(mailbox), "gap", "base")  # type: ignore[misc]
+            if base is not None or stored != gap:
                 return False
         return True
 

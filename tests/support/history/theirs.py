@@ -138,6 +138,7 @@ async def _listen(theatre: Theatre, for_s: float) -> None:
         token = orjson.loads(await answer.read())["access_token"]
     at = urlsplit(theatre.provider.url)
     _, writer = await asyncio.open_connection(at.hostname, at.port)
+    theatre.rivals.add(writer.get_extra_info("sockname")[1])
     body = urlencode({"access_token": token, "ver": theatre.world.ver})
     head = f"POST /openapi/listen HTTP/1.1\r\nHost: {at.netloc}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
     writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
