@@ -45,7 +45,8 @@ async def explain(
         else:
             sid = "no sid" if identity.sid is None else f"sid {identity.sid!a}"
             scope = f"scope {' '.join(sorted(identity.scope))!a}" if identity.scope else "no scope"
-            checks.append(Check("claim", True, f"opens {', '.join(identity.mailboxes)}; {sid}, {scope}"))
+            iat = "iat" if identity.issued is not None else "no iat (refused for an address that changed person)"
+            checks.append(Check("claim", True, f"opens {', '.join(identity.mailboxes)}; {sid}, {scope}, {iat}"))
     return checks
 
 

@@ -77,7 +77,13 @@ async def test_history_in_pages(ask: Ask) -> None:
     assert body["complete"] is False
 
 
-@pytest.mark.parametrize("query", ["after=nonsense", "limit=0", "limit=201", "limit=x", "limit=%EF%BC%91", "limit="])
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("after=nonsense", "limit=0", "limit=201", "limit=x", "limit=%EF%BC%91", "limit="),
+        pytest.param(f"limit={'0' * 5000}200", id="limit of 5,003 digits"),
+    ],
+)
 async def test_history_says_what_is_wrong_with_a_question(ask: Ask, query: str) -> None:
     """400 here: no EventSource can die of it."""
     status, _, body = await ask(f"/history?{query}")
