@@ -264,6 +264,12 @@ async def test_the_channel_alone_ends_nothing(bridge: Bridge) -> None:
         for number in range(1000):
             await bridge.redis.publish(KEYS.control_channel, f"sid:{number}")
         assert await lives(bridge, client)
+        # Nor does all that keep a kick from being heard.
+        pipeline = bridge.redis.pipeline(transaction=False)
+        for number in range(1000):
+            pipeline.publish(KEYS.control_channel, f"sid:{number}")
+        await asyncio.gather(pipeline.execute(), bridge.kick(sid="s-1"))
+        assert await client.end() == 3503
 
 
 async def test_a_kick_that_nobody_heard_counts_when_the_edge_listens_again(bridge: Bridge, transport: str) -> None:

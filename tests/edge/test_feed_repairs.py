@@ -14,6 +14,7 @@ from bridge.edge.tail import Tail
 from bridge.events import Position
 from bridge.journal.calls import Announce
 from bridge.journal.errors import JournalAway, JournalError
+from bridge.journal.standing import Standings
 from tests.support.bare_edge import STILL, bare_edge, heard
 from tests.support.browser_side import open_ws
 from tests.support.redis_proxy import redis_proxy
@@ -21,6 +22,7 @@ from tests.support.stage import ANN, BOB, KEYS, bearer, leading_writer, lost_mes
 from tests.support.waiting import until
 
 from .conftest import ids
+from .test_endings import SilentKeys
 
 ALONE = Pace(probe_s=0.05, deaf_s=0.3, tops_s=3600, reconnect_s=0.02)
 
@@ -183,6 +185,38 @@ async def test_a_kick_during_a_handshake_ends_it_as_soon_as_it_has_joined(redis_
         await edge.standings.kick(**kick, kept_s=60)
         await until(lambda: edge.rounds.number > before)
         subscriber, _ = await edge.join(opening, session="s-1")
+        await until(lambda: subscriber.code == 3503)
+
+
+@pytest.mark.parametrize("kick", [{"mailbox": BOB}, {"session": "s-1"}], ids=["its mailbox", "its session"])
+async def test_a_kick_that_cannot_be_looked_at_now_is_looked_at_later(redis_url: str, kick: dict[str, str]) -> None:
+    """It was heard, and Redis did not answer what it means: the round is made again, by itself."""
+    async with (
+        redis_proxy(redis_url) as way,
+        leading_writer(redis_url) as (_, redis),
+        bare_edge(way.url) as edge,
+    ):
+        subscriber, _ = await edge.join(await edge.open(session="s-1"), session="s-1")
+        await until(lambda: edge.rounds.number > 0)
+        way.closed = True
+        way.cut(but_pubsub=True)
+        before = edge.rounds.number
+        await Standings(redis, KEYS).kick(**kick, kept_s=60)
+        await until(lambda: edge.rounds.number > before + 1)
+        assert subscriber.code == 0
+        way.closed = False
+        await until(lambda: subscriber.code == 3503)
+
+
+async def test_a_flood_on_the_channel_keeps_no_kick_from_being_heard(redis_url: str) -> None:
+    """Names beyond a bound are not kept; everybody is looked at instead."""
+    async with leading_writer(redis_url) as (_, redis), bare_edge(redis_url) as edge:
+        subscriber, _ = await edge.join(await edge.open(session="s-1"), session="s-1")
+        await until(lambda: edge.rounds.number > 0)
+        await Standings(redis, SilentKeys("exmail")).kick(session="s-1", kept_s=60)
+        for number in range(300):
+            edge.rounds.told(b"sid:%d" % number)
+        edge.rounds.told(b"sid:s-1")
         await until(lambda: subscriber.code == 3503)
 
 

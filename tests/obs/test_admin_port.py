@@ -74,7 +74,7 @@ async def test_stop_may_be_called_again():
 
 async def test_idle_connections_give_way_to_whoever_asks():
     """Thirty-two at most, of which the oldest goes: a port in reach of anybody takes no more descriptors than that."""
-    async with opened() as admin:
+    async with opened(patience_s=3600) as admin:
         idle = [await asyncio.open_connection(*admin.address) for _ in range(40)]
         for _ in range(3):
             assert (await fetch(admin, "/livez"))[0] == 200

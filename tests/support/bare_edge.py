@@ -12,6 +12,7 @@ from bridge.edge.access import Identity
 from bridge.edge.audience import Audience
 from bridge.edge.feed import Feed, Opening
 from bridge.edge.pace import Pace
+from bridge.edge.recollection import Recollection
 from bridge.edge.rounds import Rounds
 from bridge.edge.sse import SseSubscriber
 from bridge.edge.subscriber import Subscriber
@@ -97,6 +98,7 @@ async def bare_edge(
         rounds=rounds,
         reports=Reports(redis, KEYS),
         name="bare",
+        recollection=Recollection(),
         audience=audience,
         metrics=metrics,
         pace=pace,
