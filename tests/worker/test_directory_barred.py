@@ -41,7 +41,7 @@ async def test_disabling_is_told_and_bars_and_enabling_ends_it(
     parts: Parts, simulator: Simulator, told: Told, pull: Pull
 ) -> None:
     """``enabled`` is an event's own member: a profile need not hold ``open_type``."""
-    for open_type in (2, 1):
+    for open_type in (2, 1, 2, 1):
         simulator.world.modify_user(BOB, open_type=open_type)
         await pull()
         event = (await told.data("directory.user.updated"))[-1]

@@ -294,6 +294,30 @@ async def test_a_big_delta_survives_a_crash_between_its_pieces(
     assert await cursor_is(parts, world.ver)
 
 
+async def test_what_was_begun_with_another_mirror_is_begun_anew(
+    parts: Parts, simulator: Simulator, directory: Directory
+) -> None:
+    """A fault broke it off, then Redis went back: the part that was applied is not there any more."""
+    world = simulator.world
+    past = {key: await parts.redis.dump(key) for key in (KEYS.ver, KEYS.directory)}
+    for number in range(600):
+        world.add_user(f"new{number}@gzdev.com")
+    directory.version(world.ver)
+    pulling = asyncio.create_task(pulled(directory))
+    await simulator.calls.wait("user/get", 400, timeout_s=20)
+    simulator.faults.on(Kind.HTTP_STATUS, endpoint="user/get", value=502)
+    with pytest.raises(ProviderAway):
+        await pulling
+    assert len(await mirrored(parts.redis)) >= 250
+    simulator.faults.clear()
+    for key, value in past.items():
+        await parts.redis.restore(key, 0, value, replace=True)
+    directory.doubt()
+    await pulled(directory)
+    assert await mirrored(parts.redis) == fresh(world, ALL_FIELDS)
+    assert await cursor_is(parts, world.ver)
+
+
 @pytest.mark.parametrize("seed", range(4))
 async def test_mirror_and_events_follow_the_truth(
     parts: Parts, simulator: Simulator, told: Told, news: Callable[[], Any], seed: int
