@@ -209,8 +209,11 @@ async def test_a_pushed_ver_behind_the_cursor_asks_once_and_moves_nothing(
 ) -> None:
     """It may be a late push, and no reason to wait for data."""
     asked = simulator.calls.count("user/list")
+    commits: list[int] = []
+    parts.after_batch = lambda outcomes: commits.append(len(outcomes))
     directory.version(simulator.world.ver - 5000)
     await pulled(directory)
+    assert commits == []
     assert simulator.calls.count("user/list") == asked + 1
     assert await cursor_is(parts, simulator.world.ver)
     assert len(await told.events()) == 1
