@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.async_api import async_playwright
+from aiohttp import web
+from playwright.async_api import Page as OaPage
+from playwright.async_api import Route, async_playwright, expect
 
 from bridge.edge.jwt import SecretVerifier
+from bridge.obs.metrics import Metrics
 from tests.docs.pages import ROOT, Page
+from tests.support.scripted_edge import scripted_edge
 from tests.support.stage import BOB, SECRET, leading_writer, mail, running_edge, token
 from tests.support.waiting import until
 
 SIGNING = Page(ROOT / "docs" / "signing.md")
 EVENTS = Page(ROOT / "docs" / "events.md")
+CLIENT = Page(ROOT / "docs" / "client.md")
 READMES = [Page(ROOT / "README.md"), Page(ROOT / "README.zh-CN.md")]
 PLACE = "https://oa.corp.com/exmail/"
 
@@ -108,31 +116,92 @@ async def test_the_python_reader_prints_what_is_published(page: Page, redis_url:
         await reader.wait()
 
 
-@pytest.mark.parametrize("page", READMES, ids=["en", "zh"])
-async def test_the_pasted_lines_show_the_badge(page: Page, redis_url: str, require_binary: Callable[[str], str]):
-    """The README's lines in a page of the OA: the count appears, and rises with the next mail."""
-    lines = page.block("html", holding="client.js")
-    assert PLACE in lines
+@dataclass
+class Oa:
+    """A page of the OA on the edge's own host, in a browser in which somebody is signed in."""
+
+    page: OaPage
+    metrics: Metrics
+
+
+@asynccontextmanager
+async def pasted(require_binary: Callable[[str], str], redis_url: str, lines: str) -> AsyncIterator[Oa]:
+    """Serve lines of a page of ours as a page of the OA, and show it."""
+
+    async def show(request: web.Request) -> web.Response:
+        html = f"<!doctype html><title>OA</title>{lines.replace(PLACE, '/')}"
+        return web.Response(text=html, content_type="text/html")
+
     async with (
-        leading_writer(redis_url) as (writer, _),
-        running_edge(redis_url) as (url, _),
+        running_edge(redis_url, add_routes=lambda app: app.router.add_get("/oa", show)) as (url, metrics),
         async_playwright() as playwright,
     ):
-        await writer.commit([mail("1", 7)])
         browser = await playwright.chromium.launch(
             executable_path=require_binary("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"]
         )
         context = await browser.new_context()
         await context.add_cookies([{"name": "exmail_bridge", "value": token(), "url": url, "httpOnly": True}])
-        oa = await context.new_page()
-        html = f"<!doctype html><title>OA</title>{lines.replace(PLACE, f'{url}/')}"
-        await oa.route(f"{url}/oa", lambda route: route.fulfill(content_type="text/html", body=html))
-        await oa.goto(f"{url}/oa")
-        shows = "(text) => document.querySelector('#unread').textContent === text"
-        await oa.wait_for_function(shows, arg="7")
-        await writer.commit([mail("2", 8)])
-        await oa.wait_for_function(shows, arg="8")
-        assert await oa.title() == "(8) OA"
+        page = await context.new_page()
+        await page.goto(f"{url}/oa")
+        yield Oa(page, metrics)
+        await browser.close()
+
+
+@pytest.mark.parametrize("page", READMES, ids=["en", "zh"])
+async def test_the_pasted_lines_show_the_badge(page: Page, redis_url: str, require_binary: Callable[[str], str]):
+    """The README's lines in a page of the OA: the count appears, and rises with the next mail."""
+    lines = page.block("html", holding="client.js")
+    assert PLACE in lines
+    async with leading_writer(redis_url) as (writer, _):
+        await writer.commit([mail("1", 7)])
+        async with pasted(require_binary, redis_url, lines) as oa:
+            await expect(oa.page.locator("#unread")).to_have_text("7")
+            await writer.commit([mail("2", 8)])
+            await expect(oa.page.locator("#unread")).to_have_text("8")
+            await expect(oa.page).to_have_title("(8) OA")
+
+
+@pytest.mark.parametrize("page", READMES, ids=["en", "zh"])
+async def test_the_pasted_list_goes_with_the_badge(page: Page, redis_url: str, require_binary: Callable[[str], str]):
+    """Both blocks are one connection; after a reload the newest mails stand there, and the keyboard opens one."""
+    lines = page.block("html", holding="client.js") + page.block("html", holding="mail.open")
+    async with leading_writer(redis_url) as (writer, _):
+        await writer.commit([mail("1", 7, subject="first")])
+        async with pasted(require_binary, redis_url, lines) as oa:
+            items = oa.page.locator("#mails li")
+            await expect(items).to_have_count(1)
+            await writer.commit([mail("2", 8, subject="<i>second</i>")])
+            await expect(items).to_have_count(2)
+            await oa.page.reload()
+            await expect(items).to_have_text([re.compile("<i>second</i>"), re.compile("first")])
+            await expect(oa.page.locator("#unread")).to_have_text("8")
+            assert oa.metrics.edge_connects.labels(transport="websocket")._value.get() == 2
+            await oa.page.locator("#mails button").first.focus()
+            async with oa.page.expect_popup() as waiting:
+                await oa.page.keyboard.press("Enter")
+            await (await waiting.value).wait_for_url("**/mail/open?mailid=2")
+
+
+async def test_the_pasted_ticket_is_a_good_one_or_none(require_binary: Callable[[str], str]):
+    """Another host: pages of errors of the OA's ticket endpoint are never sent as tickets, and it is asked again."""
+    lines = CLIENT.block("html", holding="ticket:").replace("https://push.corp.com/", "/exmail/")
+    answers = [(502, "<h1>Bad Gateway</h1>"), (401, "sign in"), (200, "a-ticket")]
+    async with scripted_edge() as edge, async_playwright() as playwright:
+        edge.pages["/oa"] = f"<!doctype html><title>OA</title><b id=unread></b>{lines}"
+        browser = await playwright.chromium.launch(
+            executable_path=require_binary("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        oa = await browser.new_page()
+        await oa.add_init_script("Math.random = () => 0")
+
+        async def answer(route: Route) -> None:
+            status, body = answers.pop(0)
+            await route.fulfill(status=status, body=body)
+
+        await oa.route("**/oa/exmail-ticket", answer)
+        await oa.goto(f"{edge.url}oa")
+        assert (await edge.connection()).query == {"ticket": "a-ticket"}
+        assert answers == []
         await browser.close()
 
 

@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
+from tests.support.client_tab import RECORD
 from tests.support.dev_program import DevProgram
+from tests.support.scripted_edge import ScriptedEdge, scripted_edge
 
 
 @pytest.fixture(scope="session")
@@ -43,4 +45,20 @@ async def page(context: BrowserContext) -> Page:
     page.wrong = wrong = []  # type: ignore[attr-defined]  # a note that belongs to this page
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    return page
+
+
+@pytest.fixture
+async def edge() -> AsyncIterator[ScriptedEdge]:
+    """An edge that does what the test says."""
+    async with scripted_edge() as edge:
+        yield edge
+
+
+@pytest.fixture
+async def tab(page: Page, edge: ScriptedEdge) -> Page:
+    """A page of that edge that has loaded ``/client.js`` and is not connected yet; its clock is the test's."""
+    await page.clock.install()
+    await page.add_init_script(RECORD)
+    await page.goto(edge.url)
     return page

@@ -3,69 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+import gzip
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page
 
-from tests.support import waiting
-from tests.support.scripted_edge import EPOCH, Connection, ScriptedEdge, closing, event, scripted_edge, snapshot
-
-# Everything that the page is told, in order; back-off without chance, so that it can be read.
-RECORD = """
-  Math.random = () => 1;
-  window.told = [];
-  window.begin = (options) => {
-    window.mail = ExmailBridge.connect(options);
-    for (const name of ['mail', 'unread', 'missed', 'snapshot', 'upstream', 'event', 'heartbeat', 'state']) {
-      mail.on(name, (...values) => told.push([name, ...values]));
-    }
-  };
-"""
-
-
-@pytest.fixture
-async def edge() -> AsyncIterator[ScriptedEdge]:
-    async with scripted_edge() as edge:
-        yield edge
-
-
-@pytest.fixture
-async def tab(page: Page, edge: ScriptedEdge) -> Page:
-    """A page that has loaded the script and is not connected yet; its clock is the test's."""
-    await page.clock.install()
-    await page.add_init_script(RECORD)
-    await page.goto(edge.url)
-    return page
-
-
-async def begin(tab: Page, edge: ScriptedEdge, options: str = "{}") -> Connection:
-    await tab.evaluate(f"begin({options})")
-    await tab.clock.run_for(1)
-    return await edge.connection()
-
-
-async def told(tab: Page, name: str) -> list[Any]:
-    """First value of each call of the handlers of this name, in order."""
-    values: list[Any] = await tab.evaluate("name => told.filter(each => each[0] === name).map(each => each[1])", name)
-    return values
-
-
-async def until(tab: Page, claim: str) -> None:
-    """Wait until a claim about the page holds; the page's own clock stands still meanwhile."""
-
-    async def holds() -> bool:
-        return bool(await tab.evaluate(f"Boolean({claim})"))
-
-    await waiting.until(holds, within_s=20)
-
-
-async def come_back(tab: Page, edge: ScriptedEdge, ms: int = 600) -> Connection:
-    """Wait until it waits, let the page's time pass, and take the next connection."""
-    await until(tab, "mail.state === 'waiting'")
-    await tab.clock.run_for(ms)
-    return await edge.connection()
+from tests.support.client_tab import begin, come_back, told, until, waits
+from tests.support.scripted_edge import CLIENT_JS, EPOCH, ScriptedEdge, closing, event, snapshot
 
 
 @pytest.mark.parametrize("code", [1001, 1011, 3001, 3005, 3008, 3013, 3499, 4000, 4499])
@@ -97,25 +41,6 @@ async def test_codes_that_say_do_not(tab: Page, edge: ScriptedEdge, code: int, t
     assert edge.opened.empty()
     await tab.evaluate("mail.reconnect()")
     await edge.connection()
-
-
-async def test_every_connection_has_a_fresh_ticket(tab: Page, edge: ScriptedEdge) -> None:
-    """Tickets open one connection: the callback is asked before each, also after 3005; a failing one is asked again."""
-    await tab.evaluate("window.n = 0")
-    connection = await begin(
-        tab,
-        edge,
-        "{ ticket: async () => { n += 1; if (n === 2) throw new Error('OA is away'); return `ticket${n}`; } }",
-    )
-    assert connection.query == {"ticket": "ticket1"}
-    await connection.say(snapshot(1))
-    await until(tab, "mail.state === 'open'")
-    await connection.close(3005)
-    await until(tab, "mail.state === 'waiting'")
-    await tab.clock.run_for(600)
-    await until(tab, "mail.state === 'waiting' && n === 2")
-    again = await come_back(tab, edge, 1100)
-    assert again.query == {"after": f"{EPOCH}-1", "ticket": "ticket3"}
 
 
 @pytest.mark.parametrize("transport", ["websocket", "sse"])
@@ -157,29 +82,34 @@ async def test_a_new_beginning_replaces_the_count(tab: Page, edge: ScriptedEdge)
     assert await told(tab, "unread") == [9, 3, 1]
 
 
-async def test_back_off_grows_until_a_snapshot(tab: Page, edge: ScriptedEdge) -> None:
-    """The wait doubles up to 30 s over connections that open and say nothing; a snapshot makes it short again."""
+async def test_back_off_grows_until_a_connection_lasts(tab: Page, edge: ScriptedEdge) -> None:
+    """The wait doubles up to 30 s, also over connections that die right after their snapshot; one that lived for half a
+    minute makes it short again."""
     connection = await begin(tab, edge, "{ transport: 'websocket' }")
-    waits = []
-    for _ in range(8):
+    told_waits = []
+    for number in range(8):
+        if number % 2:
+            await connection.say(snapshot(0))
+            await until(tab, "mail.state === 'open'")
         await connection.close(1011)
-        await until(tab, "mail.state === 'waiting'")
-        waits.append(await tab.evaluate("told[told.length - 1][2].retry_ms"))
-        await tab.clock.run_for(waits[-1])
+        told_waits.append(await waits(tab))
+        await tab.clock.run_for(told_waits[-1])
         connection = await edge.connection()
-    assert waits == [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000]
+    assert told_waits == [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000]
     await connection.say(snapshot(0))
     await until(tab, "mail.state === 'open'")
+    await tab.clock.run_for(31_000)
     await connection.close(1011)
-    await until(tab, "mail.state === 'waiting'")
-    assert await tab.evaluate("told[told.length - 1][2].retry_ms") == 500
+    assert await waits(tab) == 500
 
 
-async def test_the_edge_says_how_long(tab: Page, edge: ScriptedEdge) -> None:
+@pytest.mark.parametrize("transport", ["websocket", "sse"])
+async def test_the_edge_says_how_long(tab: Page, edge: ScriptedEdge, transport: str) -> None:
     """``retry_ms`` is obeyed, also by a page that comes to the front; the native reconnect never happens."""
-    connection = await begin(tab, edge, "{ transport: 'sse' }")
+    connection = await begin(tab, edge, f"{{ transport: '{transport}' }}")
     await connection.say(closing(3013, 7000))
-    await until(tab, "mail.state === 'waiting'")
+    assert await waits(tab) == 7000
+    assert await tab.evaluate("told.pop()[2].code") == 3013
     await tab.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     await tab.clock.run_for(6900)
     assert await tab.evaluate("mail.state") == "waiting"
@@ -227,52 +157,6 @@ async def test_the_network_comes_back(tab: Page, edge: ScriptedEdge) -> None:
     assert third.query == {"after": f"{EPOCH}-1"}
 
 
-async def test_a_page_that_is_left_and_found_again(tab: Page, edge: ScriptedEdge) -> None:
-    """A page in the back/forward cache holds no connection; when it returns, it continues."""
-    connection = await begin(tab, edge)
-    await connection.say(snapshot(2))
-    await until(tab, "mail.state === 'open'")
-    await tab.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
-    await asyncio.wait_for(connection.left.wait(), 20)
-    await tab.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
-    await tab.clock.run_for(1)
-    again = await edge.connection()
-    assert again.query == {"after": f"{EPOCH}-2"}
-
-
-async def test_sse_where_websocket_never_gets_through(tab: Page, edge: ScriptedEdge) -> None:
-    """With ``auto`` two WebSockets that bring nothing are followed by an event stream, and that stays."""
-    edge.refuse_websocket = True
-    await tab.evaluate("begin()")
-    await tab.clock.run_for(1)
-    for tries in (1, 2):
-        await until(tab, "mail.state === 'waiting'")
-        assert len(edge.refused) == tries
-        await tab.clock.run_for(1100)
-    stream = await edge.connection()
-    assert stream.path == "/exmail/events"
-    await stream.say(snapshot(4))
-    await until(tab, "mail.state === 'open' && mail.transport === 'sse'")
-    await stream.close()
-    again = await come_back(tab, edge)
-    assert (again.path, again.query) == ("/exmail/events", {"after": f"{EPOCH}-4"})
-
-
-async def test_no_event_stream_either(tab: Page, edge: ScriptedEdge) -> None:
-    """When the edge is simply away, WebSocket gets another chance after each event stream."""
-    edge.refuse_websocket = True
-    await tab.evaluate("begin()")
-    await tab.clock.run_for(1)
-    for _ in range(2):
-        await until(tab, "mail.state === 'waiting'")
-        await tab.clock.run_for(1100)
-    stream = await edge.connection()
-    edge.refuse_websocket = False
-    stream.abort()
-    again = await come_back(tab, edge, 2100)
-    assert again.path == "/exmail/ws"
-
-
 async def test_what_it_does_not_know_it_ignores(tab: Page, edge: ScriptedEdge) -> None:
     """Frames of unknown types, events of unknown types without a count, and text that is no JSON do no harm."""
     connection = await begin(tab, edge)
@@ -297,53 +181,6 @@ async def test_missed_mails_are_told_and_are_no_count(tab: Page, edge: ScriptedE
     assert [data["mail_id"] for data in await told(tab, "mail")] == ["M2"]
 
 
-async def test_a_handler_that_throws_harms_nobody(tab: Page, edge: ScriptedEdge) -> None:
-    """The others are called, the stream goes on, and the error is the page's own; a handler can be taken away."""
-    connection = await begin(tab, edge)
-    await tab.evaluate("window.off = mail.on('mail', () => { throw new Error('mine'); }); null")
-    await tab.evaluate("window.after = []; mail.on('mail', (data) => after.push(data.mail_id)); null")
-    await connection.say(snapshot(0), event(1))
-    await until(tab, "after.length === 1")
-    await tab.clock.run_for(1)
-    assert [line.splitlines()[0] for line in tab.wrong] == ["Error: mine"]  # type: ignore[attr-defined]  # the fixture's note
-    await tab.evaluate("off()")
-    await connection.say(event(2))
-    await until(tab, "after.length === 2")
-    await tab.clock.run_for(1)
-    assert [line.splitlines()[0] for line in tab.wrong] == ["Error: mine"]  # type: ignore[attr-defined]  # the fixture's note
-
-
-async def test_title_and_badge(tab: Page, edge: ScriptedEdge) -> None:
-    """The count stands before the title that the page has now, and in the badge; nothing unread, nothing shown."""
-    connection = await begin(tab, edge, "{ title: true, badge: '#badge' }")
-    await connection.say(snapshot(1, unread=1))
-    await expect(tab).to_have_title("(1) Inbox")
-    await expect(tab.locator("#badge")).to_have_text("1")
-    await tab.evaluate("document.title = 'Other'")
-    await connection.say(event(2))
-    await expect(tab).to_have_title("(2) Other")
-    await connection.say(snapshot(2, unread=0))
-    await expect(tab).to_have_title("Other")
-    await expect(tab.locator("#badge")).to_have_text("")
-    await connection.say(event(3))
-    await expect(tab).to_have_title("(3) Other")
-    await tab.evaluate("mail.close()")
-    await expect(tab).to_have_title("Other")
-    await asyncio.wait_for(connection.left.wait(), 20)
-
-
-async def test_the_next_page_of_a_tab_continues(tab: Page, edge: ScriptedEdge) -> None:
-    """With ``storage`` a reload asks for what came in between; without it, it begins anew."""
-    connection = await begin(tab, edge, "{ storage: true }")
-    await connection.say(snapshot(0), event(1))
-    await until(tab, f"mail.position === '{EPOCH}-1'")
-    await tab.reload()
-    again = await begin(tab, edge, "{ storage: true }")
-    assert again.query == {"after": f"{EPOCH}-1"}
-    other = await begin(tab, edge)
-    assert other.query == {}
-
-
 async def test_options_go_into_the_address(tab: Page, edge: ScriptedEdge) -> None:
     """``url``, ``mailbox`` and ``after`` say where, what and from when; an unknown transport or event is refused."""
     connection = await begin(
@@ -355,3 +192,47 @@ async def test_options_go_into_the_address(tab: Page, edge: ScriptedEdge) -> Non
         assert await tab.evaluate(f"(() => {{ try {{ {wrong}; }} catch (error) {{ return error.name; }} }})()") == (
             "TypeError"
         )
+
+
+async def test_a_hint_that_cannot_be_is_bounded(tab: Page, edge: ScriptedEdge) -> None:
+    """Browsers run a timer of more than 24 days at once; nobody is sent away for longer than an hour."""
+    connection = await begin(tab, edge)
+    for hint, wait in ((10**12, 3_600_000), ("soon", 1000), (-5, 2000)):
+        await connection.say({"type": "exmail.closing", "data": {"code": 3013, "reason": "busy", "retry_ms": hint}})
+        assert await waits(tab) == wait
+        await tab.clock.run_for(wait)
+        connection = await edge.connection()
+
+
+async def test_a_large_snapshot_on_a_slow_line_is_waited_for(tab: Page, edge: ScriptedEdge) -> None:
+    """A connection that opened and brought nothing is given up after 20 s; the next one is given longer."""
+    await begin(tab, edge, "{ transport: 'websocket' }")
+    await tab.clock.run_for(26_000)
+    slow = await edge.connection()
+    await tab.clock.run_for(35_000)
+    assert edge.opened.empty()
+    await slow.say(snapshot(3))
+    await until(tab, "mail.state === 'open'")
+
+
+async def test_a_clock_that_is_set_back_keeps_nobody_waiting(tab: Page, edge: ScriptedEdge) -> None:
+    """Neither silence nor the patience that the edge asked for is measured by a clock that may be set."""
+    connection = await begin(tab, edge)
+    await connection.say(snapshot(3))
+    await until(tab, "mail.state === 'open'")
+    await tab.clock.set_system_time(86_400_000)
+    await tab.clock.run_for(70_000)
+    connection = await edge.connection()
+    assert connection.query == {"after": f"{EPOCH}-3"}
+    await connection.say(closing(3013, 60_000))
+    await until(tab, "mail.state === 'waiting'")
+    await tab.clock.set_system_time(43_200_000)
+    await tab.clock.run_for(40_000)
+    await tab.evaluate("dispatchEvent(new Event('online'))")
+    await tab.clock.run_for(21_000)
+    await edge.connection()
+
+
+def test_it_stays_small() -> None:
+    """What each page of the OA loads: at most 8 KB, compressed as a proxy does."""
+    assert len(gzip.compress(CLIENT_JS.read_bytes())) <= 8192

@@ -13,7 +13,8 @@ from aiohttp import WSMsgType, web
 
 CLIENT_JS = Path(__file__).parents[2] / "bridge" / "edge" / "static" / "client.js"
 EPOCH = "aaaaaaaa"
-_PAGE = "<!doctype html><title>Inbox</title><b id=badge></b><script src=/exmail/client.js></script>"
+LIBRARIES = Path(__file__).parents[1] / "samples" / "libraries"
+PAGE = "<!doctype html><title>Inbox</title><b id=badge></b><script src=/exmail/client.js></script>"
 
 
 def event(seq: int, *, unread: int | None = None, as_of: int | None = None, epoch: str = EPOCH) -> dict[str, Any]:
@@ -82,13 +83,38 @@ class Connection:
 
 
 class ScriptedEdge:
-    """Serves a page, ``/exmail/client.js``, and connections that wait for the test's word."""
+    """Serves pages, ``/exmail/client.js``, and connections that wait for the test's word.
+
+    ``pages``: path → HTML; ``policy``: their Content-Security-Policy. ``portal``: something in between answers every
+    connection with a page of its own. ``asked``: what else was asked for, and the cookie that came along.
+    """
 
     def __init__(self) -> None:
         self.url = ""
+        self.pages = {"/": PAGE}
+        self.policy = ""
         self.opened: asyncio.Queue[Connection] = asyncio.Queue()
         self.refused: list[str] = []
         self.refuse_websocket = False
+        self.portal = False
+        self.logout_status = 204
+        self.asked: list[tuple[str, str, str | None]] = []
+
+    async def listen(self, runner: web.AppRunner, port: int = 0) -> None:
+        """Begin to accept."""
+        self._runner = runner
+        self._site = web.TCPSite(runner, "127.0.0.1", port, reuse_address=True)
+        await self._site.start()
+        self.url = "http://{}:{}/".format(*runner.addresses[0][:2])
+
+    async def go_away(self) -> None:
+        """Refuse every new connection, as where there is no network."""
+        await self._site.stop()
+
+    async def come_back(self) -> None:
+        """Accept again, at the same address; nothing where it never went."""
+        if self._site not in self._runner.sites:
+            await self.listen(self._runner, int(self.url.rstrip("/").rpartition(":")[2]))
 
     async def connection(self) -> Connection:
         """The next connection that the browser opens."""
@@ -96,14 +122,33 @@ class ScriptedEdge:
             return await self.opened.get()
 
     def mount(self, app: web.Application) -> None:
-        app.router.add_get("/", self._page)
-        app.router.add_get("/exmail/client.js", self._client_js)
+        for path in ("/exmail/client.js", "/assets/app.js"):
+            app.router.add_get(path, self._client_js)
         app.router.add_get("/exmail/ws", self._ws)
         app.router.add_get("/exmail/events", self._events)
         app.router.add_get("/favicon.ico", self._nothing)
+        app.router.add_post("/exmail/logout", self._logout)
+        app.router.add_static("/libraries", LIBRARIES)
+        app.router.add_get("/{path:.*}", self._page)
 
     async def _page(self, request: web.Request) -> web.Response:
-        return web.Response(text=_PAGE, content_type="text/html")
+        if request.path not in self.pages:
+            self._note(request)
+        headers = {"Content-Security-Policy": self.policy} if self.policy else {}
+        return web.Response(text=self.pages.get(request.path, ""), content_type="text/html", headers=headers)
+
+    async def _logout(self, request: web.Request) -> web.Response:
+        self._note(request)
+        return web.Response(status=self.logout_status)
+
+    def _note(self, request: web.Request) -> None:
+        self.asked.append((request.method, request.path_qs, request.headers.get("Cookie")))
+
+    def _refused(self, request: web.Request) -> web.Response:
+        self.refused.append(request.path)
+        if self.portal:
+            return web.Response(text="<title>Please pay</title>", content_type="text/html")
+        return web.Response(status=403)
 
     async def _client_js(self, request: web.Request) -> web.Response:
         return web.Response(body=CLIENT_JS.read_bytes(), content_type="text/javascript")
@@ -112,9 +157,8 @@ class ScriptedEdge:
         return web.Response(status=204)
 
     async def _ws(self, request: web.Request) -> web.StreamResponse:
-        if self.refuse_websocket:
-            self.refused.append(request.path)
-            return web.Response(status=403)
+        if self.refuse_websocket or self.portal:
+            return self._refused(request)
         socket = web.WebSocketResponse()
         await socket.prepare(request)
 
@@ -134,6 +178,8 @@ class ScriptedEdge:
         return socket
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
+        if self.portal:
+            return self._refused(request)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
 
@@ -149,7 +195,10 @@ class ScriptedEdge:
 
         connection = Connection(request, send, close, abort)
         self.opened.put_nowait(connection)
-        await connection.done.wait()
+        try:
+            await connection.done.wait()
+        finally:
+            connection.left.set()
         return response
 
 
@@ -161,7 +210,6 @@ async def scripted_edge() -> AsyncIterator[ScriptedEdge]:
     edge.mount(app)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    edge.url = "http://{}:{}/".format(*runner.addresses[0][:2])
+    await edge.listen(runner)
     yield edge
     await runner.cleanup()

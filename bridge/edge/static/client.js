@@ -1,71 +1,63 @@
 /*
  * Exmail bridge, browser client: one connection, nothing missed over reconnects, the unread badge.
  *
- *   <script src="https://oa.corp.com/exmail/client.js"></script>
- *   <script>
- *     const mail = ExmailBridge.connect({ title: true, badge: '#unread' });
- *     mail.on('mail', (data) => toast(data.sender, data.mail_subject));   // hostile text: use textContent
- *   </script>
+ *   const mail = ExmailBridge.connect({ title: true, badge: '#unread' });
+ *   mail.on('mail', (data) => toast(data.sender, data.mail_subject));   // foreign text: use textContent
  *
- * ExmailBridge.connect(options) returns a mail object. All options may be left out:
- *   url        base URL of the edge; default: where this script was loaded from
- *   transport  'auto' (WebSocket, and SSE where WebSocket never gets through), 'websocket' or 'sse'
- *   ticket     async () => text: a fresh one-time ticket (POST /ticket), asked for before every connection and every
- *              mail.open; without it the browser's cookie decides
- *   mailbox    one of the token's mailboxes; default: its first
- *   title      true: the unread count stands before the page's title, "(3) Inbox"
- *   badge      element or selector whose text becomes the count; empty when nothing is unread
- *   after      position to continue from, e.g. the one of GET /history that the page was rendered with
- *   storage    true, or a key: keep the position in sessionStorage, so that the next page in this tab is told what
- *              came while it loaded. Off by default: a page that continues gets no `recent` mails in its snapshot
- *
- * mail.on(name, handler) returns a function that takes the handler away again. A handler that throws harms nobody else.
- *   'mail'      (data, event)    a new mail; data: mailbox, mail_id, sender, mail_subject, summary, unread, as_of
- *   'unread'    (count or null)  the count changed; null: not known yet
- *   'missed'    (data, event)    mails that can never be announced: at_least so many, between since and until (epoch ms)
- *   'snapshot'  (data)           each connection begins with one. resumed true: what was missed follows as events;
- *                                false: throw away what you have, `recent` holds the newest mails, oldest first
- *   'upstream'  (data)           connection between bridge and provider: state, since (epoch ms), why
- *   'event'     (event)          every event (CloudEvents 1.0), each once and in order
- *   'heartbeat' ()               the connection is alive; every 25 s
- *   'state'     (state, detail)  'connecting' | 'open' | 'waiting' (detail.retry_ms) | 'closed'; detail: transport,
- *                                code, reason. Closed by the edge (code 3500–3999, 4500–4999) stays closed
- *
- * mail.open(mailId)  show that mail in the provider's web mail, in a window of its own, without a password; without
- *                    mailId the inbox. Call it within the click, before any await, or the browser blocks the window.
- *                    Returns a promise: true, the window is on its way; false, it was blocked (put an ordinary link to
- *                    mail/open?mailid=… there); rejected, there was no ticket, and the window is closed again
- *
- * mail.unread, .position, .state, .transport, .mailbox, .upstream: what is true now.
- * mail.reconnect()   drop the connection and come back at once, also out of 'closed'; continues where it was
- * mail.close()       end, give the title and badge back
- *
- * No build, no dependency; needs a browser of 2018 or later; works on plain http.
+ * Its manual is docs/client.md. No build, no dependency; needs a browser of 2018 or later; works on plain http.
+ * It believes no page: Map, Set, URL, Promise, performance and Array.from may be the page's own, arrays may have other
+ * methods, the clock may be set, elements may come and go.
  */
 (function () {
   'use strict';
 
   const BACK_OFF_FIRST_MS = 500;
   const BACK_OFF_LIMIT_MS = 30000;
-  const SNAPSHOT_DUE_MS = 20000; // ticket, handshake and first frame together
+  const CREDENTIAL_LIMIT_MS = 600000; // somebody must sign in first
+  const HINT_LIMIT_MS = 3600000;
+  const STEADY_MS = 30000; // a connection that lasted so long was a good one
+  const ANSWER_DUE_MS = 20000; // a ticket; then handshake; then the first frame
+  const ANSWER_DUE_LIMIT_MS = 160000; // a slow line may need longer, and does not say so
   const SILENCE_MS = 60000; // two heartbeats and their delay
   const STALE_MS = 30000; // a page that comes to the front does not wait for the second one
   const LOOK_MS = 5000;
+  const ERROR_ALONE_MS = 100;
   const BLOCKED_TRIES = 2;
   const BLOCKED_TRIES_AFTER_SUCCESS = 6; // WebSocket worked here before: it is rather the edge that is away
+  const BESIDE_FIRST_MS = 30000;
+  const BESIDE_LIMIT_MS = 1800000;
+  const MOST_PREFIXES = 100;
+
   const LOST = 1006; // the code that browsers give to a connection that just ended
+  const EXPIRED = 3005;
+  const NO_CREDENTIAL = 3009;
+  const BUSY = 3013;
+  const INVALID_TOKEN = 3500;
+  const KICKED = 3503;
 
   const NAMES = ['mail', 'unread', 'missed', 'snapshot', 'upstream', 'event', 'heartbeat', 'state'];
+  const TRANSPORTS = ['auto', 'websocket', 'sse'];
   const HERE = document.currentScript && document.currentScript.src;
+  const BrowsersPromise = (async () => undefined)().constructor;
+  const pageTitle = (window.ExmailBridge && window.ExmailBridge.pageTitle) || countedTitle(); // loaded twice: one title
+  const inUse = []; // what the open connections of this page keep in sessionStorage, and how each is ended
 
   function staysClosed(code) {
     return (code >= 3500 && code <= 3999) || (code >= 4500 && code <= 4999);
   }
 
+  function wantsCredential(code) {
+    return code === NO_CREDENTIAL || code === EXPIRED || code === INVALID_TOKEN;
+  }
+
+  /* Absolute, with a slash at the end. By a link, because `URL` may be a variable of the page. */
   function baseUrl(url) {
-    const base = new URL(url || (HERE ? new URL('.', HERE).href : '/'), document.baseURI);
-    if (!base.pathname.endsWith('/')) base.pathname += '/';
-    base.search = base.hash = '';
+    const ours = /\/client\.js([?#]|$)/.test(HERE || '');
+    const link = document.createElement('a');
+    link.href = url || (HERE || '/').replace(/[?#].*$/, '').replace(/[^/]*$/, '');
+    if (!/^https?:$/.test(link.protocol)) throw new TypeError(`ExmailBridge: url is no address of an edge: ${url}`);
+    const base = link.href.replace(/[?#].*$/, '').replace(/\/?$/, '/');
+    if (!url && !ours) console.warn(`ExmailBridge: in a bundle or a module the option url is needed; taken is ${base}`);
     return base;
   }
 
@@ -75,25 +67,52 @@
     return parts && { epoch: parts[1], seq: Number(parts[2]) };
   }
 
+  /* How many events lie from one position to the next; null where they cannot be compared. */
+  function distance(from, to) {
+    const [last, next] = [place(from), place(to)];
+    return last && next && last.epoch === next.epoch ? next.seq - last.seq : null;
+  }
+
+  /* Milliseconds that have passed, by the larger step of two clocks: one can be set back, one may stand still in sleep. */
+  function stopwatch() {
+    const read = () => ({ wall: Date.now(), steady: document.createEvent('Event').timeStamp });
+    let last = read();
+    let passed = 0;
+    return () => {
+      const now = read();
+      passed += Math.max(0, now.wall - last.wall, now.steady - last.steady);
+      last = now;
+      return passed;
+    };
+  }
+
   /* A link is one connection. It calls frame(text) and, once, ended(code, reason); nothing after close(). */
-  function webSocketLink(url, frame, ended) {
-    const socket = new WebSocket(url.href.replace(/^http/, 'ws'));
+  function webSocketLink(url, { opened, frame, ended }) {
+    const socket = new WebSocket(url.replace(/^http/, 'ws'));
+    let timer = 0;
+    socket.onopen = opened;
     socket.onmessage = (message) => frame(message.data);
     socket.onclose = (close) => ended(close.code, close.reason);
+    socket.onerror = () => {
+      // A socket that the page's Content-Security-Policy forbids has no close in Chromium.
+      timer = setTimeout(ended, ERROR_ALONE_MS, LOST, 'refused by the browser');
+    };
     return {
       close() {
-        socket.onmessage = socket.onclose = null;
+        clearTimeout(timer);
+        socket.onopen = socket.onmessage = socket.onclose = socket.onerror = null;
         socket.close();
       },
     };
   }
 
-  function eventSourceLink(url, frame, ended, withCredentials) {
-    const source = new EventSource(url.href, { withCredentials });
+  function eventSourceLink(url, { opened, frame, ended }, withCredentials) {
+    const source = new EventSource(url, { withCredentials });
     const close = () => {
-      source.onmessage = source.onerror = null;
+      source.onopen = source.onmessage = source.onerror = null;
       source.close();
     };
+    source.onopen = opened;
     source.onmessage = (message) => frame(message.data);
     source.onerror = () => {
       // Its own reconnect would repeat a spent ticket, and never comes after an answer other than 200.
@@ -103,51 +122,113 @@
     return { close };
   }
 
+  /* Which frame of which frame of the tab this is; '' for the top page. sessionStorage is one for all of them. */
+  function framePath() {
+    let path = '';
+    for (let frame = window, depth = 0; frame && frame !== window.top && depth < 9; depth += 1) {
+      const outer = frame.parent || {}; // a variable of the page, perhaps
+      let index = 0;
+      while (index < outer.length && outer[index] !== frame) index += 1;
+      path = `/${index}${path}`;
+      frame = outer;
+    }
+    return path;
+  }
+
   function memory(storage, base, mailbox) {
-    const key = storage === true ? `exmail-bridge ${base.href} ${mailbox || ''}` : storage;
+    let key = storage === true ? `exmail-bridge ${base} ${mailbox || ''}` : storage;
+    if (key) key += framePath();
+    for (let index = 0; key && index < inUse.length; index += 1) {
+      if (inUse[index].key !== key) continue;
+      key += '+'; // another connection of this page keeps its own there
+      index = -1;
+    }
+    const attempted = (act) => {
+      try {
+        return key ? act(window.sessionStorage) : null;
+      } catch (error) {
+        return null; // refused by the browser's settings, or full: then the next page just begins anew
+      }
+    };
     return {
-      read() {
-        try {
-          return key ? sessionStorage.getItem(key) : null;
-        } catch (error) {
-          return null; // refused by the browser's settings: then the page just begins anew
-        }
-      },
-      write(position) {
-        try {
-          if (key) sessionStorage.setItem(key, position);
-        } catch (error) {
-          /* refused or full: as above */
-        }
-      },
+      key,
+      read: () => attempted((kept) => kept.getItem(key)),
+      write: (position) => attempted((kept) => (position ? kept.setItem(key, position) : kept.removeItem(key))),
     };
   }
 
-  /* Shows the count in the page's title and in an element. */
-  function badge(title, target) {
-    let prefix = '';
-    return function show(count) {
-      const text = count > 0 ? String(count) : '';
-      if (title) {
-        // The page may have changed its title meanwhile, with or without our prefix.
-        const bare = prefix && document.title.startsWith(prefix) ? document.title.slice(prefix.length) : document.title;
-        prefix = text && `(${text}) `;
-        document.title = prefix + bare;
+  /* The counts of all connections of a page before its title: "(3) Inbox". */
+  function countedTitle() {
+    const counts = []; // one a connection: {mailbox, count}
+    const ours = []; // prefixes that were written: a script may save the title and write it back later
+    let written = null;
+    let bare = '';
+
+    function total() {
+      const byMailbox = Object.create(null); // two connections of one mailbox are one count
+      let sum = 0;
+      for (let index = 0; index < counts.length; index += 1) byMailbox[counts[index].mailbox] = counts[index].count;
+      for (const mailbox in byMailbox) sum += byMailbox[mailbox];
+      return sum;
+    }
+
+    function stripped(title) {
+      let rest = title;
+      for (let index = 0; index < ours.length; index += 1) {
+        if (rest !== ours[index] && rest.slice(0, ours[index].length + 1) !== `${ours[index]} `) continue;
+        rest = rest.slice(ours[index].length + 1);
+        index = -1;
       }
-      const element = typeof target === 'string' ? document.querySelector(target) : target;
-      if (element) element.textContent = text;
+      return rest;
+    }
+
+    return function show(connection, mailbox, count) {
+      for (let index = counts.length - 1; index >= 0; index -= 1) {
+        if (counts[index].connection === connection) counts.splice(index, 1);
+      }
+      if (count > 0) counts.push({ connection, mailbox, count });
+      const sum = total();
+      if (!sum && !ours.length) return;
+      if (document.title !== written) bare = stripped(document.title);
+      const prefix = sum ? `(${sum})` : '';
+      if (prefix && ours.indexOf(prefix) < 0) ours.push(prefix);
+      if (ours.length > MOST_PREFIXES) ours.shift();
+      const wanted = prefix && bare ? `${prefix} ${bare}` : prefix || bare;
+      if (document.title !== wanted) document.title = wanted;
+      written = document.title;
     };
+  }
+
+  function within(ms, promise, otherwise) {
+    return new BrowsersPromise((resolve, reject) => {
+      setTimeout(() => reject(new Error(otherwise)), ms);
+      promise.then(resolve, reject);
+    });
+  }
+
+  function checked(options) {
+    const settings = Object.assign({}, options);
+    settings.transport = settings.transport || 'auto';
+    if (TRANSPORTS.indexOf(settings.transport) < 0) {
+      throw new TypeError(`ExmailBridge: there is no transport ${settings.transport}`);
+    }
+    if (settings.ticket != null && typeof settings.ticket !== 'function') {
+      throw new TypeError('ExmailBridge: ticket is a function that gets one');
+    }
+    const target = settings.badge;
+    if (typeof target === 'string') document.querySelector(target); // says now what is wrong with it
+    else if (target != null && target.nodeType !== 1) throw new TypeError('ExmailBridge: badge is an element or a selector');
+    return settings;
   }
 
   function connect(options) {
-    const settings = Object.assign({ transport: 'auto' }, options);
-    if (!['auto', 'websocket', 'sse'].includes(settings.transport)) {
-      throw new TypeError(`ExmailBridge: there is no transport ${settings.transport}`);
-    }
+    const settings = checked(options);
     const base = baseUrl(settings.url);
     const stored = memory(settings.storage, base, settings.mailbox);
-    const show = badge(settings.title, settings.badge);
-    const handlers = new Map(NAMES.map((name) => [name, new Set()]));
+    const handlers = Object.create(null);
+    for (let index = 0; index < NAMES.length; index += 1) handlers[NAMES[index]] = [];
+    const clock = stopwatch();
+    const connection = { key: stored.key, base, leave };
 
     let state = 'connecting';
     let position = settings.after || stored.read();
@@ -160,19 +241,27 @@
     let attempt = 0; // numbers the connections: what an older one still says is not heard
     let transport = null;
     let spoke = false; // this connection has brought a frame
+    let openedAt = null; // this connection has brought its snapshot then
     let heardAt = 0;
-    let failures = 0; // since the last snapshot
+    let answerDueMs = ANSWER_DUE_MS;
+    let failures = 0; // since a connection was a good one
     let blocked = 0; // WebSockets in a row that never brought a frame, whoever stands in the way
     let webSocketWorked = false;
+    let beside = null; // a WebSocket that is tried while an event stream serves
+    let besideMs = BESIDE_FIRST_MS;
+    let besideTimer = 0;
     let notBefore = 0; // the edge asked for patience until then
     let timer = 0;
     let watchdog = 0;
     let repaired = null;
 
+    /* Calls the handlers; not those of a state that is past, and after close() none. */
     function emit(name, ...values) {
-      for (const handler of Array.from(handlers.get(name))) {
+      const calls = handlers[name].slice();
+      for (let index = 0; index < calls.length; index += 1) {
+        if (name === 'state' ? values[0] !== state : state === 'closed') return;
         try {
-          handler(...values);
+          if (calls[index].on) calls[index].handler(...values);
         } catch (error) {
           setTimeout(() => {
             throw error;
@@ -186,6 +275,14 @@
       emit('state', next, Object.assign({ transport }, detail));
     }
 
+    function show() {
+      const count = state === 'closed' ? null : unread;
+      if (settings.title) pageTitle(connection, `${base} ${mailbox}`, count);
+      const element = typeof settings.badge === 'string' ? document.querySelector(settings.badge) : settings.badge;
+      const text = count > 0 ? String(count) : '';
+      if (element && element.textContent !== text) element.textContent = text;
+    }
+
     // -- one connection after another
 
     function triesBeforeSse() {
@@ -197,84 +294,166 @@
       return window.WebSocket && blocked < triesBeforeSse() ? 'websocket' : 'sse';
     }
 
+    /* The same function, for as long as nothing else was begun. */
+    function current(act) {
+      const mine = attempt;
+      return (...values) => {
+        if (mine === attempt) act(...values);
+      };
+    }
+
     function drop() {
       clearTimeout(timer);
+      clearTimeout(besideTimer);
       attempt += 1;
       if (link) link.close();
-      link = null;
+      if (beside) beside.close();
+      link = beside = null;
     }
 
     function begin() {
       drop();
-      const mine = attempt;
-      const current = (act) => (...values) => {
-        if (mine === attempt) act(...values);
-      };
       spoke = false;
-      heardAt = Date.now();
+      openedAt = null;
+      heardAt = clock();
       transport = choose();
+      const dialAfter = current((ticket) => dial(ticket));
+      const withoutTicket = current((error) => {
+        const nobody = error && (error.status === 401 || error.status === 403);
+        const why = (error && (error.message || error.statusText || error.status)) || error;
+        lost(nobody ? NO_CREDENTIAL : 0, `no ticket: ${why}`);
+      });
+      const go = current(() => askTicket().then(dialAfter, withoutTicket));
       become('connecting');
-      askTicket().then(
-        current((ticket) => dial(ticket, current(receive), current(lost))),
-        current((error) => lost(0, `no ticket: ${error && error.message}`))
-      );
+      go();
     }
 
-    function askTicket() {
-      return new Promise((resolve) => resolve(settings.ticket ? settings.ticket() : null));
+    async function askTicket() {
+      if (!settings.ticket) return null;
+      const ticket = await settings.ticket();
+      // Without a ticket the browser's cookie would decide, and it may be another person's.
+      if (typeof ticket !== 'string' || !ticket.trim()) throw Object.assign(new Error('it is no text'), { status: 401 });
+      return ticket.trim();
     }
 
     /* The address of something of this mailbox; what is empty is left out. */
-    function address(path, values) {
-      const url = new URL(path, base);
-      for (const [name, value] of Object.entries(Object.assign({ mailbox: settings.mailbox }, values))) {
-        if (value) url.searchParams.set(name, value);
+    function address(path, names) {
+      let url = base + path;
+      let mark = '?';
+      for (const name in Object.assign(names, { mailbox: settings.mailbox })) {
+        if (!names[name] || !Object.prototype.hasOwnProperty.call(names, name)) continue;
+        url += `${mark}${name}=${encodeURIComponent(names[name])}`;
+        mark = '&';
       }
       return url;
     }
 
-    function dial(ticket, frame, ended) {
-      const url = address(transport === 'sse' ? 'events' : 'ws', { after: position, ticket });
+    function linkTo(kind, ticket, calls) {
+      const url = address(kind === 'sse' ? 'events' : 'ws', { after: position, ticket });
+      return kind === 'sse' ? eventSourceLink(url, calls, !ticket) : webSocketLink(url, calls);
+    }
+
+    function dial(ticket) {
+      heardAt = clock();
+      const opened = current(() => {
+        heardAt = clock();
+      });
       try {
-        link =
-          transport === 'sse' ? eventSourceLink(url, frame, ended, !ticket) : webSocketLink(url, frame, ended);
+        link = linkTo(transport, ticket, { opened, frame: current(receive), ended: current(lost) });
       } catch (error) {
-        ended(LOST, error.message);
+        link = { close() {} };
+        lost(LOST, error.message);
       }
     }
 
     function lost(code, reason, retryMs) {
+      const dialled = link !== null;
       drop();
-      if (staysClosed(code)) {
+      if (openedAt !== null && clock() - openedAt > STEADY_MS) {
+        failures = 0;
+        if (transport === 'websocket') besideMs = BESIDE_FIRST_MS;
+      }
+      // A fresh ticket may be a good one.
+      if (staysClosed(code) && !(code === INVALID_TOKEN && settings.ticket)) {
+        knowNothing();
         finish(code, reason);
         return;
       }
-      if (!spoke && code >= 1000 && code < 3000) blocked = transport === 'websocket' ? blocked + 1 : triesBeforeSse() - 1;
-      const limit = Math.min(BACK_OFF_LIMIT_MS, BACK_OFF_FIRST_MS * 2 ** failures);
+      if (wantsCredential(code) && (openedAt === null || code === NO_CREDENTIAL)) knowNothing();
+      // A proxy may say "busy" in the edge's place, and that is no reason against WebSocket.
+      if (transport === 'sse' && openedAt === null && (!spoke || code === BUSY)) blocked = triesBeforeSse() - 1;
+      if (transport === 'websocket' && dialled && !spoke && code < 3000) blocked += 1;
+      const limit = wantsCredential(code) ? CREDENTIAL_LIMIT_MS : BACK_OFF_LIMIT_MS;
+      // Who has no credential is asked to wait for one; a ticket is there in a moment.
+      const asked = settings.ticket && wantsCredential(code) ? 0 : Math.min(Number(retryMs) || 0, HINT_LIMIT_MS);
+      const delay = Math.max(asked, Math.random() * Math.min(limit, BACK_OFF_FIRST_MS * 2 ** failures));
       failures += 1;
-      notBefore = Date.now() + (retryMs || 0);
-      const delay = Math.max(retryMs || 0, Math.random() * limit);
+      notBefore = clock() + asked;
       timer = setTimeout(begin, delay);
       become('waiting', { code, reason, retry_ms: Math.round(delay) });
     }
 
     function look() {
-      const now = Date.now();
-      heardAt = Math.min(heardAt, now); // the clock was set back
-      if (state === 'connecting' && now - heardAt > SNAPSHOT_DUE_MS) lost(LOST, 'no answer');
-      else if (state === 'open' && now - heardAt > SILENCE_MS) lost(LOST, 'silence');
+      const silentMs = clock() - heardAt;
+      if (state === 'connecting' && silentMs > answerDueMs) {
+        if (link) answerDueMs = Math.min(answerDueMs * 2, ANSWER_DUE_LIMIT_MS);
+        lost(LOST, 'no answer');
+      } else if (state === 'open' && silentMs > SILENCE_MS) lost(LOST, 'silence');
+    }
+
+    /* While an event stream serves, dial a WebSocket beside it now and then: with its snapshot it takes over. */
+    function lookForWebSocket() {
+      if (settings.transport !== 'auto' || transport !== 'sse' || !window.WebSocket) return;
+      besideTimer = setTimeout(current(dialBeside), besideMs);
+      besideMs = Math.min(besideMs * 2, BESIDE_LIMIT_MS);
+    }
+
+    function dialBeside() {
+      let trying = true;
+      const giveUp = current(() => {
+        if (!trying) return;
+        trying = false;
+        clearTimeout(besideTimer);
+        if (beside) beside.close();
+        beside = null;
+        lookForWebSocket();
+      });
+      const frame = current((text) => {
+        if (trying && (parsed(text) || {}).type !== 'exmail.snapshot') {
+          giveUp();
+          return;
+        }
+        if (trying) takeOver();
+        trying = false;
+        receive(text);
+      });
+      const ended = current((code, reason) => (trying ? giveUp() : lost(code, reason)));
+      const dialled = current((ticket) => {
+        if (trying) beside = linkTo('websocket', ticket, { opened: null, frame, ended });
+      });
+      besideTimer = setTimeout(giveUp, answerDueMs);
+      askTicket().then(dialled).catch(giveUp);
+    }
+
+    function takeOver() {
+      clearTimeout(besideTimer);
+      link.close();
+      link = beside;
+      beside = null;
+      transport = 'websocket';
+      openedAt = null;
     }
 
     // -- what the page goes through
 
     function comeSoon() {
       drop();
-      timer = setTimeout(begin, Math.max(0, notBefore - Date.now()));
+      timer = setTimeout(begin, Math.max(0, notBefore - clock()));
     }
 
     function seen() {
       if (document.visibilityState !== 'visible') return;
-      if (state === 'waiting' || (state === 'open' && Date.now() - heardAt > STALE_MS)) comeSoon();
+      if (state === 'waiting' || (state === 'open' && clock() - heardAt > STALE_MS)) comeSoon();
     }
 
     function left() {
@@ -284,10 +463,13 @@
     }
 
     function returned(event) {
-      if (event.persisted) comeSoon();
+      if (!event.persisted) return;
+      position = stored.read() || position; // what another page of this tab has announced meanwhile is announced
+      comeSoon();
     }
 
     function start() {
+      inUse.push(connection);
       document.addEventListener('visibilitychange', seen);
       window.addEventListener('online', comeSoon);
       window.addEventListener('pagehide', left);
@@ -297,12 +479,59 @@
 
     function finish(code, reason) {
       drop();
+      if (code === KICKED) forget();
+      if (state === 'closed') return;
+      inUse.splice(inUse.indexOf(connection), 1);
       document.removeEventListener('visibilitychange', seen);
       window.removeEventListener('online', comeSoon);
       window.removeEventListener('pagehide', left);
       window.removeEventListener('pageshow', returned);
       clearInterval(watchdog);
+      state = 'closed';
+      show();
       become('closed', { code, reason });
+    }
+
+    /* Nobody is proved to sit here: there is no count. */
+    function knowNothing() {
+      asOf = null;
+      if (unread === null) return;
+      unread = null;
+      show();
+      emit('unread', null);
+    }
+
+    function forget() {
+      keep(null);
+      knowNothing();
+      mailbox = null;
+    }
+
+    // -- a person signs out
+
+    function leave() {
+      forget();
+      finish(1000, 'signed out');
+    }
+
+    async function logout() {
+      const answer = settings.ticket ? null : post('logout');
+      leave();
+      for (let index = inUse.length - 1; index >= 0; index -= 1) {
+        if (inUse[index] && inUse[index].base === base) inUse[index].leave();
+      }
+      return answer !== null && answer;
+    }
+
+    async function post(path) {
+      try {
+        // Goes on when the page is left.
+        const options = { method: 'POST', credentials: 'include', keepalive: true };
+        const answer = await within(ANSWER_DUE_MS, window.fetch(base + path, options), 'no answer');
+        return answer.status === 204;
+      } catch (error) {
+        return false;
+      }
     }
 
     // -- a mail in the provider's web mail
@@ -314,7 +543,9 @@
       if (!opened) return false;
       opened.opener = null;
       try {
-        opened.location.replace(address('mail/open', { mailid: mailId, ticket: await askTicket() }).href);
+        const ticket = await within(ANSWER_DUE_MS, askTicket(), 'no ticket in time');
+        const mailid = typeof mailId === 'string' ? mailId : ''; // `onclick = mail.open` brings the click
+        opened.location.replace(address('mail/open', { mailid, ticket }));
       } catch (error) {
         opened.close();
         throw error;
@@ -324,35 +555,53 @@
 
     // -- frames
 
-    function receive(text) {
-      let frame;
+    function parsed(text) {
       try {
-        frame = JSON.parse(text);
+        return JSON.parse(text);
       } catch (error) {
-        frame = null;
+        return null;
       }
-      if (!frame) return; // not ours
-      spoke = true;
-      heardAt = Date.now();
-      if (frame.specversion) takeEvent(frame);
-      else if (frame.type === 'exmail.snapshot') takeSnapshot(frame.data);
-      else if (frame.type === 'exmail.upstream') takeUpstream(frame.data);
-      else if (frame.type === 'exmail.heartbeat') emit('heartbeat');
-      else if (frame.type === 'exmail.closing') lost(frame.data.code, frame.data.reason, frame.data.retry_ms);
     }
 
-    function takeSnapshot(data) {
-      failures = notBefore = 0;
+    function receive(text) {
+      const frame = parsed(text);
+      if (!frame || typeof frame !== 'object') return; // not ours
+      const data = frame.data || {};
+      spoke = true;
+      heardAt = clock();
       if (transport === 'websocket') {
         webSocketWorked = true;
         blocked = 0;
       }
+      if (frame.specversion) takeEvent(frame, data);
+      else if (frame.type === 'exmail.snapshot') takeSnapshot(data);
+      else if (frame.type === 'exmail.upstream') takeUpstream(data);
+      else if (frame.type === 'exmail.heartbeat') takeHeartbeat();
+      else if (frame.type === 'exmail.closing') lost(data.code, data.reason, data.retry_ms);
+    }
+
+    function takeSnapshot(data) {
+      if (mailbox !== null && data.mailbox !== mailbox) {
+        // The cookie names somebody else now. Nothing of the one stays beside anything of the other.
+        forget();
+        if (data.resumed) {
+          begin();
+          return;
+        }
+      }
       mailbox = data.mailbox;
-      keep(data.position);
-      if (state !== 'open') become('open');
+      // One that takes over continues from where it was dialled, and the stream beside it went on meanwhile.
+      if (!data.resumed || !(distance(position, data.position) < 0)) keep(data.position);
+      notBefore = 0;
+      if (openedAt === null) {
+        openedAt = clock();
+        become('open');
+        if (state === 'open') lookForWebSocket();
+      }
       emit('snapshot', data);
       takeUpstream(data.upstream);
       takeCount(data.unread, data.as_of, !data.resumed);
+      show();
     }
 
     function takeUpstream(data) {
@@ -360,20 +609,21 @@
       emit('upstream', data);
     }
 
-    function takeEvent(event) {
-      const last = place(position);
-      const next = place(event.id);
-      if (last && next && last.epoch === next.epoch) {
-        if (next.seq <= last.seq) return;
-        if (next.seq > last.seq + 1 && repaired !== position) {
-          // The edge promises that this cannot be; should it be, asking once more is better than missing a mail.
-          repaired = position;
-          begin();
-          return;
-        }
+    function takeHeartbeat() {
+      show(); // the page may have a new title, or another badge
+      emit('heartbeat');
+    }
+
+    function takeEvent(event, data) {
+      const step = distance(position, event.id);
+      if (step !== null && step <= 0) return;
+      if (step > 1 && repaired !== position) {
+        // The edge promises that this cannot be; should it be, asking once more is better than missing a mail.
+        repaired = position;
+        begin();
+        return;
       }
       keep(event.id);
-      const data = event.data || {};
       emit('event', event);
       if (event.type === 'exmail.mail.new') emit('mail', data, event);
       else if (event.type === 'exmail.mail.missed') emit('missed', data, event);
@@ -391,7 +641,7 @@
       asOf = stamp;
       if (count === unread) return;
       unread = count;
-      show(unread);
+      show();
       emit('unread', unread);
     }
 
@@ -418,26 +668,30 @@
         return upstream;
       },
       on(name, handler) {
-        const set = handlers.get(name);
-        if (!set) throw new TypeError(`ExmailBridge: there is no event ${name}; ${NAMES.join(', ')}`);
-        set.add(handler);
-        return () => set.delete(handler);
+        if (!handlers[name]) throw new TypeError(`ExmailBridge: there is no event ${name}; ${NAMES.join(', ')}`);
+        if (typeof handler !== 'function') throw new TypeError(`ExmailBridge: the handler of ${name} is no function`);
+        const call = { handler, on: true };
+        handlers[name].push(call);
+        return () => {
+          if (call.on) handlers[name].splice(handlers[name].indexOf(call), 1);
+          call.on = false;
+        };
       },
       open,
+      logout,
       reconnect() {
         if (state === 'closed') {
           start();
-          show(unread);
+          state = 'connecting';
+          show();
         }
         begin();
       },
       close() {
-        if (state === 'closed') return;
         finish(1000, 'closed by the page');
-        show(null);
       },
     };
   }
 
-  window.ExmailBridge = { connect };
+  window.ExmailBridge = { connect, pageTitle };
 })();

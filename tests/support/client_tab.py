@@ -1,0 +1,58 @@
+"""A tab with ``/client.js`` in it, and what it was told: for tests against :mod:`tests.support.scripted_edge`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.async_api import Page
+
+from tests.support import waiting
+from tests.support.scripted_edge import Connection, ScriptedEdge
+
+RECORD = """
+  Math.random = () => 1;
+  window.told = [];
+  window.record = (mail) => {
+    for (const name of ['mail', 'unread', 'missed', 'snapshot', 'upstream', 'event', 'heartbeat', 'state']) {
+      mail.on(name, (...values) => told.push([name, ...values]));
+    }
+    return mail;
+  };
+  window.begin = (options) => { window.mail = record(ExmailBridge.connect(options)); };
+"""
+"""Everything that the page is told, in order; back-off without chance, so that it can be read."""
+
+
+async def begin(tab: Page, edge: ScriptedEdge, options: str = "{}") -> Connection:
+    """Connect, and take the connection."""
+    await tab.evaluate(f"begin({options})")
+    await tab.clock.run_for(1)
+    return await edge.connection()
+
+
+async def told(tab: Page, name: str) -> list[Any]:
+    """First value of each call of the handlers of this name, in order."""
+    values: list[Any] = await tab.evaluate("name => told.filter(each => each[0] === name).map(each => each[1])", name)
+    return values
+
+
+async def until(tab: Page, claim: str) -> None:
+    """Wait until a claim about the page holds; the page's own clock stands still meanwhile."""
+
+    async def holds() -> bool:
+        return bool(await tab.evaluate(f"Boolean({claim})"))
+
+    await waiting.until(holds, within_s=20)
+
+
+async def waits(tab: Page) -> float:
+    """Wait until it waits; return for how many ms."""
+    await until(tab, "mail.state === 'waiting'")
+    return float(await tab.evaluate("told.filter(each => each[1] === 'waiting').pop()[2].retry_ms"))
+
+
+async def come_back(tab: Page, edge: ScriptedEdge, ms: int = 600) -> Connection:
+    """Wait until it waits, let the page's time pass, and take the next connection."""
+    await until(tab, "mail.state === 'waiting'")
+    await tab.clock.run_for(ms)
+    return await edge.connection()
