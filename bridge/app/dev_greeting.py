@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from bridge.app.dev_folder import DevFolder
 from bridge.settings import Address, Settings
 from bridge.simulator import Simulator
 
+_SCRIPT: Final = "exmail-bridge"
 _EVERY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
 
 
@@ -29,7 +34,7 @@ class Greeting:
 
     def __str__(self) -> str:
         settings = self._settings
-        program = "exmail-bridge" if "exmail-bridge" in sys.argv[0] else "python3 -m bridge"
+        program = program_as_called(sys.argv[:1], here=Path.cwd())
         someone = next(iter(self._simulator.world.accounts)) if self._simulator else "MAILBOX"
         provider = f"{self._simulator.url}  (simulated)" if self._simulator else settings.provider.api_url
         redis = settings.redis.url
@@ -39,7 +44,7 @@ class Greeting:
             "",
             f"  {_styled('1', 'Exmail bridge')}  live page at  {_styled('1;36', self.url)}",
             "",
-            f"  try       {program} token {someone} --dev        then:",
+            f"  try       TOKEN=$({program} token {someone} --dev)",
             f'            curl -N -H "Authorization: Bearer $TOKEN" {self.url}events',
             f"  provider  {provider}",
             f"  redis     {redis}",
@@ -51,6 +56,22 @@ class Greeting:
             "",
         ]
         return "\n".join(lines) + "\n"
+
+
+def program_as_called(words: Sequence[str], *, here: Path) -> str:
+    """How a shell in the folder ``here`` calls this program; ``words`` is ``sys.argv``.
+
+    What is found on the PATH has its short name. From a checkout any ``python3`` will do, because the program finds its
+    own environment; else it is the Python that runs now.
+    """
+    called = Path(words[0])
+    if called.name == _SCRIPT:
+        on_path = shutil.which(_SCRIPT)
+        same = on_path is not None and Path(on_path).resolve() == called.resolve()
+        return _SCRIPT if same else shlex.quote(str(called.absolute()))
+    if called.resolve() == (here / "bridge" / "__main__.py").resolve():
+        return "python3 -m bridge"
+    return f"{shlex.quote(sys.executable)} -m bridge"
 
 
 def _styled(code: str, text: str) -> str:

@@ -37,8 +37,11 @@ def sse_block(payload: bytes, position: Position | None = None) -> bytes:
 
 
 def sse_retry(milliseconds: int) -> bytes:
-    """How long an ``EventSource`` waits before it comes back."""
-    return b"retry: %d\n\n" % milliseconds
+    """How long an ``EventSource`` waits before it comes back: the first line of the block that must follow.
+
+    In a block of its own it would reach the readers of httpx-sse and sseclient as an event without data.
+    """
+    return b"retry: %d\n" % milliseconds
 
 
 class Frame:

@@ -251,10 +251,12 @@ def test_a_script_gives_an_edge_no_more_rights(guarded: Guarded) -> None:
 
 
 def test_a_reader_may_form_a_consumer_group(guarded: Guarded) -> None:
-    """Create, read, acknowledge, take over; listen to what is public; read counts, histories and the directory."""
+    """Create, read, acknowledge, take over; listen to what is public; read counts, histories and the directory; ask for
+    INFO, as ioredis does at its beginning."""
     with guarded.client("admin") as admin, guarded.client("reader") as reader:
         admin.xadd(KEYS.events, {"event": "{}"}, "1-1")
         admin.hset(KEYS.state(BOB), "unread", 3)
+        assert reader.info()["loading"] == 0
         reader.xgroup_create(KEYS.events, "workflow", "0")
         [[_, [(entry, _)]]] = reader.xreadgroup("workflow", "one", {KEYS.events: ">"})
         assert reader.xpending(KEYS.events, "workflow")["pending"] == 1

@@ -20,7 +20,7 @@ from bridge.edge.jwt import SecretVerifier
 from bridge.obs.metrics import Metrics
 from tests.docs.pages import ROOT, Page
 from tests.support.scripted_edge import scripted_edge
-from tests.support.stage import BOB, SECRET, leading_writer, mail, running_edge, token
+from tests.support.stage import BOB, KEYS, SECRET, leading_writer, mail, running_edge, token
 from tests.support.waiting import until
 
 SIGNING = Page(ROOT / "docs" / "signing.md")
@@ -93,12 +93,12 @@ def test_the_readmes_sign_as_the_page_does():
 
 @pytest.mark.parametrize("page", [EVENTS, *READMES], ids=["events", "en", "zh"])
 async def test_the_python_reader_prints_what_is_published(page: Page, redis_url: str, tmp_path: Path):
-    """The few lines for another service follow the stream of a running bridge."""
+    """The few lines for another service follow the stream of a running bridge, and say where it has a hole."""
     text = page.block("python", holding="xread")
     assert "redis://127.0.0.1:6379/0" in text
     (tmp_path / "reader.py").write_text(text.replace("redis://127.0.0.1:6379/0", redis_url))
     reader = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(tmp_path / "reader.py")), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, str(tmp_path / "reader.py")), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     try:
         async with leading_writer(redis_url) as (writer, redis):
@@ -111,6 +111,13 @@ async def test_the_python_reader_prints_what_is_published(page: Page, redis_url:
             assert reader.stdout is not None
             lines = [await asyncio.wait_for(reader.stdout.readline(), 10) for _ in range(2)]
             assert lines == [f"exmail.mail.new {BOB}\n".encode()] * 2
+            [(newest, entry)] = await redis.xrevrange(KEYS.events, count=1)
+            generation, number = newest.split(b"-")
+            beyond = f"{int(generation)}-{int(number) + 2}"
+            await redis.xadd(KEYS.events, entry, beyond)
+            assert await asyncio.wait_for(reader.stdout.readline(), 10) == lines[0]
+            assert reader.stderr is not None
+            assert f"a hole between {newest} and {beyond.encode()}" in (await reader.stderr.readline()).decode()
     finally:
         reader.kill()
         await reader.wait()

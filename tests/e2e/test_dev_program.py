@@ -292,3 +292,21 @@ def test_the_page_allows_nothing_foreign(dev: DevProgram) -> None:
     for name in (name for name in named if not name.startswith("#")):
         with urllib.request.urlopen(dev.url + name, timeout=20) as answer:
             assert answer.status == 200
+
+
+def test_what_it_says_to_try_can_be_pasted(dev: DevProgram, require_binary: Callable[[str], str]) -> None:
+    """The two lines behind "try", as they are printed, in a shell in that folder: a token, and what it opens."""
+    require_binary("curl")
+    first = next(number for number, line in enumerate(dev.said) if line.lstrip().startswith("try "))
+    pasted = dev.said[first].replace("try ", "", 1) + dev.said[first + 1]
+    shell = subprocess.Popen(
+        ["sh", "-c", pasted.replace("curl ", "exec curl -s --max-time 20 ")],
+        cwd=dev.folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert shell.stdout is not None
+    with shell:
+        assert any("exmail.snapshot" in line for line in iter(shell.stdout.readline, ""))
+        shell.kill()

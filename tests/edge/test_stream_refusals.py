@@ -78,6 +78,7 @@ async def test_refusals_that_a_script_can_see(stage: Any) -> None:
     async with await open_sse(url, **bad) as client:
         assert await client.end() == 3500
         assert client.retry_ms == 3_600_000
+        assert client.empty_blocks == 0
     from tests.support.browser_side import Refused
 
     with pytest.raises(Refused) as refused:

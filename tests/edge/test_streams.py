@@ -64,6 +64,7 @@ async def test_the_snapshot_is_the_badge_and_the_recent_mails(stage: Any, transp
         if transport == "sse":
             assert frame.id == data["position"]
             assert 2000 <= client.retry_ms <= 5000
+            assert client.empty_blocks == 0
         await writer.commit([mail("Z3", 2)])
         assert ids(await client.events(1)) == ["Z3"]
 

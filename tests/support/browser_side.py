@@ -172,6 +172,8 @@ class SseClient(_Client):
     """``/events``."""
 
     retry_ms: int | None = None
+    empty_blocks = 0
+    """Blocks without ``data:``, which some clients hand on as events."""
 
     async def _one(self) -> Frame | None:
         while True:
@@ -186,6 +188,7 @@ class SseClient(_Client):
             if "retry" in fields:
                 self.retry_ms = int(fields["retry"])
             if "data" not in fields:
+                self.empty_blocks += 1
                 continue
             data = orjson.loads(fields["data"])
             if data["type"] == "exmail.closing":

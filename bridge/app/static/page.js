@@ -9,6 +9,7 @@
   const AWAY_MS = 900; // long enough to be seen
   const VERDICT_DUE_MS = 10000;
   const SIGN_IN_AGAIN_MS = 30000;
+  const SIGN_IN_CODES = [3005, 3009]; // expired; no credential
   const ACCOUNTS_MS = 2000;
 
   let mail = null;
@@ -64,6 +65,7 @@
     if (state === 'open') tell('open', name(detail.transport));
     else if (state === 'waiting' && detail.code) {
       tell('waiting', detail.code, detail.reason || '', (detail.retry_ms / 1000).toFixed(1));
+      if (SIGN_IN_CODES.includes(detail.code)) signInAgain();
     } else if (state === 'closed' && detail.code !== 1000) {
       tell('closed', detail.code, detail.reason);
       signInAgain();
