@@ -148,7 +148,8 @@ class Directory:
             try:
                 if pulls:
                     await self._pull()
-                while await self._turned(self._debts.settle):
+                # News comes before what has waited for long.
+                while await self._turned(self._debts.settle) and not self._news.is_set():
                     pass
             except BaseException:
                 if self._work is not None and self._work.parts_read != read:

@@ -61,6 +61,20 @@ async def test_an_order_outlives_the_worker_that_took_it(
     assert await _mails(told) == 0
 
 
+async def test_an_order_that_began_from_another_cursor_is_done_all_the_same(
+    redis_url: str, simulator: Simulator, told: Told
+) -> None:
+    """Redis was set back under the leader: it reads what is stored, and does it then; the operator notices nothing."""
+    orders = Orders(told.redis, KEYS)
+    async with running_worker(redis_url, simulator) as worker:
+        await told.wait("directory.synced")
+        await told.redis.set(KEYS.ver, simulator.world.ver - 1)
+        assert (await orders.ask("forget", BOB, within_s=WAIT_S))["ok"]
+        assert not await told.redis.hexists(KEYS.directory, BOB)
+        assert worker.leads
+        assert await _is_done(told)
+
+
 async def test_a_comparison_that_a_fault_breaks_off_goes_on(parts: Parts, simulator: Simulator, told: Told) -> None:
     """The order fails and says so; what was begun is finished by itself, and costs no second listing."""
     directory = await parts.directory()
