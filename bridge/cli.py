@@ -14,6 +14,7 @@ from typing import Final
 
 from bridge import __version__
 from bridge.commands import (
+    adopt,
     api,
     config,
     dead,
@@ -48,6 +49,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     why.COMMAND,
     directory.COMMAND,
     forget.COMMAND,
+    adopt.COMMAND,
     kick.COMMAND,
     dead.COMMAND,
     api.COMMAND,

@@ -16,6 +16,7 @@ import aiohttp
 from redis.asyncio import Redis
 
 from bridge.app.parts import redis_address
+from bridge.journal.corporation import Corporation, NotOurs, mark_of
 from bridge.journal.errors import JournalError
 from bridge.journal.keys import Keys
 from bridge.journal.tokens import RedisTokenStore
@@ -64,6 +65,26 @@ def build_client(
     )
 
 
+def corporation_of(settings: Settings) -> str:
+    """Whose namespace the settings mean it to be."""
+    return mark_of("bizmail", settings.provider.client_id)
+
+
+async def accept_corporation(redis: Redis, keys: Keys, mark: str) -> None:
+    """Make sure that the namespace is ours, as far as Redis answers: whoever may not look does not.
+
+    Raises:
+        StartRefused: it is another corporation's.
+    """
+    try:
+        async with asyncio.timeout(_REDIS_S):
+            await Corporation(redis, keys).check(mark)
+    except NotOurs as error:
+        raise StartRefused(str(error)) from None
+    except (JournalError, TimeoutError):
+        return
+
+
 @asynccontextmanager
 async def running_client(settings: Settings, redis: Redis, metrics: Metrics) -> AsyncIterator[ProviderClient]:
     """A client with the token of all processes and its calls counted; its connections end with the block."""
@@ -73,7 +94,7 @@ async def running_client(settings: Settings, redis: Redis, metrics: Metrics) -> 
         metrics.provider_call_seconds.labels(endpoint=endpoint).observe(seconds)
 
     async with open_session(settings) as session:
-        tokens = RedisTokenStore(redis, Keys(settings.namespace), Token)
+        tokens = RedisTokenStore(redis, Keys(settings.namespace), Token, corporation=corporation_of(settings))
         yield build_client(settings, session, tokens=tokens, on_call=observe)
 
 
@@ -86,11 +107,13 @@ async def visiting_client(
     ``alone`` is told why, before a token is fetched that may end everybody else's; ``on_call`` hears of each request.
     """
     redis = redis_address(settings).client()
-    shared = RedisTokenStore(redis, Keys(settings.namespace), Token)
+    keys, mark = Keys(settings.namespace), corporation_of(settings)
+    shared = RedisTokenStore(redis, keys, Token, corporation=mark)
     try:
         try:
             async with asyncio.timeout(_REDIS_S):
                 await shared.get()
+            await accept_corporation(redis, keys, mark)
             tokens: TokenStore | None = shared
         except (JournalError, ConnectionError, TimeoutError) as error:
             alone(str(error) or "no answer in time")

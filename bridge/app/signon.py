@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from bridge import __version__
 from bridge.app.doors import build_access, build_origins, running_verifier
 from bridge.app.parts import RedisHealth, build_reader, ended, redis_accepted, redis_address, until_stopped
-from bridge.app.provider import running_client
+from bridge.app.provider import accept_corporation, corporation_of, running_client
 from bridge.app.public_port import bind, serving, url_of
 from bridge.edge.access import Access, Identity
 from bridge.edge.origins import Origins
@@ -110,6 +110,7 @@ async def signon_routes(
         yield Closed(why).mounted_at(prefix)
         return
     keys = Keys(settings.namespace)
+    await accept_corporation(redis, keys, corporation_of(settings))
     async with running_client(settings, redis, metrics) as client:
         signon = SignOn(
             door=EdgeDoor(access, origins, Standings(redis, keys), kick_s=settings.edge.kick_s),

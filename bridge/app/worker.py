@@ -7,7 +7,8 @@ import logging
 
 from bridge import __version__
 from bridge.app.parts import RedisHealth, build_reader, ended, redis_accepted, redis_address, retention, until_stopped
-from bridge.app.provider import running_client
+from bridge.app.provider import corporation_of, running_client
+from bridge.journal.corporation import NotOurs
 from bridge.journal.dead import DeadDocuments
 from bridge.journal.errors import JournalRefused
 from bridge.journal.inquiry import Inquiries, Memory
@@ -19,7 +20,7 @@ from bridge.journal.writer import Writer
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics
 from bridge.settings import Settings
-from bridge.supervision import Shutdown
+from bridge.supervision import Shutdown, StartRefused
 from bridge.worker.backlog import observe
 from bridge.worker.guard import Guard
 from bridge.worker.worker import Worker, WorkerOptions
@@ -84,6 +85,7 @@ async def serve_worker(
                 keys,
                 lease_s=settings.worker.lease_s,
                 retention=retention(settings),
+                corporation=corporation_of(settings),
                 recollect=recollect,
                 on_batch=lambda seconds, outcomes: observe(metrics, seconds, outcomes),
             )
@@ -106,7 +108,10 @@ async def serve_worker(
                     tasks.create_task(health.watch(), name="redis health")
                     tasks.create_task(worker.run(), name="worker")
 
-            task = await until_stopped(run, stop, name="worker")
+            try:
+                task = await until_stopped(run, stop, name="worker")
+            except* NotOurs as group:
+                raise StartRefused(str(NotOurs(settings.namespace))) from group
             await worker.stop()
             await ended(task)
             await worker.close()

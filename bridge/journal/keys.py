@@ -41,6 +41,7 @@ class Keys:
     orders: str = field(init=False)
     orders_taken: str = field(init=False)
     reports: str = field(init=False)
+    corporation: str = field(init=False)
     token: str = field(init=False)
     token_lock: str = field(init=False)
     probe: str = field(init=False)
@@ -127,6 +128,7 @@ _SUFFIXES = {
     "commits": "commits",
     "generation": "generation",
     "server": "server",
+    "corporation": "corporation",
     "token": "private:token",
     "token_lock": "private:token.lock",
     "probe": "private:probe",

@@ -35,7 +35,7 @@ class Mirror:
             JournalAway, JournalRefused
         """
         keys = self._keys
-        needed = (keys.owed, keys.moved, keys.ver_next, keys.orders_taken)
+        needed = (keys.owed, keys.moved, keys.ver_next, keys.orders_taken, keys.corporation)
         pipeline = self._redis.pipeline(transaction=False)
         for key in needed:
             pipeline.exists(key)

@@ -38,14 +38,18 @@ T = TypeVar("T", bound=SharedToken)
 
 
 class RedisTokenStore(Generic[T]):
-    """Keeps the token in ``{ns}:private:token``. ``make(value, expires_at)`` builds the provider room's type."""
+    """Keeps the token in ``{ns}:private:token``. ``make(value, expires_at)`` builds the provider room's type.
 
-    def __init__(self, redis: Redis, keys: Keys, make: Callable[[str, float], T]) -> None:
+    ``corporation`` stands beside the token (see ``corporation.py``); one of another corporation is none.
+    """
+
+    def __init__(self, redis: Redis, keys: Keys, make: Callable[[str, float], T], *, corporation: str) -> None:
         # redis-py types an answer as everything that some option could make of it; ours are bytes.
         self._redis: Any = redis
         self._script = Script(redis)
         self._keys = keys
         self._make = make
+        self._corporation = corporation
 
     async def get(self) -> T | None:
         """The stored token, if any."""
@@ -55,14 +59,17 @@ class RedisTokenStore(Generic[T]):
             return None
         try:
             fields = from_json(stored)
+            # One that an older release stored has no mark.
+            if fields.get("of", self._corporation) != self._corporation:
+                return None
             return self._make(str(fields["value"]), float(fields["expires_at"]))
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             return None  # somebody else's text: no token
 
     async def put(self, token: T) -> None:
         """Replace the token; it expires by itself."""
         left_ms = max(1, int((token.expires_at - time.time()) * 1000))
-        fields = to_json({"value": token.value, "expires_at": token.expires_at})
+        fields = to_json({"value": token.value, "expires_at": token.expires_at, "of": self._corporation})
         with _unreachable():
             await self._redis.set(self._keys.token, fields, px=left_ms)
 

@@ -21,6 +21,7 @@ from redis.asyncio import Redis
 
 from bridge.events import DIRECTORY
 from bridge.journal.calls import Call, Retention
+from bridge.journal.corporation import NotOurs
 from bridge.journal.errors import FormatTooNew, JournalAway, JournalRefused, LeaseLost
 from bridge.journal.inquiry import Memory
 from bridge.journal.keys import Keys
@@ -82,9 +83,10 @@ async def _nobody_remembers() -> Memory:
 class Writer:
     """Holds the lease and writes. One object a process; safe to use from several tasks.
 
-    ``recollect`` asks those who read the journal what they remember of it. It is called once a leadership, before the
-    first commit, because a server that is used again after another had taken its place does not know itself that it
-    went back; it takes care of its own time limit. ``pause`` waits between tries while Redis is away; ``on_batch`` is
+    ``corporation`` says whose the namespace must be (see ``corporation.py``); empty: nobody looks. ``recollect`` asks
+    those who read the journal what they remember of it. It is called once a leadership, before the first commit,
+    because a server that is used again after another had taken its place does not know itself that it went back; it
+    takes care of its own time limit. ``pause`` waits between tries while Redis is away; ``on_batch`` is
     told seconds and outcomes of each round trip.
     """
 
@@ -95,6 +97,7 @@ class Writer:
         *,
         lease_s: float,
         retention: Retention,
+        corporation: str = "",
         recollect: Callable[[], Awaitable[Memory]] = _nobody_remembers,
         pause: Callable[[float], Any] = asyncio.sleep,
         on_batch: Callable[[float, Sequence[Outcome]], None] = lambda seconds, outcomes: None,
@@ -104,6 +107,7 @@ class Writer:
         self._keys = keys
         self._lease_ms = int(lease_s * 1000)
         self._retention = retention
+        self._corporation = corporation
         self._recollect = recollect
         self._recollected = False
         self._pause = pause
@@ -145,6 +149,7 @@ class Writer:
 
         Raises:
             JournalAway, JournalRefused, FormatTooNew
+            NotOurs: the namespace is another corporation's.
         """
         async with self._turn:
             return await self._claim(resending=False)
@@ -158,10 +163,14 @@ class Writer:
         [answer] = await self._script.run(
             [
                 (
-                    (keys.lease, keys.commits, keys.generation, keys.fence, keys.server, keys.format, keys.upstream),
+                    (
+                        *(keys.lease, keys.commits, keys.generation, keys.fence, keys.server, keys.format),
+                        *(keys.upstream, keys.corporation),
+                    ),
                     (
                         *("claim", self._random, self._lease_ms, *own, FORMAT),
                         *(self._generation, self._sent, self._server, "" if remembered is None else remembered),
+                        self._corporation,
                     ),
                 )
             ]
@@ -169,6 +178,9 @@ class Writer:
         if answer[0] == 0:
             if answer[1] == b"format":
                 raise FormatTooNew(f"the data have layout {answer[2]}, this program knows {FORMAT}")
+            if answer[1] == b"corporation":
+                self._lease = None
+                raise NotOurs(keys.namespace)
             self._lease = None
             self._seen_fence = max(self._seen_fence, answer[2])
             self._server = answer[3].decode()

@@ -37,7 +37,7 @@ async def process(redis_url: str, simulator: Simulator) -> AsyncIterator[Provide
             client_id=simulator.world.client_id,
             client_secret=lambda: simulator.world.client_secret,
             session=session,
-            tokens=RedisTokenStore(redis, KEYS, Token),
+            tokens=RedisTokenStore(redis, KEYS, Token, corporation="bizmail:test"),
             busy_wait_s=0,
         )
     await redis.aclose()
@@ -91,7 +91,7 @@ async def test_a_newer_token_is_taken_over(redis_url: str, simulator: Simulator,
 async def test_a_holder_that_lives_keeps_the_lock(redis_url: str) -> None:
     """However long the provider takes; one that died is waited for no longer than a few seconds."""
     redis: Any = RedisAddress(redis_url).client()
-    async with RedisTokenStore(redis, KEYS, Token).lock():
+    async with RedisTokenStore(redis, KEYS, Token, corporation="bizmail:test").lock():
         first_ms = await redis.pttl(KEYS.token_lock)
         assert 0 < first_ms <= 3000
         await until(lambda: less_than(redis, first_ms - 500))
@@ -173,7 +173,7 @@ async def test_a_redis_that_will_not_do_it_is_a_store_that_is_away(
 async def test_who_got_no_token_keeps_the_others_from_asking_at_once(redis_url: str) -> None:
     """The lock is left to lapse after a failure, for a few seconds; who was only interrupted gives it back."""
     redis: Any = RedisAddress(redis_url).client()
-    store = RedisTokenStore(redis, KEYS, Token)
+    store = RedisTokenStore(redis, KEYS, Token, corporation="bizmail:test")
     with pytest.raises(asyncio.CancelledError):
         async with store.lock():
             raise asyncio.CancelledError

@@ -32,16 +32,18 @@ local function is_another(server, recorded, remembered)
   return recorded ~= server or (remembered ~= '' and remembered ~= server)
 end
 
--- claim: KEYS 1 lease 2 commits 3 generation 4 fence 5 server 6 format 7 upstream
+-- claim: KEYS 1 lease 2 commits 3 generation 4 fence 5 server 6 format 7 upstream 8 corporation
 --   ARGV 2 token  3 lease ms  4 highest fence that this worker knows of ('' = none)  5 commits that it was told under
 --   that fence ('' = another held it)  6 format  7 the generation that it was told  8 highest call number that it sent
 --   9 run id of the server that answered it last ('' = none)  10 greatest generation that somebody remembers who was
---   told what this server does not know ('' = nobody has said so)
+--   told what this server does not know ('' = nobody has said so)  11 whose namespace it is ('' = do not look)
 --   returns {1, fence, commits, generation, heard, run id, former}: the fence grew by one, by more where another led in
 --   between; former: '<fence>:<generation>:<token>' of who led before on this server, before our claim was first applied;
---   or {0, 'held', fence of the holder, run id}
+--   or {0, 'held', fence of the holder, run id}, {0, 'format', number}, {0, 'corporation'}
 if verb == 'claim' then
   local holder, server = redis.call('GET', KEYS[1]), run_id()
+  local corporation = redis.call('GET', KEYS[8])
+  if corporation and ARGV[11] ~= '' and corporation ~= ARGV[11] then return {0, 'corporation'} end
   local mine = holder and string.sub(holder, -#ARGV[2] - 1) == ':' .. ARGV[2]
   if holder and not mine then return {0, 'held', tonumber(string.match(holder, '^%d+') or '0'), server} end
   local format = tonumber(redis.call('GET', KEYS[6]) or '0')
@@ -78,6 +80,7 @@ if verb == 'claim' then
   redis.call('SET', KEYS[3], whole(generation))
   redis.call('SET', KEYS[5], server)
   redis.call('SET', KEYS[6], ARGV[6])
+  if ARGV[11] ~= '' then redis.call('SET', KEYS[8], ARGV[11]) end
   local heard = redis.call('HGET', KEYS[7], 'heard')
   -- A leader that dies before it can say that it listens has perhaps listened: what it read is missed from here on.
   redis.call('HSETNX', KEYS[7], 'heard', whole(now_ms()))
@@ -115,6 +118,20 @@ if verb == 'renew' then
   if ARGV[5] ~= '' then redis.call('HSET', KEYS[4], 'heard', ARGV[5]) end
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
   return {1, server}
+end
+
+-- adopt: KEYS 1 lease 2 corporation 3 token 4 ver
+--   ARGV 2 whose namespace it is from now on  3 how that begins where the API is the same
+--   returns {1, 1 if it was another's} or {0, 'held'}
+if verb == 'adopt' then
+  if redis.call('EXISTS', KEYS[1]) == 1 then return {0, 'held'} end
+  local before = redis.call('GET', KEYS[2])
+  redis.call('SET', KEYS[2], ARGV[2])
+  if not before or before == ARGV[2] then return {1, 0} end
+  redis.call('DEL', KEYS[3])
+  -- The Ver of one API says nothing to the other.
+  if string.sub(before, 1, #ARGV[3]) ~= ARGV[3] then redis.call('DEL', KEYS[4]) end
+  return {1, 1}
 end
 
 -- hold: KEYS 1 a lock   ARGV its value, ms   Keep it for so long from now, if it still is ours.
