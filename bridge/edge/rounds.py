@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from bridge.edge.audience import Audience
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_BATCH: Final = 256
+_PIECE: Final = 512
 _MOST_NAMED: Final = 256
 
 
@@ -106,16 +106,16 @@ class Rounds:
                     some[each] = None
         return list(some)
 
-    async def _go(self, subscribers: Iterable[Subscriber]) -> None:
+    async def _go(self, subscribers: Sequence[Subscriber]) -> None:
+        """Look at them piece by piece: ten thousand at once would hold up delivery for as many microseconds."""
         self.number += 1
-        askers: dict[Asker, list[Subscriber]] = {}
-        for subscriber in subscribers:
-            askers.setdefault(Asker(subscriber.address, subscriber.identity.session), []).append(subscriber)
-        every = list(askers)
-        for start in range(0, len(every), _BATCH):
-            batch = every[start : start + _BATCH]
-            for asker, standing in zip(batch, await self._standings.look(batch), strict=True):
-                self._judge(standing, askers[asker])
+        for start in range(0, len(subscribers), _PIECE):
+            askers: dict[Asker, list[Subscriber]] = {}
+            for subscriber in subscribers[start : start + _PIECE]:
+                if subscriber.transport is not None:
+                    askers.setdefault(Asker(subscriber.address, subscriber.identity.session), []).append(subscriber)
+            for asked, standing in zip(askers.values(), await self._standings.look(list(askers)), strict=True):
+                self._judge(standing, asked)
 
     def _judge(self, standing: Standing, subscribers: Iterable[Subscriber]) -> None:
         for subscriber in subscribers:

@@ -160,3 +160,19 @@ async def test_messages_that_are_none_end_nothing(stage: Any, transport: str) ->
                 await redis.publish(channel, payload)
         await writer.commit([mail("Z1")])
         assert ids(await client.events(1)) == ["Z1"]
+
+
+async def test_a_round_comes_to_everybody(redis_url: str) -> None:
+    """More connections than are looked at in one piece, those who left among them."""
+    async with leading_writer(redis_url), bare_edge(redis_url) as edge:
+        opening = await edge.open(session="s-0")
+        crowd = []
+        for number in range(600):
+            opening.tail.opening += 1
+            crowd.append(await edge.join(opening, session=f"s-{number % 3}"))
+        for _, peer in crowd[::5]:
+            peer.close()
+        await edge.standings.kick(session="s-1", kept_s=60)
+        edge.rounds.all()
+        await until(lambda: all(each.code == 3503 for each, _ in crowd[1::3] if each.transport is not None))
+        assert not any(each.code for each, _ in crowd[2::3] if each.transport is not None)
