@@ -15,6 +15,7 @@ from bridge.journal.calls import Advance, Call, Carry, Forget
 
 MOST: Final = 2000
 MOST_BYTES: Final = 512 * 1024
+_NAME_BYTES: Final = 100
 
 
 @dataclass(slots=True)
@@ -42,18 +43,29 @@ class Piece:
     @property
     def entries(self) -> int:
         """How many things there are to write."""
-        return sum(len(getattr(self, each.name)) for each in fields(self))
+        return sum(len(getattr(self, name)) for name in _NAMES)
 
     @property
     def size(self) -> int:
         """About how many bytes it has; names of addresses are short."""
-        texts = (*self.profiles.values(), *self.owed.values(), *(event.body for event in self.events))
-        return sum(map(len, texts)) + 100 * self.entries
+        return self.text_bytes + _NAME_BYTES * self.entries
+
+    @property
+    def text_bytes(self) -> int:
+        """How many bytes its profiles, its events and what is owed have."""
+        found = 0
+        for texts in (self.profiles, self.owed):
+            if texts:
+                found += sum(map(len, texts.values()))
+        return found + sum(len(event.body) for event in self.events)
 
     def add(self, other: Piece) -> None:
         """Take over what another holds, after what is here."""
-        for each in fields(self):
-            mine, theirs = getattr(self, each.name), getattr(other, each.name)
+        for name in _NAMES:
+            theirs = getattr(other, name)
+            if not theirs:
+                continue
+            mine = getattr(self, name)
             if isinstance(mine, dict):
                 mine.update(theirs)
             else:
@@ -84,12 +96,16 @@ class Piece:
         ]
 
 
+_NAMES: Final = tuple(each.name for each in fields(Piece))
+
+
 def joined(parts: Iterable[Piece], *, most: int = MOST, most_bytes: int = MOST_BYTES) -> list[Piece]:
     """Put small pieces together, in order, into as few as stay within the bounds; at least one comes out."""
     pieces = [Piece()]
     entries = size = 0
     for part in parts:
-        more, larger = part.entries, part.size
+        more = part.entries
+        larger = part.text_bytes + _NAME_BYTES * more
         if entries and (entries + more > most or size + larger > most_bytes):
             pieces.append(Piece())
             entries = size = 0
