@@ -24,7 +24,7 @@ from bridge.obs.metrics import Metrics
 log = logging.getLogger(__name__)
 
 _BATCH: Final = 64
-"""Different questions of a round trip: with 64 KiB an answer 4 MiB at most."""
+"""Different questions of each kind in a round trip: with 64 KiB an answer 12 MiB at most."""
 T = TypeVar("T")
 
 
