@@ -11,12 +11,10 @@ from aiohttp import HttpVersion10, hdrs, web
 
 from bridge.events import to_json
 from bridge.obs.acceptor import Acceptor
+from bridge.obs.unreadable import HARD, in_our_words
 from bridge.settings import Address
 
 _LARGEST_BODY: Final = 65_536
-_HARD: Final = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"}
-_UNREADABLE: Final = "this is no HTTP request"
-_BROKEN: Final = "this could not be answered; the log of the edge says why"
 _CONTINUE: Final = "100-continue"
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -77,42 +75,13 @@ async def serving(
     server = runner.server
     assert server is not None
     server.request_handler = _expecting_nothing(server.request_handler)
-    acceptor = Acceptor(sock, lambda: _in_our_words(server()), patience_s=request_timeout_s)
+    acceptor = Acceptor(sock, lambda: in_our_words(server()), patience_s=request_timeout_s)
     try:
         yield acceptor
     finally:
         await acceptor.stop()
         await runner.cleanup()
         acceptor.close()
-
-
-class _InOurWords(web.RequestHandler):
-    """aiohttp's handler, but that what is no request is answered like all else, and nothing of it comes back."""
-
-    __slots__ = ()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        # For its log line, and for its error where an answer has begun.
-        super().handle_error(request, status, exc, message)
-        if exc is not None:
-            # Its frames hold what it was raised for, which holds it: a circle that nobody collects for a long time.
-            exc.with_traceback(None)
-        answer = _refusal(status, _UNREADABLE if status == 400 else _BROKEN)
-        answer.headers.update(_HARD)
-        answer.force_close()
-        return answer
-
-
-def _in_our_words(handler: web.RequestHandler) -> web.RequestHandler:
-    # The server makes them; a class of the same shape is the one way to have it make ours.
-    handler.__class__ = _InOurWords
-    return handler
 
 
 def _expecting_nothing(handler: Handler) -> Handler:
@@ -158,4 +127,4 @@ async def _refuse_in_json(
 
 async def _harden(_request: web.BaseRequest, response: web.StreamResponse) -> None:
     """A browser takes every answer for what its type says, and shows none within another page."""
-    response.headers.update(_HARD)
+    response.headers.update(HARD)

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from bridge.obs.acceptor import RESERVE, Acceptor
 from bridge.obs.metrics import CONTENT_TYPE, Metrics
+from bridge.obs.unreadable import in_our_words
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +93,11 @@ class Admin:
             auto_decompress=False,
         )
         await runner.setup()
-        assert runner.server is not None
-        self._acceptor = Acceptor(sock, runner.server, patience_s=self._patience_s, most=_MOST, reserve=RESERVE // 2)
+        server = runner.server
+        assert server is not None
+        self._acceptor = Acceptor(
+            sock, lambda: in_our_words(server()), patience_s=self._patience_s, most=_MOST, reserve=RESERVE // 2
+        )
         self._acceptor.start()
         host, port = self._address = sock.getsockname()[:2]
         log.info("admin port open", extra={"host": host, "port": port})
