@@ -42,6 +42,7 @@ class Keys:
     orders_taken: str = field(init=False)
     reports: str = field(init=False)
     corporation: str = field(init=False)
+    made: str = field(init=False)
     token: str = field(init=False)
     token_lock: str = field(init=False)
     probe: str = field(init=False)
@@ -129,6 +130,7 @@ _SUFFIXES = {
     "generation": "generation",
     "server": "server",
     "corporation": "corporation",
+    "made": "made",
     "token": "private:token",
     "token_lock": "private:token.lock",
     "probe": "private:probe",

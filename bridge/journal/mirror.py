@@ -14,6 +14,7 @@ from bridge.journal.dead import names_any
 from bridge.journal.errors import JournalRefused, NotLetIn, translated
 from bridge.journal.held import Held, read_held
 from bridge.journal.keys import Keys
+from bridge.journal.made import Made, read_made
 from bridge.journal.owed import Owed, read_owed
 
 _SCAN: Final = 500
@@ -35,7 +36,7 @@ class Mirror:
             JournalAway, JournalRefused
         """
         keys = self._keys
-        needed = (keys.owed, keys.moved, keys.ver_next, keys.orders_taken, keys.corporation)
+        needed = (keys.owed, keys.moved, keys.ver_next, keys.orders_taken, keys.corporation, keys.made)
         pipeline = self._redis.pipeline(transaction=False)
         for key in needed:
             pipeline.exists(key)
@@ -84,6 +85,29 @@ class Mirror:
             async for alias, text in self._redis.hscan_iter(self._keys.directory, count=_SCAN):
                 found[alias.decode()] = from_json(text)
         return found
+
+    async def made(self) -> Made:
+        """What the stored data were made with."""
+        with translated():
+            return read_made(*await self._redis.hmget(self._keys.made, "privacy", "fields", "revision"))
+
+    async def is_used(self) -> bool:
+        """Whether anything was stored here that a setting has to do with."""
+        keys = self._keys
+        with translated():
+            return bool(await self._redis.exists(keys.made, keys.events, keys.directory, keys.dead))
+
+    async def addresses_of_events(self) -> set[str]:
+        """The mailboxes that the stream of all events tells of, read in pieces."""
+        found: set[bytes] = set()
+        at = "-"
+        while True:
+            with translated():
+                entries = await self._redis.xrange(self._keys.events, at, "+", count=_SCAN)
+            found.update(fields.get(b"mailbox", b"") for _, fields in entries)
+            if len(entries) < _SCAN:
+                return {mailbox.decode(errors="replace") for mailbox in found if mailbox} | {DIRECTORY}
+            at = f"({entries[-1][0].decode()}"
 
     async def slaves(self) -> Mapping[str, str]:
         """Slave (别名) → account, all of them."""

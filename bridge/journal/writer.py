@@ -14,66 +14,31 @@ import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from redis.asyncio import Redis
 
 from bridge.events import DIRECTORY
 from bridge.journal.calls import Call, Retention
 from bridge.journal.corporation import NotOurs
-from bridge.journal.errors import FormatTooNew, JournalAway, JournalRefused, LeaseLost
+from bridge.journal.errors import FormatTooNew, JournalAway, LeaseLost
 from bridge.journal.inquiry import Memory
 from bridge.journal.keys import Keys
-from bridge.journal.script import Script
+from bridge.journal.made import Made
+from bridge.journal.outcomes import Claimed, Outcome, Result, read_outcomes
+from bridge.journal.script import Argument, Script
+
+__all__ = ["FORMAT", "Claimed", "Outcome", "Result", "Writer", "new_epoch"]
 
 log = logging.getLogger(__name__)
 
 FORMAT: Final = 1
-
-Result = Literal["published", "duplicate", "unchanged", "moved", "again", "cursor"]
-_RESULTS: Final[dict[int, Result]] = {
-    1: "published",
-    2: "duplicate",
-    3: "unchanged",
-    4: "moved",
-    5: "again",
-    6: "cursor",
-}
+_ERASED: Final = 500
 
 
 def new_epoch() -> str:
     """Eight random characters of ``[a-z0-9]``; the caller of the script gives them, Redis's random repeats itself."""
     return base64.b32encode(os.urandom(5)).decode().lower()
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one call. ``seq`` is set for ``published`` and ``moved`` (then: where the mailbox is now).
-
-    ``missed``: how many mails can never be announced, at least, as far as a poll that was applied can tell.
-    ``pending``: the poll's answer is not the last word on that; ask again once more was heard of the provider.
-    """
-
-    result: Result
-    epoch: str = ""
-    seq: int = 0
-    missed: int = 0
-    pending: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """The answer to a claim that succeeded.
-
-    ``heard_ms``: until when, by what Redis still knows, everything that was pushed is recorded; epoch ms, None = never.
-    """
-
-    fence: int
-    generation: int
-    new_generation: bool
-    another_led: bool
-    heard_ms: int | None
 
 
 async def _nobody_remembers() -> Memory:
@@ -245,6 +210,51 @@ class Writer:
             async with self._turn:
                 await self._claim_again()
 
+    # -- what the data were made with; nothing may be waiting to be committed
+
+    async def note_made(self, made: Made) -> None:
+        """What is stored is made by these rules.
+
+        Raises:
+            LeaseLost, JournalAway, JournalRefused
+        """
+        await self._ask("made", [(self._keys.made,)], made.as_fields())
+
+    async def erase_logs(self, streams: Sequence[str]) -> None:
+        """Delete the histories of these streams.
+
+        Raises:
+            LeaseLost, JournalAway, JournalRefused
+        """
+        for start in range(0, len(streams), _ERASED):
+            await self._ask("erase", [(self._keys.log(stream),) for stream in streams[start : start + _ERASED]])
+
+    async def begin_generation(self, made: Made) -> None:
+        """Begin a generation in which nothing counts that was stored before, and take it out.
+
+        Raises:
+            LeaseLost, JournalAway, JournalRefused
+        """
+        keys = self._keys
+        more_keys = (keys.made, keys.generation, keys.upstream, keys.events, keys.dead)
+        async with self._turn:
+            [answer] = await self._ask("begin", [more_keys], (*made.as_fields(), self.fence, self._random))
+            tried = self._tried.get(self._leadership)
+            self._generation = answer[1]
+            self._tried = {} if tried is None else {self._leadership: tried}
+
+    async def _ask(
+        self, verb: str, more_keys: Sequence[Sequence[str]], arguments: Sequence[Argument] = ()
+    ) -> list[list[Any]]:
+        """Calls that hold the lease and have no number, because doing them again does no harm."""
+        lease = self._lease
+        if lease is None:
+            raise LeaseLost("no lease is held")
+        answers = await self._script.run([((self._keys.lease, *keys), (verb, lease, *arguments)) for keys in more_keys])
+        if any(answer[0] == 0 for answer in answers):
+            raise LeaseLost("another worker leads")
+        return answers
+
     async def release(self) -> None:
         """Give the lease up, so that another worker can lead at once."""
         lease, self._lease = self._lease, None
@@ -358,20 +368,9 @@ class Writer:
             if error.applied is not None:
                 self._sent = max(sent, base + error.applied)
             raise
-        outcomes: list[Outcome] = []
-        for answer in answers:
-            code = answer[0]
-            if code == 0:
-                if answer[1] not in (b"lease", b"back"):
-                    raise JournalRefused(f"the script refused: {answer[1]!r}")
-                # Nor was anything behind it applied.
-                self._sent = max(sent, base + len(outcomes))
-                return None
-            if code == 1:
-                pending = len(answer) > 4 and bool(answer[4])
-                outcomes.append(Outcome("published", answer[1].decode(), answer[2], answer[3], pending))
-            elif code == 3 and len(answer) > 1:
-                outcomes.append(Outcome("unchanged", missed=answer[1], pending=bool(answer[2])))
-            else:
-                outcomes.append(Outcome(_RESULTS[code], seq=answer[1] if code == 4 else 0))
+        outcomes = read_outcomes(answers)
+        if len(outcomes) < len(answers):
+            # Nor was anything behind the refusal applied.
+            self._sent = max(sent, base + len(outcomes))
+            return None
         return outcomes

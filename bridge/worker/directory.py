@@ -99,6 +99,7 @@ class Directory:
         self._debts = Debts(client, self._members, self._fields, Timetable(second_look_s=pace.second_look_s))
         self._listings = Listings(client, lag_waits_s=pace.lag_waits_s, short_waits_s=pace.short_waits_s, wall=wall)
         self._work: Work | None = None
+        self._compared: Callable[[], Awaitable[None]] | None = None
         self._pushed = 0
         self._usable = True
         self._stale = False
@@ -126,6 +127,11 @@ class Directory:
         """Read what a leader before us left."""
         await self._read()
         # Cursor equality is no proof of completion: what happened while nobody led is asked for.
+        self._news.set()
+
+    def compare_all(self, done: Callable[[], Awaitable[None]]) -> None:
+        """Ask for everybody next and compare, whatever the cursor says; ``done`` is called once that is stored."""
+        self._compared = done
         self._news.set()
 
     def doubt(self) -> None:
@@ -245,7 +251,7 @@ class Directory:
         self._look_at = asyncio.get_running_loop().time() + wait_s
 
     async def _ask(self) -> None:
-        if self._known.ver is None or not self._known.accounts:
+        if self._known.ver is None or not self._known.accounts or self._compared is not None:
             await self._everything()
             return
         pushed, cursor = self._pushed, self.cursor
@@ -296,6 +302,9 @@ class Directory:
 
     async def _done(self, work: Work, before: int) -> None:
         listing, applied = work.listing, work.applied
+        if work.kind == "full" and listing.settled and self._compared is not None:
+            await self._compared()
+            self._compared = None
         if listing.short:
             await self._announce(listing.short, listing.ver, ("short", work.kind))
         outcome: Outcome = "changed"

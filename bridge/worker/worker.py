@@ -32,6 +32,7 @@ from bridge.worker.directory import DIRECTORY_FAULTS, Directory
 from bridge.worker.guard import Guard
 from bridge.worker.known import nobody_knows
 from bridge.worker.listener import LISTEN_FAULTS, Listener
+from bridge.worker.narrowing import Narrowing
 from bridge.worker.orders import OrderTaker
 from bridge.worker.reconcile import Reconciler
 from bridge.worker.reports import ReportTaker
@@ -208,6 +209,7 @@ class Worker:
         )
         attention = Attention(upstream, backlog, is_idle=lambda: listener.is_idle)
         replayer = Replayer(self._writer, self._dead, translator, version=directory.version, count=reconciler.ask)
+        narrowing = Narrowing(self._writer, self._mirror, privacy=options.privacy, fields=options.directory_fields)
         self._tell_leader(backlog, claimed)
         upstream.take_over(left.get("state"))
         await directory.load()
@@ -215,8 +217,15 @@ class Worker:
         metrics.generation.set(claimed.generation)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_lease(backlog, upstream, directory, reconciler), name="lease")
-            tasks.create_task(backlog.run(), name="commits")
             tasks.create_task(upstream.watch(), name="upstream watch")
+            self._listening = tasks.create_task(
+                supervise(listener.session, expected=LISTEN_FAULTS, retry=options.retry, on_fault=_fault("listener")),
+                name="listener",
+            )
+            # Pushes are read meanwhile, and the lease is kept; nothing is committed before.
+            if await narrowing.applied():
+                directory.compare_all(narrowing.noted)
+            tasks.create_task(backlog.run(), name="commits")
             tasks.create_task(reconciler.run(), name="reconcile")
             tasks.create_task(OrderTaker(self._orders, directory, replayer).run(), name="orders")
             tasks.create_task(
@@ -226,10 +235,6 @@ class Worker:
             tasks.create_task(
                 supervise(directory.run, expected=DIRECTORY_FAULTS, retry=options.retry, on_fault=_fault("directory")),
                 name="directory",
-            )
-            self._listening = tasks.create_task(
-                supervise(listener.session, expected=LISTEN_FAULTS, retry=options.retry, on_fault=_fault("listener")),
-                name="listener",
             )
 
     def _tell_leader(self, backlog: Backlog, claimed: Claimed) -> None:

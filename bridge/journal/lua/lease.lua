@@ -134,6 +134,42 @@ if verb == 'adopt' then
   return {1, 1}
 end
 
+-- erase: KEYS 1 lease 2 the log of a stream   ARGV 2 lease value
+if verb == 'erase' then
+  if redis.call('GET', KEYS[1]) ~= ARGV[2] then return {0, 'lease'} end
+  redis.call('DEL', KEYS[2])
+  return {1}
+end
+
+-- made: KEYS 1 lease 2 made   ARGV 2 lease value  3 privacy  4 fields  5 revision
+if verb == 'made' then
+  if redis.call('GET', KEYS[1]) ~= ARGV[2] then return {0, 'lease'} end
+  redis.call('HSET', KEYS[2], 'privacy', ARGV[3], 'fields', ARGV[4], 'revision', ARGV[5])
+  return {1}
+end
+
+-- begin: KEYS 1 lease 2 made 3 generation 4 upstream 5 events 6 dead
+--   ARGV 2 lease value  3 privacy  4 fields ('' = not known)  5 revision  6 fence  7 the holder's token
+--   A new generation, in which nothing counts that was stored before. The stream of all events keeps its groups. Dead
+--   documents stay where no text of them was kept.   returns {1, generation}
+if verb == 'begin' then
+  if redis.call('GET', KEYS[1]) ~= ARGV[2] then return {0, 'lease'} end
+  local dead = redis.call('XRANGE', KEYS[6], '-', '+')
+  local generation = math.max(now_ms(), tonumber(redis.call('GET', KEYS[3]) or '0') + 1)
+  redis.call('SET', KEYS[3], whole(generation))
+  redis.call('HSET', KEYS[4], 'leader', ARGV[6] .. ':' .. whole(generation) .. ':' .. ARGV[7])
+  redis.call('XTRIM', KEYS[5], 'MAXLEN', '0')
+  for _, entry in ipairs(dead) do
+    local fields = entry[2]
+    for i = 1, #fields, 2 do
+      if fields[i] == 'kept' and fields[i + 1] ~= 'masked' then redis.call('XDEL', KEYS[6], entry[1]) end
+    end
+  end
+  redis.call('HSET', KEYS[2], 'privacy', ARGV[3], 'revision', ARGV[5])
+  if ARGV[4] ~= '' then redis.call('HSET', KEYS[2], 'fields', ARGV[4]) end
+  return {1, generation}
+end
+
 -- hold: KEYS 1 a lock   ARGV its value, ms   Keep it for so long from now, if it still is ours.
 if verb == 'hold' then
   if redis.call('GET', KEYS[1]) ~= ARGV[2] then return {0, 'lease'} end
