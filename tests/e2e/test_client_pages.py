@@ -8,8 +8,8 @@ import re
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.support.client_tab import begin, until
-from tests.support.scripted_edge import PAGE, ScriptedEdge, event, snapshot
+from tests.support.client_tab import begin, told, until
+from tests.support.scripted_edge import PAGE, ScriptedEdge, closing, event, snapshot
 
 BADGE = "{ title: true, badge: '#badge' }"
 SCRIPT = "<script src=/exmail/client.js></script>"
@@ -206,6 +206,27 @@ async def test_closed_within_a_handler_is_closed(tab: Page, edge: ScriptedEdge) 
         assert await tab.evaluate("told[told.length - 1][1]") == "closed"
         await expect(tab).to_have_title("Inbox")
         await expect(tab.locator("#badge")).to_have_text("")
+
+
+@pytest.mark.parametrize("call", ["close", "reconnect"])
+async def test_whatever_a_handler_does_when_the_count_goes_stands(tab: Page, edge: ScriptedEdge, call: str) -> None:
+    """Who ends or begins anew in the handler that is told that the count goes, has his way."""
+    for frame in (closing(3009), snapshot(0, mailbox="ann@gzdev.com", position="bbbbbbbb-0", unread=2)):
+        await tab.reload()
+        connection = await begin(tab, edge, BADGE)
+        await tab.evaluate(f"mail.on('unread', (count) => {{ if (count === null) mail.{call}(); }}); null")
+        await connection.say(snapshot(3, unread=3), frame)
+        if call == "close":
+            await until(tab, "mail.state === 'closed'")
+            await tab.clock.run_for(700_000)
+            assert edge.opened.empty()
+            assert await told(tab, "state") == ["connecting", "open", "closed"]
+        else:
+            again = await edge.connection()
+            await tab.clock.run_for(10_000)
+            assert edge.opened.empty()
+            assert await told(tab, "state") == ["connecting", "open", "connecting"]
+            again.abort()
 
 
 async def test_back_from_within_closed(tab: Page, edge: ScriptedEdge) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from playwright.async_api import Page
@@ -55,4 +56,12 @@ async def come_back(tab: Page, edge: ScriptedEdge, ms: int = 600) -> Connection:
     """Wait until it waits, let the page's time pass, and take the next connection."""
     await until(tab, "mail.state === 'waiting'")
     await tab.clock.run_for(ms)
+    return await edge.connection()
+
+
+async def in_time(tab: Page, edge: ScriptedEdge, step_ms: int) -> Connection:
+    """Let the page's time pass until it opens a connection, and take that."""
+    async with asyncio.timeout(30):
+        while edge.opened.empty():
+            await tab.clock.run_for(step_ms)
     return await edge.connection()

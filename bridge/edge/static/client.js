@@ -80,7 +80,7 @@
     let passed = 0;
     return () => {
       const now = read();
-      passed += Math.max(0, now.wall - last.wall, now.steady - last.steady);
+      passed += Math.max(0, now.wall - last.wall || 0, now.steady - last.steady || 0);
       last = now;
       return passed;
     };
@@ -249,6 +249,7 @@
     let webSocketWorked = false;
     let beside = null; // a WebSocket that is tried while an event stream serves
     let besideMs = BESIDE_FIRST_MS;
+    let besideAt = 0; // by our clock, over however many streams; 0: none was planned yet
     let besideTimer = 0;
     let notBefore = 0; // the edge asked for patience until then
     let timer = 0;
@@ -294,12 +295,10 @@
       return window.WebSocket && blocked < triesBeforeSse() ? 'websocket' : 'sse';
     }
 
-    /* The same function, for as long as nothing else was begun. */
+    /* The same function, for as long as nothing else was begun, or ended: by a handler, perhaps. */
     function current(act) {
       const mine = attempt;
-      return (...values) => {
-        if (mine === attempt) act(...values);
-      };
+      return (...values) => (mine === attempt ? act(...values) : undefined);
     }
 
     function drop() {
@@ -371,15 +370,21 @@
       drop();
       if (openedAt !== null && clock() - openedAt > STEADY_MS) {
         failures = 0;
-        if (transport === 'websocket') besideMs = BESIDE_FIRST_MS;
+        if (transport === 'websocket') {
+          besideMs = BESIDE_FIRST_MS;
+          besideAt = 0;
+        }
       }
-      // A fresh ticket may be a good one.
-      if (staysClosed(code) && !(code === INVALID_TOKEN && settings.ticket)) {
-        knowNothing();
-        finish(code, reason);
-        return;
-      }
-      if (wantsCredential(code) && (openedAt === null || code === NO_CREDENTIAL)) knowNothing();
+      const waitAndReturn = current(() => comeBack(code, reason, retryMs, dialled));
+      const end = current(() => finish(code, reason));
+      // With a fresh ticket even an invalid token may be a good one.
+      const ends = staysClosed(code) && !(code === INVALID_TOKEN && settings.ticket);
+      if (ends || (wantsCredential(code) && (openedAt === null || code === NO_CREDENTIAL))) knowNothing();
+      if (ends) end();
+      else waitAndReturn();
+    }
+
+    function comeBack(code, reason, retryMs, dialled) {
       // A proxy may say "busy" in the edge's place, and that is no reason against WebSocket.
       if (transport === 'sse' && openedAt === null && (!spoke || code === BUSY)) blocked = triesBeforeSse() - 1;
       if (transport === 'websocket' && dialled && !spoke && code < 3000) blocked += 1;
@@ -404,11 +409,13 @@
     /* While an event stream serves, dial a WebSocket beside it now and then: with its snapshot it takes over. */
     function lookForWebSocket() {
       if (settings.transport !== 'auto' || transport !== 'sse' || !window.WebSocket) return;
-      besideTimer = setTimeout(current(dialBeside), besideMs);
-      besideMs = Math.min(besideMs * 2, BESIDE_LIMIT_MS);
+      besideAt = besideAt || clock() + besideMs;
+      besideTimer = setTimeout(current(dialBeside), Math.max(0, besideAt - clock()));
     }
 
     function dialBeside() {
+      besideMs = Math.min(besideMs * 2, BESIDE_LIMIT_MS);
+      besideAt = clock() + besideMs;
       let trying = true;
       const giveUp = current(() => {
         if (!trying) return;
@@ -581,14 +588,14 @@
     }
 
     function takeSnapshot(data) {
-      if (mailbox !== null && data.mailbox !== mailbox) {
-        // The cookie names somebody else now. Nothing of the one stays beside anything of the other.
-        forget();
-        if (data.resumed) {
-          begin();
-          return;
-        }
-      }
+      // The cookie names somebody else now. Nothing of the one stays beside anything of the other.
+      const another = mailbox !== null && data.mailbox !== mailbox;
+      const goOn = current(another && data.resumed ? begin : openWith);
+      if (another) forget();
+      goOn(data);
+    }
+
+    function openWith(data) {
       mailbox = data.mailbox;
       // One that takes over continues from where it was dialled, and the stream beside it went on meanwhile.
       if (!data.resumed || !(distance(position, data.position) < 0)) keep(data.position);
