@@ -30,6 +30,14 @@ PAGE = """<!doctype html><title>OA</title><script>
   window.source.onmessage = (message) => window.seen.push(JSON.parse(message.data));
 </script>"""
 
+CLIENT_PAGE = """<!doctype html><title>OA</title><script src="/exmail/client.js"></script><script>
+  Math.random = () => 0;
+  window.seen = [];
+  window.mail = ExmailBridge.connect();
+  mail.on('state', (state, detail) => seen.push({ state, ...detail }));
+  mail.on('mail', (data) => seen.push({ mail: data.mail_id }));
+</script>"""
+
 
 @dataclass(frozen=True)
 class Proxy:
@@ -45,11 +53,12 @@ async def proxy(require_binary: Callable[[str], str], tmp_path: Path) -> AsyncIt
     nginx = require_binary("nginx")
     port, edge_port, signon_port = free_port(), free_port(), free_port()
     (tmp_path / "page.html").write_text(PAGE)
+    (tmp_path / "client.html").write_text(CLIENT_PAGE)
     site = (ROOT / "deploy" / "proxy" / "nginx.conf").read_text()
     for old, new in (
         ("127.0.0.1:8080", f"127.0.0.1:{edge_port}"),
         ("127.0.0.1:8081", f"127.0.0.1:{signon_port}"),
-        ("listen 80;", f"listen 127.0.0.1:{port}; location = /page.html {{ root {tmp_path}; }}"),
+        ("listen 80;", f"listen 127.0.0.1:{port}; location ~ [.]html$ {{ root {tmp_path}; }}"),
         ("/var/log/nginx/", f"{tmp_path}/"),
     ):
         assert old in site
@@ -125,6 +134,22 @@ async def test_an_event_source_that_starts_while_the_edge_is_away_comes_in_later
     await saw(page, "seen.some((frame) => frame.type === 'exmail.closing')")
     async with edge_behind(proxy, redis_url):
         await saw(page, "seen.some((frame) => frame.type === 'exmail.snapshot')")
+
+
+async def test_the_away_page_keeps_nobody_from_websocket(proxy: Proxy, page: Page, redis_url: str):
+    """``client.js`` tries event streams too while the edge is away; 3013 there is no reason to stay with them."""
+    async with leading_writer(redis_url) as (writer, _):
+        async with edge_behind(proxy, redis_url):
+            await page.goto(f"{proxy.url}/client.html")
+            await saw(page, "seen.some((each) => each.state === 'open' && each.transport === 'websocket')")
+        await saw(
+            page, "seen.some((each) => each.state === 'waiting' && each.code === 3013 && each.transport === 'sse')"
+        )
+        await writer.commit([mail("meanwhile", 2)])
+        async with edge_behind(proxy, redis_url):
+            await saw(page, "seen.some((each) => each.mail === 'meanwhile')")
+            # In the rare case that the edge came back between its two tries, by the WebSocket beside the stream.
+            await page.wait_for_function("mail.transport === 'websocket' && mail.state === 'open'", timeout=60_000)
 
 
 async def test_both_transports_pass_unbuffered(proxy: Proxy, redis_url: str):
