@@ -110,11 +110,13 @@ async def serve_worker(
 
             try:
                 task = await until_stopped(run, stop, name="worker")
+                await worker.stop()
+                await ended(task)
             except* NotOurs as group:
                 raise StartRefused(str(NotOurs(settings.namespace))) from group
-            await worker.stop()
-            await ended(task)
-            await worker.close()
+            finally:
+                # Whoever ends by an error must not keep the others waiting either.
+                await worker.close()
     finally:
         await port.stop()
         await redis.aclose()

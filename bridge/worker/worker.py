@@ -99,12 +99,20 @@ class Worker:
         """
         # Often enough that a lease that was released is taken at once.
         pause_s = min(self._options.lease_s / 3, _STANDBY_S)
+        stands_by = outage = False
         while not self._stopping:
             try:
+                if outage:
+                    await self._mirror.upstream()
+                    # A leader that has kept its pushes over the outage comes first: it alone can still commit them.
+                    await asyncio.sleep(self._options.lease_s)
+                    outage = False
                 claimed = await self._writer.claim()
             except JournalAway as error:
                 log.warning("journal away, cannot claim", extra={"error": str(error)})
-                claimed = None
+                claimed, outage = None, stands_by
+            else:
+                stands_by = claimed is None
             if claimed is None:
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
                 continue

@@ -1,0 +1,61 @@
+"""Redis is away for longer than a lease: what the leader has read meanwhile is committed, whoever stands by."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bridge.journal.connect import RedisAddress
+from bridge.journal.embedded import EmbeddedServer
+from bridge.journal.errors import JournalRefused
+from bridge.simulator import Simulator
+from tests.support.waiting import until
+from tests.support.workers import BOB, KEYS, Told, running_worker
+
+from .test_worker_lease import sessions, told
+
+__all__ = ["told"]
+
+
+async def test_a_standby_leaves_the_leader_time_to_commit_what_it_kept(
+    own_server: EmbeddedServer, simulator: Simulator, told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both lost Redis; the lease has run out; only the leader has what was pushed."""
+    world = simulator.world
+    async with running_worker(own_server.url, simulator, BRIDGE_WORKER_LEASE="3") as first:
+        await first.until_leading()
+        await sessions(simulator, told, 1)
+        async with running_worker(own_server.url, simulator, BRIDGE_WORKER_LEASE="3") as standby:
+            world.deliver_mail(BOB)
+            await told.wait_mails(1)
+            # A standby is one that was told so.
+            await until(lambda: standby.metric("leader") == 0 and first.leads)
+            own_server.kill()
+            kept = world.deliver_many(3, BOB)
+            await until(lambda: first.metric("backlog_pushes") >= 3)
+            # By then the leader tries once a second, and who stands by three times.
+            await until(lambda: caplog.messages.count("journal away, waiting to commit") >= 7)
+            own_server.restart()
+            await told.redial()
+            await told.wait_mails(4)
+            assert [each[1] for each in await told.mails()][-3:] == [mail.mail_id for mail in kept]
+            assert first.metric("backlog_dropped_total") == 0
+            assert first.leads
+            assert not standby.leads
+
+
+async def test_a_worker_that_ends_by_an_error_lets_go_of_the_lease(redis_url: str, simulator: Simulator) -> None:
+    """The next one need not wait for it to run out."""
+    redis = RedisAddress(redis_url).client()
+    with pytest.raises(ExceptionGroup) as ended:
+        async with running_worker(redis_url, simulator) as worker:
+            await worker.until_leading()
+            # Of another type: the next commit is refused, and waiting does not mend that.
+            await redis.delete(KEYS.events)
+            await redis.set(KEYS.events, "")
+            simulator.world.deliver_mail(BOB)
+            await asyncio.wait([worker.task], timeout=20)
+    assert ended.group_contains(JournalRefused)
+    assert not await redis.exists(KEYS.lease)
+    await redis.aclose()
