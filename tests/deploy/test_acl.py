@@ -158,6 +158,7 @@ FORBIDDEN = {
         ("XDEL", KEYS.events, "1-1"),
         ("XTRIM", KEYS.events, "MAXLEN", 0),
         ("XGROUP", "DESTROY", KEYS.events, "others"),
+        ("CLIENT", "TRACKING", "ON", "BCAST"),
         ("XGROUP", "CREATE", KEYS.log(BOB), "mine", "0"),
         ("DEL", KEYS.state(BOB)),
         ("HSET", KEYS.state(BOB), "unread", 0),
@@ -251,8 +252,8 @@ def test_a_script_gives_an_edge_no_more_rights(guarded: Guarded) -> None:
 
 
 def test_a_reader_may_form_a_consumer_group(guarded: Guarded) -> None:
-    """Create, read, acknowledge, take over; listen to what is public; read counts, histories and the directory; ask for
-    INFO, as ioredis does at its beginning."""
+    """Create, read, acknowledge, take over, look where the group is, set it elsewhere, take a consumer out; listen to
+    what is public; read counts, histories and the directory; ask for INFO, as ioredis does at its beginning."""
     with guarded.client("admin") as admin, guarded.client("reader") as reader:
         admin.xadd(KEYS.events, {"event": "{}"}, "1-1")
         admin.hset(KEYS.state(BOB), "unread", 3)
@@ -262,6 +263,9 @@ def test_a_reader_may_form_a_consumer_group(guarded: Guarded) -> None:
         assert reader.xpending(KEYS.events, "workflow")["pending"] == 1
         assert reader.xautoclaim(KEYS.events, "workflow", "two", 0)[1][0][0] == entry
         assert reader.xack(KEYS.events, "workflow", entry) == 1
+        assert reader.xgroup_delconsumer(KEYS.events, "workflow", "one") == 0
+        assert reader.xgroup_setid(KEYS.events, "workflow", "1-0")
+        assert [group["last-delivered-id"] for group in reader.xinfo_groups(KEYS.events)] == [b"1-0"]
         assert reader.hget(KEYS.state(BOB), "unread") == b"3"
         assert reader.xrange(KEYS.log(BOB)) == []
         assert reader.xread({KEYS.events: "0"}, block=1)
@@ -270,6 +274,25 @@ def test_a_reader_may_form_a_consumer_group(guarded: Guarded) -> None:
             heard.psubscribe("exmail:mailbox:*")
             assert [heard.get_message(timeout=5)["type"] for _ in range(4)] == ["subscribe"] * 3 + ["psubscribe"]
     assert guarded.refusals() == []
+
+
+def test_no_reader_learns_the_names_of_private_keys(guarded: Guarded) -> None:
+    """Redis would tell whoever tracks keys by broadcast of each that is written, whatever he may read."""
+    with guarded.client("admin") as admin, guarded.client("reader") as reader:
+        client = reader.connection_pool.get_connection()
+        try:
+            client.send_command("HELLO", 3)
+            client.read_response()
+            client.send_command("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "")
+            with pytest.raises(NoPermissionError):
+                client.read_response()
+            admin.set(KEYS.ticket("0" * 64), "bob")
+            client.send_command("PING")
+            # An invalidation would come first.
+            assert client.read_response() in (b"PONG", "PONG")
+        finally:
+            client.disconnect()
+            reader.connection_pool.release(client)
 
 
 async def test_a_reader_may_follow_as_our_own_reader_does(guarded: Guarded) -> None:
