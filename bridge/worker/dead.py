@@ -27,6 +27,7 @@ KEPT_MOST: Final = 16 * 1024
 _BURST: Final = 20
 _PER_S: Final = 1.0
 
+_STARS: Final = b"***"
 # Tokens have 80 characters and more, keys 32 hexadecimal digits. MailIds are shorter than the one and no hexadecimal
 # digits: a mail that is read again later must still have its own.
 _SECRET: Final = re.compile(rb"[\w+/=-]{64,}+|(?<![0-9A-Fa-f])[0-9A-Fa-f]{32}(?![0-9A-Fa-f])")
@@ -64,7 +65,7 @@ class Burial:
 
 def without_secrets(document: bytes) -> bytes:
     """The document without what looks like a token or a key; long runs of letters and digits go with them."""
-    return _SECRET.sub(b"***", document)
+    return _SECRET.sub(_STARS, document)
 
 
 def masked(document: bytes, *, is_json: bool) -> bytes:
@@ -147,8 +148,10 @@ class Replayer:
                     case Unreadable(reason=reason):
                         return Replayed(dead.id, "unreadable", reason)
                     case MailArrived():
-                        # The count that came with it is long out of date.
-                        push = msgspec.structs.replace(push, unread=None)
+                        # The count that came with it is long out of date. An id that was taken for a secret is none
+                        # any more: two of them would be the same one.
+                        mail_id = "" if _STARS.decode() in push.mail_id else push.mail_id
+                        push = msgspec.structs.replace(push, unread=None, mail_id=mail_id)
                         call = replace(self._translator.mail(push, time_s=self._wall()), dead=dead.id)
                         calls.append(call)
                         self._count(call.event.stream)

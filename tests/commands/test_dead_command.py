@@ -11,6 +11,7 @@ import pytest
 from bridge.commands.dead import escaped
 from bridge.journal.connect import RedisAddress
 from bridge.simulator import Simulator
+from bridge.worker.dead import without_secrets
 from tests.commands.test_directory_command import run
 from tests.support.waiting import until
 from tests.support.workers import BOB, KEYS, RunningWorker, Told, running_worker, simulating
@@ -136,6 +137,18 @@ async def test_all_are_replayed_the_oldest_first(crypt: Crypt) -> None:
     ]
     assert await crypt.left() == [stays]
     assert [data["mail_id"] for data in await crypt.told.data("mail.new")] == [f"ZC-late-{n}" for n in range(60)]
+
+
+async def test_a_mail_id_that_was_taken_for_a_secret_is_none(crypt: Crypt) -> None:
+    """Long ids are kept as stars, and so are tokens: two mails that have them are two mails, and both are announced."""
+    for subject in (b"one", b"two"):
+        document = without_secrets(MAIL.replace(b"ZC-late", b"Z" * 70).replace(b"late", subject))
+        assert b'"MailId":"***"' in document
+        await crypt.put(document)
+    code, out, _ = await crypt.run("replay", "--all", "--json")
+    assert (code, [json.loads(line)["result"] for line in out.splitlines()]) == (0, ["mail", "mail"])
+    mails = await crypt.told.data("mail.new")
+    assert [(each["mail_id"], each["mail_subject"]) for each in mails] == [("", "one"), ("", "two")]
 
 
 @pytest.mark.parametrize(

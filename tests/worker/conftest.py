@@ -111,7 +111,7 @@ class Parts:
         await directory.load()
         return directory
 
-    async def reconciler(self, *, rate: float = 1000, **pace: float) -> Reconciler:
+    async def reconciler(self, *, rate: float = 1000, sweep: bool = False, **pace: float) -> Reconciler:
         translator = Translator("exmail", "full", self.slaves)
         return Reconciler(
             self.client,
@@ -122,6 +122,7 @@ class Parts:
             hearing=lambda: (1, inf),
             caught_up=self._caught_up,
             rate=rate,
+            sweep=sweep,
             pace=ReconcilePace(**{"look_s": 0.02, "settle_s": 0.05, "away_s": 0.05, **pace}),
         )
 
