@@ -21,10 +21,13 @@ class Counted:
 
 
 def read_counted(fields: Sequence[bytes | None], *, generation: bytes | None, gap: bytes | None) -> Counted:
-    """Read :data:`COUNTED_FIELDS`. ``gap``: the number of the newest gap; what an older generation stored is absent."""
+    """Read :data:`COUNTED_FIELDS`. ``gap``: the number of the newest gap.
+
+    What an older generation stored is absent, and doubtful if it had a count: mails may be missing between the two.
+    """
     of, seq, unread, as_of, stored_gap, base, suspect = fields
     if seq is None or of != generation:
-        return Counted(0, None, None, doubtful=False)
+        return Counted(0, None, None, doubtful=base is not None or unread is not None)
     gap = gap or b"0"
     doubtful = suspect != gap if base is not None else unread is not None and (stored_gap or b"0") != gap
     return Counted(

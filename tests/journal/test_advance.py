@@ -110,7 +110,8 @@ async def test_seqs_are_zero_where_a_generation_has_gone(redis: Any, writer: Wri
     nothing = Counted(0, None, None, doubtful=False)
     assert absent == nothing
     await redis.set(KEYS.generation, writer.generation + 1)
-    assert (await mirror.counted(["a@x.cn"]))[0] == [nothing]
+    # Mails may be missing between a count of then and now.
+    assert (await mirror.counted(["a@x.cn"]))[0] == [Counted(0, None, None, doubtful=True)]
 
 
 def test_keys_are_literal() -> None:
