@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from bridge.commands.leader import shown
+from bridge.commands.leader import shown, shown_json
 from bridge.events import timestamp, to_json
 from bridge.provider.endpoints import Endpoint
 from bridge.provider.errors import (
@@ -101,7 +101,7 @@ def _cell(value: object) -> str:
 def show(answer: object, *, as_json: bool) -> None:
     """Print an answer: JSON, aligned columns on a terminal, else tabs between them and no headings."""
     if as_json:
-        sys.stdout.write(to_json(to_object(answer)).decode() + "\n")
+        sys.stdout.write(shown_json(to_json(to_object(answer))).decode() + "\n")
         return
     headings, rows = to_rows(answer)
     rows = [tuple(map(shown, row)) for row in rows]
@@ -121,7 +121,7 @@ def show_push(push: Push) -> None:
         if isinstance(push, Unreadable)
         else msgspec.to_builtins(push)
     )
-    sys.stdout.write(to_json({"push": type(push).__name__, **body}).decode() + "\n")
+    sys.stdout.write(shown_json(to_json({"push": type(push).__name__, **body})).decode() + "\n")
     sys.stdout.flush()
 
 

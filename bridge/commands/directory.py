@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.commands.command import FAILED, OK, Command, add_settings_options, settings_of
-from bridge.commands.leader import ordered, reaching, shown
+from bridge.commands.leader import ordered, reaching, shown, shown_json
 from bridge.events import from_json, normalise_address, timestamp, to_json
 from bridge.journal.owed import ABSENT, DELETED, MISSING, UNREADABLE
 from bridge.settings import Settings
@@ -102,7 +102,7 @@ async def _list(mirror: Mirror, text: str, *, as_json: bool) -> int:
     }
     for alias in sorted(found):
         if as_json:
-            sys.stdout.buffer.write(to_json(found[alias]) + b"\n")
+            sys.stdout.buffer.write(shown_json(to_json(found[alias])) + b"\n")
         else:
             sys.stdout.write(_line(found[alias]))
     sys.stdout.flush()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from bridge import events
 from bridge.commands.command import OK, Command, add_settings_options, settings_of
+from bridge.commands.leader import shown_json
 from bridge.settings import Settings
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ async def _print_until_stopped(settings: Settings, wanted: frozenset[str], since
 
 async def _print(follower: Follower, wanted: frozenset[str], begin: float | StreamId | None) -> None:
     """Print for ever; wait where Redis is away, end where it refuses."""
-    from bridge.journal.errors import JournalAway, JournalRefused
+    from bridge.journal.errors import JournalAway, JournalRefused, JournalSpoilt
     from bridge.supervision import StartRefused
 
     started = away = False
@@ -128,7 +129,7 @@ async def _print(follower: Follower, wanted: frozenset[str], begin: float | Stre
                 _say(f"waiting for Redis: {error}")
             away = True
             await asyncio.sleep(_AWAY_PAUSE_S)
-        except JournalRefused as error:
+        except (JournalRefused, JournalSpoilt) as error:
             raise StartRefused(f"Redis will not do: {error}") from error
 
 
@@ -137,7 +138,7 @@ def _print_entries(entries: list[Followed], wanted: frozenset[str]) -> None:
         if entry.gap:
             _say(f"before {entry.id}: {entry.gap}")
         if not wanted or entry.type in wanted:
-            sys.stdout.buffer.write(entry.event + b"\n")
+            sys.stdout.buffer.write(shown_json(entry.event) + b"\n")
     sys.stdout.buffer.flush()
 
 

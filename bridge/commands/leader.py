@@ -23,19 +23,22 @@ async def connected(settings: Settings) -> AsyncIterator[tuple[Any, Keys]]:
     """A client of Redis until the end of the block, and the names to use there.
 
     Raises:
-        StartRefused: Redis does not answer or refuses, no worker leads, or it does not answer.
+        StartRefused: Redis does not answer or refuses, its data are a newer program's, no worker leads, or it does not
+            answer.
     """
     from bridge.app.parts import redis_address
-    from bridge.journal.errors import JournalAway, JournalRefused
+    from bridge.journal.errors import JournalAway, JournalRefused, JournalSpoilt
     from bridge.journal.keys import Keys
+    from bridge.journal.layout import refuse_newer
     from bridge.journal.orders import NotAnswered
 
-    redis = redis_address(settings).client()
+    redis, keys = redis_address(settings).client(), Keys(settings.namespace)
     try:
-        yield redis, Keys(settings.namespace)
+        await refuse_newer(redis, keys)
+        yield redis, keys
     except JournalAway as error:
         raise StartRefused(f"Redis does not answer: {error}") from error
-    except JournalRefused as error:
+    except (JournalRefused, JournalSpoilt) as error:
         raise StartRefused(f"Redis will not do: {error}") from error
     except NotAnswered as error:
         raise StartRefused(str(error)) from error
@@ -75,3 +78,19 @@ async def ordered(
 def shown(text: object) -> str:
     """Foreign text for a terminal: control and bidi characters would do things there."""
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(text))
+
+
+def shown_json(line: bytes) -> bytes:
+    """JSON for a terminal: the same value, with what would do things there escaped. ``line`` is JSON on one line.
+
+    Such characters stand within strings only, and there an escape means the character itself.
+    """
+    text = line.decode()
+    return line if text.isprintable() else "".join(map(_escaped, text)).encode()
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return character
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bridge.commands.command import OK, Command, add_settings_options, settings_of
 from bridge.commands.directory import address
-from bridge.commands.leader import shown
+from bridge.commands.leader import connected, shown, shown_json
 from bridge.events import MAIL_MISSED, Position, parse_position, timestamp, to_json
 from bridge.settings import Settings
-from bridge.supervision import StartRefused
 
 if TYPE_CHECKING:
     from bridge.journal.inquiry import Answer, Inquiries
@@ -45,7 +44,7 @@ async def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
     async with _reaching(settings) as (trace, reader, inquiries):
         found = await _collect(trace, reader, inquiries, arguments.mailbox, arguments.mail_id)
     if arguments.json:
-        sys.stdout.buffer.write(to_json(found.facts()) + b"\n")
+        sys.stdout.buffer.write(shown_json(to_json(found.facts())) + b"\n")
         return OK
     for name, text in found.stations():
         sys.stdout.write(f"{name:<12} {shown(text)}\n")
@@ -55,22 +54,12 @@ async def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
 
 @asynccontextmanager
 async def _reaching(settings: Settings) -> AsyncIterator[tuple[Trace, Reader, Inquiries]]:
-    from bridge.app.parts import build_reader, redis_address
-    from bridge.journal.errors import JournalAway, JournalRefused
+    from bridge.app.parts import build_reader
     from bridge.journal.inquiry import Inquiries
-    from bridge.journal.keys import Keys
     from bridge.journal.trace import Trace
 
-    redis = redis_address(settings).client()
-    keys = Keys(settings.namespace)
-    try:
+    async with connected(settings) as (redis, keys):
         yield Trace(redis, keys), build_reader(settings, redis), Inquiries(redis, keys)
-    except JournalAway as error:
-        raise StartRefused(f"Redis does not answer: {error}") from error
-    except JournalRefused as error:
-        raise StartRefused(f"Redis will not do: {error}") from error
-    finally:
-        await redis.aclose()
 
 
 @dataclass

@@ -14,9 +14,9 @@ from redis.asyncio import Redis
 
 from bridge.events import time_of
 from bridge.journal.connect import RedisAddress
-from bridge.journal.errors import FormatTooNew, translated
+from bridge.journal.errors import translated
 from bridge.journal.keys import Keys
-from bridge.journal.writer import FORMAT
+from bridge.journal.layout import refuse_newer
 
 _ID: Final = re.compile(r"([0-9]{1,15})-([0-9]{1,18})", re.ASCII)
 _BATCH: Final = 500
@@ -82,12 +82,10 @@ class Follower:
         """Choose where to begin: after an id, at the events since a time (epoch seconds), or at those that come.
 
         Raises:
-            JournalAway, JournalRefused, FormatTooNew
+            JournalAway, JournalRefused, FormatTooNew, JournalSpoilt
         """
+        await refuse_newer(self._redis, self._keys)
         with translated():
-            written = int(await self._redis.get(self._keys.format) or 0)
-            if written > FORMAT:
-                raise FormatTooNew(f"the data have layout {written}, this program knows {FORMAT}")
             if isinstance(since, StreamId):
                 self._last = since
             else:
