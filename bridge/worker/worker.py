@@ -112,6 +112,8 @@ class Worker:
                 log.warning("journal away, cannot claim", extra={"error": str(error)})
                 claimed, outage = None, stands_by
             else:
+                if claimed is None and not stands_by:
+                    log.info("standing by, another worker leads")
                 stands_by = claimed is None
             if claimed is None:
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
