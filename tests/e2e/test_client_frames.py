@@ -82,6 +82,20 @@ async def test_a_frame_and_its_top_page_have_two_places(tab: Page, edge: Scripte
     assert await tab.evaluate("Object.values(sessionStorage).sort()") == [f"{EPOCH}-{each}" for each in range(3)]
 
 
+async def test_where_storage_is_refused_it_begins_anew(tab: Page, edge: ScriptedEdge) -> None:
+    """In a frame on another site's page, to begin with: what is around it throws at every look, the storage too."""
+    edge.pages |= {"/": f"<!doctype html><title>x</title><iframe src={edge.url}one></iframe>", "/one": PAGE}
+    await tab.goto(edge.url.replace("127.0.0.1", "localhost"))
+    for _ in range(2):
+        frame = tab.frames[1]
+        connection = await begin_in(frame, tab, edge)
+        assert connection.query == {}
+        await connection.say(snapshot(3), event(4))
+        await frame.wait_for_function("mail.unread === 4")
+        await frame.goto(f"{edge.url}one")
+    assert tab.wrong == []  # type: ignore[attr-defined]  # the fixture's note
+
+
 async def test_back_to_a_page_does_not_announce_again(edge: ScriptedEdge, require_binary: Callable[[str], str]) -> None:
     """A page from the real back/forward cache goes on where the next page of its tab was, with ``storage``."""
     async with async_playwright() as playwright:
