@@ -173,13 +173,11 @@
     }
 
     function stripped(title) {
-      let rest = title;
       for (let index = 0; index < ours.length; index += 1) {
-        if (rest !== ours[index] && rest.slice(0, ours[index].length + 1) !== `${ours[index]} `) continue;
-        rest = rest.slice(ours[index].length + 1);
-        index = -1;
+        if (title === ours[index]) return '';
+        if (title.slice(0, ours[index].length + 1) === `${ours[index]} `) return title.slice(ours[index].length + 1);
       }
-      return rest;
+      return title;
     }
 
     return function show(connection, mailbox, count) {
