@@ -280,6 +280,7 @@ async def test_a_window_whose_ticket_never_comes_is_closed(tab: Page, edge: Scri
     await tab.evaluate("""
       window.late = true;
       document.body.onclick = () => mail.open('M1').catch((error) => { window.why = error.message; });
+      null;
     """)
     async with tab.expect_popup() as waiting:
         await tab.evaluate("document.body.click()")
