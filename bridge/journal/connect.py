@@ -18,7 +18,6 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
-from redis.driver_info import DriverInfo
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, ResponseError
 
@@ -31,8 +30,6 @@ from bridge.journal.sentinel import Sentinels
 _REDIS_PORT: Final = 6379
 _SENTINEL_PORT: Final = 26379
 _ASK_S: Final = 1.0
-# Without it redis-py reads its version from a file for every connection, which ends a process that can open none.
-_DRIVER: Final = DriverInfo()
 
 
 class _Credentials(CredentialProvider):
@@ -269,7 +266,9 @@ def _pool(
         "retry": Retry(NoBackoff(), 0),
         "health_check_interval": 0,
         "protocol": 2,
-        "driver_info": _DRIVER,
+        # Explicitly none: redis-py would read its version from a file for every connection, which ends a process that
+        # can open none, and say it by CLIENT SETINFO, which the ACL of Redis 7.0 does not know.
+        "driver_info": None,
     }
     if url.startswith("unix:"):
         del options["socket_keepalive"]

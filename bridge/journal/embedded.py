@@ -266,7 +266,8 @@ def _answers(path: Path) -> bool:
         try:
             asking.connect(str(path))
             asking.sendall(b"PING\r\n")
-            return asking.recv(64).startswith(b"+PONG")
+            # One that knows its users answers nobody else, and tells so.
+            return asking.recv(64).startswith((b"+PONG", b"-NOAUTH"))
         except OSError:
             return False
 
