@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from tests.support.client_tab import RECORD
 from tests.support.dev_program import DevProgram
 from tests.support.scripted_edge import ScriptedEdge, scripted_edge
+
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="session")

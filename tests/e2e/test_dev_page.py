@@ -12,8 +12,6 @@ from tests.support.dev_program import DevProgram
 BOB = "bob@gzdev.com"
 HOSTILE = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>"
 
-expect.set_options(timeout=20_000)
-
 
 async def open_page(page: Page, dev: DevProgram, mailbox: str = BOB) -> None:
     """Open the page, signed in for a mailbox, and connected."""
@@ -202,3 +200,13 @@ async def test_a_cookie_that_ran_out_is_renewed(page: Page, context: BrowserCont
     await expect(page.locator("#story")).to_contain_text("closed: 3500")
     await connected(page)
     await wait_for_mail(page, dev.simulator("mail", {"mailbox": BOB})["mail_id"])
+
+
+async def test_a_cookie_that_is_gone_is_set_again(page: Page, context: BrowserContext, dev: DevProgram) -> None:
+    """Nobody has a credential: the page does not wait for the edge's half a minute, it signs itself in."""
+    await open_page(page, dev)
+    await context.clear_cookies()
+    await page.evaluate("mail.reconnect()")
+    await expect(page.locator("#story")).to_contain_text("connection lost (3009")
+    await connected(page)
+    assert [each["name"] for each in await context.cookies()] == ["exmail_bridge"]
