@@ -1,0 +1,291 @@
+"""``docs/samples``: what other services are built from loses nothing in silence, in Python and in Node.
+
+The very files run as programs against a real server; Node's with the published ``ioredis``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from bridge.journal.calls import Retention
+from bridge.journal.made import Made
+from bridge.journal.writer import Writer
+from tests.docs.pages import ROOT, Page
+from tests.support.guarded import Guarded
+from tests.support.redis_proxy import RedisProxy, redis_proxy
+from tests.support.stage import BOB, KEYS, leading_writer, lost_messages, mail
+from tests.support.waiting import until
+
+SAMPLES = ROOT / "docs" / "samples"
+IOREDIS = ROOT / "tests" / "samples" / "libraries" / "ioredis-5.11.1.min.js"
+WAIT_S = 30
+SPOKEN = ("py", "mjs")
+GROUP = "workflow"
+
+
+@dataclass
+class Sample:
+    """A running sample. ``done``: the ids of the events that it worked on; ``said``: what it said beside them."""
+
+    process: asyncio.subprocess.Process
+    done: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+    async def read(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._read(self.process.stdout, lambda line: self.done.append(line.split()[0])))
+            tasks.create_task(self._read(self.process.stderr, self.said.append))
+
+    async def _read(self, stream: asyncio.StreamReader | None, take: Callable[[str], None]) -> None:
+        assert stream is not None
+        async for line in stream:
+            take(line.decode().rstrip("\n"))
+
+    async def until_said(self, text: str) -> None:
+        await until(lambda: any(re.search(text, line) for line in self.said), within_s=WAIT_S)
+
+    async def until_done(self, n: int) -> None:
+        await until(lambda: len(self.done) >= n, within_s=WAIT_S)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Runs the samples of one language, in a folder in which they find their library."""
+
+    language: str
+    folder: Path
+    program: str
+
+    @asynccontextmanager
+    async def running(self, url: str, name: str, *words: str, **environ: str) -> AsyncIterator[Sample]:
+        process = await asyncio.create_subprocess_exec(
+            *(self.program, str(self.folder / f"{name}.{self.language}"), *words),
+            env={"REDIS_URL": url, **environ},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        sample = Sample(process)
+        reading = asyncio.create_task(sample.read(), name=f"read {name}.{self.language}")
+        try:
+            yield sample
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+            await reading
+
+    async def create(self, url: str) -> None:
+        async with self.running(url, "group", "create") as sample:
+            assert await asyncio.wait_for(sample.process.wait(), WAIT_S) == 0
+        assert sample.said == []
+
+    def work(self, url: str, name: str = "one", **environ: str) -> Any:
+        return self.running(url, "group", "work", name, **environ)
+
+
+@pytest.fixture(params=SPOKEN)
+def samples(request: pytest.FixtureRequest, require_binary: Callable[[str], str], tmp_path: Path) -> Samples:
+    if request.param == "py":
+        return Samples("py", SAMPLES, sys.executable)
+    library = tmp_path / "node_modules" / "ioredis"
+    library.mkdir(parents=True)
+    shutil.copy(IOREDIS, library / "index.js")
+    for sample in SAMPLES.glob("*.mjs"):
+        shutil.copy(sample, tmp_path)
+    return Samples("mjs", tmp_path, require_binary("node"))
+
+
+@pytest.fixture
+async def way(redis_url: str) -> AsyncIterator[RedisProxy]:
+    """TCP, as services come, and what can be cut."""
+    async with redis_proxy(redis_url) as way:
+        yield way
+
+
+async def waits(redis: Redis, n: int = 1) -> None:
+    """Until so many samples have read all and wait for more."""
+
+    async def all_wait() -> bool:
+        return sum(client["cmd"] == "xread" for client in await redis.client_list()) >= n
+
+    await until(all_wait, within_s=WAIT_S)
+
+
+async def pending(redis: Redis) -> int:
+    found = await redis.xpending(KEYS.events, GROUP)
+    return int(found["pending"])
+
+
+async def ids(redis: Redis) -> list[str]:
+    """The ids of all events in the stream, oldest first."""
+    return [re.findall(rb'"id":"([^"]+)"', entry[b"event"])[0].decode() for _, entry in await redis.xrange(KEYS.events)]
+
+
+async def test_consumers_share_the_work_and_miss_nothing(samples: Samples, way: RedisProxy, redis_url: str) -> None:
+    """Each event is worked on by one of them, nothing is told as missing, and nothing of before the group comes."""
+    async with leading_writer(redis_url) as (writer, redis):
+        await writer.commit([mail("before")])
+        await samples.create(way.url)
+        async with samples.work(way.url, "one") as one, samples.work(way.url, "two") as two:
+            await waits(redis, 2)
+            for start in range(0, 60, 4):
+                await writer.commit([mail(str(n)) for n in range(start, start + 4)])
+            await until(lambda: len(one.done) + len(two.done) >= 60, within_s=WAIT_S)
+            await waits(redis, 2)
+            assert await pending(redis) == 0
+        assert sorted(one.done + two.done) == sorted((await ids(redis))[1:])
+        assert one.said + two.said == []
+
+
+async def test_what_was_trimmed_unread_is_told(samples: Samples, way: RedisProxy, redis_url: str) -> None:
+    """Events that no consumer was given are gone; whoever reads next says between which."""
+    async with leading_writer(redis_url) as (writer, redis):
+        await writer.commit([mail("before")])
+        await samples.create(way.url)
+        await writer.commit([mail(str(n)) for n in range(5)])
+        await redis.xtrim(KEYS.events, maxlen=2, approximate=False)
+        left = await ids(redis)
+        async with samples.work(way.url) as one:
+            await one.until_done(2)
+            await waits(redis)
+        assert one.done == left
+        of = writer.generation
+        assert one.said == [f"events may be missing: between {of}-0 and {of}-4"]
+
+
+async def test_what_another_left_undone_is_taken_over(samples: Samples, way: RedisProxy, redis_url: str) -> None:
+    """A consumer that is gone had taken three: they are worked on; of those trimmed meanwhile it is said."""
+    async with leading_writer(redis_url) as (writer, redis):
+        await samples.create(way.url)
+        await writer.commit([mail(str(n)) for n in range(3)])
+        await redis.xreadgroup(GROUP, "gone", {KEYS.events: ">"})
+        await redis.xtrim(KEYS.events, maxlen=1, approximate=False)
+        left = await ids(redis)
+        async with samples.work(way.url, IDLE_MS="1") as one:
+            await one.until_done(1)
+            await waits(redis)
+            assert await pending(redis) == 0
+        assert one.done == left
+        assert one.said == ["events may be missing: 2 that were taken and never finished have been trimmed since"]
+
+
+@pytest.mark.parametrize("is_running", [True, False], ids=["while it ran", "while nobody ran"])
+async def test_a_group_that_is_gone_is_told_and_begun_anew(
+    samples: Samples, way: RedisProxy, redis_url: str, is_running: bool
+) -> None:
+    """FLUSHALL takes it along. Then everything that is there is read, and nothing waits for ever."""
+    async with leading_writer(redis_url) as (writer, redis):
+        await samples.create(way.url)
+        await writer.commit([mail("0")])
+
+        async def emptied() -> None:
+            await redis.flushall()
+            another = Writer(redis, KEYS, lease_s=60, retention=Retention())
+            assert await another.claim() is not None
+            await another.commit([mail("1"), mail("2")])
+
+        if not is_running:
+            await emptied()
+        async with samples.work(way.url) as one:
+            if is_running:
+                await one.until_done(1)
+                await waits(redis)
+                await emptied()
+            await one.until_said("the group was gone")
+            await one.until_done(3 if is_running else 2)
+        assert one.done[-2:] == await ids(redis)
+
+
+async def test_a_new_generation_is_told(samples: Samples, way: RedisProxy, redis_url: str) -> None:
+    """Redis went back, or privacy grew narrower: the group stays, and says that something may be gone."""
+    async with leading_writer(redis_url) as (writer, redis):
+        await samples.create(way.url)
+        async with samples.work(way.url) as one:
+            await writer.commit([mail("0"), mail("1")])
+            await one.until_done(2)
+            before = writer.generation
+            await writer.begin_generation(Made("count", None, 1))
+            await writer.commit([mail("2")])
+            await one.until_done(3)
+        assert one.done[2:] == await ids(redis)
+        assert one.said == [f"events may be missing: between {before}-1 and {writer.generation}-0"]
+
+
+async def test_an_outage_costs_nothing(samples: Samples, way: RedisProxy, redis_url: str) -> None:
+    """Cut from Redis in the middle, the group goes on where it was."""
+    async with leading_writer(redis_url) as (writer, redis):
+        await samples.create(way.url)
+        async with samples.work(way.url) as one:
+            await writer.commit([mail("0")])
+            await one.until_done(1)
+            await waits(redis)
+            way.cut()
+            await writer.commit([mail("1")])
+            await one.until_done(2)
+        assert one.done == await ids(redis)
+        assert not [line for line in one.said if "missing" in line]
+
+
+async def test_the_rights_of_a_reader_suffice(samples: Samples, tmp_path: Path) -> None:
+    """As the user ``reader`` of ``deploy/redis/users.acl``, over TCP with its password in the URL."""
+    (tmp_path / "server").mkdir()
+    with Guarded(tmp_path / "server") as guarded:
+        async with (
+            leading_writer(_with_user(guarded.server.url, "admin")) as (writer, _),
+            redis_proxy(guarded.server.url) as way,
+        ):
+            as_reader = _with_user(way.url, "reader")
+            await samples.create(as_reader)
+            async with samples.work(as_reader) as one, samples.running(as_reader, "pubsub") as heard:
+                await heard.until_said("before this connection")
+                await writer.commit([mail("1")])
+                await one.until_done(1)
+            assert guarded.refusals() == []
+
+
+def _with_user(url: str, user: str) -> str:
+    return url.replace("://", f"://{user}:password%20of%20{user}@")
+
+
+async def test_a_subscriber_says_what_it_did_not_hear(samples: Samples, way: RedisProxy, redis_url: str) -> None:
+    """A lost message, a mailbox that began anew, and each connection: pub/sub alone tells of none of them."""
+    async with leading_writer(redis_url) as (writer, redis), samples.running(way.url, "pubsub") as one:
+        await one.until_said("before this connection")
+        await until(lambda: _subscribed(redis), within_s=WAIT_S)
+        await writer.commit([mail("1"), mail("1", mailbox="ann@gzdev.com")])
+        async with lost_messages(writer):
+            await writer.commit([mail("2")])
+        await writer.commit([mail("3")])
+        await one.until_done(3)
+        [first, lost, last] = [each for each in await ids(redis) if each.split("-")[0] == one.done[0].split("-")[0]]
+        assert one.done[2] == last != lost
+        await one.until_said(f"of /exmail/mailbox/{BOB} between {first} and {last}")
+        await redis.flushall()
+        another = Writer(redis, KEYS, lease_s=60, retention=Retention())
+        assert await another.claim() is not None
+        await another.commit([mail("4")])
+        await one.until_said(f"of /exmail/mailbox/{BOB} between {last} and ")
+        said = len(one.said)
+        await redis.client_kill_filter(_type="pubsub")
+        await until(lambda: any("before this connection" in line for line in one.said[said:]), within_s=WAIT_S)
+
+
+async def _subscribed(redis: Redis) -> bool:
+    return await redis.pubsub_numpat() == 1
+
+
+def test_the_page_names_each_sample() -> None:
+    """Whoever reads the page finds them, and none is there that it does not name."""
+    linked = {link.removeprefix("samples/") for link in Page(ROOT / "docs" / "events.md").links if "samples/" in link}
+    assert linked == {path.name for path in SAMPLES.iterdir() if path.is_file()}
