@@ -11,6 +11,7 @@ from bridge.app.provider import corporation_of, running_client
 from bridge.journal.corporation import NotOurs
 from bridge.journal.dead import DeadDocuments
 from bridge.journal.errors import JournalRefused
+from bridge.journal.groups import Groups
 from bridge.journal.inquiry import Inquiries, Memory
 from bridge.journal.keys import Keys
 from bridge.journal.mirror import Mirror
@@ -23,6 +24,7 @@ from bridge.settings import Settings
 from bridge.supervision import Shutdown, StartRefused
 from bridge.worker.backlog import observe
 from bridge.worker.guard import Guard
+from bridge.worker.readers import ReaderWatch
 from bridge.worker.worker import Worker, WorkerOptions
 
 log = logging.getLogger(__name__)
@@ -101,11 +103,13 @@ async def serve_worker(
             )
 
             leading.append(worker)
+            readers = ReaderWatch(Groups(redis, keys), metrics, most=retention(settings).events_max)
 
             async def run() -> None:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(address.watch(), name="redis whereabouts")
                     tasks.create_task(health.watch(), name="redis health")
+                    tasks.create_task(readers.run(), name="readers")
                     tasks.create_task(worker.run(), name="worker")
 
             try:

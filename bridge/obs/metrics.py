@@ -132,6 +132,10 @@ class Metrics:
         self.backlog_dropped = declare.counter(
             "backlog_dropped", "Pushes given up because another worker took the lead; they are announced as missed."
         )
+        self.reader_unread = declare.gauge(
+            "reader_unread_ratio",
+            "Events that the slowest consumer group has not finished, by BRIDGE_EVENTS_MAX; near 1: it loses some.",
+        )
         self.directory_syncs = declare.counter(
             "directory_syncs",
             "Directory syncs; failed without a changed after it: it grows stale, short: a List came short.",

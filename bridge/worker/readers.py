@@ -1,0 +1,31 @@
+"""Says how near the slowest consumer group of other services is to losing events."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from bridge.journal.errors import JournalError
+from bridge.journal.groups import Groups
+from bridge.obs.metrics import Metrics
+
+_LOOK_S: Final = 10.0
+
+
+class ReaderWatch:
+    """Looks from time to time. ``most``: how many events the stream keeps; ``look_s``: seconds between two looks."""
+
+    def __init__(self, groups: Groups, metrics: Metrics, *, most: int, look_s: float = _LOOK_S) -> None:
+        self._groups = groups
+        self._metrics = metrics
+        self._most = most
+        self._look_s = look_s
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            # A number for people is no reason to end: whatever is wrong with Redis is told by those who need it.
+            with suppress(JournalError):
+                self._metrics.reader_unread.set(await self._groups.most_behind() / self._most)
+            await asyncio.sleep(self._look_s)
