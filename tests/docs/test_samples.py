@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +235,50 @@ async def test_an_outage_costs_nothing(samples: Samples, way: RedisProxy, redis_
             await one.until_done(2)
         assert one.done == await ids(redis)
         assert not [line for line in one.said if "missing" in line]
+
+
+QUICKER = {
+    "group.py": {"socket_timeout=30": "socket_timeout=1", "BLOCK_MS = 10_000": "BLOCK_MS = 200"},
+    "group.mjs": {"socketTimeout: 30_000": "socketTimeout: 1_000", "BLOCK_MS = 10_000": "BLOCK_MS = 200"},
+    "pubsub.py": {"get_message(timeout=10)": "get_message(timeout=0.5)"},
+    "pubsub.mjs": {"socketTimeout: 20_000": "socketTimeout: 1_000", "}), 10_000)": "}), 500)"},
+}
+"""The times of the samples, so short that a test need not wait for them."""
+
+
+@pytest.mark.parametrize("name", ["group", "pubsub"])
+async def test_a_deaf_way_is_noticed(
+    samples: Samples, name: str, way: RedisProxy, redis_url: str, tmp_path: Path
+) -> None:
+    """A connection that is open and brings nothing is given up, and what comes afterwards comes."""
+    file = f"{name}.{samples.language}"
+    text = (SAMPLES / file).read_text()
+    for long, short in QUICKER[file].items():
+        assert long in text
+        text = text.replace(long, short)
+    (tmp_path / file).write_text(text)
+    samples = replace(samples, folder=tmp_path)
+    async with leading_writer(redis_url) as (writer, redis):
+        await redis.xgroup_create(KEYS.events, GROUP, "$", mkstream=True)
+        words = ("work", "one") if name == "group" else ()
+        async with samples.running(way.url, name, *words) as one:
+            await until(lambda: _listens(redis), within_s=WAIT_S)
+            await writer.commit([mail("0")])
+            await one.until_done(1)
+            way.black_hole = True
+            await one.until_said("Redis is away")
+            way.black_hole = False
+            way.cut()
+            said = len(one.said)
+            if name == "pubsub":
+                await until(lambda: any("before this" in line for line in one.said[said:]), within_s=WAIT_S)
+                await until(lambda: _listens(redis), within_s=WAIT_S)
+            await writer.commit([mail("1")])
+            await one.until_done(2)
+
+
+async def _listens(redis: Redis) -> bool:
+    return any(client["cmd"] in ("xread", "psubscribe", "ping") for client in await redis.client_list())
 
 
 async def test_the_rights_of_a_reader_suffice(samples: Samples, tmp_path: Path) -> None:
