@@ -123,6 +123,32 @@ async def test_the_python_reader_prints_what_is_published(page: Page, redis_url:
         await reader.wait()
 
 
+async def test_the_python_reader_sees_a_hole_after_the_first_event(redis_url: str, tmp_path: Path):
+    """The first event of a generation has the number 0, and what follows it is 1."""
+    text = EVENTS.block("python", holding="xread")
+    (tmp_path / "reader.py").write_text(text.replace("redis://127.0.0.1:6379/0", redis_url))
+    async with leading_writer(redis_url) as (writer, redis):
+        await writer.commit([mail("1")])
+        [(first, entry)] = await redis.xrange(KEYS.events)
+        assert first.endswith(b"-0")
+        reader = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(tmp_path / "reader.py")), stderr=asyncio.subprocess.PIPE
+        )
+
+        async def waits() -> bool:
+            return any(client["cmd"] == "xread" for client in await redis.client_list())
+
+        try:
+            await until(waits, within_s=30)
+            await redis.xadd(KEYS.events, entry, f"{writer.generation}-2")
+            assert reader.stderr is not None
+            said = (await asyncio.wait_for(reader.stderr.readline(), 10)).decode()
+            assert f"a hole between {first}" in said
+        finally:
+            reader.kill()
+            await reader.wait()
+
+
 @dataclass
 class Oa:
     """A page of the OA on the edge's own host, in a browser in which somebody is signed in."""
