@@ -33,7 +33,7 @@ from bridge.commands import (
 )
 from bridge.commands.command import CANNOT_LISTEN, FAILED, MISUSED, OK, Command
 from bridge.commands.streams import CANNOT_WRITE, flushed, prepare, unwritten
-from bridge.settings import SettingsError
+from bridge.settings import SecretFileError, SettingsError
 from bridge.supervision import StartRefused
 
 log = logging.getLogger(__name__)
@@ -85,6 +85,9 @@ def _written(code: int) -> int:
 def _tried(words: Sequence[str]) -> int:
     try:
         return _run(words)
+    except SecretFileError as error:
+        # Whoever watches over us may start us again: a file that is being written is whole a moment later.
+        return _refuse(str(error), FAILED)
     except SettingsError as error:
         return _refuse(str(error), MISUSED)
     except StartRefused as error:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from bridge.journal.calls import Retention
 from bridge.journal.connect import RedisAddress
-from bridge.journal.errors import JournalAway, JournalError, JournalRefused
+from bridge.journal.errors import JournalAway, JournalError, JournalRefused, WrongCredentials
 from bridge.journal.keys import Keys
 from bridge.journal.mirror import Mirror
 from bridge.journal.reader import Reader
@@ -25,7 +25,7 @@ def redis_address(settings: Settings) -> RedisAddress:
     """Where the journal is. All clients of a process come from one address, so that they move together."""
 
     def known(secret: Secret[str]) -> Callable[[], str | None]:
-        return (lambda: secret()) if secret else (lambda: None)
+        return secret if secret else lambda: None
 
     return RedisAddress(
         settings.redis.url,
@@ -101,7 +101,8 @@ async def redis_accepted(
                 await standings.check()
             if mirror is not None:
                 await mirror.check()
-        except JournalRefused as error:
+        except (JournalRefused, WrongCredentials) as error:
+            # A password that was never right may be anybody's mistake; once it was, it is waited for.
             raise StartRefused(f"Redis will not do: {error}") from error
         except JournalAway as error:
             if str(error) != told:

@@ -109,15 +109,16 @@ async def _print_until_stopped(settings: Settings, wanted: frozenset[str], since
 
 async def _print(follower: Follower, wanted: frozenset[str], begin: float | StreamId | None) -> None:
     """Print for ever; wait where Redis is away, end where it refuses."""
-    from bridge.journal.errors import JournalAway, JournalRefused, JournalSpoilt
+    from bridge.journal.errors import JournalAway, JournalRefused, JournalSpoilt, WrongCredentials
     from bridge.supervision import StartRefused
 
-    started = away = False
+    started = away = known = False
     while True:
         try:
             if not started:
                 await follower.start(begin)
-                started, away = True, False
+                started = known = True
+                away = False
                 _say("following; Ctrl-C ends it")
             entries = await follower.read()
             if away:
@@ -125,6 +126,8 @@ async def _print(follower: Follower, wanted: frozenset[str], begin: float | Stre
                 _say("Redis is back")
             _print_entries(entries, wanted)
         except JournalAway as error:
+            if isinstance(error, WrongCredentials) and not known:
+                raise StartRefused(f"Redis will not do: {error}") from error
             if not away:
                 _say(f"waiting for Redis: {error}")
             away = True

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from redis.crc import key_slot
 
-from bridge.journal.errors import JournalAway, JournalError, JournalRefused
+from bridge.journal.errors import JournalAway, JournalError, JournalRefused, WrongCredentials
 from bridge.journal.route import Node, ask, ask_most
 
 _MOST: Final = 8
@@ -39,7 +39,7 @@ class Cluster:
 
         Raises:
             JournalAway: no node answers, or nobody holds it.
-            JournalRefused: what answers is no cluster, or does not let us ask.
+            JournalRefused, WrongCredentials: what answers is no cluster, or does not let us ask.
         """
         # Who held it and whose replicas those were knows first who holds it now; the seeds may be gone for good.
         nodes = list(dict.fromkeys([*self._known, *self._seeds]))[:_MOST]
@@ -58,7 +58,7 @@ class Cluster:
         if answers:
             return JournalAway(f"no node of the cluster holds slot {self._slot}")
         why = "; ".join(f"{node}: {error}" for node, error in refusals.items()) or "no answer in time"
-        if refusals and all(isinstance(error, JournalRefused) for error in refusals.values()):
+        if refusals and all(isinstance(error, JournalRefused | WrongCredentials) for error in refusals.values()):
             kind = type(next(iter(refusals.values())))
             return kind(f"no node tells about a cluster ({why})")
         return JournalAway(f"no node of the cluster answers ({why})")

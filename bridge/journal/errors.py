@@ -44,8 +44,12 @@ class JournalSpoilt(JournalError):
     """
 
 
+class WrongCredentials(JournalUnreached):
+    """Wrong user or password. Nothing was done, and waiting mends it where an operator is changing the password."""
+
+
 class NotLetIn(JournalRefused):
-    """Wrong user or password, or no rights."""
+    """No rights."""
 
 
 class FormatTooNew(JournalRefused):
@@ -80,7 +84,9 @@ def is_elsewhere(text: str) -> bool:
 
 def refusal(text: str) -> JournalError:
     """What an error that the server answered means: passing, or not."""
-    if text.startswith(("NOAUTH", "NOPERM", "WRONGPASS")):
+    if text.startswith(("NOAUTH", "WRONGPASS")):
+        return WrongCredentials(text)
+    if text.startswith("NOPERM"):
         return NotLetIn(text)
     if text.startswith("READONLY"):
         return JournalMoved(f"this server is a replica and takes no writes; its master is needed ({text})")
@@ -114,8 +120,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except (redis_errors.AuthenticationError, redis_errors.AuthorizationError) as error:
-        # Both are ConnectionErrors to redis-py; waiting mends neither.
-        raise NotLetIn(str(error)) from error
+        raise WrongCredentials(str(error)) from error
     except redis_errors.ResponseError as error:
         # redis-py takes the word that says what it is out of the text.
         word = f"{error.status_code} " if error.status_code else ""
@@ -126,7 +131,7 @@ def translated() -> Iterator[None]:
             raise error.__cause__ from error
         if isinstance(error.__cause__, redis_errors.AuthenticationError | redis_errors.AuthorizationError):
             # While it dials, redis-py makes a ConnectionError of whatever the server answers.
-            raise NotLetIn(str(error)) from error
+            raise WrongCredentials(str(error)) from error
         hint = _tls_hint(error)
         raise JournalAway(f"{str(error) or type(error).__name__}{hint and f'; {hint}'}") from error
     except redis_errors.RedisError as error:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bridge.journal.errors import JournalAway, JournalError, NotLetIn
+from bridge.journal.errors import JournalAway, JournalError, NotLetIn, WrongCredentials
 from bridge.journal.route import Node, ask, ask_most
 
 
@@ -27,7 +27,7 @@ class Sentinels:
 
         Raises:
             JournalAway: no sentinel answers, or none knows the name.
-            NotLetIn: they ask for another password.
+            WrongCredentials: they ask for another password.
         """
         answers, refusals = await ask_most(
             self._nodes, lambda node: ask(self._dial(node), ("SENTINEL", "MASTER", self._name))
@@ -40,8 +40,8 @@ class Sentinels:
 
     def _nobody(self, refusals: dict[Node, JournalError]) -> JournalError:
         for node, error in refusals.items():
-            if isinstance(error, NotLetIn):
-                return NotLetIn(f"the sentinel {node} refuses BRIDGE_REDIS_SENTINEL_PASSWORD, or lacks it: {error}")
+            if isinstance(error, WrongCredentials | NotLetIn):
+                return type(error)(f"the sentinel {node} refuses BRIDGE_REDIS_SENTINEL_PASSWORD, or lacks it: {error}")
             if "No such master" in str(error) or "No such primary" in str(error):
                 return JournalAway(f"the sentinel {node} knows no master called {self._name}")
         why = "; ".join(f"{node}: {error}" for node, error in refusals.items()) or "no answer in time"

@@ -6,11 +6,21 @@ for people. Only the composition root and the commands know this package: rooms 
 
 from __future__ import annotations
 
-from bridge.settings.errors import SettingsError
+from bridge.settings.errors import SecretFileError, SettingsError
 from bridge.settings.load import DEFAULT_CONFIG, load_settings
 from bridge.settings.reference import reference, show
 from bridge.settings.secret import Secret
 from bridge.settings.table import Settings
 from bridge.settings.values import Address
 
-__all__ = ["DEFAULT_CONFIG", "Address", "Secret", "Settings", "SettingsError", "load_settings", "reference", "show"]
+__all__ = [
+    "DEFAULT_CONFIG",
+    "Address",
+    "Secret",
+    "SecretFileError",
+    "Settings",
+    "SettingsError",
+    "load_settings",
+    "reference",
+    "show",
+]

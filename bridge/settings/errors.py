@@ -15,3 +15,7 @@ class SettingsError(Exception):
     def __str__(self) -> str:
         more = len(self.problems) - 1
         return self.problems[0] + (f" (and {more} more: `config check` lists them)" if more > 0 else "")
+
+
+class SecretFileError(SettingsError):
+    """Files of secrets cannot be used, and nothing else is wrong: what they hold may be right a moment later."""

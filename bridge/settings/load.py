@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
-from bridge.settings.errors import SettingsError
+from bridge.settings.errors import SecretFileError, SettingsError
 from bridge.settings.redis import cut_url
 from bridge.settings.secret import Secret
 from bridge.settings.setting import Setting, settings_in
@@ -53,9 +53,11 @@ def load_settings(environ: Mapping[str, str], config_path: Path | None = None) -
     there. What only one command needs is checked by :meth:`Settings.require_for`.
 
     Raises:
+        SecretFileError: files of secrets cannot be used, and all else is right.
         SettingsError: everything that is wrong, one line each.
     """
     problems: list[str] = []
+    of_files: list[str] = []
     named = config_path or (Path(environ[_CONFIG]) if environ.get(_CONFIG) else None)
     given: dict[str, _Given] = {}
     if named is not None or DEFAULT_CONFIG.exists():
@@ -63,10 +65,12 @@ def load_settings(environ: Mapping[str, str], config_path: Path | None = None) -
     given |= _from_environment(environ, problems)
     _take_proxy_of_machine(given, environ, problems)
     _take_user_out_of_url(given)
-    groups = {name: group(**_read_group(group, given, problems)) for name, group in GROUPS.items()}
-    top = _read_group(Settings, given, problems)
+    groups = {name: group(**_read_group(group, given, problems, of_files)) for name, group in GROUPS.items()}
+    top = _read_group(Settings, given, problems, of_files)
     if problems:
-        raise SettingsError(problems)
+        raise SettingsError([*problems, *of_files])
+    if of_files:
+        raise SecretFileError(of_files)
     sources = {setting.variable: _source(setting, given) for setting in TABLE}
     texts = {setting.variable: _shown(setting, given) for setting in TABLE}
     return Settings(sources=sources, texts=texts, **groups, **top)
@@ -174,17 +178,22 @@ def _take_user_out_of_url(given: dict[str, _Given]) -> None:
     given["BRIDGE_REDIS_URL"] = _Given(f"{parts.scheme}://{parts.hosts}{parts.path}{query}", url.source)
 
 
-def _read_group(group: type[Any], given: Mapping[str, _Given], problems: list[str]) -> dict[str, Any]:
-    return {name: _read(setting, given.get(setting.variable), problems) for name, setting in settings_in(group)}
+def _read_group(
+    group: type[Any], given: Mapping[str, _Given], problems: list[str], of_files: list[str]
+) -> dict[str, Any]:
+    return {
+        name: _read(setting, given.get(setting.variable), problems, of_files) for name, setting in settings_in(group)
+    }
 
 
-def _read(setting: Setting, given: _Given | None, problems: list[str]) -> Any:
+def _read(setting: Setting, given: _Given | None, problems: list[str], of_files: list[str]) -> Any:
     if setting.secret:
-        read: Callable[[], str] | None = given.read if given is not None else None
-        secret = Secret(setting.variable, setting.read, read)
+        secret = Secret(setting.variable, setting.read, given.value if given is not None else None)
         if secret:
             try:
                 secret()
+            except SecretFileError as error:
+                of_files.extend(error.problems)
             except SettingsError as error:
                 problems.extend(error.problems)
         return secret

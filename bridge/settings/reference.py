@@ -15,8 +15,9 @@ Written by `exmail-bridge config reference`; change `bridge/settings/table.py`, 
 Each setting is an environment variable or a key of a TOML file: `--config FILE`, else `BRIDGE_CONFIG`, else
 `/etc/exmail-bridge/bridge.toml` if it is there. Defaults give way to the file, the file to the environment, where an
 empty variable counts as not set. A secret may be in a file of its own: add `_FILE` to the variable, or `_file` to the
-key, and name that file. Unknown names are refused. `exmail-bridge config show` prints what is in force and where each
-value came from, `exmail-bridge config check` whether it is valid.
+key, and name that file. A file that is empty or cannot be read while a program runs is logged, and the value before it
+stays in use. Unknown names are refused. `exmail-bridge config show` prints what is in force and where each value came
+from, `exmail-bridge config check` whether it is valid.
 
 | variable | in the file | default | unit | meaning |
 |---|---|---|---|---|

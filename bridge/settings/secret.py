@@ -1,51 +1,94 @@
 """A secret that is handed on as a function, so that no repr holds it and a file can be read again.
 
 Rooms take a ``Callable[[], …]``; they never learn whether the secret is in the environment or in a file that
-an operator replaced a minute ago.
+an operator replaced a minute ago. A file that goes bad (it is being written, a mount went away) ends nobody: the last
+value that could be used stays.
 """
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import Final, Generic, TypeVar
 
-from bridge.settings.errors import SettingsError
+from bridge.settings.errors import SecretFileError, SettingsError
+
+log = logging.getLogger(__name__)
 
 T_co = TypeVar("T_co", covariant=True)
+
+_SAID_AGAIN_S: Final = 60.0
 
 
 class Secret(Generic[T_co]):
     """Call it for the secret's present value; false when it is not set.
 
+    ``given`` is the text, or the file that holds it. ``clock`` gives seconds that only grow.
+
     Raises (when called):
-        SettingsError: not set, its file cannot be read, or the value is not acceptable.
+        SecretFileError: its file cannot be used, and never could.
+        SettingsError: not set, or the value is not acceptable.
     """
 
-    __slots__ = ("_parse", "_read", "_variable")
+    __slots__ = ("_clock", "_given", "_last", "_parse", "_said_at", "_variable")
 
-    def __init__(self, variable: str, parse: Callable[[str], T_co], read: Callable[[], str] | None) -> None:
+    def __init__(
+        self,
+        variable: str,
+        parse: Callable[[str], T_co],
+        given: str | Path | None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._variable = variable
         self._parse = parse
-        self._read = read
+        self._given = given
+        self._clock = clock
+        self._last: tuple[T_co] | None = None
+        self._said_at: float | None = None
 
     def __bool__(self) -> bool:
-        return self._read is not None
+        return self._given is not None
 
     def __call__(self) -> T_co:
-        if self._read is None:
+        if self._given is None:
             raise SettingsError([f"{self._variable} is not set"])
         try:
-            text = self._read()
+            value = self._read(self._given)
+        except SecretFileError as error:
+            if self._last is None:
+                raise
+            self._say(str(error))
+            return self._last[0]
+        if self._said_at is not None:
+            self._said_at = None
+            log.info("secret file can be used again", extra={"setting": f"{self._variable}_FILE"})
+        self._last = (value,)
+        return value
+
+    def _read(self, given: str | Path) -> T_co:
+        error_of = SecretFileError if isinstance(given, Path) else SettingsError
+        try:
+            text = given.read_text("utf-8") if isinstance(given, Path) else given
         except OSError as error:
-            raise SettingsError([f"{self._variable}_FILE: cannot read {error.filename}: {error.strerror}"]) from None
+            raise SecretFileError([f"{self._variable}_FILE: cannot read {given}: {error.strerror}"]) from None
         except UnicodeDecodeError:
             # The error itself quotes the bytes.
-            raise SettingsError([f"{self._variable}_FILE: not UTF-8 text"]) from None
+            raise SecretFileError([f"{self._variable}_FILE: not UTF-8 text"]) from None
         try:
             # What some editors put in front of a file, and nobody types.
             return self._parse(text.removeprefix("\ufeff"))
         except ValueError as error:
-            raise SettingsError([f"{self._variable}: {error}"]) from None
+            raise error_of([f"{self._variable}: {error}"]) from None
+
+    def _say(self, why: str) -> None:
+        """Log it once, and again each minute while it lasts: whoever dials reads, and that may be often."""
+        now = self._clock()
+        if self._said_at is None or now - self._said_at >= _SAID_AGAIN_S:
+            self._said_at = now
+            log.error("secret file cannot be used, the value before it stays in use", extra={"error": why})
 
     def __repr__(self) -> str:
         return f"Secret({self._variable}, {'set' if self else 'not set'})"

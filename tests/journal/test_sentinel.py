@@ -12,7 +12,7 @@ import pytest
 from bridge.journal.calls import Retention
 from bridge.journal.connect import RedisAddress
 from bridge.journal.embedded import find_server_binary
-from bridge.journal.errors import JournalAway, JournalMoved, NotLetIn
+from bridge.journal.errors import JournalAway, JournalMoved, WrongCredentials
 from bridge.journal.keys import Keys
 from bridge.journal.reader import OpenRequest, Reader
 from bridge.journal.subscription import Subscription
@@ -140,9 +140,9 @@ async def test_what_the_sentinels_refuse_is_said_plainly(tmp_path: Path):
         wrong = RedisAddress(servers.url.replace("mymaster", "yours"))
         assert "knows no master called yours" in await refused(wrong, JournalAway)
         servers.ask(0, "ACL", "SETUSER", "default", "resetpass", ">hush")
-        assert "lacks it" in await refused(RedisAddress(servers.url), NotLetIn)
+        assert "lacks it" in await refused(RedisAddress(servers.url), WrongCredentials)
         assert "BRIDGE_REDIS_SENTINEL_PASSWORD" in await refused(
-            RedisAddress(servers.url, sentinel_password=lambda: "other"), NotLetIn
+            RedisAddress(servers.url, sentinel_password=lambda: "other"), WrongCredentials
         )
         redis = RedisAddress(servers.url, sentinel_password=lambda: "hush").client()
         assert await redis.ping()

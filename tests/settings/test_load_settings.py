@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import pytest
 
-from bridge.settings import Address, SettingsError, load_settings, show
+from bridge.settings import Address, Secret, SecretFileError, SettingsError, load_settings, show
+from bridge.settings.values import secret_text
 
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
 
@@ -174,9 +176,46 @@ def test_secret_file_is_read_again_at_each_call(tmp_path):
     assert settings.provider.client_secret() == "first"
     file.write_text("second\r\n")
     assert settings.provider.client_secret() == "second"
-    file.unlink()
-    with pytest.raises(SettingsError, match=r"^BRIDGE_PROVIDER_CLIENT_SECRET_FILE: cannot read"):
-        settings.provider.client_secret()
+
+
+@pytest.mark.parametrize(
+    "spoil", [Path.unlink, lambda file: file.write_text(""), lambda file: file.write_bytes(b"\xff")]
+)
+def test_a_secret_file_that_goes_bad_keeps_the_last_good_value(tmp_path, caplog, spoil):
+    """Unreadable, empty or no text: said once, then each minute while it lasts; the secret is in no line."""
+    file = tmp_path / "secret"
+    file.write_text("hush-1")
+    now = [0.0]
+    secret = Secret("BRIDGE_REDIS_PASSWORD", secret_text, file, clock=lambda: now[0])
+    assert secret() == "hush-1"
+    caplog.set_level("INFO")
+    spoil(file)
+    for seconds in (1, 30, 60, 61, 62, 120, 121):
+        now[0] = seconds
+        assert secret() == "hush-1"
+    assert [record.levelname for record in caplog.records] == ["ERROR"] * 3
+    assert all(record.error.startswith("BRIDGE_REDIS_PASSWORD") for record in caplog.records)
+    file.write_text("hush-2")
+    assert [secret(), secret()] == ["hush-2"] * 2
+    assert caplog.messages[3:] == ["secret file can be used again"]
+    assert "hush" not in caplog.text
+
+
+def test_only_files_of_secrets_may_heal(tmp_path):
+    """Where nothing else is wrong the error says so, of all of them; the settings' own text does not mend itself."""
+    (tmp_path / "empty").touch()
+    files = {
+        "BRIDGE_REDIS_PASSWORD_FILE": str(tmp_path / "none"),
+        "BRIDGE_EDGE_JWT_SECRET_FILE": str(tmp_path / "empty"),
+    }
+    with pytest.raises(SecretFileError) as error:
+        load_settings(files)
+    assert len(error.value.problems) == 2
+    for wrong in ({"BRIDGE_EDGE_JWKS_KEEP": "?"}, {"BRIDGE_PROVIDER_CLIENT_SECRET": "\n"}):
+        with pytest.raises(SettingsError) as error:
+            load_settings(files | wrong)
+        assert not isinstance(error.value, SecretFileError)
+        assert len(error.value.problems) == 3
 
 
 def test_secret_file_in_the_toml_is_beside_it(config, tmp_path):
