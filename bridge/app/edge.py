@@ -8,13 +8,12 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from bridge.app.doors import build_access, build_origins, running_verifier
 from bridge.app.parts import build_reader, ended, redis_accepted, redis_address, until_stopped
-from bridge.app.public_port import bind, serving, url_of
+from bridge.app.public_port import bind, cookie_path, route_below, serving, url_of
 from bridge.app.signon import signon_routes
 from bridge.edge import codes
 from bridge.edge.audience import Audience
@@ -104,13 +103,14 @@ async def serve_edge(
             access = build_access(settings, await stack.enter_async_context(running_verifier(settings)), reader)
             origins = build_origins(settings)
             reception = Reception(access=access, origins=origins, metrics=metrics)
-            prefix = urlsplit(settings.edge.public_url).path
+            prefix = route_below(settings.edge.public_url)
             endings = Endings(
                 access=access,
                 reception=reception,
                 standings=standings,
                 kick_s=kick_s,
                 cookie=settings.edge.cookie,
+                cookie_path=cookie_path(settings.edge.public_url),
                 prefix=prefix,
             )
             server = EdgeServer(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
+from urllib.parse import urlsplit
 
 from aiohttp import HttpVersion10, hdrs, web
+from yarl import URL
 
 from bridge.events import to_json
-from bridge.obs.acceptor import Acceptor
+from bridge.obs.acceptor import Acceptor, of_both_families
 from bridge.obs.unreadable import HARD, in_our_words
 from bridge.settings import Address
 
@@ -30,6 +33,7 @@ def bind(address: Address) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        of_both_families(sock)
         # Bound, not listening yet: until Redis answers, a proxy should be refused, not kept waiting.
         sock.bind((address.host, address.port))
     except OSError as error:
@@ -43,6 +47,24 @@ def url_of(sock: socket.socket) -> str:
     """The URL of a socket that is bound."""
     host, port = sock.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def route_below(public_url: str) -> str:
+    """The path of the public URL as aiohttp's router takes it in front of a route: that path and no other.
+
+    The router compares what it is given with a path that is decoded already, and takes braces for a pattern of its own.
+    """
+    path = URL(public_url).path_safe.rstrip("/")
+    if re.fullmatch(r"[A-Za-z0-9/._~-]*", path):
+        return path
+    literal = re.escape(path[1:]).replace(r"\{", r"\x7b").replace(r"\}", r"\x7d")
+    return f"/{{below:{literal}}}"
+
+
+def cookie_path(public_url: str) -> str:
+    """Where a cookie of ours stands: the path of the public URL as browsers write it, with a slash at its end."""
+    written = urlsplit(public_url).path
+    return f"{written if re.fullmatch(r'[!-~]*', written) else URL(public_url).raw_path}".rstrip("/") + "/"
 
 
 @asynccontextmanager

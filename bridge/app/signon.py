@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from redis.asyncio import Redis
@@ -15,7 +14,7 @@ from bridge import __version__
 from bridge.app.doors import build_access, build_origins, running_verifier
 from bridge.app.parts import RedisHealth, build_reader, ended, redis_accepted, redis_address, until_stopped
 from bridge.app.provider import accept_corporation, corporation_of, running_client
-from bridge.app.public_port import bind, serving, url_of
+from bridge.app.public_port import bind, route_below, serving, url_of
 from bridge.edge.access import Access, Identity
 from bridge.edge.origins import Origins
 from bridge.edge.refused import Refused
@@ -101,7 +100,7 @@ async def signon_routes(
     settings: Settings, redis: Redis, access: Access, origins: Origins, metrics: Metrics
 ) -> AsyncIterator[AddRoutes]:
     """What adds ``/mail/open``, at the root and below the public URL's path; it answers until the end of the block."""
-    prefix = urlsplit(settings.edge.public_url).path
+    prefix = route_below(settings.edge.public_url)
     if settings.signon.mode == "off":
         yield Closed("BRIDGE_SIGNON is off").mounted_at(prefix)
         return

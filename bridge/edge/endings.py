@@ -22,7 +22,7 @@ _MOST_BYTES: Final = 16_384
 
 
 class Endings:
-    """Ends sessions. ``kick_s``: how long one stays out; ``cookie``: our cookie's name, cleared at ``prefix``."""
+    """Ends sessions. ``kick_s``: how long one stays out; ``cookie``: our cookie's name, cleared at ``cookie_path``."""
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class Endings:
         standings: Standings,
         kick_s: int,
         cookie: str,
+        cookie_path: str = "/",
         prefix: str = "",
     ) -> None:
         self._access = access
@@ -39,7 +40,7 @@ class Endings:
         self._standings = standings
         self._kick_s = kick_s
         self._prefix = prefix.rstrip("/")
-        self._cleared = cleared_cookie(cookie, path=f"{self._prefix}/")
+        self._cleared = cleared_cookie(cookie, path=cookie_path)
 
     def mount(self, app: web.Application) -> None:
         """Add the routes, at the root and below the public URL's path prefix."""

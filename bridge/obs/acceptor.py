@@ -177,6 +177,12 @@ def let_go(transport: asyncio.BaseTransport) -> None:
         cast(Any, transport)._read_ready_cb = None
 
 
+def of_both_families(sock: socket.socket) -> None:
+    """``[::]`` is every address of the machine, those of IPv4 too, whatever its default is. Before it is bound."""
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+
+
 def give_up_dead_peer(sock: socket.socket, seconds: float) -> None:
     """Have the kernel give up on a peer that acknowledges nothing, or takes nothing, for so long (Linux)."""
     option = getattr(socket, "TCP_USER_TIMEOUT", None)

@@ -16,7 +16,7 @@ from typing import Final
 
 from aiohttp import web
 
-from bridge.obs.acceptor import RESERVE, Acceptor
+from bridge.obs.acceptor import RESERVE, Acceptor, of_both_families
 from bridge.obs.metrics import CONTENT_TYPE, Metrics
 from bridge.obs.unreadable import in_our_words
 
@@ -120,6 +120,7 @@ class Admin:
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            of_both_families(sock)
             sock.bind(address)
             # Now, so that of two programs the second learns it.
             sock.listen()

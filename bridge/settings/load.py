@@ -125,7 +125,7 @@ def _from_entry(given: dict[str, _Given], path: Path, section: str, key: str, va
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             problems.append(f"{path}: {where} must be text, a number or a list of texts")
             return
-        given[setting.variable] = _Given(str(value), str(path))
+        _give_once(given, setting, _Given(str(value), str(path)), f"{path}: {where}", problems)
     elif of_file is not None and isinstance(value, str):
         _give_file(given, of_file, path.parent / value, f"{path}: {where}", str(path), problems)
     else:
@@ -138,10 +138,16 @@ def _give_file(
 ) -> None:
     if not setting.secret:
         problems.append(f"{where}: only secrets are read from files; set {setting.variable}")
-    elif setting.variable in given:
+    else:
+        _give_once(given, setting, _Given(path, f"{source}, from {path}"), where, problems)
+
+
+def _give_once(given: dict[str, _Given], setting: Setting, value: _Given, where: str, problems: list[str]) -> None:
+    """Text and file of one secret stand beside each other in no order."""
+    if setting.variable in given:
         problems.append(f"{where}: {setting.variable} is set beside it; set one of them")
     else:
-        given[setting.variable] = _Given(path, f"{source}, from {path}")
+        given[setting.variable] = value
 
 
 def _take_proxy_of_machine(given: dict[str, _Given], environ: Mapping[str, str], problems: list[str]) -> None:

@@ -101,7 +101,7 @@ class Edge:
         "BRIDGE_EDGE_TRUSTED_PROXIES",
         networks,
         "loopback",
-        "Addresses and networks, commas; only from these is `X-Forwarded-*` believed.",
+        "Addresses and networks, commas; only from these is `X-Forwarded-*` believed. `loopback`, `none`.",
     )
     allowed_origins: tuple[str, ...] = setting(
         "BRIDGE_EDGE_ALLOWED_ORIGINS", origins, "", "Exact origins, commas, allowed beside the edge's own."

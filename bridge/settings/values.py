@@ -162,7 +162,9 @@ def origins(value: str) -> tuple[str, ...]:
 
 
 def networks(value: str) -> tuple[Network, ...]:
-    """Addresses and networks between commas; the word ``loopback`` stands for 127.0.0.0/8 and ::1."""
+    """Addresses and networks between commas; ``loopback`` stands for 127.0.0.0/8 and ::1, ``none`` alone for none."""
+    if value.strip().lower() == "none":
+        return ()
     found: list[Network] = []
     for part in _list(value):
         if part.lower() == "loopback":

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import aiohttp
 import orjson
 import pytest
+from yarl import URL
 
 from bridge.edge import wire
 from tests.edge.test_wire import client_frame
@@ -109,3 +111,34 @@ async def test_the_public_urls_prefix_is_accepted(redis_url: str) -> None:
         for path in ("/ws", "/exmail/ws"):
             async with await open_ws(url, path, Origin="https://oa.corp.com", **bearer()) as client:
                 assert (await client.frame()).type == "exmail.snapshot"
+
+
+@pytest.mark.parametrize(
+    ("public", "asked", "cleared"),
+    [
+        ("/%E9%82%AE/", "/%E9%82%AE", "/%E9%82%AE/"),
+        ("/邮", "/%E9%82%AE", "/%E9%82%AE/"),
+        ("/a%20b", "/a%20b", "/a%20b/"),
+        ("/a%2Fb%25", "/a%2Fb%25", "/a%2Fb%25/"),
+        ("/{x}/", "/%7Bx%7D", "/{x}/"),
+        ("/v1.0+(a)", "/v1.0+(a)", "/v1.0+(a)/"),
+    ],
+)
+async def test_the_public_urls_prefix_is_that_path_and_no_other(
+    redis_url: str, public: str, asked: str, cleared: str
+) -> None:
+    """However it is written: a browser's path is found, nothing in it is a pattern, its cookie is taken away there."""
+    async with (
+        leading_writer(redis_url),
+        running_edge(redis_url, QUICK, BRIDGE_EDGE_PUBLIC_URL=f"https://oa.corp.com{public}") as (url, _),
+        aiohttp.ClientSession() as session,
+    ):
+        for path, status in ((asked, 204), ("", 204), ("/other", 404), ("/v1x0+(a)", 404)):
+            async with session.post(URL(f"{url}{path}/logout", encoded=True), headers=bearer(sid="out")) as answer:
+                assert answer.status == status, path
+                if status == 204:
+                    assert f"Path={cleared};" in answer.headers["Set-Cookie"]
+        async with await open_ws(url, f"{asked}/ws", **bearer(sid="in")) as client:
+            assert (await client.frame()).type == "exmail.snapshot"
+        async with session.get(URL(f"{url}{asked}/mail/open", encoded=True)) as answer:
+            assert "mailboxes are not opened here" in await answer.text()

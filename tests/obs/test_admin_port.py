@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
+from bridge.app.public_port import bind
 from bridge.obs.admin import Admin, AdminPortTaken
 from bridge.obs.metrics import Metrics
+from bridge.settings import Address
 
 
 @asynccontextmanager
@@ -62,6 +64,22 @@ async def test_a_taken_port_is_named():
         )
         with pytest.raises(AdminPortTaken, match=f"admin address 127.0.0.1:{first.address[1]} is in use"):
             await second.start()
+
+
+async def test_all_addresses_are_those_of_ipv4_too():
+    """``[::]`` means the same for the admin port and for the public one."""
+    public = bind(Address("::", 0))
+    public.listen()
+    admin = Admin(metrics=Metrics(), host="::", port=0, alive=lambda: None, ready=lambda: None)
+    await admin.start()
+    try:
+        for port in (public.getsockname()[1], admin.address[1]):
+            for host in ("127.0.0.1", "::1"):
+                _, writer = await asyncio.open_connection(host, port)
+                writer.close()
+    finally:
+        await admin.stop()
+        public.close()
 
 
 async def test_stop_may_be_called_again():

@@ -224,8 +224,16 @@ def test_secret_file_in_the_toml_is_beside_it(config, tmp_path):
     path = config("[provider]\nclient_secret_file = 'secret'\n")
     assert load_settings({}, path).provider.client_secret() == "from-file"
     assert load_settings({"BRIDGE_PROVIDER_CLIENT_SECRET": "env"}, path).provider.client_secret() == "env"
-    (problem,) = problems_of({}, config("[provider]\nclient_secret = 'a'\nclient_secret_file = 'secret'\n"))
-    assert problem.endswith("set one of them")
+    lines = ["client_secret = 'a'", "client_secret_file = 'secret'"]
+    for order in (lines, lines[::-1]):
+        (problem,) = problems_of({}, config("\n".join(["[provider]", *order])))
+        assert problem.endswith("set one of them")
+
+
+def test_no_proxy_may_be_trusted():
+    """An empty variable counts as not set, so there is a word for nobody."""
+    assert load_settings({"BRIDGE_EDGE_TRUSTED_PROXIES": "none"}).edge.trusted_proxies == ()
+    assert len(problems_of({"BRIDGE_EDGE_TRUSTED_PROXIES": "none, loopback"})) == 1
 
 
 def test_jwt_secrets_are_one_a_line():
