@@ -172,6 +172,7 @@ class Forget:
                 keys.log(mailbox),
                 keys.events,
                 keys.seen(mailbox),
+                keys.forgotten,
                 keys.wanted,
                 keys.online,
             ),
@@ -198,12 +199,13 @@ class Carry:
                 keys.log(mailbox),
                 keys.events,
                 keys.seen(mailbox),
+                keys.forgotten,
                 keys.state(former),
                 keys.log(former),
                 keys.seen(former),
             ),
             "carry",
-            (),
+            (mailbox, former),
         )
 
 

@@ -80,6 +80,14 @@ class Keys:
         return f"{{{self.namespace}}}:private:testimony:{inquiry}"
 
     @property
+    def forgotten(self) -> str:
+        """Sorted set: what edges may remember and Redis was told to forget, ``<stream> <epoch>`` → when, in ms.
+
+        Named like a testimony: an access list of an earlier release lets the worker write it.
+        """
+        return self.testimony("forgotten")
+
+    @property
     def inquiry_channel(self) -> str:
         """Where edges are asked what they know."""
         return f"{self.namespace}:private:inquiry"

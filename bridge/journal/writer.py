@@ -325,7 +325,10 @@ class Writer:
             first = (keys.lease, keys.commits, keys.generation)
             known = ("compare", lease, memory.generation, memory.commits)
             answers = await self._script.run(
-                [((*first, keys.state(stream)), (*known, *position)) for stream, position in positions.items()]
+                [
+                    ((*first, keys.state(stream), keys.forgotten), (*known, *position, stream))
+                    for stream, position in positions.items()
+                ]
             )
             refusals = [answer[1] for answer in answers if answer[0] == 0]
             if refusals:

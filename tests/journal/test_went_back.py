@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bridge.events import Position
+from bridge.journal.calls import Carry, Forget
 from bridge.journal.errors import JournalAway
 from bridge.journal.inquiry import Inquiries, Memory, memory_as_answer, memory_of, merged, read_question
 from bridge.journal.reader import OpenRequest, Reader
@@ -16,6 +17,7 @@ from bridge.journal.writer import Writer
 from .conftest import BOB, KEYS, mail
 
 ANOTHER = "1" * 40
+ANN = "ann@gzdev.com"
 
 
 def remembering(memory: Memory) -> Any:
@@ -107,6 +109,29 @@ async def test_whoever_remembers_no_more_resets_nobody(new_writer: Any, less: di
     await second.claim()
     [next] = await second.commit([mail("Z2")])
     assert (next.epoch, next.seq) == (outcome.epoch, 3)
+
+
+@pytest.mark.parametrize("gone", ["forgotten", "anew", "carried", "carried over an opened one"])
+async def test_what_redis_was_told_to_forget_it_did_not_lose(
+    new_writer: Any, redis: Any, reader: Reader, gone: str
+) -> None:
+    """Who left, or has another address now, is remembered by an edge for a while; nobody else is reset for that."""
+    other = "other@gzdev.com"
+    first: Writer = new_writer()
+    await first.claim()
+    [kept, outcome] = await first.commit([mail("Z1", mailbox=ANN), mail("Z2")])
+    opened = (await reader.open([OpenRequest(other)]))[0] if gone == "carried over an opened one" else None
+    await first.commit([Carry(other, BOB) if gone.startswith("carried") else Forget(BOB, anew=gone == "anew")])
+    await first.release()
+    positions = {BOB: (outcome.epoch, outcome.seq)}
+    if opened is not None:
+        positions[other] = (opened.top.epoch, opened.top.seq)
+    second: Writer = new_writer(recollect=remembering(Memory(first.generation, 2, positions)))
+    await second.claim()
+    [next] = await second.commit([mail("Z3", mailbox=ANN)])
+    assert second.generation == first.generation
+    assert (next.epoch, next.seq) == (kept.epoch, 2)
+    assert 0 < await redis.pttl(KEYS.forgotten) <= 86_400_000
 
 
 async def test_ids_grow_on_an_empty_server_whose_clock_is_behind(new_writer: Any, redis: Any) -> None:

@@ -87,17 +87,18 @@ if verb == 'claim' then
   return {1, fence, commits, generation, heard, server, former}
 end
 
--- compare: KEYS 1 lease 2 commits 3 generation 4 the state of a stream
+-- compare: KEYS 1 lease 2 commits 3 generation 4 the state of a stream 5 forgotten
 --   ARGV 2 lease value  3 greatest generation that others remember, and of it: 4 how many commits there were  5 epoch and
---   6 seq that they were given of the stream ('' = none)
---   They learnt it before they were asked, so this server must know it: {1}; else {0, 'back'} or {0, 'lease'}
+--   6 seq that they were given of the stream ('' = none)  7 the stream
+--   They learnt it before they were asked, so this server must know it: {1}; else {0, 'back'} or {0, 'lease'}.
+--   What it was told to forget it did not lose.
 if verb == 'compare' then
   if redis.call('GET', KEYS[1]) ~= ARGV[2] then return {0, 'lease'} end
   local generation = redis.call('GET', KEYS[3]) or '0'
   if tonumber(ARGV[3]) < tonumber(generation) then return {1} end
   local s = redis.call('HMGET', KEYS[4], 'generation', 'epoch', 'seq')
   if tonumber(ARGV[3]) > tonumber(generation) or tonumber(redis.call('GET', KEYS[2]) or '0') < tonumber(ARGV[4])
-    or (ARGV[5] ~= '' and (s[1] ~= generation or s[2] ~= ARGV[5] or tonumber(s[3]) < tonumber(ARGV[6]))) then
+    or (ARGV[5] ~= '' and not redis.call('ZSCORE', KEYS[5], ARGV[7] .. ' ' .. ARGV[5]) and (s[1] ~= generation or s[2] ~= ARGV[5] or tonumber(s[3]) < tonumber(ARGV[6]))) then
     return {0, 'back'}
   end
   return {1}

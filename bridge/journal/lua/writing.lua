@@ -19,6 +19,14 @@ local function begin_stream()
   fresh = false
 end
 
+-- An epoch of a mailbox ends here on purpose: an edge that remembers it does not prove that Redis went back. A day is
+-- more than any edge takes to learn of it.
+local function note_forgotten(mailbox, ended)
+  redis.call('ZADD', KEYS[8], whole(now_ms()), mailbox .. ' ' .. ended)
+  redis.call('ZREMRANGEBYSCORE', KEYS[8], '-inf', whole(now_ms() - 86400000))
+  redis.call('PEXPIRE', KEYS[8], 86400000)
+end
+
 -- Number an event, keep it in the stream's log and in events, and wake the readers: one atomic step.
 local function publish(kind, mailbox, body, history_max, history_ms, events_max, channel, kind_channel)
   seq = seq + 1
@@ -155,31 +163,35 @@ if verb == 'announce' then
   return {1, epoch, seq, 0}
 end
 
--- forget: KEYS 7 seen  8 wanted  9 online   ARGV 5 address  6 'anew' = another holder has it, whose mailbox began empty
+-- forget: KEYS 7 seen  8 forgotten  9 wanted  10 online   ARGV 5 address  6 'anew' = another holder has it, whose mailbox began empty
 --   everything that is kept of a mailbox; whoever opens it later begins a new epoch
 if verb == 'forget' then
   redis.call('SET', KEYS[2], ARGV[3])
+  if not state.absent then note_forgotten(ARGV[5], epoch) end
   redis.call('DEL', KEYS[4], KEYS[5], KEYS[7])
-  redis.call('SREM', KEYS[8], ARGV[5])
-  redis.call('ZREM', KEYS[9], ARGV[5])
+  redis.call('SREM', KEYS[9], ARGV[5])
+  redis.call('ZREM', KEYS[10], ARGV[5])
   if ARGV[6] == 'anew' then
     -- What his count will show beyond the mails that are published from here on was pushed before, and went with the rest.
     redis.call('HSET', KEYS[4], 'generation', held[3], 'epoch', ARGV[4], 'seq', '0',
       'base', '0', 'base_at', whole(now_ms()), 'news', '0')
-    redis.call('SADD', KEYS[8], ARGV[5])
+    redis.call('SADD', KEYS[9], ARGV[5])
   end
   return {3}
 end
 
--- carry: KEYS 7 seen  8 the former address's state  9 its log  10 its seen
+-- carry: KEYS 7 seen  8 forgotten  9 the former address's state  10 its log  11 its seen   ARGV 5 address  6 the former
 --   a mailbox goes on under another address, unless that has a history of its own; positions stay what they were
 if verb == 'carry' then
   redis.call('SET', KEYS[2], ARGV[3])
-  if tonumber(redis.call('HGET', KEYS[4], 'seq') or '0') == 0 and redis.call('EXISTS', KEYS[8]) == 1 then
+  if tonumber(redis.call('HGET', KEYS[4], 'seq') or '0') == 0 and redis.call('EXISTS', KEYS[9]) == 1 then
+    local former = redis.call('HGET', KEYS[9], 'epoch')
+    if not state.absent then note_forgotten(ARGV[5], epoch) end
+    if former then note_forgotten(ARGV[6], former) end
     redis.call('DEL', KEYS[4], KEYS[5], KEYS[7])
-    redis.call('RENAME', KEYS[8], KEYS[4])
-    if redis.call('EXISTS', KEYS[9]) == 1 then redis.call('RENAME', KEYS[9], KEYS[5]) end
-    if redis.call('EXISTS', KEYS[10]) == 1 then redis.call('RENAME', KEYS[10], KEYS[7]) end
+    redis.call('RENAME', KEYS[9], KEYS[4])
+    if redis.call('EXISTS', KEYS[10]) == 1 then redis.call('RENAME', KEYS[10], KEYS[5]) end
+    if redis.call('EXISTS', KEYS[11]) == 1 then redis.call('RENAME', KEYS[11], KEYS[7]) end
   end
   return {3}
 end
