@@ -50,6 +50,22 @@ async def test_a_claim_whose_answer_was_lost_is_repeated_harmlessly(writer: Writ
     assert (again.fence, again.another_led, again.new_generation) == (1, False, False)
 
 
+async def test_the_first_claim_begins_what_was_heard_and_no_later_one_moves_it(new_writer: Any, redis: Any) -> None:
+    """A leader that dies before it can say that it listens has perhaps listened; the one before it is not overruled."""
+    first, second = new_writer(), new_writer()
+    one = await first.claim()
+    assert one is not None
+    assert one.heard_ms is None
+    now_s, _ = await redis.time()
+    began = await redis.hget(KEYS.upstream, "heard")
+    assert abs(int(began) - now_s * 1000) < 60_000
+    await first.release()
+    two = await second.claim()
+    assert two is not None
+    assert two.heard_ms == int(began)
+    assert await redis.hget(KEYS.upstream, "heard") == began
+
+
 async def test_renewing_keeps_the_lease_and_says_when_it_is_gone(writer: Writer, redis: Any) -> None:
     """Renewed to its whole length; a lease that ran out or is another's cannot be renewed."""
     await redis.pexpire(KEYS.lease, 500)

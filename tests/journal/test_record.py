@@ -108,6 +108,15 @@ async def test_a_mail_id_older_than_seven_days_is_forgotten(redis: Any, writer: 
     assert await redis.zrange(SEEN, 0, -1) == [b"Z1"]
 
 
+async def test_what_was_seen_lasts_seven_days_after_the_last_mail(redis: Any, writer: Writer) -> None:
+    """A mailbox that gets no more mail leaves nothing behind."""
+    await writer.commit([mail("Z1")])
+    assert 0 < await redis.pttl(SEEN) <= 7 * 86_400_000
+    await redis.pexpire(SEEN, 60_000)
+    await writer.commit([mail("Z2")])
+    assert await redis.pttl(SEEN) > 6 * 86_400_000
+
+
 async def test_seen_keeps_the_thousand_newest(redis: Any, writer: Writer) -> None:
     """At most 1,000 MailIds a mailbox."""
     await redis.zadd(SEEN, {f"old{number}": 3e12 + number for number in range(1000)})

@@ -24,7 +24,8 @@ class RedisProxy:
 
     ``delay_s``: each piece is so late, both ways. ``stalled``: nothing gets through until that ends. ``black_hole``:
     what is sent by either side is swallowed, and nobody is told. ``deaf``: connections that subscribed get nothing any
-    more, all others work. ``closed``: nobody new gets through. ``subscribed``: connections that asked to listen so far.
+    more, all others work. ``closed``: nobody new gets through; ``turned_away`` counts those. ``subscribed``:
+    connections that asked to listen so far.
     """
 
     target: str
@@ -35,12 +36,14 @@ class RedisProxy:
     deaf: bool = False
     closed: bool = False
     subscribed: int = 0
+    turned_away: int = 0
     _ways: set[_Way] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         target = urlsplit(self.target)
         if self.closed:
+            self.turned_away += 1
             writer.transport.abort()
             return
         try:

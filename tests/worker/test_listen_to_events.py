@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from bridge.settings import load_settings
 from bridge.simulator import Cut, Defect, Dialect, Framing, KeyCase, Kind, Simulator
 from bridge.simulator.seeded import seeded
 from tests.support.waiting import until
-from tests.support.workers import BOB, RunningWorker, Told, Truth, running_worker, simulating
+from tests.support.workers import BOB, RunningWorker, Told, Truth, running_worker, simulating, worker_environment
 
 QUICK = {"BRIDGE_PROVIDER_LISTEN_SILENCE": "1"}
 
@@ -258,6 +260,24 @@ async def test_a_provider_that_answers_and_ends_is_not_asked_without_pause(
     # Random pauses up to a bound; were it reset each time, none could be above the first bound.
     assert max(waits) > 0.25
     assert worker.metric("listen_sessions_total", outcome=outcome) == len(waits)
+
+
+async def test_a_provider_that_falls_silent_is_not_dialled_without_pause(
+    redis_url: str, simulator: Simulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long a session stood open, silence is no progress: the bound of the pause doubles each time."""
+    monkeypatch.setattr("bridge.worker.listener._STEADY_S", 0.0)
+    simulator.faults.on(Kind.SILENT, endpoint="listen")
+    settings = load_settings(worker_environment(redis_url, simulator), None)
+    # Quicker than anybody may set it.
+    worker = RunningWorker(replace(settings, provider=replace(settings.provider, listen_silence_s=0.05)))
+    with caplog.at_level(logging.WARNING, logger="bridge.worker.worker"):
+        try:
+            await until(lambda: worker.metric("listen_sessions_total", outcome="silent") >= 6, within_s=30)
+        finally:
+            await worker.end()
+    waits = [record.__dict__["wait_s"] for record in caplog.records if getattr(record, "part", "") == "listener"]
+    assert max(waits) > 0.25
 
 
 async def test_a_pushed_ver_brings_the_delta(redis_url: str, simulator: Simulator, told: Told) -> None:

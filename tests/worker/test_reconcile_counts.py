@@ -6,18 +6,25 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
-from bridge.events import DIRECTORY, MAIL_UNREAD, build_event
+from bridge.events import DIRECTORY, MAIL_UNREAD, SYSTEM, build_event
 from bridge.journal.calls import Announce, RecordCount
+from bridge.journal.connect import RedisAddress
+from bridge.journal.mirror import Mirror
 from bridge.provider.calls import AWAY_TRIES
 from bridge.simulator import Kind, Simulator
 from bridge.worker.reconcile import Budget, Reconciler
+from tests.support.redis_proxy import redis_proxy
 from tests.support.waiting import until
 from tests.support.workers import BOB, KEYS, Told
 
 from .conftest import Parts
 
 NOBODY = "nobody@gzdev.com"
+GAP = Announce(
+    build_event(namespace="exmail", stream=SYSTEM, type="exmail.upstream.missed", time_s=0, data={}), {"gap": "+1"}
+)
 
 
 @asynccontextmanager
@@ -215,6 +222,47 @@ async def test_questions_wait_for_their_turn(parts: Parts, simulator: Simulator)
         # Every asker has taken one and waits.
         await until(lambda: len(reconciler._asking) == 4)
     assert asked(simulator) == [wanted]
+
+
+async def test_a_gap_that_is_told_while_redis_is_away_is_not_forgotten(
+    parts: Parts, simulator: Simulator, redis_url: str
+) -> None:
+    """Who may notice is asked for when Redis is back, and nobody has to tell of the gap again."""
+    await parts.redis.zadd(KEYS.online, {BOB: time.time() + 60})
+    async with redis_proxy(redis_url) as way:
+        client = RedisAddress(way.url).client()
+        reconciler = await replace(parts, mirror=Mirror(client, KEYS)).reconciler()
+        way.closed = True
+        async with running(reconciler):
+            reconciler.after_gap()
+            # Those that look for wanted counts are turned away too.
+            await until(lambda: way.turned_away >= 6)
+            way.closed = False
+            await answered(parts, 1)
+        await client.aclose()
+    assert asked(simulator) == [BOB]
+
+
+async def test_an_answer_beside_pushes_that_are_not_told_accuses_nobody(
+    parts: Parts, simulator: Simulator, told: Told
+) -> None:
+    """Only when all that had come was committed does the same count, asked for twice, prove that mails are missing."""
+    reconciler = await parts.reconciler()
+    await reconciler._writer.commit([count(BOB, simulator.world.unread[BOB] - 1), GAP])
+    await parts.redis.zadd(KEYS.online, {BOB: time.time() + 60})
+    turns = 0
+
+    async def caught_up() -> bool:
+        nonlocal turns
+        turns += 1
+        return turns > 3
+
+    reconciler._caught_up = caught_up
+    async with running(reconciler):
+        reconciler.after_gap()
+        [missed] = await told.wait("mail.missed")
+    assert missed["at_least"] == 1
+    assert asked(simulator) == [BOB] * 4
 
 
 def test_a_budget_spaces_its_turns_evenly() -> None:

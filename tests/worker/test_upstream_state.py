@@ -150,6 +150,33 @@ def test_repeated_refusals_are_degraded_and_told_once() -> None:
     assert watched.types == ["disconnected", "degraded", "disconnected"]
 
 
+def test_a_session_that_stood_makes_the_next_refusal_the_first() -> None:
+    """Refused, let in, refused: that is no provider that will not have us."""
+    watched = Watched()
+    watched.upstream.ended("listen: refused with Ret 1", refused=True)
+    watched.online()
+    watched.upstream.ended("listen: refused with Ret 1", refused=True)
+    assert watched.types[-1] == "disconnected"
+    assert "degraded" not in watched.types
+
+
+def test_a_while_without_a_connection_within_a_session_has_counts_asked_for() -> None:
+    """From the last byte before it to now; another session, as far as answers prove something. Without one: nothing."""
+    watched = Watched()
+    watched.upstream.skipped()
+    assert (watched.types, watched.doubts) == ([], 0)
+    watched.online()
+    assert watched.upstream.hearing is not None
+    session, _ = watched.upstream.hearing
+    watched.now_s += 3
+    watched.upstream.skipped()
+    assert watched.types == ["connected", "missed"]
+    assert watched.data() == {"since": 1_000_000, "until": 1_003_000}
+    assert watched.said[-1].upstream == {"heard": "1003000", "gap": "+1"}
+    assert watched.doubts == 1
+    assert watched.upstream.hearing[0] == session + 1
+
+
 def test_silence_beyond_the_limit_is_degraded_until_a_byte_comes() -> None:
     """Open and deaf is the classic silent failure; the probe's answer is given a moment."""
     watched = Watched()
