@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.events import DIRECTORY
+from bridge.events import DIRECTORY, Position, parse_position
 from bridge.journal.calls import Advance, Forget, Scrub, Stream
 from bridge.journal.errors import MailboxBarred
 from bridge.journal.held import Held, read_held
@@ -144,3 +144,15 @@ async def test_everybody_is_read_in_pieces(writer: Writer, mirror: Mirror) -> No
     found = await mirror.everybody()
     assert found.keys() == profiles.keys()
     assert found["u7@x.cn"] == {"alias": "u7@x.cn"}
+
+
+async def test_an_address_that_is_anothers_begins_an_epoch_that_can_be_read(
+    redis: Any, writer: Writer, reader: Reader
+) -> None:
+    """Also where the call is the first of its batch, which names the server beside the epoch."""
+    await writer.commit([mail("Z1")])
+    await writer.commit([Forget(BOB, anew=True)])
+    [opened] = await reader.open([OpenRequest(BOB)])
+    [outcome] = await writer.commit([mail("Z2")])
+    assert (outcome.epoch, outcome.seq) == (opened.top.epoch, 1)
+    assert parse_position(f"{outcome.epoch}-1") == Position(outcome.epoch, 1)

@@ -173,7 +173,7 @@ if verb == 'forget' then
   redis.call('ZREM', KEYS[10], ARGV[5])
   if ARGV[6] == 'anew' then
     -- What his count will show beyond the mails that are published from here on was pushed before, and went with the rest.
-    redis.call('HSET', KEYS[4], 'generation', held[3], 'epoch', ARGV[4], 'seq', '0',
+    redis.call('HSET', KEYS[4], 'generation', held[3], 'epoch', string.sub(ARGV[4], 1, 8), 'seq', '0',
       'base', '0', 'base_at', whole(now_ms()), 'news', '0')
     redis.call('SADD', KEYS[9], ARGV[5])
   end
