@@ -32,6 +32,7 @@ _NEEDED: Final = {
 _MARKER: Final = "exmail-bridge-locks.json"
 # Not BRIDGE_…: those are settings, and unknown ones are refused.
 _ENTERED: Final = "EXMAIL_BRIDGE_IN_VENV"
+_PIP_ELSEWHERE: Final = frozenset(("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_DRY_RUN", "PYTHONUSERBASE"))
 _LAST_LINES: Final = 3
 _ADVICE: Final = (
     ("No space left on device", "the disk is full"),
@@ -91,6 +92,12 @@ def _prepare(environment: Path, root: Path, locks: Sequence[str]) -> None:
         BootstrapRefused: why that cannot be done here.
     """
     marked = _marked(environment)
+    if environment.is_symlink() and (marked == {} or not environment.exists()):
+        # Whose folder that is nobody here knows; it is neither filled nor removed.
+        raise BootstrapRefused(
+            f"cannot write {environment}: it is a link to {os.readlink(environment)}, where no finished environment is;"
+            " remove the link"
+        )
     if marked is None and environment.exists():
         if not _has(environment, locks):
             raise BootstrapRefused(
@@ -139,7 +146,11 @@ def _install(environment: Path, root: Path, locks: Sequence[str]) -> None:
 
 
 def _run(command: Sequence[str], failure: str) -> None:
-    told = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own list, no shell
+    # What pip was told elsewhere, by variables or pip.conf, to do with every install: a venv is no place for that.
+    variables = {name: value for name, value in os.environ.items() if name not in _PIP_ELSEWHERE} | {"PIP_USER": "0"}
+    told = subprocess.run(  # noqa: S603 - our own list, no shell
+        command, capture_output=True, text=True, check=False, env=variables
+    )
     if told.returncode == 0:
         return
     output = f"{told.stdout}\n{told.stderr}"

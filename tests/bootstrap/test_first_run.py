@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -72,8 +73,15 @@ def checkout(installed, tmp_path):
     return Path(shutil.copytree(installed[0], tmp_path / "checkout", symlinks=True))
 
 
-def run(root, *words, python=BARE):
-    return subprocess.run([*python, "-m", "bridge", *words], cwd=root, capture_output=True, text=True, timeout=120)
+def run(root, *words, python=BARE, **environ):
+    return subprocess.run(
+        [*python, "-m", "bridge", *words],
+        cwd=root,
+        env=os.environ | environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 def test_first_run_installs_and_goes_on(installed):
@@ -217,3 +225,31 @@ def test_tests_of_an_installed_package_are_refused(tmp_path):
     told = run(tmp_path, "test", python=[sys.executable])
     assert told.returncode == 2
     assert told.stderr == "exmail-bridge: the tests are in the source checkout, not in the installed package\n"
+
+
+@pytest.mark.parametrize("where", ["variable", "pip.conf"])
+def test_what_pip_does_with_other_installs_is_not_for_this_one(tmp_path, where):
+    """``user = true`` is an error in a venv, and a company's Python may have it for everybody."""
+    root = make_checkout(tmp_path / "checkout")
+    (tmp_path / "pip.conf").write_text("[install]\nuser = true\n" if where == "pip.conf" else "")
+    environ = {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf"), "PIP_TARGET": str(tmp_path / "elsewhere")}
+    done = run(root, "worker", **environ, **({"PIP_USER": "1"} if where == "variable" else {}))
+    assert (done.returncode, done.stdout) == (7, "1.0 worker\n"), done.stderr
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["dangling", "interrupted"])
+def test_a_link_without_an_environment_is_one_line(tmp_path, half):
+    """Whose folder that is nobody knows; nothing is removed, each time the same."""
+    root = make_checkout(tmp_path / "checkout")
+    target = tmp_path / "shared"
+    if half:
+        target.mkdir()
+        (target / MARKER).write_text("{}")
+    (root / ".venv").symlink_to(target)
+    for _ in range(2):
+        done = run(root, "worker")
+        assert done.returncode != 0
+        assert "remove the link" in done.stderr.splitlines()[-1]
+        assert len(done.stderr.splitlines()) == 1
+    assert target.exists() is half
