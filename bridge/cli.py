@@ -32,7 +32,7 @@ from bridge.commands import (
     worker,
 )
 from bridge.commands.command import CANNOT_LISTEN, FAILED, MISUSED, OK, Command
-from bridge.commands.streams import CANNOT_WRITE, flushed, prepare, unwritten
+from bridge.commands.streams import CANNOT_WRITE, flushed, prepare, say_at_the_end, unwritten
 from bridge.settings import SecretFileError, SettingsError
 from bridge.supervision import StartRefused
 
@@ -145,5 +145,5 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _refuse(why: str, code: int) -> int:
-    sys.stderr.write(f"{_PROGRAM}: {why}\n")
+    say_at_the_end(f"{_PROGRAM}: {why}\n")
     return code

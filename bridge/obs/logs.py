@@ -15,6 +15,8 @@ import orjson
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import RequestPayloadError
 
+from bridge.obs.outlet import Outlet
+
 Format = Literal["auto", "json", "text"]
 
 _THEIR_FAULT: Final = (HttpProcessingError, RequestPayloadError, ConnectionResetError)
@@ -49,13 +51,18 @@ class TextFormatter(logging.Formatter):
 
 
 def setup_logs(level: str, format: Format, *, stream: TextIO | None = None) -> None:
-    """Send the process's logs to ``stream`` (standard error), replacing what was set up before.
+    """Send the process's logs to ``stream``, replacing what was set up before.
 
-    ``level`` is ``debug`` to ``critical``; ``format`` ``auto`` means text on a terminal, else JSON.
+    Without one they go to standard error, and nobody waits for whoever reads it. ``level`` is ``debug`` to
+    ``critical``; ``format`` ``auto`` means text on a terminal, else JSON.
     """
-    stream = stream if stream is not None else sys.stderr
+    handler: logging.Handler
+    if stream is not None:
+        handler = logging.StreamHandler(stream)
+    else:
+        stream = sys.stderr
+        handler = Outlet(stream)
     text = format == "text" or (format == "auto" and stream.isatty())
-    handler = logging.StreamHandler(stream)
     handler.setFormatter(TextFormatter() if text else JsonFormatter())
     root = logging.getLogger()
     for old in list(root.handlers):

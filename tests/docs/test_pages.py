@@ -184,6 +184,10 @@ def log_lines() -> dict[str, str]:
                 and isinstance(node.args[0], ast.Constant)
             ):
                 found[str(node.args[0].value)] = node.func.attr
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_warning":
+                # What the log says of itself is no call of a logger.
+                assert isinstance(node.args[0], ast.Constant)
+                found[str(node.args[0].value)] = "warning"
     return found
 
 
