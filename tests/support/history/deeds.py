@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from tests.support.history.theatre import Theatre
 
-Part = Literal["worker", "edge", "redis", "way", "provider"]
+Part = Literal["worker", "edge", "redis", "way", "provider", "directory"]
 Deed = Callable[[Theatre, random.Random], Awaitable[None]]
 
 DEEDS: Final[dict[str, tuple[Part, Deed]]] = {}

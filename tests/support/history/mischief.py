@@ -15,19 +15,26 @@ __all__ = ["DEEDS", "ours", "play", "play_one", "theirs"]
 
 
 async def play(theatre: Theatre, faults: int) -> None:
-    """Let users work all the while, and break ``faults`` times something, now and then two things at once."""
+    """Let users work all the while, and break ``faults`` times something, now and then two things at once.
+
+    Beside these, and by dice of its own, the directory goes wrong every other time.
+    """
     async with _users_at_work(theatre):
         for number in range(faults):
             dice = random.Random(f"{theatre.seed} {number}")
             await asyncio.sleep(dice.uniform(0.2, 0.8))
-            names = [dice.choice(sorted(DEEDS))]
-            others = [name for name in sorted(DEEDS) if DEEDS[name][0] != DEEDS[names[0]][0]]
+            deeds = [name for name in sorted(DEEDS) if DEEDS[name][0] != "directory"]
+            names = [dice.choice(deeds)]
+            others = [name for name in deeds if DEEDS[name][0] != DEEDS[names[0]][0]]
             if dice.random() < 0.5:
                 names.append(dice.choice(others))
+            of_directory = random.Random(f"{theatre.seed} {number} directory")
+            if of_directory.random() < 0.5:
+                names.append(of_directory.choice(sorted(DEEDS.keys() - deeds)))
             theatre.done.append("+".join(names))
-            async with asyncio.TaskGroup() as deeds:
+            async with asyncio.TaskGroup() as under_way:
                 for name in names:
-                    deeds.create_task(DEEDS[name][1](theatre, random.Random(f"{theatre.seed} {number} {name}")))
+                    under_way.create_task(DEEDS[name][1](theatre, random.Random(f"{theatre.seed} {number} {name}")))
 
 
 async def play_one(theatre: Theatre, name: str) -> None:
@@ -40,11 +47,14 @@ async def play_one(theatre: Theatre, name: str) -> None:
 @asynccontextmanager
 async def _users_at_work(theatre: Theatre) -> AsyncIterator[None]:
     traffic = asyncio.create_task(theatre.traffic(), name="traffic")
+    people = asyncio.create_task(theatre.staff.come_and_go(), name="people")
     try:
         await asyncio.sleep(0.2)
         yield
     finally:
-        traffic.cancel()
-        await asyncio.wait([traffic])
-        if not traffic.cancelled():
-            traffic.result()
+        for task in (traffic, people):
+            task.cancel()
+        await asyncio.wait([traffic, people])
+        for task in (traffic, people):
+            if not task.cancelled():
+                task.result()

@@ -125,7 +125,7 @@ async def overrun_pubsub(theatre: Theatre, dice: random.Random) -> None:
     await theatre.redis.config_set(limit, "pubsub 1024 0 0")
     cut = await _overruns(theatre.redis)
     for _ in range(20):
-        for mailbox in theatre.world.accounts:
+        for mailbox in theatre.boxes:
             theatre.world.deliver_many(60, mailbox)
         await asyncio.sleep(0.1)
         if await _overruns(theatre.redis) > cut:

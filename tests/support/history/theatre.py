@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from bridge.journal.connect import RedisAddress
 from bridge.journal.embedded import EmbeddedServer
 from bridge.simulator import Dialect, Framing, Rules, Simulator, World
 from tests.support.follower import Follower
+from tests.support.history import persons
+from tests.support.history.staff import Staff
 from tests.support.processes import Program, edge_environ, free_port, program, worker_environ
 from tests.support.redis_proxy import redis_proxy
 from tests.support.stage import KEYS
@@ -45,10 +48,15 @@ HOSTILE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """The cursor and the mirror's names, read in one step. ``names``: alias → number within its name."""
+    """The cursor, who is owed, and the mirror's names, read in one step. ``names``: alias → number within its name.
+
+    ``at``: monotonic clock, after reading.
+    """
 
     ver: int
     names: dict[str, int]
+    owed: set[str]
+    at: float
 
 
 class Theatre:
@@ -64,6 +72,8 @@ class Theatre:
         self._dice = random.Random(seed + 1)
         self._dialect = dialect or Dialect(framing=list(Framing)[seed % len(Framing)])
         self.world = World(seed, users=4)
+        self.boxes = list(self.world.accounts)
+        """Mailboxes of those who stay, whatever comes."""
         self.done: list[str] = []
         self.rivals: set[int] = set()
         """Ports of listeners that are not ours."""
@@ -80,7 +90,7 @@ class Theatre:
     @property
     def untouched(self) -> list[str]:
         """The mailboxes that nobody reads, so that their counts tell of every mail."""
-        return list(self.world.accounts)[2:]
+        return self.boxes[2:]
 
     async def __aenter__(self) -> Theatre:
         try:
@@ -116,6 +126,8 @@ class Theatre:
         for name in WORKERS:
             self._start[name] = lambda: stack.enter_async_context(program("worker", environ=worker))
         self.ports = [free_port(), free_port()]
+        self.staff = Staff(self.world, self.ports, self.seed)
+        self.staff.settle_in()
         for name, port in zip(EDGES, self.ports, strict=True):
             edge = edge_environ(self.ways["edges"].url, port)
             self._start[name] = lambda edge=edge: stack.enter_async_context(  # type: ignore[misc]
@@ -124,6 +136,8 @@ class Theatre:
         await asyncio.gather(*(self.begin(name) for name in self._start))
         await self.provider.listeners.wait_hearing(1, timeout_s=20)
         self._follow()
+        self.staff.open_browsers()
+        stack.push_async_callback(self.staff.close_browsers)
         # What rose before a count was known nobody can tell.
         await until(lambda: all(follower.unread is not None for follower in self.followers), within_s=20)
 
@@ -133,7 +147,7 @@ class Theatre:
         await self.programs[name].ready()
 
     def _follow(self) -> None:
-        for number, mailbox in enumerate(self.world.accounts):
+        for number, mailbox in enumerate(self.boxes):
             for transport in ("websocket", "sse"):
                 port = self.ports[(number + (transport == "sse")) % 2]
                 self.followers.append(Follower(f"http://127.0.0.1:{port}", transport, mailbox))
@@ -157,9 +171,10 @@ class Theatre:
                 pipeline: Any = self.redis.pipeline(transaction=True)
                 pipeline.get(KEYS.ver)
                 pipeline.hgetall(KEYS.directory)
-                ver, mirror = await pipeline.execute()
+                pipeline.hkeys(KEYS.owed)
+                ver, mirror, owed = await pipeline.execute()
                 names = {alias.decode(): number_in(orjson.loads(profile)["name"]) for alias, profile in mirror.items()}
-                self.sights.append(Sight(int(ver or 0), names))
+                self.sights.append(Sight(int(ver or 0), names, {alias.decode() for alias in owed}, time.monotonic()))
             await asyncio.sleep(0.05)
 
     async def _read(self) -> None:
@@ -183,7 +198,7 @@ class Theatre:
 
     async def traffic(self) -> None:
         """Deliver, read, rename until cancelled."""
-        boxes = list(self.world.accounts)
+        boxes = self.boxes
         while True:
             for _ in range(self._dice.randrange(1, 6)):
                 hostile = self._dice.choice(HOSTILE) if self._dice.random() < 0.05 else None
@@ -201,11 +216,12 @@ class Theatre:
             AssertionError, TimeoutError: that does not come about.
         """
         self.provider.faults.clear()
+        self.staff.finish()
         await until(self._connected, within_s=30)
         await self.provider.listeners.wait_hearing(1, timeout_s=30)
         for _ in range(10):
             # A worker that has not learnt yet that it was deposed may take these; they are announced like others.
-            last = {mailbox: self.world.deliver_mail(mailbox).mail_id for mailbox in self.world.accounts}
+            last = {mailbox: self.world.deliver_mail(mailbox).mail_id for mailbox in self.boxes}
             with suppress(TimeoutError):
                 await until(
                     lambda last=last: all(f.mail_ids[-1:] == [last[f.mailbox]] for f in self.followers),  # type: ignore[misc]
@@ -218,7 +234,11 @@ class Theatre:
         # A suspicion waits for a sign of life, and a stream without traffic has none.
         async with self._signs_of_life():
             await self._settled("a count stays in doubt", self._reconciled)
+        # A Ver that the provider made up is found out by the next change.
+        self._rename(self.boxes[0])
         await self._settled("the cursor stays behind", self._directory_current)
+        await self._settled("somebody may look who may not, or may not who may", lambda: persons.settled(self))
+        # What was owed was answered by then, and moves no cursor.
         await self._settled("the reader of the stream stays behind", self._reader_current)
 
     @asynccontextmanager
@@ -228,7 +248,7 @@ class Theatre:
         async def renaming() -> None:
             while True:
                 await asyncio.sleep(0.4)
-                self._rename(self._dice.choice(list(self.world.accounts)))
+                self._rename(self._dice.choice(self.boxes))
 
         task = asyncio.create_task(renaming(), name="signs of life")
         try:
@@ -246,7 +266,7 @@ class Theatre:
         try:
             await until(condition, within_s=30)
         except TimeoutError:
-            states = {name: await self.redis.hgetall(KEYS.state(name)) for name in self.world.accounts}
+            states = {name: await self.redis.hgetall(KEYS.state(name)) for name in self.boxes}
             raise AssertionError(f"{otherwise}: {states}, {await self.redis.hgetall(KEYS.upstream)}") from None
 
     async def _connected(self) -> bool:
@@ -258,7 +278,7 @@ class Theatre:
             return False
 
     async def _counts_right(self) -> bool:
-        for mailbox in self.world.accounts:
+        for mailbox in self.boxes:
             if await self.redis.hget(KEYS.state(mailbox), "unread") != b"%d" % self.world.unread[mailbox]:
                 return False
         return all(follower.unread == self.world.unread[follower.mailbox] for follower in self.followers)
@@ -266,7 +286,7 @@ class Theatre:
     async def _reconciled(self) -> bool:
         """No mailbox is doubtful: each was asked for since the last gap, and asked again where mails seemed missing."""
         gap = await self.redis.hget(KEYS.upstream, "gap") or b"0"
-        for mailbox in self.world.accounts:
+        for mailbox in self.boxes:
             stored, base = await self.redis.hmget(KEYS.state(mailbox), "gap", "base")  # type: ignore[misc]
             if base is not None or stored != gap:
                 return False

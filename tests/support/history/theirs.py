@@ -41,7 +41,7 @@ async def drip(theatre: Theatre, dice: random.Random) -> None:
     """Byte by byte; two mails, because all that comes behind them waits, and a push that is late counts as missed."""
     for _ in range(2):
         theatre.provider.faults.on(Kind.DRIP, endpoint="listen", value=0.0005, times=1)
-        theatre.world.deliver_mail(dice.choice(list(theatre.world.accounts)))
+        theatre.world.deliver_mail(dice.choice(theatre.boxes))
     theatre.provider.faults.on(Kind.DRIP, endpoint="mail/*", value=0.0005, times=2)
 
 
@@ -114,6 +114,50 @@ async def keep_our_place(theatre: Theatre, dice: random.Random) -> None:
     theatre.provider.cut(Cut.RST)
     await asyncio.sleep(rules.crashed_hold_s)
     rules.second_listener, rules.crashed_hold_s = SecondListener.DISPLACES, 0.0
+
+
+# -- the directory
+
+
+@breaks("directory")
+async def list_short(theatre: Theatre, dice: random.Random) -> None:
+    """``user/list`` leaves lines out, and does not insist on it: three times alike would be believed."""
+    theatre.provider.faults.on(Kind.LIST_SHORT, endpoint="user/list", value=dice.randrange(1, 4), times=2)
+    await asyncio.sleep(dice.uniform(0.5, 1.5))
+
+
+@breaks("directory")
+async def get_late(theatre: Theatre, dice: random.Random) -> None:
+    """``user/get`` knows nobody yet who was added a moment ago."""
+    await _for_a_while(theatre, dice.uniform(0.5, 2.0), Kind.GET_LATE, endpoint="user/get", value=3600)
+
+
+@breaks("directory")
+async def deny_people(theatre: Theatre, dice: random.Random) -> None:
+    """``user/get`` says of some who are there that they are not."""
+    fault = theatre.provider.faults.on(Kind.ERRCODE, endpoint="user/get", value=1301, chance=0.5)
+    await asyncio.sleep(dice.uniform(0.5, 1.5))
+    theatre.provider.faults.end(fault)
+
+
+@breaks("directory")
+async def limit_rate(theatre: Theatre, dice: random.Random) -> None:
+    """More than a few calls a second are refused, with a code that no document has, or with a page."""
+    kind = dice.choice((Kind.RATE, Kind.RATE_PAGE))
+    await _for_a_while(theatre, dice.uniform(0.5, 2.0), kind, endpoint="user/*", value=dice.randrange(1, 5))
+
+
+@breaks("directory")
+async def ver_astray(theatre: Theatre, dice: random.Random) -> None:
+    """The Ver of ``user/list`` grows with each answer."""
+    value = dice.choice((3, 60_000))
+    await _for_a_while(theatre, dice.uniform(0.3, 1.0), Kind.LIST_VER_MOVES, endpoint="user/list", value=value)
+
+
+@breaks("directory")
+async def ver_shifted(theatre: Theatre, dice: random.Random) -> None:
+    """A pushed Ver is ahead of the list, or behind it."""
+    await _for_a_while(theatre, dice.uniform(0.3, 1.5), Kind.VER_SHIFT, value=dice.choice((-5000, 5000)))
 
 
 # -- tools
