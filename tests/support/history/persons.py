@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from bridge.events import parse_position
 from tests.support.history.staff import DESKS, PLACES, Tenure, Visit
 from tests.support.members import mirrored, mirrored_slaves, slaves_of
 from tests.support.stage import KEYS
@@ -35,6 +36,8 @@ async def check_persons(theatre: Theatre) -> None:
     assert await redis.get(KEYS.held) is None
     histories = {place: await _history(redis, place) for place in PLACES}
     for tenure in theatre.staff.tenures:
+        for visit in tenure.visits:
+            assert all(parse_position(event["id"]) for event in visit.events), f"{tenure.address}: no position"
         _check_closed(theatre, tenure)
         _check_eyes(theatre, tenure, histories)
     for place, history in histories.items():
