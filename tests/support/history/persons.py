@@ -85,7 +85,9 @@ def _sure(theatre: Theatre, tenure: Tenure) -> bool:
     if tenure.until is None or tenure.address in DESKS or tenure.address not in theatre.world.accounts:
         return True
     nexts = [each for each in theatre.staff.tenures if each.address == tenure.address and each.since >= tenure.until]
-    applied = min((sight.at for sight in theatre.sights if sight.ver >= nexts[0].from_ver), default=float("inf"))
+    # A Ver that the provider made up tells of nothing that was applied.
+    real = {entry.ver for entry in theatre.world.directory if entry.ver >= nexts[0].from_ver}
+    applied = min((sight.at for sight in theatre.sights if sight.ver in real), default=float("inf"))
     return not any(
         call.params.get("ver") == ["0"] and tenure.ended is not None and tenure.ended <= call.at_s <= applied
         for call in theatre.provider.calls.of("user/list")
