@@ -35,6 +35,7 @@ class Picture:
     generation: bytes
     generations: dict[str, bytes | None]
     logs: dict[str, Any]
+    mirror: dict[bytes, bytes]
     read_ids: list[str]
     events: list[Events]
     snapshots: list[Events]
@@ -61,7 +62,10 @@ async def check(theatre: Theatre) -> None:
             if follower.mailbox == mailbox:
                 _check_browser(follower, picture.events[number], picture.snapshots[number], own)
     _check_directory(events)
-    await check_persons(theatre)
+    if theatre.people:
+        await check_persons(theatre)
+    else:
+        _check_mirror(theatre, picture.mirror)
     _check_sights(theatre)
 
 
@@ -81,6 +85,7 @@ async def _taken(theatre: Theatre) -> Picture:
             await redis.get(KEYS.generation),
             {mailbox: await redis.hget(KEYS.state(mailbox), "generation") for mailbox in mailboxes},
             {mailbox: await redis.xrange(KEYS.log(mailbox)) for mailbox in mailboxes},
+            await redis.hgetall(KEYS.directory),
             list(theatre.read_ids),
             [list(follower.events) for follower in theatre.followers],
             [list(follower.snapshots) for follower in theatre.followers],
@@ -207,6 +212,14 @@ def _check_browser(follower: Follower, events: Events, snapshots: Events, own: E
     # What a browser saw is what was stored, to the letter.
     stored = {event["id"]: event for event in own}
     assert all(stored[event["id"]] == event for event in events)
+
+
+def _check_mirror(theatre: Theatre, mirror: dict[bytes, bytes]) -> None:
+    stored = {alias.decode(): orjson.loads(profile) for alias, profile in mirror.items()}
+    truth = theatre.world.accounts
+    assert {alias: profile["name"] for alias, profile in stored.items()} == {
+        alias: account.name for alias, account in truth.items()
+    }
 
 
 def _check_directory(events: Events) -> None:

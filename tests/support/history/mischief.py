@@ -17,7 +17,7 @@ __all__ = ["DEEDS", "ours", "play", "play_one", "theirs"]
 async def play(theatre: Theatre, faults: int) -> None:
     """Let users work all the while, and break ``faults`` times something, now and then two things at once.
 
-    Beside these, and by dice of its own, the directory goes wrong every other time.
+    Where people come and go the directory goes wrong, too, every other time and by dice of its own.
     """
     async with _users_at_work(theatre):
         for number in range(faults):
@@ -29,7 +29,7 @@ async def play(theatre: Theatre, faults: int) -> None:
             if dice.random() < 0.5:
                 names.append(dice.choice(others))
             of_directory = random.Random(f"{theatre.seed} {number} directory")
-            if of_directory.random() < 0.5:
+            if theatre.people and of_directory.random() < 0.5:
                 names.append(of_directory.choice(sorted(DEEDS.keys() - deeds)))
             theatre.done.append("+".join(names))
             async with asyncio.TaskGroup() as under_way:
@@ -47,14 +47,16 @@ async def play_one(theatre: Theatre, name: str) -> None:
 @asynccontextmanager
 async def _users_at_work(theatre: Theatre) -> AsyncIterator[None]:
     traffic = asyncio.create_task(theatre.traffic(), name="traffic")
-    people = asyncio.create_task(theatre.staff.come_and_go(), name="people")
+    tasks = [traffic]
+    if theatre.people:
+        tasks.append(asyncio.create_task(theatre.staff.come_and_go(), name="people"))
     try:
         await asyncio.sleep(0.2)
         yield
     finally:
-        for task in (traffic, people):
+        for task in tasks:
             task.cancel()
-        await asyncio.wait([traffic, people])
-        for task in (traffic, people):
+        await asyncio.wait(tasks)
+        for task in tasks:
             if not task.cancelled():
                 task.result()

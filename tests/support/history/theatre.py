@@ -65,13 +65,16 @@ class Theatre:
     The traffic follows from ``seed``, and where no ``dialect`` is given how the provider frames its pushes.
     """
 
-    def __init__(self, server: EmbeddedServer, seed: int, *, dialect: Dialect | None = None) -> None:
+    def __init__(
+        self, server: EmbeddedServer, seed: int, *, dialect: Dialect | None = None, people: bool = False
+    ) -> None:
         self.server = server
         self.seed = seed
         # Faults and traffic each have dice of their own: how many mails fit between two faults is up to the machine.
         self._dice = random.Random(seed + 1)
         self._dialect = dialect or Dialect(framing=list(Framing)[seed % len(Framing)])
         self.world = World(seed, users=4)
+        self.people = people
         self.boxes = list(self.world.accounts)
         """Mailboxes of those who stay, whatever comes."""
         self.done: list[str] = []
@@ -127,7 +130,8 @@ class Theatre:
             self._start[name] = lambda: stack.enter_async_context(program("worker", environ=worker))
         self.ports = [free_port(), free_port()]
         self.staff = Staff(self.world, self.ports, self.seed)
-        self.staff.settle_in()
+        if self.people:
+            self.staff.settle_in()
         for name, port in zip(EDGES, self.ports, strict=True):
             edge = edge_environ(self.ways["edges"].url, port)
             self._start[name] = lambda edge=edge: stack.enter_async_context(  # type: ignore[misc]
@@ -136,7 +140,8 @@ class Theatre:
         await asyncio.gather(*(self.begin(name) for name in self._start))
         await self.provider.listeners.wait_hearing(1, timeout_s=20)
         self._follow()
-        self.staff.open_browsers()
+        if self.people:
+            self.staff.open_browsers()
         stack.push_async_callback(self.staff.close_browsers)
         # What rose before a count was known nobody can tell.
         await until(lambda: all(follower.unread is not None for follower in self.followers), within_s=20)
@@ -234,10 +239,12 @@ class Theatre:
         # A suspicion waits for a sign of life, and a stream without traffic has none.
         async with self._signs_of_life():
             await self._settled("a count stays in doubt", self._reconciled)
-        # A Ver that the provider made up is found out by the next change.
-        self._rename(self.boxes[0])
+        if self.people:
+            # A Ver that the provider made up is found out by the next change.
+            self._rename(self.boxes[0])
         await self._settled("the cursor stays behind", self._directory_current)
-        await self._settled("somebody may look who may not, or may not who may", lambda: persons.settled(self))
+        if self.people:
+            await self._settled("somebody may look who may not, or may not who may", lambda: persons.settled(self))
         # What was owed was answered by then, and moves no cursor.
         await self._settled("the reader of the stream stays behind", self._reader_current)
 
