@@ -69,7 +69,10 @@ USUAL_PACE: Final = DirectoryPace()
 
 
 class Directory:
-    """Keeps the mirror for a leader. ``slaves`` is shared with the translator; ``wall`` gives epoch seconds."""
+    """Keeps the mirror for a leader. ``slaves`` is shared with the translator; ``wall`` gives epoch seconds.
+
+    ``appeared`` hears of each account that is new.
+    """
 
     def __init__(
         self,
@@ -82,6 +85,7 @@ class Directory:
         namespace: str,
         guard: Guard,
         fields: Collection[str],
+        appeared: Callable[[str], None] = lambda alias: None,
         pace: DirectoryPace = USUAL_PACE,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -93,7 +97,7 @@ class Directory:
         self._wall = wall
         self._known = Known(slaves, metrics)
         notices, scribe = Notices(namespace, wall), Scribe(writer, self._known)
-        self._members = Members(scribe, mirror, notices, guard)
+        self._members = Members(scribe, mirror, notices, guard, appeared)
         self._stage = Stage(scribe, mirror, notices, self._fields)
         self._decisions = Decisions(self._members, scribe, mirror, notices)
         self._debts = Debts(client, self._members, self._fields, Timetable(second_look_s=pace.second_look_s))

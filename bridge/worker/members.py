@@ -8,12 +8,12 @@ to be gone, is owed from then on.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from bridge.events import from_json
+from bridge.events import USER_ADDED, from_json
 from bridge.journal.held import Held
 from bridge.journal.mirror import Mirror
 from bridge.journal.owed import DELETED, MISSING, Owed
@@ -60,9 +60,17 @@ class Step:
 
 
 class Members:
-    """Applies steps, one after the other."""
+    """Applies steps, one after the other. ``appeared`` hears of each account that is new."""
 
-    def __init__(self, scribe: Scribe, mirror: Mirror, notices: Notices, guard: Guard) -> None:
+    def __init__(
+        self,
+        scribe: Scribe,
+        mirror: Mirror,
+        notices: Notices,
+        guard: Guard,
+        appeared: Callable[[str], None] = lambda alias: None,
+    ) -> None:
+        self._appeared = appeared
         self._scribe = scribe
         self._mirror = mirror
         self._notices = notices
@@ -109,6 +117,9 @@ class Members:
         if step.tells and counts.changes:
             pieces[-1].events.append(self._notices.synced(known.ver, step.ver, counts))
         await self._scribe.write(pieces, ver=step.ver if step.moves else None, held=held)
+        for change in changes.changes:
+            if change.type == USER_ADDED:
+                self._appeared(change.alias)
         return counts
 
     async def announce_held(self, why: str, answered: int | None) -> None:

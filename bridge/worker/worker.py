@@ -201,6 +201,7 @@ class Worker:
             namespace=options.namespace,
             guard=options.guard,
             fields=options.directory_fields,
+            appeared=reconciler.appeared,
         )
         listener = Listener(
             self._client,

@@ -76,6 +76,7 @@ class Parts:
     mirror: Mirror
     metrics: Metrics = field(default_factory=Metrics)
     slaves: dict[str, str] = field(default_factory=dict)
+    appeared: list[str] = field(default_factory=list)
     wall: Callable[[], float] = time.time
     after_batch: Callable[[Collection[Outcome]], None] = lambda outcomes: None
 
@@ -105,6 +106,7 @@ class Parts:
             namespace="exmail",
             guard=Guard(),
             fields=fields,
+            appeared=self.appeared.append,
             pace=replace(QUICK, **pace),
             wall=self.wall,
         )

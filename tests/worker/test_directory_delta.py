@@ -69,6 +69,7 @@ async def test_each_change_is_told_with_its_profile(
     looked = synced | {"from_ver": world.ver, "added": 0, "updated": 0, "deleted": 1}
     assert (await told.data("directory.synced"))[-2:] == [synced, looked]
     assert await cursor_is(parts, world.ver)
+    assert parts.appeared == ["new@gzdev.com"]
     assert parts.slaves["newer@gzdev.com"] == "new@gzdev.com"
     assert await mirrored_slaves(parts.redis) == parts.slaves == slaves_of(world)
 

@@ -143,6 +143,20 @@ async def test_a_wanted_mailbox_is_asked_for_and_an_unknown_one_once(
     assert not await parts.redis.exists(KEYS.state(NOBODY))
 
 
+async def test_a_mailbox_that_appears_is_asked_for_at_once(parts: Parts, simulator: Simulator, told: Told) -> None:
+    """A browser opened it before the provider knew of it; the news of the account ends the rest."""
+    reconciler = await parts.reconciler()
+    async with running(reconciler):
+        await want(parts, NOBODY)
+        await answered(parts, 1, "failed")
+        simulator.world.add_user(NOBODY, name="Somebody")
+        reconciler.appeared(BOB)
+        reconciler.appeared(NOBODY)
+        [event] = await told.wait("mail.unread")
+    assert event["mailbox"] == NOBODY
+    assert asked(simulator) == [NOBODY, NOBODY]
+
+
 async def test_an_errcode_for_one_mailbox_is_not_repeated(parts: Parts, simulator: Simulator) -> None:
     """A refusal that concerns this mailbox only must not turn in a circle."""
     simulator.faults.on(Kind.ERRCODE, endpoint="mail/newcount", value=1999, times=1)
