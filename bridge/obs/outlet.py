@@ -58,6 +58,8 @@ class Outlet(logging.Handler):
             self._hangs = not done.wait(_END_S)
 
     def _put(self, line: bytes) -> None:
+        if not line:
+            return
         self._waiting += len(line)
         self._lines.put(line)
 

@@ -97,3 +97,13 @@ def test_a_reader_that_has_gone_hurts_nobody() -> None:
         lines = read_lines(later, "somebody does")
     os.close(later)
     assert [(line["message"], line.get("lines")) for line in lines] == [(DROPPED, 3), ("somebody does", None)]
+
+
+def test_nothing_to_write_is_nothing_to_do(pipe: tuple[int, TextIO]) -> None:
+    """The thread sleeps until there is a line: what it has written brings it no work."""
+    reading, stream = pipe
+    outlet = Outlet(stream)
+    logger(outlet).warning("a line")
+    read_lines(reading, "a line")
+    outlet.flush()
+    assert all(outlet._lines.empty() for _ in range(100_000))

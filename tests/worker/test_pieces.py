@@ -56,7 +56,11 @@ async def test_a_large_change_takes_many_calls(parts: Parts, simulator: Simulato
     batches: list[int] = []
     parts.after_batch = lambda outcomes: batches.append(len(outcomes))
     directory.doubt()
-    await pulled(directory)
+    for _ in range(10):
+        # A call that a busy machine was too slow for breaks it off; it goes on where it was.
+        await pulled(directory)
+        if len(await mirrored(parts.redis)) == len(simulator.world.accounts):
+            break
     assert await mirrored(parts.redis) == fresh(simulator.world, ALL_FIELDS)
     # An account with five aliases is more than ten things to write.
     assert len(batches) > 10 * many / MOST
