@@ -72,9 +72,10 @@ async def test_mails_come_through_and_both_end_in_order(redis_url: str, closed: 
             async with silent("worker", account, stderr) as worker, silent("edge", door, stderr) as edge:
                 for each in (of_worker, of_edge):
                     await until(lambda each=each: ready(each), within_s=END_S)
+                await provider.listeners.wait_hearing(1, timeout_s=END_S)
                 async with following(f"http://127.0.0.1:{port}", (BOB,)) as browsers:
                     sent = [mail.mail_id for mail in provider.world.deliver_many(5, BOB)]
-                    await until(lambda: all(browser.mail_ids == sent for browser in browsers))
+                    await until(lambda: all(browser.mail_ids == sent for browser in browsers), within_s=END_S)
                 for program in (worker, edge):
                     program.send_signal(signal.SIGTERM)
                     assert await asyncio.wait_for(program.wait(), END_S) == 0
