@@ -77,19 +77,19 @@ class RecordPoll:
     """An unread count that was asked for; applies only if the mailbox's seq still is ``asked_at``.
 
     ``missed``: the ``mail.missed`` event that is published too where the count rose over a gap in the pushes by more
-    than the mails that were published since; only if ``sure``, because the push of a mail that the answer counts may
-    still be under way: ask again after a moment.
+    than the mails that were published since. ``proven``: so many of the count are under way no more, because an earlier
+    answer counted them; ``None``: no count is yet, ask again after a moment.
     """
 
     event: Event
     unread: int
     asked_at: int
     missed: Event
-    sure: bool = False
+    proven: int | None = None
 
     def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
-        sure = "1" if self.sure else ""
-        return _record(keys, retention, "poll", sure, self.unread, self.asked_at, self.event, self.missed.body)
+        proven = "" if self.proven is None else str(self.proven)
+        return _record(keys, retention, "poll", proven, self.unread, self.asked_at, self.event, self.missed.body)
 
 
 def _record(

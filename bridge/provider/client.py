@@ -110,7 +110,7 @@ class ProviderClient:
         ver: Callable[[], int],
         silence_s: float,
         on_online: Callable[[], None] | None = None,
-        on_bytes: Callable[[], None] | None = None,
+        on_bytes: Callable[[float | None], None] | None = None,
         on_gap: Callable[[], None] | None = None,
         before_connect: Callable[[], Awaitable[None]] | None = None,
         settle_s: float = SETTLE_S,
@@ -119,10 +119,11 @@ class ProviderClient:
 
         ``ver`` gives the cursor each time the provider is asked. Silence of ``silence_s`` seconds brings a probe,
         of three times that the end. ``on_online`` is called once, when counts may be reconciled; ``on_bytes`` each
-        time anything at all came but a refusal between two connections; ``on_gap`` before that, where nobody listened
-        for longer than long polls leave between them: what was pushed then is missed. ``before_connect`` is awaited
-        before each connection: what it raises ends the session before another listener is displaced. ``settle_s`` is
-        the second of the asking rule.
+        time anything at all came but a refusal between two connections, with the time at which a document began that
+        is not whole yet (monotonic seconds; ``None``: all that came is whole); ``on_gap`` before that, where nobody
+        listened for longer than long polls leave between them: what was pushed then is missed. ``before_connect`` is
+        awaited before each connection: what it raises ends the session before another listener is displaced.
+        ``settle_s`` is the second of the asking rule.
         """
         return ListenSession(
             transport=self._transport,

@@ -67,7 +67,7 @@ class ListenSession:
         silence_s: float,
         settle_s: float = SETTLE_S,
         on_online: Callable[[], None] | None = None,
-        on_bytes: Callable[[], None] | None = None,
+        on_bytes: Callable[[float | None], None] | None = None,
         on_gap: Callable[[], None] | None = None,
         before_connect: Callable[[], Awaitable[None]] | None = None,
         now: Callable[[], float] = time.monotonic,
@@ -94,6 +94,7 @@ class ListenSession:
         self._turned_away = False
         self._waiting = False
         self._asked_at = 0.0
+        self._begun_at: float | None = None
         self._failure: ProviderError | None = None
         self.acknowledged_at: float | None = None
         """When reconciliation could start (monotonic seconds); ``None`` until then."""
@@ -164,6 +165,7 @@ class ListenSession:
             self._stream = await self._transport.open_stream()
             self._reader = ResponseReader()
             self._framer = Framer()
+            self._begun_at = None
         # No drain: a few hundred bytes. A connection that is broken shows when it is read.
         self._stream.writer.write(self._transport.listen_request(ver=self._ver(), token=self._token))
         self._asking.asked()
@@ -218,6 +220,10 @@ class ListenSession:
             self._failure = UnreadableAnswer(endpoints.LISTEN.name, str(error))
         except BadResponse as error:
             self._failure = ProviderAway(endpoints.LISTEN.name, plain(str(error)))
+        if not (self._framer.inside or self._reader.inside):
+            self._begun_at = None
+        elif self._begun_at is None or self.documents:
+            self._begun_at = self._asking.last_byte_at
         self._bytes_came(batch)
         return batch
 
@@ -232,7 +238,7 @@ class ListenSession:
             if gap and self._on_gap is not None:
                 self._on_gap()
         if self._on_bytes is not None:
-            self._on_bytes()
+            self._on_bytes(self._begun_at)
 
     def _follow(self, found: Iterable[Found], batch: list[Push]) -> None:
         for item in found:

@@ -72,6 +72,11 @@ class ResponseReader:
         self.says_close = False
         """Whether the last response announced that the server closes behind it."""
 
+    @property
+    def inside(self) -> bool:
+        """Whether a header block or a bare document has begun and not ended."""
+        return self._bare is not None or (self._in_message and not self._in_body)
+
     def feed(self, chunk: bytes) -> Iterator[Found]:
         """Take what the socket gave; yield body bytes and borders in order. Exhaust it before feeding again.
 

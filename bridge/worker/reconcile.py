@@ -68,11 +68,17 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class _Suspicion:
-    """An answer that counts mails which nobody was told of: the mailbox's seq then, the session, monotonic seconds."""
+    """An answer that counts mails which nobody was told of: its count, the mailbox's seq then, the session, monotonic
+    seconds."""
 
+    unread: int
     seq: int
     session: int
     at: float
+
+    def stands(self, seq: int, heard: tuple[int, float] | None) -> bool:
+        """Whether nothing was pushed since, in a session that is heard still."""
+        return heard is not None and (self.seq, self.session) == (seq, heard[0])
 
 
 class Reconciler:
@@ -284,9 +290,11 @@ class Reconciler:
         told = await self._caught_up()
         suspicion = self._suspected.pop(mailbox, None)
         heard = self._hearing()
-        sure = told and suspicion is not None and suspicion.seq == stored.seq and heard is not None
-        sure = sure and suspicion is not None and heard is not None and heard[0] == suspicion.session
-        call = self._translator.polled(mailbox, unread, asked_at=stored.seq, sure=sure, time_s=self._wall())
+        proven = None
+        if told and suspicion is not None and suspicion.stands(stored.seq, heard):
+            # What came to be counted since may be under way still.
+            proven = min(suspicion.unread, unread)
+        call = self._translator.polled(mailbox, unread, asked_at=stored.seq, proven=proven, time_s=self._wall())
         [outcome] = await self._writer.commit([call])
         if outcome.result == "moved":
             self._metrics.reconciled.labels(result="moved").inc()
@@ -294,12 +302,12 @@ class Reconciler:
         self._metrics.reconciled.labels(result="corrected" if outcome.result == "published" else "right").inc()
         if stored.unread is not None:
             self._metrics.reconcile_drift.observe(abs(unread - stored.unread))
-        if outcome.missed and sure:
+        if outcome.missed and proven is not None:
             self._metrics.mails_missed.inc(outcome.missed)
         if outcome.pending:
             # Where nobody hears, the first answer of the next session begins it again.
             session = -1 if heard is None else heard[0]
-            self._suspected[mailbox] = _Suspicion(outcome.seq or stored.seq, session, answered_at)
+            self._suspected[mailbox] = _Suspicion(unread, outcome.seq or stored.seq, session, answered_at)
         return not outcome.pending
 
     def _can_settle(self, mailbox: str, suspicion: _Suspicion) -> bool:

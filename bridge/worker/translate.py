@@ -85,10 +85,12 @@ class Translator:
         mailbox = self.mailbox(push.mailbox)
         return RecordCount(self._count(mailbox, push.unread, "push", time_s), push.unread)
 
-    def polled(self, mailbox: str, unread: int, *, asked_at: int, sure: bool = False, time_s: float) -> RecordPoll:
+    def polled(
+        self, mailbox: str, unread: int, *, asked_at: int, proven: int | None = None, time_s: float
+    ) -> RecordPoll:
         """A count that was asked for when the mailbox's seq was ``asked_at`` (protocol 3.3.4).
 
-        ``sure``: no push was under way any more, so that a rise which no mail explains is a loss.
+        ``proven``: of so many no push is under way any more, so that a rise which no mail explains is a loss.
         """
         missed = build_event(
             namespace=self.namespace,
@@ -99,7 +101,7 @@ class Translator:
             stamped=True,
             stamp="since",
         )
-        return RecordPoll(self._count(mailbox, unread, "reconcile", time_s), unread, asked_at, missed, sure)
+        return RecordPoll(self._count(mailbox, unread, "reconcile", time_s), unread, asked_at, missed, proven)
 
     def _count(self, mailbox: str, unread: int | None, reason: str, time_s: float) -> Event:
         data = {"mailbox": mailbox, "reason": reason, "unread": unread}

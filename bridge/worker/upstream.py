@@ -32,10 +32,12 @@ _TYPES: Final[dict[UpstreamState, str]] = {
 _REFUSALS: Final = 2
 _GRACE: Final = 1 / 9
 _GRACE_LEAST_S: Final = 1.0
-_DOUBT_S: Final = 2.0
-_DOUBT_MOST_S: Final = 3600.0
 """A probe goes out when the silence limit is reached; its answer needs a moment: a ninth of the limit, a second at
 least."""
+_DOUBT_S: Final = 2.0
+_DOUBT_MOST_S: Final = 3600.0
+_SLOW_S: Final = 0.25
+"""A document that takes longer to come holds up all that the provider pushes behind it."""
 
 
 class Upstream:
@@ -72,6 +74,7 @@ class Upstream:
         self._gap_since = self._heard_s
         self._online = self._served = False
         self._session = 0
+        self._begun_at: float | None = None
         self._refusals = 0
         self._unread_since: float | None = None
         self._doubt_at = 0.0
@@ -88,8 +91,13 @@ class Upstream:
 
     @property
     def hearing(self) -> tuple[int, float] | None:
-        """Which session it is and when its last byte came, by ``now``; ``None`` where nobody listens or hears."""
-        return (self._session, self._heard_at) if self._online and self._state == "connected" else None
+        """Which session it is and when its last byte came, by ``now``; ``None`` where nobody listens or hears.
+
+        Pushes come in order, so a slow document keeps all that were pushed after it from us: while one is under way
+        its bytes tell nothing of them, and when it is whole another session begins, as far as answers prove something.
+        """
+        hears = self._online and self._state == "connected" and not self._is_slow()
+        return (self._session, self._heard_at) if hears else None
 
     @property
     def deaf(self) -> str | None:
@@ -114,13 +122,22 @@ class Upstream:
         data = {"since": min(since_ms, now_ms), "until": now_ms, "why": "Redis went back"}
         self._announce(UPSTREAM_MISSED, data, {"gap": "+1"})
 
-    def heard(self) -> None:
-        """Bytes came."""
-        self._heard_s = self._wall()
+    def heard(self, begun_at: float | None = None) -> None:
+        """Bytes came. ``begun_at``: when a document began that is not whole yet, by ``now``; ``None``: all is whole."""
+        wall_s = self._wall()
+        self._metrics.upstream_last_byte.set(wall_s)
         self._heard_at = self._now()
-        self._metrics.upstream_last_byte.set(self._heard_s)
+        if begun_at is None or begun_at != self._begun_at:
+            # What was pushed before this has been read; behind a document that only goes on nobody knows what waits.
+            self._heard_s = wall_s
+            if self._is_slow():
+                self._session += 1
+        self._begun_at = begun_at
         if self._online and self._state == "degraded":
             self._become("connected", "")
+
+    def _is_slow(self) -> bool:
+        return self._begun_at is not None and self._now() - self._begun_at >= _SLOW_S
 
     def pushed(self) -> None:
         """A push came: something is listened to."""
@@ -156,6 +173,7 @@ class Upstream:
         if self._online or (self._served and self._gap_since is None):
             self._gap_since = self._heard_s
         self._online = self._served = False
+        self._begun_at = None
         self._refusals = self._refusals + 1 if refused else 0
         self._become("degraded" if self._refusals >= _REFUSALS else "disconnected", why)
 

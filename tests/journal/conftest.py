@@ -68,12 +68,16 @@ def count(unread: int, mailbox: str = BOB, reason: str = "push") -> RecordCount:
     return RecordCount(event, unread)
 
 
-def poll(unread: int, asked_at: int, mailbox: str = BOB, *, sure: bool = False) -> RecordPoll:
+def poll(
+    unread: int, asked_at: int, mailbox: str = BOB, *, sure: bool = False, before: int | None = None
+) -> RecordPoll:
+    """``sure``: asked a second time, ``before`` was the first answer (None: the same)."""
     data = {"mailbox": mailbox}
     missed = build_event(
         namespace="exmail", stream=mailbox, type=MAIL_MISSED, time_s=4e9, data=data, stamped=True, stamp="since"
     )
-    return RecordPoll(count(unread, mailbox, "reconcile").event, unread, asked_at, missed, sure)
+    proven = (unread if before is None else min(before, unread)) if sure else None
+    return RecordPoll(count(unread, mailbox, "reconcile").event, unread, asked_at, missed, proven)
 
 
 def announcement(type: str = "exmail.upstream.connected", **upstream: str) -> Announce:

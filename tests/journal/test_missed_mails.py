@@ -141,6 +141,30 @@ async def test_the_second_answer_does(redis: Any, writer: Writer) -> None:
     assert not await redis.hexists(STATE, "base")
 
 
+@pytest.mark.parametrize("arrive", [True, False])
+async def test_what_the_second_answer_counts_beyond_the_first_is_suspected(
+    redis: Any, writer: Writer, mirror: Mirror, *, arrive: bool
+) -> None:
+    """It came to be counted after the gap, and its push may be under way; only another gap makes it missed."""
+    await gap(redis, writer)
+    await asked(redis, writer, 8, sure=False)
+    [outcome] = await writer.commit([poll(9, await seq(redis), sure=True, before=8)])
+    assert (outcome.result, outcome.missed, outcome.pending) == ("published", 3, True)
+    [stored], _ = await mirror.counted([BOB])
+    assert not stored.doubtful
+    if arrive:
+        await writer.commit([mail("Z1", 9)])
+        outcome = await asked(redis, writer, 9)
+    else:
+        await gap(redis, writer)
+        await asked(redis, writer, 9, sure=False)
+        outcome = await asked(redis, writer, 9)
+    assert (outcome.missed, outcome.pending) == (0 if arrive else 1, False)
+    accused = [data["at_least"] for kind, data in await told(redis) if kind == "missed"]
+    assert accused == [3] if arrive else [3, 1]
+    assert not await redis.hexists(STATE, "base")
+
+
 async def test_an_unsure_answer_that_is_no_news_publishes_nothing(redis: Any, writer: Writer) -> None:
     """A pushed count brought the rise; the answer says the same."""
     await gap(redis, writer)

@@ -64,7 +64,7 @@ async def test_refused_token_and_a_close(provider: BareProvider, listen: Listen)
 async def test_a_new_connection_after_a_refusal_is_a_gap(provider: BareProvider, listen: Listen) -> None:
     """From the last byte of a stream to the next answer nobody listened, within one session: that is told, once."""
     told: list[str] = []
-    callbacks = {"on_gap": lambda: told.append("gap"), "on_bytes": lambda: told.append("bytes")}
+    callbacks = {"on_gap": lambda: told.append("gap"), "on_bytes": lambda begun_at: told.append("bytes")}
     async with listen(**callbacks) as listening:
         request = await provider.listen()
         again = await ask_again(provider, request, CHUNKED + piece(RET + INVALID))

@@ -196,7 +196,7 @@ async def test_highest_pushed_version_is_sent(provider: BareProvider, listen: Li
 async def test_bytes_are_told(provider: BareProvider, listen: Listen) -> None:
     """Supervision goes by bytes, those of an unfinished document too."""
     heard = asyncio.Event()
-    async with listen(on_bytes=heard.set) as listening:
+    async with listen(on_bytes=lambda begun_at: heard.set()) as listening:
         request = await provider.listen()
         before = listening.session.last_byte_at
         await request.send(CHUNKED)
@@ -204,6 +204,28 @@ async def test_bytes_are_told(provider: BareProvider, listen: Listen) -> None:
             await heard.wait()
         assert listening.session.last_byte_at > before
         assert listening.pushes == []
+
+
+async def test_how_long_a_document_is_under_way_is_told(provider: BareProvider, listen: Listen) -> None:
+    """From the bytes that it began with until it is whole, in any framing; the next one begins anew."""
+    heard: asyncio.Queue[float | None] = asyncio.Queue()
+    one, half = count(1), count(1)[:10]
+    framings = {
+        "chunked": (CHUNKED + piece(RET), piece(half), piece(one[10:] + half), piece(one[10:])),
+        "header": (framed(RET), framed(one)[:20], framed(one)[20:] + framed(one)[:-5], framed(one)[-5:]),
+        "bare": (framed(RET), half, one[10:] + half, one[10:]),
+    }
+    for name, pieces in framings.items():
+        async with listen(on_bytes=heard.put_nowait) as listening:
+            request = await provider.listen()
+            told = []
+            for each in pieces:
+                await request.send(each)
+                async with asyncio.timeout(10):
+                    told.append(await heard.get())
+            await listening.gave(Online(0), *counts(1, 1))
+        assert [each is None for each in told] == [True, False, False, True], name
+        assert told[1] != told[2], name
 
 
 async def test_nobody_there(http: aiohttp.ClientSession) -> None:

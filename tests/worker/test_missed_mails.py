@@ -61,6 +61,33 @@ async def test_mails_pushed_right_after_a_gap_are_not_among_the_missed(
         assert missed["at_least"] == 1
 
 
+async def test_what_waits_behind_a_slow_document_is_not_missed(
+    redis_url: str, simulator: Simulator, told: Told
+) -> None:
+    """One missed; then a document comes byte by byte, and the count knows of the mail behind it: one, not two."""
+    world = simulator.world
+    async with running_worker(redis_url, simulator):
+        await listening(simulator, told)
+        world.deliver_mail(BOB)
+        await told.wait_mails(1)
+        simulator.faults.on(Kind.ERRCODE, endpoint="listen", value=1002)
+        simulator.cut(Cut.RST)
+        await told.wait("upstream.disconnected")
+        world.deliver_mail(BOB)
+        simulator.faults.clear()
+        simulator.faults.on(Kind.ERRCODE, endpoint="mail/newcount", value=1002)
+        await told.wait("upstream.missed")
+        await simulator.listeners.wait_hearing()
+        simulator.faults.on(Kind.DRIP, endpoint="listen", value=0.001, times=1)
+        # Longer than a first answer, a moment, and a second one take.
+        world.deliver_mail(next(alias for alias in world.accounts if alias != BOB), summary="x" * 2500)
+        last = world.deliver_mail(BOB)
+        simulator.faults.clear()
+        [missed] = await told.wait("mail.missed")
+        assert missed["at_least"] == 1
+        await counted(told, last.unread)
+
+
 async def test_a_cut_without_mails_accuses_nobody(redis_url: str, simulator: Simulator, told: Told) -> None:
     """The count is what it was: a gap on ``system``, nothing for the mailbox."""
     async with running_worker(redis_url, simulator) as worker:

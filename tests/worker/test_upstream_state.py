@@ -49,6 +49,10 @@ class Watched:
         data: dict[str, Any] = orjson.loads(b"{" + self.said[at].event.body)["data"]
         return data
 
+    def heard_after(self, seconds: float, begun_at: float | None = None) -> None:
+        self.now_s += seconds
+        self.upstream.heard(begun_at)
+
     def online(self) -> None:
         self.upstream.heard()
         self.upstream.online()
@@ -175,6 +179,47 @@ def test_a_while_without_a_connection_within_a_session_has_counts_asked_for() ->
     assert watched.said[-1].upstream == {"heard": "1003000", "gap": "+1"}
     assert watched.doubts == 1
     assert watched.upstream.hearing[0] == session + 1
+
+
+def test_the_bytes_of_a_slow_document_prove_nothing() -> None:
+    """All that was pushed after it waits behind it: while it is under way nobody is heard, then another session."""
+    watched = Watched()
+    watched.online()
+    assert watched.upstream.hearing is not None
+    session, _ = watched.upstream.hearing
+    watched.heard_after(1, begun_at=watched.now_s + 1)
+    begun_at = watched.now_s
+    assert watched.upstream.hearing == (session, begun_at)
+    for _ in range(3):
+        watched.heard_after(1, begun_at)
+        assert watched.upstream.hearing is None
+    watched.heard_after(1)
+    assert watched.upstream.hearing == (session + 1, watched.now_s)
+    assert watched.types == ["connected"]
+
+
+def test_quick_documents_prove_that_the_connection_lives() -> None:
+    """However often a read ends in the middle of one."""
+    watched = Watched()
+    watched.online()
+    assert watched.upstream.hearing is not None
+    session, _ = watched.upstream.hearing
+    for _ in range(20):
+        watched.heard_after(0.1, begun_at=watched.now_s + 0.1)
+    assert watched.upstream.hearing == (session, watched.now_s)
+
+
+def test_a_gap_begins_with_the_document_that_was_cut() -> None:
+    """What was pushed behind it is missed from then on, however long it took."""
+    watched = Watched()
+    watched.online()
+    watched.heard_after(10, begun_at=1010)
+    watched.heard_after(30, begun_at=1010)
+    assert watched.upstream.heard_ms == 1_010_000
+    watched.upstream.ended("closed", refused=False)
+    watched.now_s += 5
+    watched.online()
+    assert watched.data() == {"since": 1_010_000, "until": 1_045_000}
 
 
 def test_silence_beyond_the_limit_is_degraded_until_a_byte_comes() -> None:

@@ -42,7 +42,8 @@ end
 
 -- record: KEYS 7 seen  8 upstream  9 wanted  10 dead (only with ARGV 21: the entry that this mail was read from; it goes
 --   in this step)
---   ARGV 5 mail|push|poll  6 mail id (poll: '1' = asked a second time)  7 unread ('' unknown)
+--   ARGV 5 mail|push|poll  6 mail id (poll: how much of the count an earlier answer had; '' = this is the first)
+--   7 unread ('' unknown)
 --   8 seq when the question was sent (poll)
 --   9 address  10 body  11 body of what may have to be said instead or besides (mail: the correction that a refused
 --   duplicate needs; poll: mail.missed, up to its first number)  12 history entries  13 history ms
@@ -76,7 +77,7 @@ if verb == 'record' then
     result = {3}
   end
   local moved = result and result[1] == 4
-  local sure, missed, missed_since = ARGV[6] == '1', 0, nil
+  local proven, missed, missed_since = kind == 'poll' and tonumber(ARGV[6]) or nil, 0, nil
   local doubtful, had_base = is_doubtful(state, gap), state.base
   -- What stands beside the count from now on: the base that it had, or this count.
   local function keep_base(suspect)
@@ -88,13 +89,17 @@ if verb == 'record' then
     if doubtful then
       if not state.base then keep_base(nil) end
       missed_since = state.base_at
-      missed = math.max(0, n - tonumber(state.base) - tonumber(state.news))
-      if missed > 0 and not sure then keep_base(nil) else state.base = nil end
-      if missed > 0 and sure then result = nil end
+      missed = math.max(0, (proven or n) - tonumber(state.base) - tonumber(state.news))
+      if missed > 0 and not proven then keep_base(nil) else state.base = nil end
+      if missed > 0 and proven then result = nil end
+      if proven and n > proven then
+        -- The rest came to be counted after the gap, and is no more than suspected.
+        state.base, state.base_at, state.news, state.suspect = whole(proven), state.as_of or '0', '0', gap
+      end
     elseif state.unread and n > tonumber(state.unread) then
-      if sure then state.base = nil end
+      if proven then state.base = nil end
       keep_base(gap)
-    elseif sure then
+    elseif proven then
       state.base = nil
     end
   elseif not moved then
@@ -124,7 +129,7 @@ if verb == 'record' then
   end
   begin_stream()
   note_base()
-  if missed > 0 and sure then
+  if missed > 0 and proven then
     publish('exmail.mail.missed', ARGV[9], ARGV[11] .. whole(tonumber(missed_since)) .. ',"until":' .. whole(as_of)
       .. ',"at_least":' .. whole(missed) .. '}}', ARGV[12], ARGV[13], ARGV[14], ARGV[15], ARGV[20])
   end

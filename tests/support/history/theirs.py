@@ -38,9 +38,10 @@ async def fall_silent(theatre: Theatre, dice: random.Random) -> None:
 
 @breaks("provider")
 async def drip(theatre: Theatre, dice: random.Random) -> None:
-    """Byte by byte; two mails, because all that comes behind them waits, and a push that is late counts as missed."""
+    """Byte by byte, so slowly perhaps that the counts know for seconds of what waits behind it."""
+    byte_s = dice.choice((0.0005, 0.003))
     for _ in range(2):
-        theatre.provider.faults.on(Kind.DRIP, endpoint="listen", value=0.0005, times=1)
+        theatre.provider.faults.on(Kind.DRIP, endpoint="listen", value=byte_s, times=1)
         theatre.world.deliver_mail(dice.choice(theatre.boxes))
     theatre.provider.faults.on(Kind.DRIP, endpoint="mail/*", value=0.0005, times=2)
 
