@@ -33,7 +33,7 @@ from bridge.commands import (
 )
 from bridge.commands.command import CANNOT_LISTEN, FAILED, MISUSED, OK, Command
 from bridge.commands.streams import CANNOT_WRITE, flushed, prepare, say_at_the_end, unwritten
-from bridge.settings import SecretFileError, SettingsError
+from bridge.settings import SettingsError, SettingsFileError
 from bridge.supervision import StartRefused
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ def _written(code: int) -> int:
 def _tried(words: Sequence[str]) -> int:
     try:
         return _run(words)
-    except SecretFileError as error:
+    except SettingsFileError as error:
         # Whoever watches over us may start us again: a file that is being written is whole a moment later.
         return _refuse(str(error), FAILED)
     except SettingsError as error:

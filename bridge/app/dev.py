@@ -20,6 +20,7 @@ from bridge.app.dev_folder import KEPT, DevFolder, Entries, given, is_given, mak
 from bridge.app.dev_greeting import Greeting
 from bridge.app.dev_page import Accounts, DevPage
 from bridge.app.edge import serve_edge
+from bridge.app.fitness import check_fitness
 from bridge.app.parts import redis_address
 from bridge.app.public_port import bind
 from bridge.app.worker import serve_worker
@@ -66,12 +67,11 @@ async def run_dev(environ: Mapping[str, str], *, folder: Path, listen: Address |
         entries, environ = given(environ, simulated=not real_provider)
         _make_up(entries, home.kept(), simulated=not real_provider)
         settings = home.load(entries, environ)
-        for command in ("worker", "edge"):
-            settings.require_for(command)
+        check_fitness(settings, "worker", "edge")
         # What the page's buttons provoke is on the page; of the real provider one wants to hear.
         _start_logs(stack, settings, home.path / "dev.log", aloud=logging.WARNING if real_provider else logging.ERROR)
         shutdown = stack.enter_context(Shutdown())
-        sock = stack.enter_context(closing(_bind(listen or settings.edge.listen)))
+        sock = stack.enter_context(closing(await _bind(listen or settings.edge.listen)))
         # The port may be any free one, so it is known only now; whoever reads the file is told.
         entries["edge", "listen"] = str(Address(*sock.getsockname()[:2]))
         if not is_given(entries, "redis", "url"):
@@ -116,9 +116,9 @@ def _start_logs(stack: AsyncExitStack, settings: Settings, path: Path, *, aloud:
     stack.callback(root.removeHandler, to_file)
 
 
-def _bind(address: Address) -> socket.socket:
+async def _bind(address: Address) -> socket.socket:
     try:
-        return bind(address)
+        return await bind(address)
     except OSError as error:
         raise StartRefused(f"{error.strerror}; --port 0 takes any free one") from None
 

@@ -11,7 +11,7 @@ from bridge.edge.access import Access, Tickets, Verifier
 from bridge.edge.jwks import JwksVerifier
 from bridge.edge.jwt import SecretVerifier
 from bridge.edge.origins import Origins
-from bridge.settings import Settings
+from bridge.settings import Settings, SettingsError
 from bridge.supervision import StartRefused
 
 
@@ -19,7 +19,7 @@ def build_origins(settings: Settings) -> Origins:
     """Build the check of origins.
 
     Raises:
-        StartRefused: a setting holds no origin.
+        SettingsError: a setting holds no origin.
     """
     try:
         return Origins(
@@ -28,7 +28,7 @@ def build_origins(settings: Settings) -> Origins:
             trusted_proxies=settings.edge.trusted_proxies,
         )
     except ValueError as error:
-        raise StartRefused(f"BRIDGE_EDGE_PUBLIC_URL, BRIDGE_EDGE_ALLOWED_ORIGINS: {error}") from None
+        raise SettingsError([f"BRIDGE_EDGE_PUBLIC_URL, BRIDGE_EDGE_ALLOWED_ORIGINS: {error}"]) from None
 
 
 def build_access(settings: Settings, verifier: Verifier, tickets: Tickets) -> Access:

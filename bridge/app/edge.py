@@ -56,7 +56,7 @@ async def serve_edge(
 
     Shutdown: stop accepting, say so on ``/readyz``, close every connection with 3001, exit.
     """
-    sock = sock or bind(settings.edge.listen)
+    sock = sock or await bind(settings.edge.listen)
     address = redis_address(settings)
     redis = address.client()
     keys = Keys(settings.namespace)

@@ -66,7 +66,7 @@ async def run_edge(settings: Settings, workers: int) -> None:
 
 async def serve_processes(settings: Settings, workers: int, stop: asyncio.Event) -> None:
     """Run ``workers`` children on one port until ``stop``."""
-    sock = bind(settings.edge.listen)
+    sock = await bind(settings.edge.listen)
     children = [_Child(number) for number in range(workers)]
     admin = settings.edge.admin_listen
     port = Admin(

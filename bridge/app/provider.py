@@ -24,26 +24,34 @@ from bridge.obs.metrics import Metrics
 from bridge.provider.client import ProviderClient
 from bridge.provider.egress import Egress
 from bridge.provider.token import Token, TokenStore
-from bridge.settings import Settings
+from bridge.settings import Settings, SettingsFileError
 from bridge.supervision import StartRefused
 
 _REDIS_S: Final = 2.0
 
 
-def open_session(settings: Settings) -> aiohttp.ClientSession:
-    """The way out that the settings describe; the caller's to close.
+def build_egress(settings: Settings) -> Egress:
+    """The way out that the settings describe.
 
     Raises:
-        StartRefused: the file of certificates is no longer what it was when the settings were read.
+        SettingsFileError: the file of certificates is no longer what it was when the settings were read.
     """
     provider = settings.provider
     try:
-        egress = Egress(
+        return Egress(
             proxy=provider.proxy() if provider.proxy else "", no_proxy=provider.no_proxy, ca_file=provider.ca_file
         )
     except (OSError, ssl.SSLError) as error:
-        raise StartRefused(f"BRIDGE_PROVIDER_CA_FILE: {error}") from error
-    return egress.session()
+        raise SettingsFileError([f"BRIDGE_PROVIDER_CA_FILE: {error}"]) from error
+
+
+def open_session(settings: Settings) -> aiohttp.ClientSession:
+    """A session that goes out as the settings describe; the caller's to close.
+
+    Raises:
+        SettingsFileError: as :func:`build_egress`.
+    """
+    return build_egress(settings).session()
 
 
 def build_client(

@@ -13,7 +13,8 @@ from aiohttp import HttpVersion10, hdrs, web
 from yarl import URL
 
 from bridge.events import to_json
-from bridge.obs.acceptor import Acceptor, of_both_families
+from bridge.obs.acceptor import Acceptor
+from bridge.obs.port import take_port
 from bridge.obs.unreadable import HARD, in_our_words
 from bridge.settings import Address
 
@@ -23,24 +24,13 @@ _CONTINUE: Final = "100-continue"
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-def bind(address: Address) -> socket.socket:
-    """Take the public port.
+async def bind(address: Address) -> socket.socket:
+    """Take the public port. It does not listen yet: until Redis answers, a proxy should be refused, not kept waiting.
 
     Raises:
         OSError: it is in use, or not ours to open; the text names the address.
     """
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        of_both_families(sock)
-        # Bound, not listening yet: until Redis answers, a proxy should be refused, not kept waiting.
-        sock.bind((address.host, address.port))
-    except OSError as error:
-        sock.close()
-        raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from None
-    sock.setblocking(False)
-    return sock
+    return await take_port(address.host, address.port)
 
 
 def url_of(sock: socket.socket) -> str:

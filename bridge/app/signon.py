@@ -57,7 +57,7 @@ async def serve_signon(
 
     Shutdown: stop accepting, let the clicks that are under way end, exit.
     """
-    sock = bind(settings.signon.listen)
+    sock = await bind(settings.signon.listen)
     address = redis_address(settings)
     redis = address.client()
     reader = build_reader(settings, redis)

@@ -78,6 +78,13 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     return load_settings(os.environ, path)
 
 
+def processes(text: str) -> int:
+    """Read how many processes an edge has, as a ``type`` of argparse."""
+    if not text.isdecimal() or not 1 <= int(text) <= 256:
+        raise argparse.ArgumentTypeError("a number from 1 to 256")
+    return int(text)
+
+
 def listen_address(text: str) -> Address:
     """Read ``host:port``, as a ``type`` of argparse."""
     try:

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import argparse
 
-from bridge.commands.command import OK, Command, add_settings_options, run_until_done, settings_of
+from bridge.commands.command import OK, Command, add_settings_options, processes, run_until_done, settings_of
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings_options(parser)
-    parser.add_argument("--workers", type=_processes, default=1, metavar="N", help="processes on the one port (1)")
+    parser.add_argument("--workers", type=processes, default=1, metavar="N", help="processes on the one port (1)")
     # A child of --workers serves on the socket that its parent bound.
     parser.add_argument("--inherit", type=int, metavar="FD", help=argparse.SUPPRESS)
 
 
-def _processes(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 256:
-        raise argparse.ArgumentTypeError("a number from 1 to 256")
-    return int(text)
-
-
 def _run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
-    settings.require_for("edge")
-    from bridge.app import run_edge, serve_child
+    from bridge.app import check_fitness, run_edge, serve_child
+
+    check_fitness(settings, "edge", processes=arguments.workers if arguments.inherit is None else 1)
     from bridge.obs.logs import setup_logs
 
     setup_logs(settings.log.level, settings.log.format)

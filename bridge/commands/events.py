@@ -109,7 +109,7 @@ async def _print_until_stopped(settings: Settings, wanted: frozenset[str], since
 
 async def _print(follower: Follower, wanted: frozenset[str], begin: float | StreamId | None) -> None:
     """Print for ever; wait where Redis is away, end where it refuses."""
-    from bridge.journal.errors import JournalAway, JournalRefused, JournalSpoilt, WrongCredentials
+    from bridge.journal.errors import JournalAway, JournalRefused, JournalSpoilt, NotAdmitted
     from bridge.supervision import StartRefused
 
     started = away = known = False
@@ -126,7 +126,7 @@ async def _print(follower: Follower, wanted: frozenset[str], begin: float | Stre
                 _say("Redis is back")
             _print_entries(entries, wanted)
         except JournalAway as error:
-            if isinstance(error, WrongCredentials) and not known:
+            if isinstance(error, NotAdmitted) and not known:
                 raise StartRefused(f"Redis will not do: {error}") from error
             if not away:
                 _say(f"waiting for Redis: {error}")

@@ -27,7 +27,7 @@ async def connected(settings: Settings) -> AsyncIterator[tuple[Any, Keys]]:
             answer.
     """
     from bridge.app.parts import redis_address
-    from bridge.journal.errors import JournalAway, JournalRefused, JournalSpoilt, WrongCredentials
+    from bridge.journal.errors import JournalAway, JournalRefused, JournalSpoilt, NotAdmitted
     from bridge.journal.keys import Keys
     from bridge.journal.layout import refuse_newer
     from bridge.journal.orders import NotAnswered
@@ -36,7 +36,7 @@ async def connected(settings: Settings) -> AsyncIterator[tuple[Any, Keys]]:
     try:
         await refuse_newer(redis, keys)
         yield redis, keys
-    except (JournalRefused, JournalSpoilt, WrongCredentials) as error:
+    except (JournalRefused, JournalSpoilt, NotAdmitted) as error:
         raise StartRefused(f"Redis will not do: {error}") from error
     except JournalAway as error:
         raise StartRefused(f"Redis does not answer: {error}") from error

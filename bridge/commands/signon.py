@@ -9,8 +9,9 @@ from bridge.commands.command import OK, Command, add_settings_options, run_until
 
 def _run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
-    settings.require_for("signon")
-    from bridge.app import run_signon
+    from bridge.app import check_fitness, run_signon
+
+    check_fitness(settings, "signon")
     from bridge.obs.logs import setup_logs
 
     setup_logs(settings.log.level, settings.log.format)

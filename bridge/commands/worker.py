@@ -9,8 +9,9 @@ from bridge.commands.command import OK, Command, add_settings_options, run_until
 
 def _run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
-    settings.require_for("worker")
-    from bridge.app import run_worker
+    from bridge.app import check_fitness, run_worker
+
+    check_fitness(settings, "worker")
     from bridge.obs.logs import setup_logs
 
     setup_logs(settings.log.level, settings.log.format)

@@ -44,8 +44,16 @@ class JournalSpoilt(JournalError):
     """
 
 
-class WrongCredentials(JournalUnreached):
-    """Wrong user or password. Nothing was done, and waiting mends it where an operator is changing the password."""
+class NotAdmitted(JournalUnreached):
+    """The server answers, and lets us go no further. Nothing was done; waiting mends it if it once was otherwise."""
+
+
+class WrongCredentials(NotAdmitted):
+    """Wrong user or password."""
+
+
+class NoSuchDatabase(NotAdmitted):
+    """The server has fewer databases than the URL thinks."""
 
 
 class NotLetIn(JournalRefused):
@@ -75,6 +83,9 @@ _PASSING = (
 )
 # Another server has the data, or will have in a moment: a replica, a node that gave the slot away or lost the others.
 _ELSEWHERE = ("READONLY", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN", "UNBLOCKED")
+
+# What is answered to SELECT while redis-py dials, which makes a ConnectionError of it.
+_NO_DATABASE: Final = ("DB index is out of range", "SELECT is not allowed in cluster mode", "invalid DB index")
 
 
 def is_elsewhere(text: str) -> bool:
@@ -132,6 +143,8 @@ def translated() -> Iterator[None]:
         if isinstance(error.__cause__, redis_errors.AuthenticationError | redis_errors.AuthorizationError):
             # While it dials, redis-py makes a ConnectionError of whatever the server answers.
             raise WrongCredentials(str(error)) from error
+        if any(said in str(error) for said in _NO_DATABASE):
+            raise NoSuchDatabase(f"this server has no such database as BRIDGE_REDIS_URL names ({error})") from error
         hint = _tls_hint(error)
         raise JournalAway(f"{str(error) or type(error).__name__}{hint and f'; {hint}'}") from error
     except redis_errors.RedisError as error:

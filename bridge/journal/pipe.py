@@ -8,7 +8,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from bridge.journal.errors import JournalAway, JournalUnreached, WrongCredentials, translated
+from bridge.journal.errors import JournalAway, JournalUnreached, NotAdmitted, translated
 from bridge.journal.raw import RawConnection
 
 
@@ -61,13 +61,13 @@ class Pipe:
         Raises:
             JournalUnreached: nothing was sent.
             JournalAway: no answer; some, all or none of the commands may have been applied.
-            WrongCredentials: we are not known, and nothing was sent.
+            NotAdmitted: we are not known, and nothing was sent.
         """
         wire = self._wire
         if wire is None or not wire.open:
             try:
                 wire = await self._dial()
-            except WrongCredentials:
+            except NotAdmitted:
                 raise
             except JournalAway as error:
                 raise JournalUnreached(str(error)) from error

@@ -66,13 +66,14 @@ class Reader:
             JournalAway, JournalRefused, FormatTooNew
         """
         with translated():
+            # First what any server knows: who cannot be asked that is not too old.
+            written = _number(await self._redis.get(self._keys.format), self._keys.format)
             try:
                 await self._script.run([((self._keys.probe,), ("probe",))])
             except NotLetIn:
                 raise
             except JournalRefused as error:
                 raise JournalRefused(f"this server is too old, Redis 7.0 or Valkey 7.2 is needed: {error}") from error
-            written = _number(await self._redis.get(self._keys.format), self._keys.format)
             if written > FORMAT:
                 raise FormatTooNew(f"the data have layout {written}, this program knows {FORMAT}")
             memory = await self._redis.info("memory")

@@ -7,7 +7,6 @@ reach it may hold a few connections for a little while, and none of the descript
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import logging
 import socket
@@ -16,8 +15,9 @@ from typing import Final
 
 from aiohttp import web
 
-from bridge.obs.acceptor import RESERVE, Acceptor, of_both_families
+from bridge.obs.acceptor import RESERVE, Acceptor
 from bridge.obs.metrics import CONTENT_TYPE, Metrics
+from bridge.obs.port import take_port
 from bridge.obs.unreadable import in_our_words
 
 log = logging.getLogger(__name__)
@@ -74,6 +74,7 @@ class Admin:
 
         Raises:
             AdminPortTaken: another program has it.
+            OSError: no port can be opened there.
         """
         app = web.Application()
         app.add_routes(
@@ -114,22 +115,18 @@ class Admin:
             acceptor.close()
 
     async def _bind(self) -> socket.socket:
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = found[0]
-        sock = socket.socket(family, kind, protocol)
         try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            of_both_families(sock)
-            sock.bind(address)
+            sock = await take_port(self._host, self._port)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise AdminPortTaken(error.errno, f"admin address {self._host}:{self._port} is in use") from None
+            raise
+        try:
             # Now, so that of two programs the second learns it.
             sock.listen()
         except OSError as error:
             sock.close()
-            if error.errno == errno.EADDRINUSE:
-                raise AdminPortTaken(error.errno, f"admin address {self._host}:{self._port} is in use") from None
-            raise
-        sock.setblocking(False)
+            raise AdminPortTaken(error.errno, f"admin address {self._host}:{self._port} is in use") from None
         return sock
 
     async def _show_metrics(self, _request: web.Request) -> web.Response:

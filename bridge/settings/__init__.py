@@ -6,8 +6,9 @@ for people. Only the composition root and the commands know this package: rooms 
 
 from __future__ import annotations
 
-from bridge.settings.errors import SecretFileError, SettingsError
+from bridge.settings.errors import SettingsError, SettingsFileError
 from bridge.settings.load import DEFAULT_CONFIG, load_settings
+from bridge.settings.needs import calling, listening
 from bridge.settings.reference import reference, show
 from bridge.settings.secret import Secret
 from bridge.settings.table import Settings
@@ -17,9 +18,11 @@ __all__ = [
     "DEFAULT_CONFIG",
     "Address",
     "Secret",
-    "SecretFileError",
     "Settings",
     "SettingsError",
+    "SettingsFileError",
+    "calling",
+    "listening",
     "load_settings",
     "reference",
     "show",

@@ -17,5 +17,5 @@ class SettingsError(Exception):
         return self.problems[0] + (f" (and {more} more: `config check` lists them)" if more > 0 else "")
 
 
-class SecretFileError(SettingsError):
-    """Files of secrets cannot be used, and nothing else is wrong: what they hold may be right a moment later."""
+class SettingsFileError(SettingsError):
+    """Files that settings name cannot be used, and nothing else is wrong: they may be right a moment later."""

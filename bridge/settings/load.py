@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
-from bridge.settings.errors import SecretFileError, SettingsError
+from bridge.settings.errors import SettingsError, SettingsFileError
 from bridge.settings.redis import cut_url
 from bridge.settings.secret import Secret
 from bridge.settings.setting import Setting, settings_in
 from bridge.settings.table import GROUPS, TABLE, Settings
-from bridge.settings.values import hosts, proxy_url
+from bridge.settings.values import FileError, hosts, proxy_url
 
 DEFAULT_CONFIG: Final = Path("/etc/exmail-bridge/bridge.toml")
 
@@ -53,7 +53,7 @@ def load_settings(environ: Mapping[str, str], config_path: Path | None = None) -
     there. What only one command needs is checked by :meth:`Settings.require_for`.
 
     Raises:
-        SecretFileError: files of secrets cannot be used, and all else is right.
+        SettingsFileError: files cannot be used, and all else is right.
         SettingsError: everything that is wrong, one line each.
     """
     problems: list[str] = []
@@ -61,7 +61,7 @@ def load_settings(environ: Mapping[str, str], config_path: Path | None = None) -
     named = config_path or (Path(environ[_CONFIG]) if environ.get(_CONFIG) else None)
     given: dict[str, _Given] = {}
     if named is not None or DEFAULT_CONFIG.exists():
-        given |= _from_file(named or DEFAULT_CONFIG, problems)
+        given |= _from_file(named or DEFAULT_CONFIG, problems, of_files)
     given |= _from_environment(environ, problems)
     _take_proxy_of_machine(given, environ, problems)
     _take_user_out_of_url(given)
@@ -70,7 +70,7 @@ def load_settings(environ: Mapping[str, str], config_path: Path | None = None) -
     if problems:
         raise SettingsError([*problems, *of_files])
     if of_files:
-        raise SecretFileError(of_files)
+        raise SettingsFileError(of_files)
     sources = {setting.variable: _source(setting, given) for setting in TABLE}
     texts = {setting.variable: _shown(setting, given) for setting in TABLE}
     return Settings(sources=sources, texts=texts, **groups, **top)
@@ -93,12 +93,12 @@ def _from_environment(environ: Mapping[str, str], problems: list[str]) -> dict[s
     return given
 
 
-def _from_file(path: Path, problems: list[str]) -> dict[str, _Given]:
+def _from_file(path: Path, problems: list[str], of_files: list[str]) -> dict[str, _Given]:
     try:
         with path.open("rb") as file:
             document = tomllib.load(file)
     except OSError as error:
-        problems.append(f"cannot read {path}: {error.strerror}")
+        of_files.append(f"cannot read {path}: {error.strerror}")
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         # TOMLDecodeError names a place and a character, never a line of the file.
@@ -198,7 +198,7 @@ def _read(setting: Setting, given: _Given | None, problems: list[str], of_files:
         if secret:
             try:
                 secret()
-            except SecretFileError as error:
+            except SettingsFileError as error:
                 of_files.extend(error.problems)
             except SettingsError as error:
                 problems.extend(error.problems)
@@ -208,7 +208,7 @@ def _read(setting: Setting, given: _Given | None, problems: list[str], of_files:
         return setting.read(text)
     except ValueError as error:
         quote = f", not {text!r}" if setting.quoted and text.strip() else ""
-        problems.append(f"{setting.variable}: {error}{quote}")
+        (of_files if isinstance(error, FileError) else problems).append(f"{setting.variable}: {error}{quote}")
         return None
 
 

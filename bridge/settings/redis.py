@@ -12,13 +12,17 @@ from urllib.parse import parse_qs
 
 from bridge.settings.secret import Secret
 from bridge.settings.setting import secret, setting
-from bridge.settings.values import ca_file, secret_text, text
+from bridge.settings.values import ca_file, is_host, key_pair, secret_text, text
 
 _SCHEMES: Final = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
-_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:\[\]@,]+)(?::([0-9]{1,5}))?")
+_HOST: Final = re.compile(r"(\[[^\s\[\]@,]+\]|[^\s:\[\]@,]+)(?::([0-9]{1,5}))?")
 _DATABASE: Final = r"[0-9]{0,6}"
 _FILES: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
-_OPTIONS: Final = (*_FILES, "ssl_check_hostname", "db")
+_TAKEN: Final = {
+    "ssl_check_hostname": (r"(?i)true|false|yes|no|1|0", "true or false"),
+    "db": (r"[0-9]{1,6}", "the number of a database"),
+}
+_OPTIONS: Final = (*_FILES, *_TAKEN)
 
 
 class UrlParts(NamedTuple):
@@ -52,7 +56,6 @@ def redis_url(value: str) -> str:
         raise ValueError("holds a #; in a user or password write %23")
     if "password" in parse_qs(parts.query):
         raise ValueError("holds a password in its query; use BRIDGE_REDIS_PASSWORD")
-    _check_query(parts)
     kind = parts.scheme.partition("+")[2]
     if parts.scheme == "unix":
         if not parts.path.startswith("/") or parts.hosts:
@@ -69,12 +72,15 @@ def redis_url(value: str) -> str:
         _check_hosts(parts.hosts, "redis://127.0.0.1:6379/0", most=1)
         if not re.fullmatch(f"/?{_DATABASE}", parts.path):
             raise ValueError("must look like redis://127.0.0.1:6379/0")
+    # Last, so that a file that is not there hides nothing that only a person can mend.
+    _check_query(parts, only_database_0=kind == "cluster")
     return value.strip()
 
 
-def _check_query(parts: UrlParts) -> None:
+def _check_query(parts: UrlParts, *, only_database_0: bool) -> None:
     """What may follow the ``?``. Files are looked into now: at three in the morning it is too late."""
-    for name, (value, *_) in parse_qs(parts.query, keep_blank_values=True).items():
+    options = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
+    for name, value in options.items():
         if name not in _OPTIONS:
             # An unescaped ? in a password makes the rest of it an option: only what looks like ours is quoted.
             quote = f" {name!r}" if re.fullmatch(r"ssl_[a-z_]{1,30}", name) else ""
@@ -83,12 +89,20 @@ def _check_query(parts: UrlParts) -> None:
             raise ValueError(f"holds {name} without TLS; it must begin with rediss")
         if name in _FILES:
             try:
-                # A key of its own is no certificate; it is read when a connection is dialled.
+                # A key is no certificate; it is tried together with its own.
                 path = text(value) if name == "ssl_keyfile" else ca_file(value)
             except ValueError as error:
-                raise ValueError(f"{name} {error}") from None
+                raise type(error)(f"{name} {error}") from None
             if not path:
                 raise ValueError(f"{name} names no file")
+        elif not re.fullmatch(_TAKEN[name][0], value):
+            raise ValueError(f"holds {name} with something else than {_TAKEN[name][1]}")
+    if only_database_0 and int(options.get("db", 0)):
+        raise ValueError("names a database: a cluster has database 0 only")
+    if "ssl_keyfile" in options and "ssl_certfile" not in options:
+        raise ValueError("holds ssl_keyfile without ssl_certfile")
+    if "ssl_certfile" in options:
+        key_pair(options["ssl_certfile"], options.get("ssl_keyfile"))
 
 
 def _check_hosts(hosts: str, example: str, *, most: int = 100) -> None:
@@ -99,7 +113,7 @@ def _check_hosts(hosts: str, example: str, *, most: int = 100) -> None:
         )
     for place, name in enumerate(names, start=1):
         match = _HOST.fullmatch(name)
-        if match is None or int(match[1] or 0) > 65535:
+        if match is None or int(match[2] or 0) > 65535 or not is_host(match[1]):
             which = f"host {place} of {len(names)} is no host:port" if len(names) > 1 else "must name a host"
             raise ValueError(f"{which}; it must look like {example}, an IPv6 host in brackets")
 

@@ -17,7 +17,9 @@ Each setting is an environment variable or a key of a TOML file: `--config FILE`
 empty variable counts as not set. A secret may be in a file of its own: add `_FILE` to the variable, or `_file` to the
 key, and name that file. A file that is empty or cannot be read while a program runs is logged, and the value before it
 stays in use. Unknown names are refused. `exmail-bridge config show` prints what is in force and where each value came
-from, `exmail-bridge config check` whether it is valid.
+from. `exmail-bridge config check` finds what a start would find: what is wrong with the settings themselves (exit code
+2), with files that they name (1), with `--for edge` what that program lacks, and with `--online` whether names, ports
+and Redis with its database are there (1).
 
 | variable | in the file | default | unit | meaning |
 |---|---|---|---|---|

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from bridge.settings.errors import SecretFileError, SettingsError
+from bridge.settings.errors import SettingsError, SettingsFileError
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Secret(Generic[T_co]):
     ``given`` is the text, or the file that holds it. ``clock`` gives seconds that only grow.
 
     Raises (when called):
-        SecretFileError: its file cannot be used, and never could.
+        SettingsFileError: its file cannot be used, and never could.
         SettingsError: not set, or the value is not acceptable.
     """
 
@@ -52,12 +52,17 @@ class Secret(Generic[T_co]):
     def __bool__(self) -> bool:
         return self._given is not None
 
+    @property
+    def of_file(self) -> bool:
+        """Whether it is read from a file, which may hold something else a moment later."""
+        return isinstance(self._given, Path)
+
     def __call__(self) -> T_co:
         if self._given is None:
             raise SettingsError([f"{self._variable} is not set"])
         try:
             value = self._read(self._given)
-        except SecretFileError as error:
+        except SettingsFileError as error:
             if self._last is None:
                 raise
             self._say(str(error))
@@ -69,14 +74,14 @@ class Secret(Generic[T_co]):
         return value
 
     def _read(self, given: str | Path) -> T_co:
-        error_of = SecretFileError if isinstance(given, Path) else SettingsError
+        error_of = SettingsFileError if isinstance(given, Path) else SettingsError
         try:
             text = given.read_text("utf-8") if isinstance(given, Path) else given
         except OSError as error:
-            raise SecretFileError([f"{self._variable}_FILE: cannot read {given}: {error.strerror}"]) from None
+            raise SettingsFileError([f"{self._variable}_FILE: cannot read {given}: {error.strerror}"]) from None
         except UnicodeDecodeError:
             # The error itself quotes the bytes.
-            raise SecretFileError([f"{self._variable}_FILE: not UTF-8 text"]) from None
+            raise SettingsFileError([f"{self._variable}_FILE: not UTF-8 text"]) from None
         try:
             # What some editors put in front of a file, and nobody types.
             return self._parse(text.removeprefix("\ufeff"))

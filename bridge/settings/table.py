@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from bridge.settings.errors import SettingsError
+from bridge.settings.needs import unmet
 from bridge.settings.provider import Provider
 from bridge.settings.redis import Redis
 from bridge.settings.secret import Secret
@@ -319,25 +320,13 @@ class Settings:
         "What of a mail may be stored and published: full, subject (no summary), sender (no subject), count (nothing).",
     )
 
-    def require_for(self, command: str) -> None:
-        """Check what ``command`` (``worker``, ``edge``, ``signon``, ``api``) cannot do without.
+    def require_for(self, command: str, *, processes: int = 1) -> None:
+        """Check what ``command`` (``worker``, ``edge``, ``signon``, ``api``) cannot do without, or have twice.
 
         Raises:
             SettingsError: what is missing or set twice.
         """
-        problems: list[str] = []
-        if command in ("worker", "signon", "api"):
-            given = {
-                "BRIDGE_PROVIDER_CLIENT_ID": bool(self.provider.client_id),
-                "BRIDGE_PROVIDER_CLIENT_SECRET": bool(self.provider.client_secret),
-            }
-            problems += [f"{variable} is not set; {command} needs it" for variable, there in given.items() if not there]
-        if command in ("edge", "signon") and bool(self.edge.jwt_secrets) == bool(self.edge.jwks_url):
-            how = "both are set" if self.edge.jwks_url else "neither is set"
-            problems.append(f"BRIDGE_EDGE_JWT_SECRET or BRIDGE_EDGE_JWKS_URL: {command} needs exactly one, {how}")
-        if command == "signon" and self.signon.mode == "off":
-            problems.append("BRIDGE_SIGNON is off, and signon serves nothing else")
-        if problems:
+        if problems := list(unmet(self, command, processes=processes)):
             raise SettingsError(problems)
 
 

@@ -11,8 +11,8 @@ import binascii
 import re
 import ssl
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Final, NamedTuple, TypeVar
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from typing import Final, NamedTuple, TypeVar, cast
 from urllib.parse import SplitResult, urlsplit
 
 Network = IPv4Network | IPv6Network
@@ -21,6 +21,11 @@ ChoiceT = TypeVar("ChoiceT", bound=str)
 _LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 _JWT_SECRET_BYTES: Final = 32
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_NAME: Final = re.compile(r"[a-z0-9_]([a-z0-9._-]{0,251}[a-z0-9_])?\.?", re.ASCII)
+
+
+class FileError(ValueError):
+    """A file that a setting names cannot be used now. The setting itself may be right, and the file be there later."""
 
 
 class Address(NamedTuple):
@@ -100,16 +105,20 @@ def number(least: float, most: float) -> Callable[[str], float]:
 
 def address(value: str) -> Address:
     """``host:port``; an IPv6 host in brackets."""
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%]+)\]|([^\s:\[\]/]+)):([0-9]{1,5})", value.strip())
-    if match is None or int(match[3]) > 65535:
+    match = re.fullmatch(r"(\[[^\s\[\]/]+\]|[^\s:\[\]/]+):([0-9]{1,5})", value.strip())
+    if match is None or int(match[2]) > 65535:
         raise ValueError("must be host:port, as in 0.0.0.0:8080 or [::]:8080")
-    return Address(match[1] or match[2], int(match[3]))
+    if match[1] == "*":
+        raise ValueError("must name a host; every address of the machine is 0.0.0.0 or [::]")
+    if not is_host(match[1]):
+        raise ValueError("must be host:port, and its host is neither a name nor an address")
+    return Address(match[1].strip("[]"), int(match[2]))
 
 
 def http_url(value: str) -> str:
     """An ``http://`` or ``https://`` address without user, query or fragment; no slash at its end."""
     parts = _split(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+    if parts.scheme not in ("http", "https") or not _names_host(parts) or "@" in parts.netloc:
         raise ValueError("must be an http:// or https:// address without a user name")
     if parts.query or parts.fragment:
         raise ValueError("must not have a query or fragment")
@@ -121,7 +130,7 @@ def proxy_url(value: str) -> str:
     value = value.strip()
     value = value if "://" in value else f"http://{value}"
     parts = _split(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not _names_host(parts):
         raise ValueError("must look like http://proxy.corp.com:3128; user and password may stand before the host")
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("must not have a path, query or fragment; in a password write %2F for / and %23 for #")
@@ -150,10 +159,24 @@ def ca_file(value: str) -> str:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError:
-        raise ValueError("holds no PEM certificate") from None
+        raise FileError("holds no PEM certificate") from None
     except OSError as error:
-        raise ValueError(f"cannot be read ({error.strerror})") from None
+        raise FileError(f"cannot be read ({error.strerror})") from None
     return path
+
+
+def key_pair(certificate: str, key: str | None) -> None:
+    """Whether a certificate and its key (``None``: in the same file) can be shown to a server."""
+
+    def no_password() -> str:
+        raise FileError("ssl_keyfile is locked by a password; take that away")
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, no_password)
+    except ssl.SSLError:
+        raise FileError("ssl_keyfile is no key, or not that of ssl_certfile") from None
+    except OSError as error:
+        raise FileError(f"ssl_keyfile cannot be read ({error.strerror})") from None
 
 
 def origins(value: str) -> tuple[str, ...]:
@@ -211,11 +234,32 @@ def _origin(value: str) -> str:
     if value == "*":
         raise ValueError("must name each origin; * would let any page read mail")
     parts = _split(value)
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.path not in ("", "/") or parts.query:
+    if parts.scheme not in _DEFAULT_PORTS or "@" in parts.netloc or parts.path not in ("", "/") or parts.query:
         raise ValueError(f"{value} is no origin (as in https://oa.corp.com)")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    if "*" in parts.netloc:
+        raise ValueError(f"{value} must name one origin; there are no patterns")
+    if not _names_host(parts):
+        raise ValueError(f"{value} is no origin (as in https://oa.corp.com)")
+    host = f"[{parts.hostname}]" if ":" in cast(str, parts.hostname) else parts.hostname
     port = "" if parts.port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{parts.port}"
     return f"{parts.scheme}://{host}{port}"
+
+
+def is_host(name: str) -> bool:
+    """Whether this can be a host: a name (of ASCII after IDNA), or an address, one of IPv6 in brackets."""
+    try:
+        if name.startswith("[") and name.endswith("]"):
+            return bool(IPv6Address(name[1:-1]))
+        if re.fullmatch(r"[0-9.]+", name, re.ASCII):
+            return bool(IPv4Address(name))
+        return bool(_NAME.fullmatch(name.encode("idna").decode().lower()))
+    except ValueError:
+        return False
+
+
+def _names_host(parts: SplitResult) -> bool:
+    host = parts.netloc.rpartition("@")[2]
+    return is_host(host if re.fullmatch(r"\[[^\]]*\]", host) else re.sub(r":[0-9]+\Z", "", host))
 
 
 def _list(value: str) -> list[str]:

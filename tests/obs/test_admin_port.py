@@ -68,7 +68,7 @@ async def test_a_taken_port_is_named():
 
 async def test_all_addresses_are_those_of_ipv4_too():
     """``[::]`` means the same for the admin port and for the public one."""
-    public = bind(Address("::", 0))
+    public = await bind(Address("::", 0))
     public.listen()
     admin = Admin(metrics=Metrics(), host="::", port=0, alive=lambda: None, ready=lambda: None)
     await admin.start()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.settings import Address, Secret, SecretFileError, SettingsError, load_settings, show
+from bridge.settings import Address, Secret, SettingsError, SettingsFileError, load_settings, show
 from bridge.settings.values import secret_text
 
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
@@ -208,13 +208,13 @@ def test_only_files_of_secrets_may_heal(tmp_path):
         "BRIDGE_REDIS_PASSWORD_FILE": str(tmp_path / "none"),
         "BRIDGE_EDGE_JWT_SECRET_FILE": str(tmp_path / "empty"),
     }
-    with pytest.raises(SecretFileError) as error:
+    with pytest.raises(SettingsFileError) as error:
         load_settings(files)
     assert len(error.value.problems) == 2
     for wrong in ({"BRIDGE_EDGE_JWKS_KEEP": "?"}, {"BRIDGE_PROVIDER_CLIENT_SECRET": "\n"}):
         with pytest.raises(SettingsError) as error:
             load_settings(files | wrong)
-        assert not isinstance(error.value, SecretFileError)
+        assert not isinstance(error.value, SettingsFileError)
         assert len(error.value.problems) == 3
 
 

@@ -1,0 +1,81 @@
+"""Whether programs can be started with these settings, as far as that shows without the network.
+
+One function for the start and for ``config check``: it makes what the programs are made of, so that nothing which
+refuses its settings when a program starts can be passed by the check.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import web
+
+from bridge.app.doors import build_origins
+from bridge.app.parts import redis_address
+from bridge.app.provider import build_egress
+from bridge.app.public_port import cookie_path, route_below
+from bridge.edge.jwt import SecretVerifier
+from bridge.settings import Settings, SettingsError, SettingsFileError
+
+
+def check_fitness(settings: Settings, *programs: str, processes: int = 1) -> None:
+    """Make sure that ``programs`` (``worker``, ``edge``, ``signon``) can be started; ``processes``: of ``edge``.
+
+    What is set for others is looked at, too: it is as wrong.
+
+    Raises:
+        SettingsFileError: files that are named cannot be used, and all else is right.
+        SettingsError: everything that is wrong, one line each.
+    """
+    problems: list[str] = []
+    for program in programs:
+        try:
+            settings.require_for(program, processes=processes)
+        except SettingsError as error:
+            problems += [each for each in error.problems if each not in problems]
+    of_files: list[str] = []
+    for variable, make in _PARTS:
+        try:
+            make(settings)
+        except SettingsFileError as error:
+            of_files += error.problems
+        except SettingsError as error:
+            problems += error.problems
+        except ValueError as error:
+            problems.append(f"{variable}: {error}")
+        except (OSError, ssl.SSLError) as error:
+            of_files.append(f"{variable}: {error}")
+    if problems:
+        raise SettingsError([*problems, *of_files])
+    if of_files:
+        raise SettingsFileError(of_files)
+
+
+def _verifier(settings: Settings) -> None:
+    secrets = settings.edge.jwt_secrets
+    if not secrets:
+        return
+    try:
+        SecretVerifier(secrets)
+    except ValueError as error:
+        kind = SettingsFileError if secrets.of_file else SettingsError
+        raise kind([f"BRIDGE_EDGE_JWT_SECRET: {error}"]) from None
+
+
+def _routes(settings: Settings) -> None:
+    async def nothing(_request: web.Request) -> web.Response:
+        return web.Response()
+
+    web.Application().router.add_get(f"{route_below(settings.edge.public_url)}/ws", nothing)
+    cookie_path(settings.edge.public_url)
+
+
+_PARTS: Final[tuple[tuple[str, Callable[[Settings], object]], ...]] = (
+    ("BRIDGE_REDIS_URL", lambda settings: redis_address(settings).client()),
+    ("BRIDGE_PROVIDER_PROXY", build_egress),
+    ("BRIDGE_EDGE_PUBLIC_URL, BRIDGE_EDGE_ALLOWED_ORIGINS", build_origins),
+    ("BRIDGE_EDGE_JWT_SECRET", _verifier),
+    ("BRIDGE_EDGE_PUBLIC_URL", _routes),
+)

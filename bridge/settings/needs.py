@@ -1,0 +1,74 @@
+"""What one program cannot do without, and what it cannot have twice: what no setting can know of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import TYPE_CHECKING, Final
+
+from bridge.settings.values import Address
+
+if TYPE_CHECKING:
+    from bridge.settings.table import Settings
+
+_ANY: Final = ("0.0.0.0", "::")  # noqa: S104 - compared with, never listened on
+_LAST_PORT: Final = 65535
+
+
+def unmet(settings: Settings, command: str, *, processes: int = 1) -> Iterator[str]:
+    """Yield what is missing, or set twice, for ``command`` (``worker``, ``edge``, ``signon``, ``api``).
+
+    ``processes``: of ``edge --workers``, each of which has an admin port of its own.
+    """
+    if command in ("worker", "signon", "api"):
+        given = {
+            "BRIDGE_PROVIDER_CLIENT_ID": bool(settings.provider.client_id),
+            "BRIDGE_PROVIDER_CLIENT_SECRET": bool(settings.provider.client_secret),
+        }
+        yield from (f"{variable} is not set; {command} needs it" for variable, there in given.items() if not there)
+    edge = settings.edge
+    if command in ("edge", "signon") and bool(edge.jwt_secrets) == bool(edge.jwks_url):
+        how = "both are set" if edge.jwks_url else "neither is set"
+        yield f"BRIDGE_EDGE_JWT_SECRET or BRIDGE_EDGE_JWKS_URL: {command} needs exactly one, {how}"
+    if command == "signon" and settings.signon.mode == "off":
+        yield "BRIDGE_SIGNON is off, and signon serves nothing else"
+    admin = edge.admin_listen
+    if command == "edge" and admin.port and processes > 1 and admin.port + processes > _LAST_PORT:
+        yield (
+            f"BRIDGE_EDGE_ADMIN_LISTEN: {processes} processes take the {processes} ports above {admin.port}, and the "
+            f"last port is {_LAST_PORT}"
+        )
+        return
+    for (one, its), (other, others) in combinations(listening(settings, command, processes=processes), 2):
+        if one != other and its.port == others.port and its.port and _meet(its.host, others.host):
+            yield f"{other}: port {others.port} is that of {one} too"
+            return
+
+
+def listening(settings: Settings, command: str, *, processes: int = 1) -> Iterator[tuple[str, Address]]:
+    """Yield the addresses that ``command`` listens on, each with the variable that says so."""
+    if command == "worker":
+        yield "BRIDGE_WORKER_ADMIN_LISTEN", settings.worker.admin_listen
+    elif command == "signon":
+        yield "BRIDGE_SIGNON_LISTEN", settings.signon.listen
+        yield "BRIDGE_SIGNON_ADMIN_LISTEN", settings.signon.admin_listen
+    elif command == "edge":
+        yield "BRIDGE_EDGE_LISTEN", settings.edge.listen
+        host, port = settings.edge.admin_listen
+        for number in range(processes + 1 if processes > 1 and port else 1):
+            yield "BRIDGE_EDGE_ADMIN_LISTEN", Address(host, port + number)
+
+
+def calling(settings: Settings, command: str) -> Iterator[tuple[str, str]]:
+    """Yield the URLs that ``command`` calls, each with the variable that says so."""
+    known = bool(settings.provider.client_id) and bool(settings.provider.client_secret)
+    clicks = command == "signon" or (command == "edge" and known and settings.signon.mode != "off")
+    if command in ("worker", "api") or clicks:
+        yield "BRIDGE_PROVIDER_API_URL", settings.provider.api_url
+        yield "BRIDGE_PROVIDER_AUTH_URL", settings.provider.auth_url
+    if command in ("edge", "signon") and settings.edge.jwks_url:
+        yield "BRIDGE_EDGE_JWKS_URL", settings.edge.jwks_url
+
+
+def _meet(one: str, other: str) -> bool:
+    return one == other or one in _ANY or other in _ANY
