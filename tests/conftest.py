@@ -59,7 +59,7 @@ def own_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def require_binary() -> Callable[[str], str]:
     """``require_binary("chromium")`` returns the program's path, or skips the test; fails it under REQUIRE_ALL."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from tests.support.client_tab import RECORD
@@ -12,6 +14,14 @@ from tests.support.dev_program import DevProgram
 from tests.support.scripted_edge import ScriptedEdge, scripted_edge
 
 expect.set_options(timeout=20_000)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with a browser share one; it lives in one event loop, and so do they."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and {"browser", "edge"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @pytest.fixture(scope="session")
@@ -22,8 +32,9 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevProgram]:
         yield program
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(require_binary: Callable[[str], str]) -> AsyncIterator[Browser]:
+    """One Chromium for all: to start it takes longer than most tests."""
     async with async_playwright() as playwright:
         program = await playwright.chromium.launch(
             executable_path=require_binary("chromium"), args=["--no-sandbox", "--disable-gpu"]
@@ -32,15 +43,16 @@ async def browser(require_binary: Callable[[str], str]) -> AsyncIterator[Browser
         await program.close()
 
 
-@pytest.fixture
-async def context(browser: Browser) -> BrowserContext:
+@pytest_asyncio.fixture(loop_scope="session")
+async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
     """A fresh profile: no cookie, no storage, English."""
     context = await browser.new_context(locale="en-US")
     context.set_default_timeout(20_000)
-    return context
+    yield context
+    await context.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(context: BrowserContext) -> Page:
     """A tab in which nothing may go wrong unseen: what the page throws or logs as an error fails the test."""
     page = await context.new_page()
@@ -50,17 +62,19 @@ async def page(context: BrowserContext) -> Page:
     return page
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def edge() -> AsyncIterator[ScriptedEdge]:
     """An edge that does what the test says."""
     async with scripted_edge() as edge:
         yield edge
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def tab(page: Page, edge: ScriptedEdge) -> Page:
     """A page of that edge that has loaded ``/client.js`` and is not connected yet; its clock is the test's."""
     await page.clock.install()
     await page.add_init_script(RECORD)
     await page.goto(edge.url)
+    # An installed clock still runs with the world's; only a paused one moves by what the test says and nothing else.
+    await page.clock.pause_at(await page.evaluate("Date.now() / 1000") + 1)
     return page

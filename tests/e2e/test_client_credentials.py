@@ -27,7 +27,7 @@ async def test_every_connection_has_a_fresh_ticket(tab: Page, edge: ScriptedEdge
     await until(tab, "mail.state === 'waiting'")
     await tab.clock.run_for(600)
     await until(tab, "mail.state === 'waiting' && n === 2")
-    again = await come_back(tab, edge, 1100)
+    again = await come_back(tab, edge)
     assert again.query == {"after": f"{EPOCH}-1", "ticket": "ticket3"}
 
 
@@ -48,7 +48,7 @@ async def test_only_a_text_is_a_ticket(tab: Page, edge: ScriptedEdge) -> None:
         await until(tab, f"told.filter(each => each[1] === 'waiting').length === {rounds + 2}")
         assert await tab.evaluate("told.filter(each => each[1] === 'waiting').pop()[2].code") == 3009
     assert edge.opened.empty()
-    connection = await come_back(tab, edge, 500 * 2**8)
+    connection = await come_back(tab, edge)
     assert connection.query == {"ticket": "two"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import pytest
+import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import BrowserContext, Page, expect
 
@@ -48,7 +48,7 @@ class Stage:
         return page
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def stage(redis_url: str, context: BrowserContext) -> AsyncIterator[Stage]:
     async def show(request: web.Request) -> web.Response:
         return web.Response(text=PAGE, content_type="text/html")

@@ -40,7 +40,7 @@ async def test_no_event_stream_either(tab: Page, edge: ScriptedEdge) -> None:
     stream = await edge.connection()
     edge.refuse_websocket = False
     stream.abort()
-    again = await come_back(tab, edge, 2100)
+    again = await come_back(tab, edge)
     assert again.path == "/exmail/ws"
 
 
@@ -104,7 +104,7 @@ async def test_busy_is_no_reason_against_websocket(tab: Page, edge: ScriptedEdge
     stream = await on_sse(tab, edge)
     edge.refuse_websocket = False
     await stream.say(closing(3013, 2000))
-    assert (await come_back(tab, edge, 2100)).path == "/exmail/ws"
+    assert (await come_back(tab, edge)).path == "/exmail/ws"
 
 
 @pytest.mark.parametrize("nothing", ["new Promise(() => {})", "Promise.reject(new Error('the OA is away'))"])

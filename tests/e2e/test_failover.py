@@ -184,7 +184,7 @@ async def test_commits_that_no_replica_got_are_never_told_as_others(tmp_path: Pa
         told = await what_was_lost(new.server.url)
         assert told["why"] == "Redis went back"
         assert told["since"] <= first_lost["data"]["as_of"] < told["until"]
-        [again] = running.worker.said("lease claimed again")
+        [again] = await running.worker.heard("lease claimed again")
         assert again["new_generation"] is True
 
         # The sentinel sleeps, so nobody tells the old master that it is none; nor can the programs ask.

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import BrowserContext, Page
 from redis.asyncio import Redis
@@ -50,7 +51,7 @@ POST_A_FORM = """edge => {
 }"""
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def foreign() -> AsyncIterator[str]:
     """URL of a page on another port."""
 

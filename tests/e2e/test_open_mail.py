@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-import pytest
+import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import BrowserContext, Page, expect
 
@@ -27,7 +27,7 @@ class Oa:
         return web.Response(text=f"<!doctype html><title>OA</title>{self.html}", content_type="text/html")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def oa() -> AsyncIterator[Oa]:
     oa = Oa()
     app = web.Application()
@@ -40,7 +40,7 @@ async def oa() -> AsyncIterator[Oa]:
     await runner.cleanup()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def stage(redis_url: str, oa: Oa) -> AsyncIterator[Stage]:
     """An edge that pages of that OA may ask."""
     async with simulating() as simulator, clicking(redis_url, simulator, BRIDGE_EDGE_ALLOWED_ORIGINS=oa.url) as stage:

@@ -36,7 +36,7 @@ async def test_it_serves_and_ends(own_server: EmbeddedServer, simulator: Simulat
         browser = Browser(session, f"http://127.0.0.1:{port}")
         answer = await browser.get(f"{browser.url}/mail/open", **bearer())
         assert (await browser.get(answer.location)).page.facts["data-mailbox"] == BOB
-        [line] = signon.said("click on a mail")
+        [line] = await signon.heard("click on a mail")
         assert (line["result"], line["mailbox"], line["address"]) == ("opened", BOB, "127.0.0.1")
         _, metrics = await signon.admin("/metrics")
         assert 'exmail_bridge_signon_clicks_total{result="opened"} 1.0' in metrics

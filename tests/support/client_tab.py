@@ -52,10 +52,9 @@ async def waits(tab: Page) -> float:
     return float(await tab.evaluate("told.filter(each => each[1] === 'waiting').pop()[2].retry_ms"))
 
 
-async def come_back(tab: Page, edge: ScriptedEdge, ms: int = 600) -> Connection:
-    """Wait until it waits, let the page's time pass, and take the next connection."""
-    await until(tab, "mail.state === 'waiting'")
-    await tab.clock.run_for(ms)
+async def come_back(tab: Page, edge: ScriptedEdge) -> Connection:
+    """Wait until it waits, let as much of the page's time pass as it says, and take the next connection."""
+    await tab.clock.run_for(await waits(tab))
     return await edge.connection()
 
 

@@ -44,6 +44,11 @@ class Program:
         """The log lines with this sentence."""
         return [line for line in self.lines if line["message"] == message]
 
+    async def heard(self, message: str) -> list[dict[str, Any]]:
+        """The log lines with this sentence, as soon as there is one: a line is written a moment after what it tells."""
+        await until(lambda: bool(self.said(message)), within_s=START_S)
+        return self.said(message)
+
     async def admin(self, path: str) -> tuple[int, str]:
         """Ask the admin port."""
 
