@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Final
 
-from bridge.journal.owed import MISSING, Owed
+from bridge.journal.owed import DELETED, MISSING, Owed
 from bridge.provider.client import ProviderClient
 from bridge.provider.errors import ProviderError
 from bridge.worker.members import Members, Step
@@ -77,9 +77,22 @@ class Timetable:
 
 
 class Debts:
-    """Settles what is owed, a bounded number at a time."""
+    """Settles what is owed, a bounded number at a time.
 
-    def __init__(self, client: ProviderClient, members: Members, fields: Collection[str], timetable: Timetable) -> None:
+    ``named`` says whom lines name that are not applied yet, ``None`` where that cannot be said: whoever was said to be
+    deleted, and has a profile, may be another person whom such a line adds.
+    """
+
+    def __init__(
+        self,
+        client: ProviderClient,
+        members: Members,
+        fields: Collection[str],
+        timetable: Timetable,
+        *,
+        named: Callable[[], Awaitable[Collection[str] | None]],
+    ) -> None:
+        self._named = named
         self._client = client
         self._members = members
         self._fields = fields
@@ -114,11 +127,24 @@ class Debts:
         # What an answer named and nobody ever had is not asked for until the end of days.
         never = [alias for alias in missing if self._was_never_there(alias)]
         still = {a: why for a, why in fetch.unread.items() if not known.owed[a].is_gone and a not in never}
-        await self._members.apply(Step(known.ver or 0, found=fetch.found, unread=still, removed=removed, settled=never))
+        unsure = await self._unsure(fetch.found)
+        found = {alias: account for alias, account in fetch.found.items() if alias not in unsure}
+        await self._members.apply(Step(known.ver or 0, found=found, unread=still, removed=removed, settled=never))
         timetable.follow(known.owed)
         # Those that stopped it too: the next ones have their turn, or five could keep everybody waiting.
-        timetable.in_vain([alias for alias in (*fetch.unread, *fetch.stopped_by) if alias in known.owed])
+        timetable.in_vain([alias for alias in (*fetch.unread, *fetch.stopped_by, *unsure) if alias in known.owed])
         return bool(timetable.due())
+
+    async def _unsure(self, found: Collection[str]) -> Collection[str]:
+        """Who of those that were found may be another person than the one who was said to be deleted."""
+        said = {alias for alias in found if self._members.known.owed[alias].why == DELETED}
+        if not said:
+            return said
+        try:
+            named = await self._named()
+        except ProviderError:
+            named = None
+        return said if named is None else said.intersection(named)
 
     def _was_never_there(self, alias: str) -> bool:
         known = self._members.known

@@ -100,7 +100,8 @@ class Directory:
         self._members = Members(scribe, mirror, notices, guard, appeared)
         self._stage = Stage(scribe, mirror, notices, self._fields)
         self._decisions = Decisions(self._members, scribe, mirror, notices)
-        self._debts = Debts(client, self._members, self._fields, Timetable(second_look_s=pace.second_look_s))
+        timetable = Timetable(second_look_s=pace.second_look_s)
+        self._debts = Debts(client, self._members, self._fields, timetable, named=self._named)
         self._listings = Listings(client, lag_waits_s=pace.lag_waits_s, short_waits_s=pace.short_waits_s, wall=wall)
         self._work: Work | None = None
         self._compared: Callable[[], Awaitable[None]] | None = None
@@ -256,7 +257,8 @@ class Directory:
 
     async def _ask(self) -> None:
         if self._known.ver is None or not self._known.accounts or self._compared is not None:
-            await self._everything()
+            # A cursor that cannot be was none of ours: what came since is not known either.
+            await self._everything(after_refusal=self._known.ver is None)
             return
         pushed, cursor = self._pushed, self.cursor
         listing = await self._asked("delta", self._listings.changes(cursor, pushed))
@@ -270,16 +272,29 @@ class Directory:
             return
         await self._refuse("delta", listing)
         if self._wall() >= self._full_after:
-            await self._everything()
+            await self._everything(after_refusal=True)
             self._full_after = self._wall() + self._pace.full_pause_s
 
-    async def _everything(self) -> None:
+    async def _everything(self, *, after_refusal: bool = False) -> None:
         """Ask for everybody, to compare with the mirror, or to fill one."""
         listing = await self._asked("full", self._listings.everything())
         if listing.refused:
             await self._refuse("full", listing)
         else:
-            self._begin(listing, "full")
+            self._begin(listing, "full", after_refusal=after_refusal)
+
+    async def _named(self) -> Collection[str] | None:
+        """Whom a line names that is not applied yet; ``None``: that cannot be said now."""
+        cursor, pushed = self._known.ver, self._pushed
+        if cursor is None:
+            return None
+        listing = await self._listings.changes(cursor, 0)
+        if listing.refused or listing.short or listing.ver < pushed:
+            return None
+        names = {*listing.claims.present, *listing.claims.gone}
+        if names:
+            self._news.set()
+        return names
 
     async def _asked(self, kind: Kind, asking: Awaitable[T]) -> T:
         try:
@@ -288,9 +303,9 @@ class Directory:
             self._metrics.directory_syncs.labels(kind=kind, outcome="failed").inc()
             raise
 
-    def _begin(self, listing: Listing, kind: Kind) -> None:
+    def _begin(self, listing: Listing, kind: Kind, *, after_refusal: bool = False) -> None:
         fills = not self._known.accounts
-        self._work = Work(listing, kind, fills, listing.ver, deque(listing.claims.present))
+        self._work = Work(listing, kind, fills, listing.ver, deque(listing.claims.present), after_refusal)
 
     async def _go_on(self) -> None:
         """Apply one part of the answer that is under way."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 from bridge.journal.held import Held
 from bridge.journal.mirror import Mirror
@@ -12,12 +13,16 @@ from bridge.obs.metrics import Metrics
 from bridge.provider.rules import is_ver
 from bridge.worker.pieces import Piece
 
+_RECANTED_S: Final = 86_400.0
+
 
 class Known:
     """``slaves`` (别名 → account) is shared with the translator and kept current here. ``monotonic`` gives seconds.
 
     ``stored_ver`` is the cursor as Redis has it, ``ver`` the same if it can be one: a cursor outside of what the
-    provider gives is none, and everything is asked for.
+    provider gives is none, and everything is asked for. ``recanted``: accounts that a line said to be deleted, and that
+    were there all the same → when that was, ``monotonic``. In memory: it is a doubt about whoever was let in again, and
+    fades within a day.
     """
 
     def __init__(
@@ -35,6 +40,7 @@ class Known:
         self.held: Held | None = None
         self._held: frozenset[str] = frozenset()
         self.owed: dict[str, Owed] = {}
+        self.recanted: dict[str, float] = {}
         metrics.directory_held_age.set_function(self._held_age_s)
         metrics.directory_owed_age.set_function(self._owed_age_s)
 
@@ -111,6 +117,15 @@ class Known:
             self.owed.pop(alias, None)
         self.owed.update({alias: read_owed(text) for alias, text in piece.owed.items()})
         self._metrics.directory_owed.set(len(self.owed))
+
+    def recant(self, aliases: Iterable[str], *, settled: Iterable[str]) -> None:
+        """A deletion of these was contradicted; of those ``settled`` nothing from before counts any more."""
+        now = self._monotonic()
+        for alias in settled:
+            self.recanted.pop(alias, None)
+        while self.recanted and next(iter(self.recanted.values())) < now - _RECANTED_S:
+            del self.recanted[next(iter(self.recanted))]
+        self.recanted.update(dict.fromkeys(aliases, now))
 
     def moved(self, ver: int) -> None:
         """The cursor is stored."""

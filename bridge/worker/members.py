@@ -17,6 +17,7 @@ from bridge.events import USER_ADDED, from_json
 from bridge.journal.held import Held
 from bridge.journal.mirror import Mirror
 from bridge.journal.owed import DELETED, MISSING, Owed
+from bridge.worker.claims import is_another
 from bridge.worker.fold import Change, Fold, fold
 from bridge.worker.guard import Guard
 from bridge.worker.known import Known
@@ -40,8 +41,8 @@ class Step:
     ``ver``: the answer's; the cursor moves there if ``moves``. ``found``: accounts that were read; ``unread``: those
     that were not → why. ``gone``: accounts that are said to be gone, for the reason ``why_gone``; ``removed``: those of
     which a second look says so too; ``settled``: those of which nothing is owed any more. ``added``, ``anew``: as in
-    :class:`bridge.worker.claims.Claims`. ``tells``: with this something is complete, ``before`` what the parts
-    before came to.
+    :class:`bridge.worker.claims.Claims`. ``after_refusal``: answers before this one were not to be used. ``tells``:
+    with this something is complete, ``before`` what the parts before came to.
     """
 
     ver: int
@@ -55,6 +56,7 @@ class Step:
     settled: Collection[str] = ()
     added: Collection[str] = ()
     anew: Collection[str] = ()
+    after_refusal: bool = False
     tells: bool = True
     before: Applied = Applied()  # noqa: RUF009 - frozen
 
@@ -116,7 +118,10 @@ class Members:
             pieces[-1].events.append(self._notices.held(known.ver, step.ver, held.why, len(held.aliases)))
         if step.tells and counts.changes:
             pieces[-1].events.append(self._notices.synced(known.ver, step.ver, counts))
+        anew = {alias for alias in step.found if self._is_anew(step, alias)}
+        said = {alias for alias in step.found if alias in known.owed and known.owed[alias].why == DELETED}
         await self._scribe.write(pieces, ver=step.ver if step.moves else None, held=held)
+        known.recant(said - anew, settled=anew | leaving)
         for change in changes.changes:
             if change.type == USER_ADDED:
                 self._appeared(change.alias)
@@ -132,11 +137,18 @@ class Members:
         await self._scribe.write([told], ver=None, held=self.known.held)
 
     def _is_anew(self, step: Step, alias: str) -> bool:
-        """Whether an account that is there may be another person's than the one that we knew."""
+        """Whether an account that is there may be another person's; the rule is at the head of :mod:`.claims`."""
         known = self.known
         owed = known.owed.get(alias)
-        return (
-            alias in step.anew or (alias in step.added and known.is_waiting(alias)) or (owed is not None and owed.anew)
+        if alias in step.anew or (owed is not None and owed.anew):
+            return True
+        return is_another(
+            waits=known.is_waiting(alias),
+            said=owed is not None and owed.why == DELETED,
+            recanted=alias in known.recanted,
+            is_added=alias in step.added,
+            in_listing=step.kind == "full",
+            after_refusal=step.after_refusal,
         )
 
     async def _changes(self, step: Step, leaving: Collection[str]) -> Fold:
@@ -205,11 +217,12 @@ class Members:
         for alias in sorted(leaving):
             is_slave = alias in changes.slaves or (alias in known.slaves and alias not in changes.slaves_removed)
             before = known.owed.get(alias)
-            if before is not None and before.is_gone:
+            if before is not None and (before.why == DELETED or before.why == step.why_gone):
                 continue
             bars = not is_slave and alias not in known.barred
             was_barred, was_anew = (before.barred, before.anew) if before is not None else (False, False)
-            owed = Owed(now_ms, step.why_gone, barred=bars or was_barred, anew=was_anew)
+            since = before.since if before is not None and before.is_gone else now_ms
+            owed = Owed(since, step.why_gone, barred=bars or was_barred, anew=was_anew)
             parts.append(Piece(owed={alias: owed.as_json()}, barred=[alias] if bars else []))
         return parts
 

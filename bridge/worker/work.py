@@ -21,7 +21,8 @@ AT_A_TIME: Final = 250
 class Work:
     """How far it is. A fault leaves it where it is, and :meth:`part` goes on from there.
 
-    ``fills``: there is no mirror yet, and the answer fills the stage of one.
+    ``fills``: there is no mirror yet, and the answer fills the stage of one. ``after_refusal``: it was asked for
+    because those before it were not to be used.
     """
 
     listing: Listing
@@ -29,6 +30,7 @@ class Work:
     fills: bool
     ver: int
     waiting: deque[str]
+    after_refusal: bool = False
     applied: Applied = Applied()  # noqa: RUF009 - frozen
     is_begun: bool = False
     fetch: Fetch | None = None
@@ -77,6 +79,7 @@ class Work:
                 why_gone=DELETED if self.kind == "delta" else ABSENT,
                 added=claims.added,
                 anew=claims.anew,
+                after_refusal=self.after_refusal,
                 tells=moves,
                 before=self.applied,
             )

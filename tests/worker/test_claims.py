@@ -6,7 +6,7 @@ import pytest
 
 from bridge.commands.leader import shown
 from bridge.provider.models import Action, Delta, UserChange
-from bridge.worker.claims import Claims, is_short, is_whole, read_claims, read_everybody
+from bridge.worker.claims import Claims, is_another, is_short, is_whole, read_claims, read_everybody
 from bridge.worker.guard import Guard
 
 A, B, C = "a@x.cn", "b@x.cn", "c@x.cn"
@@ -87,3 +87,22 @@ def test_who_waits_is_counted_with_who_comes(new: int, accounts: int, waiting: i
     before = sorted(known)[:waiting]
     coming = sorted(known)[waiting : waiting + new]
     assert Guard(0.1, 5).holds([*coming, *before, "stranger@x.cn"], known, before) is held
+
+
+@pytest.mark.parametrize(
+    ("said", "another"),
+    [
+        ({"is_added": True}, False),
+        ({"is_added": True, "waits": True}, True),
+        ({"is_added": True, "recanted": True}, True),
+        ({"in_listing": True, "waits": True}, False),
+        ({"in_listing": True, "waits": True, "said": True}, True),
+        ({"in_listing": True, "recanted": True}, False),
+        ({"in_listing": True, "recanted": True, "after_refusal": True}, True),
+        ({"waits": True, "said": True}, False),
+    ],
+)
+def test_whose_an_address_is_that_was_said_to_be_deleted(said: dict[str, bool], another: bool) -> None:
+    """Held deletions wait without having been said; a profile, or a line that changes something, adds nobody."""
+    facts = dict.fromkeys(("waits", "said", "recanted", "is_added", "in_listing", "after_refusal"), False)
+    assert is_another(**facts | said) == another

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 import pytest
 
@@ -36,7 +36,11 @@ async def test_some_who_cannot_be_read_keep_nobody_else_waiting(parts: Parts, si
     members = Members(Scribe(await parts.writer(), known), parts.mirror, Notices("exmail", parts.wall), Guard())
     now = 0.0
     timetable = Timetable(second_look_s=0, now=lambda: now)
-    debts = Debts(parts.client, members, ALL_FIELDS, timetable)
+
+    async def nobody() -> Collection[str]:
+        return ()
+
+    debts = Debts(parts.client, members, ALL_FIELDS, timetable, named=nobody)
     simulator.faults.on(Kind.ERRCODE, endpoint="user/get", value=1999, times=5)
     assert not await debts.settle()
     now += 5
