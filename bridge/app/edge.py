@@ -31,6 +31,7 @@ from bridge.journal.reports import Reports
 from bridge.journal.standing import Standings
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics
+from bridge.obs.readiness import Unready
 from bridge.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ async def serve_edge(
     admin: bool,
     add_routes: Callable[[web.Application], None] | None = None,
     ready: Callable[[str], None] | None = None,
-    tell_health: Callable[[Callable[[], str | None], Admin], None] | None = None,
+    tell_health: Callable[[Callable[[], Unready | None], Admin], None] | None = None,
     pace: Pace | None = None,
 ) -> None:
     """Serve browsers until ``stop``.
@@ -81,8 +82,8 @@ async def serve_edge(
         pace=pace,
     )
 
-    def health() -> str | None:
-        return "shutting down" if audience.closing else feed.ready()
+    def health() -> Unready | None:
+        return Unready("closing", "shutting down") if audience.closing else feed.ready()
 
     port = Admin(
         metrics=metrics,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from redis.asyncio import Redis
 
@@ -15,6 +16,8 @@ from bridge.journal.keys import Keys
 from bridge.journal.mirror import Mirror
 from bridge.journal.reader import Reader
 from bridge.journal.standing import Standings
+from bridge.obs.metrics import Metrics
+from bridge.obs.readiness import Unready
 from bridge.settings import Secret, Settings
 from bridge.supervision import StartRefused
 
@@ -55,27 +58,58 @@ def retention(settings: Settings) -> Retention:
     )
 
 
+_READ_ONLY: Final = ("READONLY", "MISCONF", "NOREPLICAS")
+
+
 class RedisHealth:
-    """Whether Redis answers, looked at every two seconds; a standby is ready when it does."""
+    """Whether Redis answers, and takes a write, looked at every ``look_s`` seconds.
 
-    def __init__(self, reader: Reader) -> None:
+    A full or read-only server is found out by trying; what it still is good for each program says itself.
+    """
+
+    def __init__(self, reader: Reader, metrics: Metrics, *, look_s: float = 1.0) -> None:
         self._reader = reader
-        self._why: str | None = "Redis has not answered yet"
+        self._look_s = look_s
+        self._metrics = metrics
+        self._why: Unready | None = Unready("starting", "Redis has not answered yet")
+        self._answers = False
 
-    def verdict(self) -> str | None:
-        """``None`` when it answered the last time, else why it did not."""
+    def writable(self) -> Unready | None:
+        """``None`` when it took a write the last time, else why it did not."""
         return self._why
+
+    def reachable(self) -> Unready | None:
+        """``None`` when it answered the last time, though it may take no writes."""
+        return None if self._answers else self._why
 
     async def watch(self) -> None:
         """Look until cancelled."""
         while True:
             try:
                 async with asyncio.timeout(2.0):
-                    await self._reader.commits()
-                self._why = None
+                    await self._reader.try_write()
+                self._noted(None)
             except (JournalError, TimeoutError) as error:
-                self._why = f"Redis: {error}"
-            await asyncio.sleep(2.0)
+                self._noted(_unready(error))
+            await asyncio.sleep(self._look_s)
+
+    def _noted(self, why: Unready | None) -> None:
+        self._why = why
+        self._answers = why is None or why.reason in ("redis-full", "redis-readonly")
+        self._metrics.redis_reachable.set(self._answers)
+        self._metrics.redis_writable.set(why is None)
+
+
+def _unready(error: JournalError | TimeoutError) -> Unready:
+    """What an error of Redis means for a process that needs it."""
+    word = error.word if isinstance(error, JournalAway) else ""
+    if word == "OOM":
+        return Unready("redis-full", f"Redis is full: {error}")
+    if word in _READ_ONLY:
+        return Unready("redis-readonly", f"Redis takes no writes: {error}")
+    if isinstance(error, JournalRefused | WrongCredentials):
+        return Unready("redis-refuses", f"Redis: {error}")
+    return Unready("redis", f"Redis: {str(error) or 'no answer in time'}")
 
 
 async def redis_accepted(

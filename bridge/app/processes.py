@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bridge import __version__
 from bridge.app.edge import serve_edge
@@ -23,6 +23,7 @@ from bridge.app.public_port import bind
 from bridge.events import from_json, to_json
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics
+from bridge.obs.readiness import Unready
 from bridge.settings import Address, Settings
 from bridge.supervision import Shutdown
 
@@ -35,11 +36,14 @@ _SILENT_S = 5.0
 """A child that says nothing for so long is not ready; for twice as long, and another takes its place."""
 
 
+_STARTING = Unready("starting", "starting")
+
+
 @dataclass(slots=True)
 class _Child:
     number: int
     process: asyncio.subprocess.Process | None = None
-    why_not_ready: str | None = field(default="starting")
+    why_not_ready: Unready | None = _STARTING
     note: str | None = None
     heard_at: float = 0.0
 
@@ -47,10 +51,10 @@ class _Child:
         """Seconds since it last said how it is."""
         return time.monotonic() - self.heard_at
 
-    def verdict(self) -> str | None:
+    def verdict(self) -> Unready | None:
         """Why it is not ready; ``None``: it is."""
         if self.silent_s() > _SILENT_S:
-            return f"edge process {self.number} has said nothing for {self.silent_s():.0f} s"
+            return Unready("process", f"edge process {self.number} has said nothing for {self.silent_s():.0f} s")
         return self.why_not_ready
 
 
@@ -87,11 +91,11 @@ async def serve_processes(settings: Settings, workers: int, stop: asyncio.Event)
         await port.stop()
 
 
-def _verdict(children: list[_Child]) -> str | None:
+def _verdict(children: list[_Child]) -> Unready | None:
     """Ready when at least one child serves and none that serves is unwell; one that is being restarted is not asked."""
     running = [child for child in children if child.process is not None]
     if not running:
-        return "no edge process runs"
+        return Unready("process", "no edge process runs")
     return next((why for child in running if (why := child.verdict())), None)
 
 
@@ -115,7 +119,7 @@ async def _keep(child: _Child, sock: socket.socket, admin: Address, stop: asynci
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
             await process.wait()
-            child.process, child.why_not_ready = None, "starting"
+            child.process, child.why_not_ready = None, _STARTING
         if not stop.is_set():
             log.error("edge process died, starting another", extra={"number": child.number, "code": process.returncode})
             with contextlib.suppress(TimeoutError):
@@ -139,7 +143,8 @@ async def _listen(child: _Child, process: asyncio.subprocess.Process) -> None:
     assert process.stdout is not None
     while line := await process.stdout.readline():
         told = from_json(line)
-        child.why_not_ready, child.note, child.heard_at = told["why"], told["note"], time.monotonic()
+        child.why_not_ready = None if told["why"] is None else Unready(*told["why"])
+        child.note, child.heard_at = told["note"], time.monotonic()
     await process.wait()
 
 
@@ -159,7 +164,7 @@ async def serve_child(settings: Settings, inherited: int) -> None:
     with Shutdown() as shutdown:
         telling: list[asyncio.Task[None]] = []
 
-        def tell_health(health: Callable[[], str | None], port: Admin) -> None:
+        def tell_health(health: Callable[[], Unready | None], port: Admin) -> None:
             telling.append(asyncio.create_task(_tell(health, port), name="health"))
 
         parent = asyncio.create_task(_parent_gone(shutdown.event), name="parent")
@@ -170,7 +175,7 @@ async def serve_child(settings: Settings, inherited: int) -> None:
                 task.cancel()
 
 
-async def _tell(health: Callable[[], str | None], port: Admin) -> None:
+async def _tell(health: Callable[[], Unready | None], port: Admin) -> None:
     # Whoever reads may hang: a line that finds no room is left out, and never waited with.
     os.set_blocking(sys.stdout.fileno(), False)
     while True:

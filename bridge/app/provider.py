@@ -20,7 +20,9 @@ from bridge.journal.corporation import Corporation, NotOurs, mark_of
 from bridge.journal.errors import JournalError
 from bridge.journal.keys import Keys
 from bridge.journal.tokens import RedisTokenStore
+from bridge.obs.labels import endpoint_of
 from bridge.obs.metrics import Metrics
+from bridge.provider.calls import Outcome
 from bridge.provider.client import ProviderClient
 from bridge.provider.egress import Egress
 from bridge.provider.token import Token, TokenStore
@@ -59,7 +61,7 @@ def build_client(
     session: aiohttp.ClientSession,
     *,
     tokens: TokenStore | None = None,
-    on_call: Callable[[str, str, float], None] | None = None,
+    on_call: Callable[[str, Outcome, float], None] | None = None,
 ) -> ProviderClient:
     """Build a client that goes out by ``session``; without ``tokens`` it keeps a token of its own."""
     return ProviderClient(
@@ -97,9 +99,10 @@ async def accept_corporation(redis: Redis, keys: Keys, mark: str) -> None:
 async def running_client(settings: Settings, redis: Redis, metrics: Metrics) -> AsyncIterator[ProviderClient]:
     """A client with the token of all processes and its calls counted; its connections end with the block."""
 
-    def observe(endpoint: str, outcome: str, seconds: float) -> None:
-        metrics.provider_calls.labels(endpoint=endpoint, outcome=outcome).inc()
-        metrics.provider_call_seconds.labels(endpoint=endpoint).observe(seconds)
+    def observe(name: str, outcome: Outcome, seconds: float) -> None:
+        endpoint = endpoint_of(name)
+        metrics.provider_calls[endpoint, outcome].inc()
+        metrics.provider_call_seconds[endpoint].observe(seconds)
 
     async with open_session(settings) as session:
         tokens = RedisTokenStore(redis, Keys(settings.namespace), Token, corporation=corporation_of(settings))
@@ -108,7 +111,7 @@ async def running_client(settings: Settings, redis: Redis, metrics: Metrics) -> 
 
 @asynccontextmanager
 async def visiting_client(
-    settings: Settings, *, alone: Callable[[str], None], on_call: Callable[[str, str, float], None] | None = None
+    settings: Settings, *, alone: Callable[[str], None], on_call: Callable[[str, Outcome, float], None] | None = None
 ) -> AsyncIterator[ProviderClient]:
     """A client for one command: with the token of all processes if Redis can be reached, else with one of its own.
 

@@ -24,12 +24,13 @@ from bridge.journal.errors import JournalError
 from bridge.journal.keys import Keys
 from bridge.journal.standing import Asker, Standings
 from bridge.obs.admin import Admin
+from bridge.obs.labels import Click
 from bridge.obs.metrics import Metrics
 from bridge.settings import Settings
 from bridge.signon.click import Visitor, is_navigation
 from bridge.signon.closed import Closed
 from bridge.signon.signon import SignOn
-from bridge.signon.verdict import Result, TurnedAway, Verdict
+from bridge.signon.verdict import TurnedAway, Verdict
 from bridge.signon.way_in import ProviderLogin
 from bridge.supervision import Shutdown
 
@@ -61,13 +62,19 @@ async def serve_signon(
     address = redis_address(settings)
     redis = address.client()
     reader = build_reader(settings, redis)
-    health = RedisHealth(reader)
+    health = RedisHealth(reader, metrics)
+
+    def note() -> str | None:
+        # People get a page that says so; without this process they would get an error of the proxy.
+        return None if (why := health.writable()) is None else f"clicks are refused: {why.text}"
+
     port = Admin(
         metrics=metrics,
         host=settings.signon.admin_listen.host,
         port=settings.signon.admin_listen.port,
         alive=lambda: None,
-        ready=health.verdict,
+        ready=health.reachable,
+        note=note,
     )
     try:
         if admin:
@@ -169,5 +176,5 @@ class EdgeDoor:
 
 def _verdict(refused: Refused) -> Verdict:
     # 503: the OA's published keys cannot be had, so nobody can be proved; it is not the visitor's fault.
-    result: Result = "journal" if refused.status == 503 else "refused"
+    result: Click = "journal" if refused.status == 503 else "refused"
     return Verdict(result, refused.status, refused.label, refused.message, refused.retry_after_s)

@@ -20,6 +20,7 @@ from bridge.journal.reports import Reports
 from bridge.journal.writer import Writer
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics
+from bridge.obs.readiness import Unready
 from bridge.settings import Settings
 from bridge.supervision import Shutdown, StartRefused
 from bridge.worker.backlog import observe
@@ -50,11 +51,14 @@ async def serve_worker(
     redis = address.client()
     keys = Keys(settings.namespace)
     reader = build_reader(settings, redis)
-    health = RedisHealth(reader)
+    health = RedisHealth(reader, metrics)
     leading: list[Worker] = []
 
-    def ready() -> str | None:
-        return health.verdict() or next((why for worker in leading if (why := worker.verdict())), None)
+    def ready() -> Unready | None:
+        return health.writable() or next((why for worker in leading if (why := worker.verdict())), None)
+
+    def note() -> str | None:
+        return next((note for worker in leading if (note := worker.note())), None)
 
     port = Admin(
         metrics=metrics,
@@ -62,6 +66,7 @@ async def serve_worker(
         port=settings.worker.admin_listen.port,
         alive=lambda: None,
         ready=ready,
+        note=note,
     )
     if admin:
         await port.start()

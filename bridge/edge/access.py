@@ -324,8 +324,7 @@ def _mildest(refusals: Sequence[Refused]) -> Refused:
 
 def _unproved(label: Literal["missing", "ticket", "claim", "two"], message: str) -> Refused:
     # With a claim that is wrong the signer must be mended; of the others there is a fresh one in a moment.
-    code = codes.INVALID_TOKEN if label == "claim" else codes.NO_CREDENTIAL
-    return Refused(401, code, label, message)
+    return Refused(401, codes.INVALID_TOKEN if label == "claim" else codes.NO_CREDENTIAL, label, message)
 
 
 def _not_named(message: str) -> Refused:

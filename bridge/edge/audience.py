@@ -18,6 +18,7 @@ from bridge.edge import codes
 from bridge.edge.frames import HEARTBEAT, Frame
 from bridge.edge.garbage import Garbage
 from bridge.events import Position
+from bridge.obs.labels import Transport, close_of
 from bridge.obs.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ _PONG_S: Final = 10
 _BACKED_UP_S: Final = 30.0
 _TICK_S: Final = 1.0
 _LEFT_MOST: Final = 4096
-CLOSES: Final = frozenset((*codes.REASONS, 1001, 1006))
-"""Codes that the metric ``edge_closes`` tells apart: ours, a page that was left, and a connection that was cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class Audience:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.behind: set[Subscriber] = set()
-        self.frames = {"websocket": 0, "sse": 0}
+        self.frames: dict[Transport, int] = {"websocket": 0, "sse": 0}
         self.closing = False
         self.now = clock
         self._wall = wall
@@ -65,9 +64,9 @@ class Audience:
         self._left: deque[Left] = deque(maxlen=_LEFT_MOST)
         self._beat = 0
         self._wants: Callable[[Subscriber], None] = lambda subscriber: None
-        self._connections = {name: metrics.edge_connections.labels(transport=name) for name in ("websocket", "sse")}
-        self._connects = {name: metrics.edge_connects.labels(transport=name) for name in ("websocket", "sse")}
-        self._frames = {name: metrics.edge_frames.labels(transport=name) for name in ("websocket", "sse")}
+        self._connections = metrics.edge_connections
+        self._connects = metrics.edge_connects
+        self._frames = metrics.edge_frames
         self.count = 0
 
     def on_cold_read(self, wants: Callable[[Subscriber], None]) -> None:
@@ -115,8 +114,7 @@ class Audience:
         self.count -= 1
         self._connections[subscriber.transport_name].dec()
         code = subscriber.code or 1006
-        # A client may close with any code from 3000 on; those that are not ours are one series.
-        self._metrics.edge_closes.labels(code=str(code) if code in CLOSES else "other").inc()
+        self._metrics.edge_closes[close_of(code)].inc()
         self._left.append(
             Left(
                 subscriber.tail.mailbox,

@@ -33,6 +33,7 @@ from bridge.journal.reports import Deafness, Reports
 from bridge.journal.standing import Asker, Standings
 from bridge.journal.subscription import Subscription
 from bridge.obs.metrics import Metrics
+from bridge.obs.readiness import Unready
 
 __all__ = ["Feed", "Pace"]
 
@@ -97,12 +98,14 @@ class Feed:
 
     # -- what connections ask
 
-    def ready(self) -> str | None:
+    def ready(self) -> Unready | None:
         """``None`` when a probe has come round through Redis lately, else why not."""
+        if not self.connected.is_set():
+            return Unready("starting", "no pub/sub connection")
         if self._subscription is None:
-            return "no pub/sub connection"
+            return Unready("feed", "no pub/sub connection")
         if self._clock() - self._heard_at > self._pace.deaf_s:
-            return "the pub/sub probe did not come back"
+            return Unready("feed", "the pub/sub probe did not come back")
         return None
 
     async def open(self, asker: Asker, after: Position | None) -> Opening:

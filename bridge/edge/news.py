@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 from bridge.edge.audience import Audience
 from bridge.edge.frames import upstream_frame
@@ -47,8 +46,12 @@ class News:
         """Look and tell, until cancelled."""
         while True:
             self._wake.clear()
-            with suppress(JournalError):
+            try:
                 upstream = await self._reader.upstream()
+            except JournalError:
+                self._metrics.redis_reachable.set(0)
+            else:
+                self._metrics.redis_reachable.set(1)
                 self._metrics.edge_leader_seen.set(upstream.led)
                 if upstream != self.upstream:
                     self.upstream = upstream

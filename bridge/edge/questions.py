@@ -19,6 +19,7 @@ from bridge.events import Position
 from bridge.journal.errors import JournalAway, JournalError, JournalSpoilt, NotLetIn
 from bridge.journal.reader import Opened, OpenRequest, Reader
 from bridge.journal.standing import Asker, Standing, Standings
+from bridge.obs.labels import Gap
 from bridge.obs.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -61,13 +62,13 @@ class Questions:
         self.work.set()
         return await answer
 
-    def gap(self, tail: Tail, kind: str) -> None:
+    def gap(self, tail: Tail, kind: Gap) -> None:
         """Something may be missing in a tail: have it repaired. ``kind`` labels the metric."""
         if tail.position is None:
             # The opening that is under way learns of it, and has it repaired.
             tail.doubted = True
         elif tail not in self._gaps:
-            self._metrics.feed_gaps.labels(kind=kind).inc()
+            self._metrics.feed_gaps[kind].inc()
             self.look_again(tail)
 
     def look_again(self, tail: Tail) -> None:

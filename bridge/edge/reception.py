@@ -67,13 +67,17 @@ class Reception:
             return self.refuse(request, refused)
         return web.Response(status=204, headers=self._origins.preflight_headers(origin))
 
-    def count(self, refused: Refused) -> None:
-        """For whoever refuses in a way of its own."""
-        self._metrics.edge_refusals.labels(reason=refused.label).inc()
+    def turned_away(self, refused: Refused) -> None:
+        """A page is told the code, in its own protocol."""
+        self._count(refused)
+        self._metrics.edge_turned_away[refused.code].inc()
+
+    def _count(self, refused: Refused) -> None:
+        self._metrics.edge_refusals[refused.label].inc()
 
     def refuse(self, request: web.Request, refused: Refused, origin: str | None = None) -> web.Response:
         """A refusal as JSON, with its status."""
-        self.count(refused)
+        self._count(refused)
         headers = self._origins.cors_headers(origin)
         if refused.status == 401:
             headers["WWW-Authenticate"] = 'Bearer realm="exmail-bridge"'

@@ -6,32 +6,10 @@ counts the label. Whoever refuses knows all of these at once, whoever answers pi
 
 from __future__ import annotations
 
-from typing import Literal
+from bridge.obs.labels import Refusal as Label
+from bridge.obs.labels import TurnedAway
 
-Label = Literal[
-    "algorithm",
-    "audience",
-    "barred",
-    "busy",
-    "claim",
-    "closing",
-    "expired",
-    "issuer",
-    "keys",
-    "kicked",
-    "mailbox",
-    "missing",
-    "moved",
-    "origin",
-    "premature",
-    "request",
-    "scope",
-    "signature",
-    "ticket",
-    "token",
-    "two",
-]
-"""Which check failed; the closed set of the metric ``edge_refusals``."""
+__all__ = ["Label", "Refused", "quoted"]
 
 _SHOWN = 100
 
@@ -43,10 +21,12 @@ class Refused(Exception):
     for people: it names what was looked at and never holds a credential. ``retry_after_s``: come again then.
     """
 
-    def __init__(self, status: int, code: int, label: Label, message: str, *, retry_after_s: int | None = None) -> None:
+    def __init__(
+        self, status: int, code: TurnedAway, label: Label, message: str, *, retry_after_s: int | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
-        self.code = code
+        self.code: TurnedAway = code
         self.label: Label = label
         self.message = message
         self.retry_after_s = retry_after_s

@@ -36,8 +36,12 @@ class Check:
             Refused: it did not. Who comes with an expired token may come back: there can be a fresh one by then.
         """
         if not self.passed:
-            code = codes.EXPIRED if self.label == "expired" else codes.INVALID_TOKEN
-            raise Refused(401, code, self.label, self.finding)
+            raise Refused(
+                401,
+                codes.EXPIRED if self.label == "expired" else codes.INVALID_TOKEN,
+                self.label,
+                self.finding,
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

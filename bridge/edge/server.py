@@ -114,7 +114,7 @@ class EdgeServer:
             opening, subscriber = await self._open(request, after, WebSocketSubscriber)
         except Refused as refused:
             # The script of an allowed origin sees a close code; it would not see a status.
-            self._reception.count(refused)
+            self._reception.turned_away(refused)
             try:
                 transport, _ = take_socket(request)
             except Gone:
@@ -138,7 +138,7 @@ class EdgeServer:
         except Refused as refused:
             if "text/event-stream" not in request.headers.get(hdrs.ACCEPT, ""):
                 return self._reception.refuse(request, refused, origin)
-            self._reception.count(refused)
+            self._reception.turned_away(refused)
             retry_ms = self._audience.retry_ms(refused.code)
             body = sse_retry(retry_ms) + sse_block(closing_payload(refused.code, retry_ms))
             response = web.Response(
@@ -190,7 +190,8 @@ class EdgeServer:
             self._feed.opened(opening.tail)
             return
         opened = opening.opened
-        self._metrics.edge_resumes.labels(result=opened.status).inc()
+        if opened.status != "barred":
+            self._metrics.edge_resumes[opened.status].inc()
         sock = transport.get_extra_info("socket")
         if sock is not None:
             give_up_dead_peer(sock, _DEAD_S)

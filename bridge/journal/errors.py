@@ -17,10 +17,12 @@ class JournalError(Exception):
 class JournalAway(JournalError):
     """Redis does not answer now, or cannot serve; asking again later will help.
 
-    ``applied``: how many of the calls of a batch were applied, at most; ``None``: perhaps all of them.
+    ``applied``: how many of the calls of a batch were applied, at most; ``None``: perhaps all of them. ``word``: the
+    server's own, where it answered (``OOM``, ``LOADING``).
     """
 
     applied: int | None = None
+    word: str = ""
 
 
 class JournalUnreached(JournalAway):
@@ -95,6 +97,13 @@ def is_elsewhere(text: str) -> bool:
 
 def refusal(text: str) -> JournalError:
     """What an error that the server answered means: passing, or not."""
+    fault = _meaning(text)
+    if isinstance(fault, JournalAway):
+        fault.word = text.partition(" ")[0]
+    return fault
+
+
+def _meaning(text: str) -> JournalError:
     if text.startswith(("NOAUTH", "WRONGPASS")):
         return WrongCredentials(text)
     if text.startswith("NOPERM"):

@@ -69,7 +69,7 @@ class Reader:
             # First what any server knows: who cannot be asked that is not too old.
             written = _number(await self._redis.get(self._keys.format), self._keys.format)
             try:
-                await self._script.run([((self._keys.probe,), ("probe",))])
+                await self.try_write()
             except NotLetIn:
                 raise
             except JournalRefused as error:
@@ -80,6 +80,14 @@ class Reader:
         if memory.get("maxmemory") and memory.get("maxmemory_policy") != "noeviction":
             return f"maxmemory-policy is {memory['maxmemory_policy']}: Redis may throw events away; set noeviction"
         return None
+
+    async def try_write(self) -> None:
+        """Find out by trying whether the server takes a write.
+
+        Raises:
+            JournalAway, JournalRefused
+        """
+        await self._script.run([((self._keys.probe,), ("probe",))])
 
     async def open(self, requests: Sequence[OpenRequest]) -> list[Opened]:
         """Open many mailboxes; see :meth:`open_each`.

@@ -18,6 +18,7 @@ from aiohttp import web
 from bridge.obs.acceptor import RESERVE, Acceptor
 from bridge.obs.metrics import CONTENT_TYPE, Metrics
 from bridge.obs.port import take_port
+from bridge.obs.readiness import Unready
 from bridge.obs.unreadable import in_our_words
 
 log = logging.getLogger(__name__)
@@ -34,9 +35,10 @@ class AdminPortTaken(OSError):
 class Admin:
     """Serves ``/metrics``, ``/livez`` and ``/readyz``.
 
-    ``alive`` and ``ready`` return ``None`` when all is well, else the reason, which is answered with 503; ``note`` may
-    say what else is worth knowing of a process that is ready. Port 0 takes any free port; :attr:`address` is the one
-    that was bound. Whoever connects has ``patience_s`` for a whole request head and to take an answer; a scraper that
+    ``alive`` and ``ready`` return ``None`` when all is well, else the reason, which is answered with 503; the metrics
+    tell what ``ready`` says, too. ``note`` may say what else is worth knowing of a process that is ready. Port 0 takes
+    any free port; :attr:`address` is the one that was bound. Whoever connects has ``patience_s`` for a whole request
+    head and to take an answer; a scraper that
     asks less often connects anew.
     """
 
@@ -47,13 +49,14 @@ class Admin:
         host: str,
         port: int,
         alive: Callable[[], str | None],
-        ready: Callable[[], str | None],
+        ready: Callable[[], Unready | None],
         note: Callable[[], str | None] = lambda: None,
         patience_s: float = _PATIENCE_S,
     ) -> None:
         self.note = note
         self._patience_s = patience_s
         self._metrics = metrics
+        metrics.watch(ready)
         self._host = host
         self._port = port
         self._alive = alive
@@ -136,8 +139,8 @@ class Admin:
         return _verdict(self._alive())
 
     async def _show_ready(self, _request: web.Request) -> web.Response:
-        reason = self._ready()
-        return _verdict(reason, None if reason else self.note())
+        unready = self._ready()
+        return _verdict(None, self.note()) if unready is None else _verdict(unready.text)
 
 
 def _verdict(reason: str | None, note: str | None = None) -> web.Response:

@@ -8,9 +8,8 @@ unit, label sets are closed and start at 0, and each help text says what to conc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import product
-from typing import Final
+from collections.abc import Callable
+from typing import Final, get_args
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -23,26 +22,35 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
+
+from bridge.obs.declaring import PREFIX, Closed, Declaring, WithoutCreated
+from bridge.obs.labels import (
+    CallOutcome,
+    Click,
+    Close,
+    Committed,
+    Dropped,
+    Endpoint,
+    Gap,
+    ListenOutcome,
+    ProviderState,
+    PushKind,
+    Reconciled,
+    Refusal,
+    Resumed,
+    SyncKind,
+    SyncOutcome,
+    Transport,
+    TurnedAway,
+    Unreadiness,
+)
+from bridge.obs.readiness import Unready
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 """Content type of :meth:`Metrics.render`."""
 
-_PREFIX: Final = "exmail_bridge_"
 _FAST_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _CALL_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
-SIGNON_RESULTS: Final = (
-    *("opened", "refused", "scope", "request", "limited"),
-    *("away", "busy", "denied", "unknown", "journal"),
-)
-"""What can come of a click; ``unknown``: the provider knows no such mailbox, ``journal``: Redis is away."""
-_TRANSPORTS: Final = ("websocket", "sse")
-CLOSES: Final = (
-    *("1000", "1001", "1002", "1006", "1007", "3001", "3005", "3008", "3009"),
-    *("3012", "3013", "3500", "3501", "3503", "3507", "other"),
-)
-"""How a browser's connection may end: 1001 the page was left, 1006 cut, ``other`` a client's own code."""
 
 
 class Metrics:
@@ -62,20 +70,58 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         self.build_info = Gauge(
-            f"{_PREFIX}build_info", "Always 1; the label tells which version runs.", ["version"], registry=self.registry
+            f"{PREFIX}build_info", "Always 1; the label tells which version runs.", ["version"], registry=self.registry
         )
         self.build_info.labels(version).set(1)
-        self._upstream(_Declaring(self.registry if worker else None))
-        self._calls(_Declaring(self.registry if worker or signon else None))
-        self._writer(_Declaring(self.registry if worker else None))
-        self._edge(_Declaring(self.registry if edge else None))
-        self._signon(_Declaring(self.registry if signon else None))
+        self._readiness(Declaring(self.registry))
+        self._redis(
+            Declaring(self.registry if worker or edge or signon else None),
+            Declaring(self.registry if worker or (signon and not edge) else None),
+        )
+        self._upstream(Declaring(self.registry if worker else None))
+        self._calls(Declaring(self.registry if worker or signon else None))
+        self._writer(Declaring(self.registry if worker else None))
+        self._edge(Declaring(self.registry if edge else None))
+        self._signon(Declaring(self.registry if signon else None))
 
     def render(self) -> bytes:
         """Return everything as Prometheus text, of type :data:`CONTENT_TYPE`."""
-        return generate_latest(_WithoutCreated(self.registry))
+        return generate_latest(WithoutCreated(self.registry))
 
-    def _upstream(self, declare: _Declaring) -> None:
+    def watch(self, ready: Callable[[], Unready | None]) -> None:
+        """Tell of readiness what ``ready`` answers whenever somebody looks."""
+
+        def because(reason: Unreadiness) -> Callable[[], float]:
+            return lambda: float((verdict := ready()) is not None and verdict.reason == reason)
+
+        self.ready.set_function(lambda: float(ready() is None))
+        for reason in get_args(Unreadiness):
+            self.unready[reason].set_function(because(reason))
+
+    def _readiness(self, declare: Declaring) -> None:
+        self.ready = declare.gauge(
+            "ready", "1 while /readyz says ok; 0: the process cannot do its work, exmail_bridge_unready says why."
+        )
+        self.unready: Closed[Unreadiness, Gauge] = declare.gauges(
+            "unready",
+            "1 for the reason that /readyz fails with; see operations, ExmailBridgeNotReady.",
+            reason=Unreadiness,
+        )
+
+    def _redis(self, declare: Declaring, declare_writable: Declaring) -> None:
+        self.redis_reachable = declare.gauge(
+            "redis_reachable", "1 while Redis answers this process's questions; 0: nothing new can be told."
+        )
+        self.redis_writable = declare_writable.gauge(
+            "redis_writable", "1 while Redis takes a write of this process; 0 and reachable: it is full or read-only."
+        )
+
+    def _upstream(self, declare: Declaring) -> None:
+        self.upstream_state: Closed[ProviderState, Gauge] = declare.gauges(
+            "upstream_state",
+            "1 for how the leader stands with the provider; any but connected for minutes: no mail is announced.",
+            state=ProviderState,
+        )
         self.upstream_connected = declare.gauge(
             "upstream_connected",
             "1 while listen gave a byte within the silence limit; 0 on the leader: no mail is announced.",
@@ -84,32 +130,35 @@ class Metrics:
             "upstream_last_byte_timestamp_seconds",
             "When the listen connection last gave a byte; older than minutes: deaf, whatever else looks well.",
         )
-        self.listen_sessions = declare.counter(
+        self.listen_sessions: Closed[ListenOutcome, Counter] = declare.counters(
             "listen_sessions",
             "Listen sessions that ended, by how; others than ended and shutdown rising: see provider and network.",
-            outcome=("ended", "refused", "silent", "away", "shutdown"),
+            outcome=ListenOutcome,
         )
-        self.pushes = declare.counter(
+        self.pushes: Closed[PushKind, Counter] = declare.counters(
             "pushes",
             "Pushes read from the provider; none in working hours: see upstream_connected.",
-            type=("mail", "unread", "version", "online"),
+            type=PushKind,
         )
-        self.documents_dropped = declare.counter(
-            "documents_dropped", "Provider documents we could not read; rising: the wire changed.", reason=()
+        self.documents_dropped: Closed[Dropped, Counter] = declare.counters(
+            "documents_dropped", "Provider documents we could not read; rising: the wire changed.", reason=Dropped
         )
 
-    def _calls(self, declare: _Declaring) -> None:
-        self.provider_calls = declare.counter(
+    def _calls(self, declare: Declaring) -> None:
+        self.provider_calls: Closed[tuple[Endpoint, CallOutcome], Counter] = declare.counters(
             "provider_calls",
             "Calls to the provider; busy: ask less, token: another program renews it, away: network.",
-            endpoint=(),
-            outcome=("ok", "refused", "busy", "away", "token"),
+            endpoint=Endpoint,
+            outcome=CallOutcome,
         )
-        self.provider_call_seconds = declare.histogram(
-            "provider_call_seconds", "How long the provider took to answer; rising: it is loaded.", _CALL_S, "endpoint"
+        self.provider_call_seconds: Closed[Endpoint, Histogram] = declare.histograms(
+            "provider_call_seconds",
+            "How long the provider took to answer; rising: it is loaded.",
+            _CALL_S,
+            endpoint=Endpoint,
         )
 
-    def _writer(self, declare: _Declaring) -> None:
+    def _writer(self, declare: Declaring) -> None:
         self.leader = declare.gauge("leader", "1 on the worker that leads; the sum over all workers should be 1.")
         self.generation = declare.gauge(
             "generation", "Redis's clock in ms when the generation began; a rise: Redis went back and lost commits."
@@ -120,15 +169,19 @@ class Metrics:
         self.cursor_age = declare.gauge(
             "cursor_age_seconds", "Time since the cursor last proved current; growing: the directory grows stale."
         )
-        self.commits = declare.counter(
+        self.commits: Closed[Committed, Counter] = declare.counters(
             "commits",
             "Commits to the journal; refused: another worker leads, moved: a newer push won, again: answer lost.",
-            result=("published", "duplicate", "unchanged", "moved", "refused", "again"),
+            result=Committed,
         )
         self.commit_seconds = declare.histogram(
             "commit_seconds", "One round trip of commits; above some ms: Redis or the way to it is slow.", _FAST_S
         )
         self.backlog = declare.gauge("backlog_pushes", "Pushes read and not yet committed; growing: Redis is away.")
+        self.backlog_age = declare.gauge(
+            "backlog_age_seconds",
+            "Age of the oldest push that is not committed; growing: Redis is away or takes no writes.",
+        )
         self.backlog_dropped = declare.counter(
             "backlog_dropped", "Pushes given up because another worker took the lead; they are announced as missed."
         )
@@ -136,11 +189,11 @@ class Metrics:
             "reader_unread_ratio",
             "Events that the slowest consumer group has not finished, by BRIDGE_EVENTS_MAX; near 1: it loses some.",
         )
-        self.directory_syncs = declare.counter(
+        self.directory_syncs: Closed[tuple[SyncKind, SyncOutcome], Counter] = declare.counters(
             "directory_syncs",
             "Directory syncs; failed without a changed after it: it grows stale, short: a List came short.",
-            kind=("delta", "full"),
-            outcome=("changed", "unchanged", "refused", "failed", "held", "short"),
+            kind=SyncKind,
+            outcome=SyncOutcome,
         )
         self.directory_held = declare.gauge(
             "directory_held",
@@ -157,10 +210,10 @@ class Metrics:
             "directory_owed_age_seconds",
             "How long the oldest of them has been owed; an hour: old profiles are in use, or somebody is barred.",
         )
-        self.reconciled = declare.counter(
+        self.reconciled: Closed[Reconciled, Counter] = declare.counters(
             "reconciled",
             "Counts asked for after a gap; many corrected: much was missed, failed: see provider_calls.",
-            result=("corrected", "right", "failed", "moved"),
+            result=Reconciled,
         )
         self.conflicts = declare.counter(
             "upstream_conflicts",
@@ -176,36 +229,39 @@ class Metrics:
             (0, 1, 2, 5, 10, 50, 100, 1000),
         )
 
-    def _edge(self, declare: _Declaring) -> None:
-        self.edge_connections = declare.gauge(
-            "edge_connections", "Open browser connections; a sudden fall: a proxy or this edge cut them.", _TRANSPORTS
+    def _edge(self, declare: Declaring) -> None:
+        self.edge_connections: Closed[Transport, Gauge] = declare.gauges(
+            "edge_connections",
+            "Open browser connections; a sudden fall: a proxy or this edge cut them.",
+            transport=Transport,
         )
-        self.edge_connects = declare.counter(
-            "edge_connects", "Connections accepted; far above the open ones: clients flap.", transport=_TRANSPORTS
+        self.edge_connects: Closed[Transport, Counter] = declare.counters(
+            "edge_connects", "Connections accepted; far above the open ones: clients flap.", transport=Transport
         )
-        self.edge_closes = declare.counter(
+        self.edge_closes: Closed[Close, Counter] = declare.counters(
             "edge_closes",
-            "Connections closed by the edge, by code; 3500-3999: clients that will not return.",
-            code=CLOSES,
+            "Connections that ended, by code; 3500-3999: clients that will not return.",
+            code=Close,
         )
-        self.edge_resumes = declare.counter(
+        self.edge_turned_away: Closed[TurnedAway, Counter] = declare.counters(
+            "edge_turned_away",
+            "Pages that got no connection, by the code that they were told; 3500-3999: they will not return.",
+            code=TurnedAway,
+        )
+        self.edge_resumes: Closed[Resumed, Counter] = declare.counters(
             "edge_resumes",
             "How connections began; expired: raise BRIDGE_HISTORY_SECONDS or _EVENTS, epoch: history was lost.",
-            result=("resumed", "first", "expired", "epoch"),
+            result=Resumed,
         )
-        self.edge_refusals = declare.counter(
+        self.edge_refusals: Closed[Refusal, Counter] = declare.counters(
             "edge_refusals",
             "Requests refused, by the check that failed; rising: tokens or origins are wrong.",
-            reason=(
-                *("algorithm", "audience", "barred", "busy", "claim", "closing", "expired", "issuer", "keys", "kicked"),
-                *("mailbox", "missing", "moved", "origin", "premature", "request", "scope", "signature", "ticket"),
-                *("token", "two"),
-            ),
+            reason=Refusal,
         )
-        self.edge_frames = declare.counter(
+        self.edge_frames: Closed[Transport, Counter] = declare.counters(
             "edge_frames",
             "Frames written to sockets; 0 while commits publish: delivery is broken.",
-            transport=_TRANSPORTS,
+            transport=Transport,
         )
         self.edge_slow_cuts = declare.counter(
             "edge_slow_cuts", "Connections cut because they did not read; rising: a bad network or a hanging page."
@@ -223,10 +279,10 @@ class Metrics:
             "Round trip of a probe through Redis's pub/sub; rising: Redis or this edge is loaded.",
             _FAST_S,
         )
-        self.feed_gaps = declare.counter(
+        self.feed_gaps: Closed[Gap, Counter] = declare.counters(
             "feed_gaps",
             "Losses of pub/sub found and repaired from the journal; steady: see client-output-buffer-limit pubsub.",
-            kind=("seq", "reconnect", "top"),
+            kind=Gap,
         )
         self.feed_reconnects = declare.counter(
             "feed_reconnects", "Times the pub/sub connection was built again; rising: Redis or the way to it flaps."
@@ -237,47 +293,12 @@ class Metrics:
             "Times the pub/sub connection was open and brought nothing, and was built again; not 0: see the network.",
         )
 
-    def _signon(self, declare: _Declaring) -> None:
-        self.signon_clicks = declare.counter(
+    def _signon(self, declare: Declaring) -> None:
+        self.signon_clicks: Closed[Click, Counter] = declare.counters(
             "signon_clicks",
             "Clicks that should open a mail; away, busy, denied: the provider, limited: a page in a loop.",
-            result=SIGNON_RESULTS,
+            result=Click,
         )
         self.signon_seconds = declare.histogram(
             "signon_seconds", "From the click to our answer; rising: the provider's mail/authkey is slow.", _CALL_S
         )
-
-
-class _WithoutCreated(Collector):
-    """A registry without its ``_created`` series, which double the page and which nobody reads."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-
-    def collect(self) -> Iterable[Metric]:
-        for metric in self._registry.collect():
-            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
-            yield metric
-
-
-class _Declaring:
-    """Declares metrics on a registry, or on none; children of closed label sets start at 0."""
-
-    def __init__(self, registry: CollectorRegistry | None) -> None:
-        self._registry = registry
-
-    def gauge(self, name: str, help_text: str, transports: Sequence[str] = ()) -> Gauge:
-        gauge = Gauge(_PREFIX + name, help_text, ["transport"] if transports else [], registry=self._registry)
-        for transport in transports:
-            gauge.labels(transport)
-        return gauge
-
-    def counter(self, name: str, help_text: str, **labels: Sequence[str]) -> Counter:
-        counter = Counter(_PREFIX + name, help_text, list(labels), registry=self._registry)
-        if labels:
-            for values in product(*labels.values()):
-                counter.labels(*values)
-        return counter
-
-    def histogram(self, name: str, help_text: str, buckets: Sequence[float], *labels: str) -> Histogram:
-        return Histogram(_PREFIX + name, help_text, labels, buckets=buckets, registry=self._registry)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
@@ -16,6 +16,9 @@ from .form import fill
 from .pace import Pace
 from .token import Token, TokenSource, TokenStore
 from .transport import Form, TokenStyle, Transport
+
+Outcome = Literal["ok", "refused", "busy", "away", "token"]
+"""How a request went; ``token``: the provider took it for a bad one."""
 
 BUSY_TRIES: Final = 4
 BUSY_WAIT_MOST_S: Final = 8.0
@@ -34,7 +37,7 @@ class Calls:
         client_id: str,
         client_secret: Callable[[], str],
         store: TokenStore,
-        on_call: Callable[[str, str, float], None] | None,
+        on_call: Callable[[str, Outcome, float], None] | None,
         pace: Pace,
         busy_wait_s: float,
         now: Callable[[], float],
@@ -128,21 +131,21 @@ class Calls:
     async def _reported(self, endpoint: Endpoint, call: Awaitable[dict[str, Any]]) -> dict[str, Any]:
         """Tell ``on_call`` how a request went."""
         began = time.monotonic()
-        outcome = "ok"
+        outcome: Outcome | None = "ok"
         try:
             return await call
         except ProviderError as error:
             outcome = _outcome(error)
             raise
         except asyncio.CancelledError:
-            outcome = ""
+            outcome = None
             raise
         finally:
-            if self._on_call is not None and outcome:
+            if self._on_call is not None and outcome is not None:
                 self._on_call(endpoint.name, outcome, time.monotonic() - began)
 
 
-def _outcome(error: ProviderError) -> str:
+def _outcome(error: ProviderError) -> Outcome:
     if isinstance(error, InvalidToken):
         return "token"
     if isinstance(error, Busy):

@@ -14,7 +14,7 @@ import aiohttp
 
 from . import answers, endpoints, login
 from .asking import SETTLE_S
-from .calls import Calls
+from .calls import Calls, Outcome
 from .form import series
 from .listen import ListenSession
 from .models import AddressCheck, AuthKey, Delta, Profile, ProfileFields
@@ -58,7 +58,7 @@ class ProviderClient:
         client_secret: Callable[[], str],
         session: aiohttp.ClientSession,
         tokens: TokenStore | None = None,
-        on_call: Callable[[str, str, float], None] | None = None,
+        on_call: Callable[[str, Outcome, float], None] | None = None,
         timeout_s: float = 20,
         wait_s: float = WAIT_S,
         rate: float | None = None,

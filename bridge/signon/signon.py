@@ -104,7 +104,7 @@ class SignOn:
             verdict = journal_away(error)
         verdict = await self._recorded(trail, verdict)
         seconds = time.monotonic() - began
-        self._metrics.signon_clicks.labels(result=verdict.result).inc()
+        self._metrics.signon_clicks[verdict.result].inc()
         self._metrics.signon_seconds.observe(seconds)
         # Without the session: logs travel further than the record, and some OAs use their session's secret as its name.
         log.info(

@@ -8,23 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
+from bridge.obs.labels import Click as Result
 from bridge.provider.errors import Busy, NotFound, ProviderError, ProviderRefused
-
-Result = Literal[
-    "opened",
-    "refused",
-    "scope",
-    "request",
-    "limited",
-    "away",
-    "busy",
-    "denied",
-    "unknown",
-    "journal",
-]
-"""The closed set of the metric ``signon_clicks``; ``bridge.obs.metrics.SIGNON_RESULTS`` says what they mean."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,13 @@ unread: the provider's own buffers are the last reserve.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Sequence
 
 from bridge.journal.calls import Call, RecordCount, RecordMail
 from bridge.journal.errors import LeaseLost
-from bridge.journal.writer import Outcome, Writer
+from bridge.journal.writer import Outcome, Result, Writer
 from bridge.obs.metrics import Metrics
 
 _BATCH = 256
@@ -35,6 +36,9 @@ class Backlog:
         # How many calls ever came and ever went, and who waits until how many of them are gone.
         self._came = self._gone = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        # With how many calls what was read together ends, and when it was read.
+        self._read: deque[tuple[int, float]] = deque()
+        metrics.backlog_age.set_function(self._age_s)
 
     def __len__(self) -> int:
         return len(self._calls) + len(self._committing)
@@ -52,6 +56,8 @@ class Backlog:
         """Append calls, full or not: for the few that must not wait."""
         self._calls.extend(calls)
         self._came += len(calls)
+        if calls:
+            self._read.append((self._came, time.monotonic()))
         self._empty.clear()
         self._something.set()
         self._metrics.backlog.set(len(self))
@@ -69,7 +75,7 @@ class Backlog:
             try:
                 await self._writer.commit(batch)
             except LeaseLost:
-                self._metrics.commits.labels(result="refused").inc(len(batch))
+                self._metrics.commits["refused"].inc(len(batch))
                 raise
             self._committing = ()
             self._went(len(batch))
@@ -93,10 +99,16 @@ class Backlog:
 
     def _went(self, calls: int) -> None:
         self._gone += calls
+        while self._read and self._read[0][0] <= self._gone:
+            self._read.popleft()
         while self._waiting and self._waiting[0][0] <= self._gone:
             _, waiting = self._waiting.popleft()
             if not waiting.done():
                 waiting.set_result(None)
+
+    def _age_s(self) -> float:
+        """Seconds since the oldest of what waits was read; 0 where nothing does."""
+        return time.monotonic() - self._read[0][1] if self._read else 0.0
 
     def drop(self) -> int:
         """Give up what waits, because another worker leads; return how many pushes that were."""
@@ -118,8 +130,8 @@ class Backlog:
 def observe(metrics: Metrics, seconds: float, outcomes: Sequence[Outcome]) -> None:
     """Count one round trip of commits."""
     metrics.commit_seconds.observe(seconds)
-    counted: dict[str, int] = {}
+    counted: dict[Result, int] = {}
     for outcome in outcomes:
         counted[outcome.result] = counted.get(outcome.result, 0) + 1
     for result, count in counted.items():
-        metrics.commits.labels(result=result if result != "cursor" else "refused").inc(count)
+        metrics.commits["refused" if result == "cursor" else result].inc(count)

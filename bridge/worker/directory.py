@@ -14,11 +14,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 from bridge.journal.errors import JournalAway
 from bridge.journal.mirror import Mirror
 from bridge.journal.writer import Writer
+from bridge.obs.labels import SyncKind, SyncOutcome
 from bridge.obs.metrics import Metrics
 from bridge.provider.client import ProviderClient
 from bridge.provider.errors import BadParameter, ProviderError
@@ -27,7 +28,7 @@ from bridge.worker.decisions import Decisions
 from bridge.worker.guard import Guard
 from bridge.worker.known import Known
 from bridge.worker.listing import Listing, Listings
-from bridge.worker.members import Kind, Members
+from bridge.worker.members import Members
 from bridge.worker.notices import Applied, Notices
 from bridge.worker.profiles import Fetch
 from bridge.worker.scribe import CursorElsewhere, Scribe
@@ -37,7 +38,6 @@ from bridge.worker.work import Work
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Outcome = Literal["changed", "unchanged", "refused", "held", "short"]
 
 DIRECTORY_FAULTS: Final = (ProviderError, BadParameter, JournalAway, CursorElsewhere)
 
@@ -296,14 +296,14 @@ class Directory:
             self._news.set()
         return names
 
-    async def _asked(self, kind: Kind, asking: Awaitable[T]) -> T:
+    async def _asked(self, kind: SyncKind, asking: Awaitable[T]) -> T:
         try:
             return await asking
         except DIRECTORY_FAULTS:
-            self._metrics.directory_syncs.labels(kind=kind, outcome="failed").inc()
+            self._metrics.directory_syncs[kind, "failed"].inc()
             raise
 
-    def _begin(self, listing: Listing, kind: Kind, *, after_refusal: bool = False) -> None:
+    def _begin(self, listing: Listing, kind: SyncKind, *, after_refusal: bool = False) -> None:
         fills = not self._known.accounts
         self._work = Work(listing, kind, fills, listing.ver, deque(listing.claims.present), after_refusal)
 
@@ -326,14 +326,14 @@ class Directory:
             self._compared = None
         if listing.short:
             await self._announce(listing.short, listing.ver, ("short", work.kind))
-        outcome: Outcome = "changed"
+        outcome: SyncOutcome = "changed"
         if applied.held:
             outcome = "held"
         elif listing.short:
             outcome = "short"
         elif work.kind == "delta" and not (listing.claims.present or listing.claims.gone) and before == self.cursor:
             outcome = "unchanged"
-        self._metrics.directory_syncs.labels(kind=work.kind, outcome=outcome).inc()
+        self._metrics.directory_syncs[work.kind, outcome].inc()
         self._usable = listing.settled
         if listing.settled:
             self._current_at = self._wall()
@@ -343,8 +343,8 @@ class Directory:
             # The answer was not the newest, or the mirror is as old as the first listing of a long fill.
             self._news.set()
 
-    async def _refuse(self, kind: Kind, listing: Listing) -> None:
-        self._metrics.directory_syncs.labels(kind=kind, outcome="refused").inc()
+    async def _refuse(self, kind: SyncKind, listing: Listing) -> None:
+        self._metrics.directory_syncs[kind, "refused"].inc()
         self._usable = False
         await self._announce(listing.refused, listing.answered, (listing.answered,))
 

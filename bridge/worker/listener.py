@@ -13,10 +13,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from bridge.journal.calls import Call
+from bridge.obs.labels import Dropped, ListenOutcome, ProviderState, PushKind
 from bridge.obs.metrics import Metrics
 from bridge.provider.client import ProviderClient
 from bridge.provider.errors import (
     AddressNotAllowed,
+    CredentialsRefused,
+    InvalidToken,
     ListenEnded,
     ListenRefused,
     ListenSilent,
@@ -106,7 +109,7 @@ class Listener:
             ProviderError: why it ended.
         """
         pushes = 0
-        outcome = "shutdown"
+        outcome: ListenOutcome = "shutdown"
         began_s = time.monotonic()
         self._online_at = None
         try:
@@ -132,13 +135,13 @@ class Listener:
             outcome = _outcome(error)
             if time.monotonic() - began_s >= _STEADY_S and not isinstance(error, ListenSilent):
                 progress()
-            self._upstream.ended(_why(error), refused=isinstance(error, ProviderRefused | ListenRefused))
+            self._upstream.ended(_why(error), _state(error), refused=isinstance(error, ProviderRefused | ListenRefused))
             away_s = self._displaced(error)
             if away_s is None:
                 raise
         finally:
             self._session = None
-            self._metrics.listen_sessions.labels(outcome=outcome).inc()
+            self._metrics.listen_sessions[outcome].inc()
             log.info("listen session ended", extra={"pushes": pushes, "outcome": outcome})
         await self._leave_it_to_the_other(away_s)
 
@@ -171,7 +174,7 @@ class Listener:
         """
         calls: list[Call] = []
         time_s = self._wall()
-        counted = {"mail": 0, "unread": 0, "version": 0, "online": 0}
+        counted: dict[PushKind, int] = {"mail": 0, "unread": 0, "version": 0, "online": 0}
         for push, document in zip(batch, documents, strict=True):
             try:
                 match push:
@@ -197,12 +200,12 @@ class Listener:
                 calls += self._bury("bad-address", document, 0)
         for type, count in counted.items():
             if count:
-                self._metrics.pushes.labels(type=type).inc(count)
+                self._metrics.pushes[type].inc(count)
         return calls
 
-    def _bury(self, reason: str, document: bytes, cut_from: int) -> Sequence[Call]:
+    def _bury(self, reason: Dropped, document: bytes, cut_from: int) -> Sequence[Call]:
         """Count a document that could not be read, and keep it if not too many came. It may have been a mail."""
-        self._metrics.documents_dropped.labels(reason=reason).inc()
+        self._metrics.documents_dropped[reason].inc()
         self._upstream.unreadable()
         bury = self._burial.bury(reason, document, cut_from)
         return [] if bury is None else [bury]
@@ -215,7 +218,24 @@ def _why(error: ProviderError) -> str:
     return str(error)
 
 
-def _outcome(error: ProviderError) -> str:
+def _state(error: ProviderError) -> ProviderState:
+    """How we stand with the provider after a session that ended so."""
+    match error:
+        case AddressNotAllowed():
+            return "address"
+        case CredentialsRefused() | InvalidToken():
+            return "credentials"
+        case ProviderRefused() | ListenRefused():
+            return "refused"
+        case ListenSilent():
+            return "deaf"
+        case ListenEnded():
+            return "between"
+        case _:
+            return "away"
+
+
+def _outcome(error: ProviderError) -> ListenOutcome:
     match error:
         case ListenSilent():
             return "silent"

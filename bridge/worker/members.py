@@ -11,12 +11,13 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from bridge.events import USER_ADDED, from_json
 from bridge.journal.held import Held
 from bridge.journal.mirror import Mirror
 from bridge.journal.owed import DELETED, MISSING, Owed
+from bridge.obs.labels import SyncKind
 from bridge.worker.claims import is_another
 from bridge.worker.fold import Change, Fold, fold
 from bridge.worker.guard import Guard
@@ -31,8 +32,6 @@ log = logging.getLogger(__name__)
 
 _TOO_MANY: Final = "it would delete too many accounts"
 
-Kind = Literal["delta", "full"]
-
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -46,7 +45,7 @@ class Step:
     """
 
     ver: int
-    kind: Kind = "delta"
+    kind: SyncKind = "delta"
     moves: bool = False
     found: Mapping[str, Account] = field(default_factory=dict)
     unread: Mapping[str, str] = field(default_factory=dict)
@@ -248,7 +247,7 @@ class Members:
         aliases = tuple(sorted({*left, *doomed}))
         if before is None:
             return Held(self.known.now_ms(), self.known.ver, step.ver, step.kind, _TOO_MANY, aliases)
-        kind: Kind = "full" if "full" in (before.kind, step.kind) else "delta"
+        kind: SyncKind = "full" if "full" in (before.kind, step.kind) else "delta"
         return replace(before, to_ver=step.ver, kind=kind, aliases=aliases)
 
 

@@ -244,7 +244,7 @@ class Reconciler:
                 if not await self._corrected(mailbox, only_if_old=not doubtful):
                     self._rest(queue, mailbox, self._pace.settle_s)
             except (ProviderError, JournalAway) as error:
-                self._metrics.reconciled.labels(result="failed").inc()
+                self._metrics.reconciled["failed"].inc()
                 log.warning("count not read", extra={"error": str(error)})
                 if isinstance(error, ProviderRefused) and not isinstance(error, CONCERNS_ALL):
                     self._leave_alone(mailbox)
@@ -283,7 +283,7 @@ class Reconciler:
             unread = await self._client.newcount(mailbox)
         except NotFound:
             self._leave_alone(mailbox)
-            self._metrics.reconciled.labels(result="failed").inc()
+            self._metrics.reconciled["failed"].inc()
             return True
         answered_at = self._now()
         # What was pushed before the answer is told before it; only then does the same seq mean that nothing was.
@@ -297,9 +297,9 @@ class Reconciler:
         call = self._translator.polled(mailbox, unread, asked_at=stored.seq, proven=proven, time_s=self._wall())
         [outcome] = await self._writer.commit([call])
         if outcome.result == "moved":
-            self._metrics.reconciled.labels(result="moved").inc()
+            self._metrics.reconciled["moved"].inc()
             return False
-        self._metrics.reconciled.labels(result="corrected" if outcome.result == "published" else "right").inc()
+        self._metrics.reconciled["corrected" if outcome.result == "published" else "right"].inc()
         if stored.unread is not None:
             self._metrics.reconcile_drift.observe(abs(unread - stored.unread))
         if outcome.missed and proven is not None:

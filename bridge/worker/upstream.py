@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from bridge.events import (
     SYSTEM,
@@ -22,12 +22,23 @@ from bridge.events import (
     build_event,
 )
 from bridge.journal.calls import Announce
+from bridge.obs.labels import ProviderState
 from bridge.obs.metrics import Metrics
 
 _TYPES: Final[dict[UpstreamState, str]] = {
     "connected": UPSTREAM_CONNECTED,
     "degraded": UPSTREAM_DEGRADED,
     "disconnected": UPSTREAM_DISCONNECTED,
+}
+_WORDS: Final[dict[ProviderState, str]] = {
+    "connecting": "the listen connection is being made",
+    "deaf": "the listen connection is deaf",
+    "away": "the provider cannot be reached",
+    "credentials": "the provider refuses our client id or key",
+    "address": "the provider does not accept our address, see the log",
+    "refused": "the provider refuses",
+    "conflict": "another listener uses our client id",
+    "between": "the listen connection is being made again",
 }
 _REFUSALS: Final = 2
 _GRACE: Final = 1 / 9
@@ -79,6 +90,7 @@ class Upstream:
         self._unread_since: float | None = None
         self._doubt_at = 0.0
         self._doubt_pause_s = _DOUBT_S
+        self._stand("connecting", "")
 
     @property
     def heard_ms(self) -> int | None:
@@ -105,6 +117,13 @@ class Upstream:
         if self._online and self._state == "degraded":
             return f"the listen connection is deaf: {self._why}"
         return None
+
+    @property
+    def trouble(self) -> str | None:
+        """What an operator should know of the provider; ``None``: it is listened to."""
+        if self._standing == "connected":
+            return None
+        return f"no mail is announced: {_WORDS[self._standing]}{self._detail and f' ({self._detail})'}"
 
     def take_over(self, left: str | None) -> None:
         """Begin where another leader left off: nobody listens, whatever the state says that it left."""
@@ -167,8 +186,8 @@ class Upstream:
             self._announce(UPSTREAM_MISSED, data, {"heard": str(now_ms), "gap": "+1"})
             self._missed()
 
-    def ended(self, why: str, *, refused: bool) -> None:
-        """The session is over."""
+    def ended(self, why: str, state: ProviderState = "between", *, refused: bool) -> None:
+        """The session is over; ``state``: how we stand with the provider now."""
         # Pushes may come before it is certain that we are listened to; a first session that gave some was one.
         if self._online or (self._served and self._gap_since is None):
             self._gap_since = self._heard_s
@@ -176,6 +195,7 @@ class Upstream:
         self._begun_at = None
         self._refusals = self._refusals + 1 if refused else 0
         self._become("degraded" if self._refusals >= _REFUSALS else "disconnected", why)
+        self._stand(state, why)
 
     def unreadable(self) -> None:
         """A document could not be read: it may have been a mail, of nobody knows whom, so all counts are in doubt."""
@@ -203,6 +223,7 @@ class Upstream:
         """Another listener keeps taking the connection; we do not try again for ``pause_s``."""
         now_ms = int(self._wall() * 1000)
         self._why = "another listener uses our client id"
+        self._stand("conflict", "")
         self._announce(
             UPSTREAM_CONFLICT,
             {"since": now_ms, "until": now_ms + int(pause_s * 1000), "why": self._why},
@@ -222,9 +243,17 @@ class Upstream:
             silent_s = self._now() - self._heard_at
             if silent_s > self._silence_s + max(_GRACE_LEAST_S, self._silence_s * _GRACE):
                 self._become("degraded", f"no byte for {silent_s:.0f} s")
+                self._stand("deaf", self._why)
+
+    def _stand(self, standing: ProviderState, detail: str) -> None:
+        self._standing, self._detail = standing, detail
+        for each in get_args(ProviderState):
+            self._metrics.upstream_state[each].set(each == standing)
 
     def _become(self, state: UpstreamState, why: str) -> None:
         self._metrics.upstream_connected.set(1 if state == "connected" else 0)
+        if state == "connected":
+            self._stand("connected", "")
         if state == self._state:
             return
         self._state, self._why = state, why
@@ -240,3 +269,10 @@ class Upstream:
     def _announce(self, type: str, data: dict[str, Any], fields: dict[str, str] | None = None) -> None:
         event = build_event(namespace=self._namespace, stream=SYSTEM, type=type, time_s=self._wall(), data=data)
         self._tell(Announce(event, fields or {}))
+
+
+def nobody_listens(metrics: Metrics) -> None:
+    """Who does not lead says nothing of the provider."""
+    metrics.upstream_connected.set(0)
+    for state in get_args(ProviderState):
+        metrics.upstream_state[state].set(0)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bridge.journal.owed import ABSENT, DELETED
+from bridge.obs.labels import SyncKind
 from bridge.worker.listing import Listing
-from bridge.worker.members import Kind, Members, Step
+from bridge.worker.members import Members, Step
 from bridge.worker.notices import Applied
 from bridge.worker.profiles import Fetch
 from bridge.worker.stage import Stage
@@ -26,7 +27,7 @@ class Work:
     """
 
     listing: Listing
-    kind: Kind
+    kind: SyncKind
     fills: bool
     ver: int
     waiting: deque[str]

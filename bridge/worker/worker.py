@@ -23,6 +23,7 @@ from bridge.journal.orders import Orders
 from bridge.journal.reports import Reports
 from bridge.journal.writer import Claimed, Writer
 from bridge.obs.metrics import Metrics
+from bridge.obs.readiness import Unready
 from bridge.provider.client import ProviderClient
 from bridge.supervision import Retry, apart, supervise
 from bridge.worker.attention import Attention
@@ -37,7 +38,7 @@ from bridge.worker.orders import OrderTaker
 from bridge.worker.reconcile import Reconciler
 from bridge.worker.reports import ReportTaker
 from bridge.worker.translate import Privacy, Translator
-from bridge.worker.upstream import Upstream
+from bridge.worker.upstream import Upstream, nobody_listens
 
 log = logging.getLogger(__name__)
 
@@ -127,9 +128,14 @@ class Worker:
             finally:
                 self._stood_down()
 
-    def verdict(self) -> str | None:
+    def verdict(self) -> Unready | None:
         """``None``, or why a leader is of no use: its connection to the provider is open and nothing comes."""
-        return None if self._upstream is None else self._upstream.deaf
+        deaf = None if self._upstream is None else self._upstream.deaf
+        return None if deaf is None else Unready("provider", deaf)
+
+    def note(self) -> str | None:
+        """What a leader has to say of the provider; ``None``: it listens, or this worker stands by."""
+        return None if self._upstream is None else self._upstream.trouble
 
     async def stop(self) -> None:
         """Stop listening, commit what was read, release the lease. Whoever loses the lease now does not stand by."""
@@ -153,7 +159,7 @@ class Worker:
 
     def _stood_down(self) -> None:
         self._metrics.leader.set(0)
-        self._metrics.upstream_connected.set(0)
+        nobody_listens(self._metrics)
         nobody_knows(self._metrics)
         # What a standby knows of the cursor is nothing.
         self._metrics.cursor_age.set_function(lambda: 0.0)

@@ -16,7 +16,9 @@ from typing import Any
 
 import aiohttp
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from bridge.obs.metrics import Metrics
 from tests.deploy.programs import ROOT, accepts, bridge, free_port, running
 from tests.support.browser_side import open_sse, open_ws
 from tests.support.stage import SECRET, bearer
@@ -101,7 +103,7 @@ async def prometheus(redis_url: str, require_binary: Callable[[str], str], tmp_p
             "sum(exmail_bridge_leader) == 1",
             "sum(exmail_bridge_edge_refusals_total) > 0",
             "sum(exmail_bridge_documents_dropped_total) > 0",
-            'count(exmail_bridge_provider_calls_total{outcome!="ok"}) > 0',
+            'sum(exmail_bridge_provider_calls_total{outcome!="ok"}) > 0',
             "min(count_over_time(exmail_bridge_edge_closes_total[1m])) > 3",
         )
 
@@ -174,6 +176,32 @@ def test_each_alert_is_tested_and_explained():
     explained = re.findall(r"^### (Exmail\w+)$", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE)
     assert len(alerts) == len(set(alerts))
     assert sorted(alerts) == sorted(tested) == sorted(explained)
+
+
+def test_the_rules_are_tested_with_what_is_exported():
+    """A series that a test of the rules makes up is one that ``/metrics`` has, name and values of labels."""
+    exported: dict[str, list[dict[str, str]]] = {}
+    for family in text_string_to_metric_families(Metrics().render().decode()):
+        for sample in family.samples:
+            exported.setdefault(sample.name, []).append(sample.labels)
+    made_up = re.findall(r"'(exmail_bridge_\w+)\{(.*?)\}'", (RULES / "rules_test.yml").read_text())
+    assert len(made_up) > 50
+    for name, labels in made_up:
+        ours = dict(re.findall(r'(\w+)="(.*?)"', labels))
+        assert ours.pop("job").startswith("exmail-bridge-")
+        del ours["instance"]
+        assert ours in exported.get(name, []), (name, ours)
+
+
+def test_every_rule_names_values_that_are_said():
+    """What a rule asks of a label, by equality or by pattern, some series can answer."""
+    page = Metrics().render().decode()
+    for name, matcher in re.findall(r"(exmail_bridge_\w+)\{([^}]*)\}", (RULES / "rules.yml").read_text()):
+        for label, _, pattern in re.findall(r'(\w+)(=~|!~|!=|=)"([^"]*)"', matcher):
+            told = set(re.findall(rf'^{name}{{.*?\b{label}="(.*?)".*}}', page, re.MULTILINE))
+            assert told, (name, label)
+            for part in pattern.split("|"):
+                assert any(re.fullmatch(part, value) for value in told), (name, label, part)
 
 
 def test_the_board_can_be_imported():

@@ -108,7 +108,7 @@ async def test_a_probe_that_cannot_be_sent_says_nothing(redis_url: str) -> None:
         await until(lambda: health() is None)
         way.closed = True
         way.cut(but_pubsub=True)
-        await until(lambda: health() == "the pub/sub probe did not come back")
+        await until(lambda: health() == ("feed", "the pub/sub probe did not come back"))
         # Through the connection that is neither deaf nor lost.
         await writer.commit([mail("Z1")])
         assert ids(await client.events(1)) == ["Z1"]

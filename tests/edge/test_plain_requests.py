@@ -153,7 +153,7 @@ async def test_listed_origins_get_cors_on_every_answer(ask: Ask) -> None:
 async def test_refusals_are_counted_by_reason(ask: Ask) -> None:
     """Operators see which check fails."""
     await ask("/unread", mailbox=None)
-    assert ask.metrics.edge_refusals.labels(reason="missing")._value.get() == 1
+    assert ask.metrics.edge_refusals["missing"]._value.get() == 1
 
 
 async def test_client_js_may_be_loaded_from_anywhere(ask: Ask) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -11,6 +12,7 @@ import pytest
 from bridge.app.public_port import bind
 from bridge.obs.admin import Admin, AdminPortTaken
 from bridge.obs.metrics import Metrics
+from bridge.obs.readiness import Unready
 from bridge.settings import Address
 
 
@@ -42,12 +44,19 @@ async def test_metrics_are_prometheus_text():
 
 
 async def test_readiness_is_apart_from_liveness():
-    """Not ready is 503 with the reason, while ``/livez`` stays 200; each is asked anew."""
-    reasons = ["Redis does not answer", None]
-    async with opened(ready=lambda: reasons.pop(0)) as admin:
+    """Not ready is 503 with the reason, and the metrics say the same; ``/livez`` stays 200; each is asked anew."""
+    verdict: list[Unready | None] = [Unready("redis", "Redis does not answer")]
+    async with opened(ready=lambda: verdict[0]) as admin:
         assert (await fetch(admin, "/readyz"))[:2] == (503, "Redis does not answer\n")
         assert (await fetch(admin, "/livez"))[:2] == (200, "ok\n")
+        page = (await fetch(admin, "/metrics"))[1]
+        assert "exmail_bridge_ready 0.0" in page
+        assert re.findall(r'exmail_bridge_unready{reason="(.+)"} 1', page) == ["redis"]
+        verdict[0] = None
         assert (await fetch(admin, "/readyz"))[:2] == (200, "ok\n")
+        page = (await fetch(admin, "/metrics"))[1]
+        assert "exmail_bridge_ready 1.0" in page
+        assert not re.findall(r"exmail_bridge_unready{.+} 1", page)
 
 
 async def test_dead_is_503():

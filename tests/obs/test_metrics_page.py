@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from bridge.obs.declaring import Closed
 from bridge.obs.metrics import Metrics
 
 
@@ -20,7 +22,7 @@ def ours(metrics):
 def test_two_can_live_in_one_process():
     """Nothing is registered globally: a second set of metrics counts on its own."""
     first, second = Metrics(), Metrics()
-    first.pushes.labels("mail").inc()
+    first.pushes["mail"].inc()
     assert 'exmail_bridge_pushes_total{type="mail"} 1.0' in first.render().decode()
     assert 'exmail_bridge_pushes_total{type="mail"} 0.0' in second.render().decode()
 
@@ -28,13 +30,15 @@ def test_two_can_live_in_one_process():
 def test_a_part_that_does_not_run_is_not_shown():
     """An edge shows no ``upstream_connected 0``, a worker no ``edge_connections 0``; the attributes work anyway."""
     worker, edge = Metrics(edge=False), Metrics(worker=False, signon=False)
-    assert ours(worker) & ours(edge) == {"exmail_bridge_build_info"}
+    common = {f"exmail_bridge_{name}" for name in ("build_info", "ready", "unready", "redis_reachable")}
+    assert ours(worker) & ours(edge) == common
     assert ours(worker) | ours(Metrics(worker=False)) == ours(Metrics())
     signon = Metrics(worker=False, edge=False, signon=True)
-    assert ours(signon) & ours(edge) == {"exmail_bridge_build_info"}
+    assert ours(signon) & ours(edge) == common
+    assert {"exmail_bridge_redis_writable"} == {name for name in ours(signon) & ours(worker) if "writable" in name}
     assert "exmail_bridge_provider_calls" in ours(signon) & ours(worker)
     edge.upstream_connected.set(1)
-    edge.commits.labels("published").inc()
+    edge.commits["published"].inc()
     assert "exmail_bridge_upstream_connected" not in ours(edge)
 
 
@@ -47,14 +51,28 @@ def test_names_and_help_are_for_operators():
         assert not any(sample.name.endswith("_created") for sample in family.samples)
 
 
-def test_closed_label_sets_start_at_zero():
-    """A series that appears with its first error cannot be alerted on: closed sets are there from the start."""
-    page = families(Metrics())
-    assert {sample.labels["outcome"] for sample in page["exmail_bridge_listen_sessions"].samples} == {
-        *("ended", "refused", "silent", "away", "shutdown")
-    }
+def test_every_value_of_every_label_is_there_from_the_start():
+    """A series that appears with its first error cannot be alerted on. The version alone is no closed set."""
+    metrics = Metrics()
+    page = families(metrics)
+    for name, closed in vars(metrics).items():
+        if not isinstance(closed, Closed):
+            continue
+        samples = [sample for sample in page[f"exmail_bridge_{name}"].samples if "le" not in sample.labels]
+        assert samples, name
+        assert {sample.value for sample in samples} == {0.0}, name
+    labelled = {name for name in ours(metrics) if any(set(s.labels) - {"le"} for s in page[name].samples)}
+    closed_sets = {f"exmail_bridge_{name}" for name, value in vars(metrics).items() if isinstance(value, Closed)}
+    assert labelled == closed_sets | {"exmail_bridge_build_info"}
     assert len(page["exmail_bridge_directory_syncs"].samples) == 12
+    assert len(page["exmail_bridge_provider_calls"].samples) == 30
     assert {sample.labels["code"] for sample in page["exmail_bridge_edge_closes"].samples} >= {"1006", "3009", "other"}
+
+
+def test_nothing_else_can_be_counted():
+    """A value outside of the set is no new series: there is none to count it in."""
+    with pytest.raises(KeyError):
+        Metrics().documents_dropped["no-object"]
 
 
 def test_the_version_is_told():

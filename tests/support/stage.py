@@ -20,6 +20,7 @@ from bridge.journal.connect import RedisAddress
 from bridge.journal.keys import Keys
 from bridge.journal.writer import Writer
 from bridge.obs.metrics import Metrics
+from bridge.obs.readiness import Unready
 from bridge.settings import load_settings
 
 SECRET = "a-secret-for-tests-of-32-bytes-or-more"
@@ -57,7 +58,7 @@ async def running_edge(
     redis_url: str,
     pace: Pace | None = None,
     *,
-    tell_health: Callable[[Callable[[], str | None]], None] = lambda health: None,
+    tell_health: Callable[[Callable[[], Unready | None]], None] = lambda health: None,
     add_routes: Callable[[web.Application], None] | None = None,
     **environ: str,
 ) -> AsyncIterator[tuple[str, Metrics]]:

@@ -132,3 +132,26 @@ async def test_what_a_deposed_leader_drops_is_counted(parts: Parts) -> None:
     assert parts.metric("backlog_pushes") == 0
     assert not await parts.redis.exists(KEYS.log(BOB))
     await asyncio.wait_for(backlog.drained(), 1)
+
+
+async def test_the_oldest_that_waits_has_an_age(parts: Parts) -> None:
+    """It grows until it is committed or given up, whatever comes after it, and is 0 where nothing waits."""
+    writer = await parts.writer()
+    backlog = Backlog(writer, parts.metrics, most=100)
+    assert parts.metric("backlog_age_seconds") == 0
+    backlog.add([])
+    assert parts.metric("backlog_age_seconds") == 0
+    backlog.add(counts(1))
+    ages = [parts.metric("backlog_age_seconds")]
+    backlog.add(counts(2))
+    ages.append(parts.metric("backlog_age_seconds"))
+    assert 0 < ages[0] < ages[1]
+    committing = asyncio.create_task(backlog.run())
+    await asyncio.wait_for(backlog.drained(), 10)
+    committing.cancel()
+    await asyncio.wait([committing])
+    assert parts.metric("backlog_age_seconds") == 0
+    backlog.add(counts(3, 4))
+    assert parts.metric("backlog_age_seconds") > 0
+    backlog.drop()
+    assert parts.metric("backlog_age_seconds") == 0

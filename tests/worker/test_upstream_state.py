@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pytest
 
 from bridge.journal.calls import Announce
+from bridge.obs.labels import ProviderState
 from bridge.obs.metrics import Metrics
-from bridge.worker.upstream import Upstream
+from bridge.worker.upstream import Upstream, nobody_listens
 from tests.support.workers import sample
 
 BEGIN_S = 1000.0
@@ -44,6 +45,10 @@ class Watched:
     @property
     def connected(self) -> float:
         return sample(self.metrics, "upstream_connected")
+
+    @property
+    def standing(self) -> list[str]:
+        return [state for state in get_args(ProviderState) if sample(self.metrics, "upstream_state", state=state)]
 
     def data(self, at: int = -1) -> dict[str, Any]:
         data: dict[str, Any] = orjson.loads(b"{" + self.said[at].event.body)["data"]
@@ -303,3 +308,35 @@ def test_what_could_not_be_read_is_announced_at_once_and_then_ever_more_rarely()
     watched.now_s += 1
     watched.upstream.check()
     assert watched.doubts == 4 + len(said_at)
+
+
+@pytest.mark.parametrize("state", ["away", "credentials", "address", "refused", "between"])
+def test_the_leader_says_how_it_stands_with_the_provider(state: ProviderState) -> None:
+    """One state at a time, in words and as a metric, from the first attempt on; connected is nothing to speak of."""
+    watched = Watched()
+    assert watched.standing == ["connecting"]
+    assert watched.upstream.trouble == "no mail is announced: the listen connection is being made"
+    watched.online()
+    assert (watched.standing, watched.upstream.trouble) == (["connected"], None)
+    watched.upstream.ended("what it said", state, refused=False)
+    assert watched.standing == [state]
+    assert (watched.upstream.trouble or "").endswith("(what it said)")
+    watched.online()
+    assert (watched.standing, watched.upstream.trouble) == (["connected"], None)
+
+
+def test_deaf_and_conflict_are_states_too() -> None:
+    """Open and silent, or left to somebody else; a byte is enough to be connected again."""
+    watched = Watched()
+    watched.online()
+    watched.now_s += 100
+    watched.upstream.check()
+    assert watched.standing == ["deaf"]
+    watched.upstream.heard()
+    assert watched.standing == ["connected"]
+    watched.upstream.ended("closed", refused=False)
+    watched.upstream.conflict(60)
+    assert watched.standing == ["conflict"]
+    assert watched.upstream.trouble == "no mail is announced: another listener uses our client id"
+    nobody_listens(watched.metrics)
+    assert watched.standing == []
