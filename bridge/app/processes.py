@@ -179,7 +179,9 @@ async def _tell(health: Callable[[], Unready | None], port: Admin) -> None:
     # Whoever reads may hang: a line that finds no room is left out, and never waited with.
     os.set_blocking(sys.stdout.fileno(), False)
     while True:
-        line = to_json({"why": health(), "note": port.note(), "admin": port.address}) + b"\n"
+        unready = health()
+        told = {"why": None if unready is None else list(unready), "note": port.note(), "admin": port.address}
+        line = to_json(told) + b"\n"
         with contextlib.suppress(BlockingIOError):
             os.write(sys.stdout.fileno(), line)
         await asyncio.sleep(_TELL_S)

@@ -208,7 +208,7 @@ async def test_the_pasted_list_goes_with_the_badge(page: Page, redis_url: str, r
             await oa.page.reload()
             await expect(items).to_have_text([re.compile("<i>second</i>"), re.compile("first")])
             await expect(oa.page.locator("#unread")).to_have_text("8")
-            assert oa.metrics.edge_connects.labels(transport="websocket")._value.get() == 2
+            assert oa.metrics.edge_connects["websocket"]._value.get() == 2
             await oa.page.locator("#mails button").first.focus()
             async with oa.page.expect_popup() as waiting:
                 await oa.page.keyboard.press("Enter")

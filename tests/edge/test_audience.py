@@ -161,14 +161,14 @@ async def test_a_socket_that_stays_backed_up_is_cut(hall: Hall, kind: type[Subsc
 async def test_closes_are_counted_by_code_and_the_gauge_returns(hall: Hall) -> None:
     """Who hangs up, and why."""
     subscriber, peer = await hall.join(SseSubscriber, expires=1000.5)
-    gauge: Any = hall.metrics.edge_connections.labels(transport="sse")
+    gauge: Any = hall.metrics.edge_connections["sse"]
     assert gauge._value.get() == 1
     hall.pass_time(1)
     assert subscriber.code == 3005
     while await hall.heard(peer):
         continue
     await until(lambda: gauge._value.get() == 0)
-    closes: Any = hall.metrics.edge_closes.labels(code="3005")
+    closes: Any = hall.metrics.edge_closes[3005]
     assert closes._value.get() == 1
 
 

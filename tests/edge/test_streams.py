@@ -250,7 +250,7 @@ async def test_churn_leaves_nothing_behind(redis_url: str) -> None:
                 await client.frame()
                 client.drop()
         open_now = metrics.edge_connections
-        await until(lambda: all(open_now.labels(transport)._value.get() == 0 for transport in PATHS))
+        await until(lambda: all(open_now[transport]._value.get() == 0 for transport in PATHS))
         assert len(asyncio.all_tasks()) <= before
         [(_, subscribers)] = await redis.pubsub_numsub(KEYS.mailbox_channel(BOB))
         assert subscribers <= 1
