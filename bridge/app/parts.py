@@ -107,7 +107,7 @@ def _unready(error: JournalError | TimeoutError) -> Unready:
         return Unready("redis-full", f"Redis is full: {error}")
     if word in _READ_ONLY:
         return Unready("redis-readonly", f"Redis takes no writes: {error}")
-    if isinstance(error, JournalRefused | WrongCredentials):
+    if isinstance(error, JournalRefused | NotAdmitted):
         return Unready("redis-refuses", f"Redis: {error}")
     return Unready("redis", f"Redis: {str(error) or 'no answer in time'}")
 
