@@ -46,6 +46,9 @@ _MOST_ACCOUNTS: Final = 500
 
 _DEV_DEFAULTS: Final = {
     ("provider", "client_id"): "simulated",
+    # On this machine; where exactly is known once the simulator runs.
+    ("provider", "api_url"): "http://127.0.0.1:0",
+    ("provider", "auth_url"): "http://127.0.0.1:0",
     # Whoever pulls the plug wants to see it shown while he looks.
     ("provider", "listen_silence"): "5",
     # The lease of a `dev` that was killed holds up the next one.

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import IO, Any, Final, Self
 
 from bridge.settings import DEFAULT_CONFIG, Settings, load_settings
+from bridge.settings.setting import Setting
 from bridge.settings.table import TABLE
 from bridge.supervision import StartRefused
 
@@ -29,6 +30,7 @@ Entries = dict[tuple[str, str], Any]
 
 _HEAD: Final = "# Written by `dev` at every start. Of what stands here it takes over only the secrets that it made.\n"
 _PROVIDER: Final = "provider"
+_OF_PROVIDER: Final = (_PROVIDER, "egress")
 _NOT_FOR_SIMULATED: Final = ("BRIDGE_PROVIDER_API_URL", "BRIDGE_PROVIDER_AUTH_URL")
 _MADE_UP: Final = "dev-"
 """Begins each secret that was made up here, so that one which an operator set is never taken for it."""
@@ -123,7 +125,7 @@ def given(environ: Mapping[str, str], *, simulated: bool) -> tuple[Entries, dict
         if named:
             entries = _entries_of(Path(named))
         elif not simulated and DEFAULT_CONFIG.exists():
-            entries = {key: value for key, value in _entries_of(DEFAULT_CONFIG).items() if key[0] == _PROVIDER}
+            entries = {key: value for key, value in _entries_of(DEFAULT_CONFIG).items() if key[0] in _OF_PROVIDER}
     except OSError as error:
         raise StartRefused(f"cannot read {error.filename}: {error.strerror}") from None
     except ValueError as error:
@@ -132,13 +134,21 @@ def given(environ: Mapping[str, str], *, simulated: bool) -> tuple[Entries, dict
         for key in ("api_url", "auth_url"):
             entries.pop((_PROVIDER, key), None)
     for setting in TABLE:
-        if value := used.get(setting.variable):
-            entries.pop((setting.section, f"{setting.key}_file"), None)
-            entries[setting.section, setting.key] = value
-        elif setting.secret and (value := used.get(f"{setting.variable}_FILE")):
-            entries.pop((setting.section, setting.key), None)
-            entries[setting.section, f"{setting.key}_file"] = str(Path(value).absolute())
+        for (section, key), variable in setting.places.items():
+            if value := used.get(variable):
+                _let_go(entries, setting)
+                entries[section, key] = value
+            elif setting.secret and (value := used.get(f"{variable}_FILE")):
+                _let_go(entries, setting)
+                entries[section, f"{key}_file"] = str(Path(value).absolute())
     return entries, used
+
+
+def _let_go(entries: Entries, setting: Setting) -> None:
+    """Take a setting out, whatever it was given by."""
+    for section, key in setting.places:
+        entries.pop((section, key), None)
+        entries.pop((section, f"{key}_file"), None)
 
 
 def make_secret() -> str:

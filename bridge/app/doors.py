@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import aiohttp
-
+from bridge.app.egress import open_session
 from bridge.edge.access import Access, Tickets, Verifier
 from bridge.edge.jwks import JwksVerifier
 from bridge.edge.jwt import SecretVerifier
 from bridge.edge.origins import Origins
+from bridge.provider.egress import reason
 from bridge.settings import Settings, SettingsError
 from bridge.supervision import StartRefused
 
@@ -42,16 +42,18 @@ async def running_verifier(settings: Settings) -> AsyncIterator[Verifier]:
 
     Raises:
         StartRefused: a secret will not do.
+        SettingsError: the keys lie behind a proxy that cannot be used.
     """
     edge = settings.edge
     if edge.jwks_url:
-        async with aiohttp.ClientSession(trust_env=True) as session:
+        async with open_session(settings, edge.jwks_url) as session:
             verifier = JwksVerifier(
                 edge.jwks_url,
                 session=session,
                 audience=edge.jwt_audience or None,
                 issuer=edge.jwt_issuer or None,
                 kept_s=edge.jwks_keep_s,
+                reason=reason,
             )
             async with verifier:
                 yield verifier

@@ -13,11 +13,11 @@ from typing import Final
 from aiohttp import web
 
 from bridge.app.doors import build_origins
+from bridge.app.egress import build_egress
 from bridge.app.parts import redis_address
-from bridge.app.provider import build_egress
 from bridge.app.public_port import cookie_path, route_below
 from bridge.edge.jwt import SecretVerifier
-from bridge.settings import Settings, SettingsError, SettingsFileError
+from bridge.settings import Settings, SettingsError, SettingsFileError, calling
 
 
 def check_fitness(settings: Settings, *programs: str, processes: int = 1) -> None:
@@ -33,6 +33,10 @@ def check_fitness(settings: Settings, *programs: str, processes: int = 1) -> Non
     for program in programs:
         try:
             settings.require_for(program, processes=processes)
+            build_egress(settings, *(url for _, url in calling(settings, program)))
+        except SettingsFileError:
+            # The file of certificates, told below.
+            continue
         except SettingsError as error:
             problems += [each for each in error.problems if each not in problems]
     of_files: list[str] = []
@@ -74,7 +78,7 @@ def _routes(settings: Settings) -> None:
 
 _PARTS: Final[tuple[tuple[str, Callable[[Settings], object]], ...]] = (
     ("BRIDGE_REDIS_URL", lambda settings: redis_address(settings).client()),
-    ("BRIDGE_PROVIDER_PROXY", build_egress),
+    ("BRIDGE_EGRESS_PROXY", build_egress),
     ("BRIDGE_EDGE_PUBLIC_URL, BRIDGE_EDGE_ALLOWED_ORIGINS", build_origins),
     ("BRIDGE_EDGE_JWT_SECRET", _verifier),
     ("BRIDGE_EDGE_PUBLIC_URL", _routes),

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
+from bridge.app.egress import build_egress
 from bridge.app.parts import build_reader, redis_address
-from bridge.app.provider import build_egress
 from bridge.journal.errors import JournalError
 from bridge.journal.keys import Keys
 from bridge.journal.mirror import Mirror
@@ -49,7 +49,7 @@ def _hosts(settings: Settings, programs: Sequence[str]) -> Iterator[tuple[str, s
             host = urlsplit(url).hostname or ""
             proxy = egress.proxy_to(host)
             if proxy is not None:
-                variable, host = "BRIDGE_PROVIDER_PROXY", proxy.host
+                variable, host = "BRIDGE_EGRESS_PROXY", proxy.host
             if host not in seen:
                 seen.add(host)
                 yield variable, host

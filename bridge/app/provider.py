@@ -7,7 +7,6 @@ token that kills another's.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
@@ -15,6 +14,7 @@ from typing import Final
 import aiohttp
 from redis.asyncio import Redis
 
+from bridge.app.egress import open_session
 from bridge.app.parts import redis_address
 from bridge.journal.corporation import Corporation, NotOurs, mark_of
 from bridge.journal.errors import JournalError
@@ -24,36 +24,11 @@ from bridge.obs.labels import endpoint_of
 from bridge.obs.metrics import Metrics
 from bridge.provider.calls import Outcome
 from bridge.provider.client import ProviderClient
-from bridge.provider.egress import Egress
 from bridge.provider.token import Token, TokenStore
-from bridge.settings import Settings, SettingsFileError
+from bridge.settings import Settings, calling
 from bridge.supervision import StartRefused
 
 _REDIS_S: Final = 2.0
-
-
-def build_egress(settings: Settings) -> Egress:
-    """The way out that the settings describe.
-
-    Raises:
-        SettingsFileError: the file of certificates is no longer what it was when the settings were read.
-    """
-    provider = settings.provider
-    try:
-        return Egress(
-            proxy=provider.proxy() if provider.proxy else "", no_proxy=provider.no_proxy, ca_file=provider.ca_file
-        )
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsFileError([f"BRIDGE_PROVIDER_CA_FILE: {error}"]) from error
-
-
-def open_session(settings: Settings) -> aiohttp.ClientSession:
-    """A session that goes out as the settings describe; the caller's to close.
-
-    Raises:
-        SettingsFileError: as :func:`build_egress`.
-    """
-    return build_egress(settings).session()
 
 
 def build_client(
@@ -73,6 +48,11 @@ def build_client(
         tokens=tokens,
         on_call=on_call,
     )
+
+
+def urls_of(settings: Settings) -> tuple[str, ...]:
+    """Where a client of the provider calls."""
+    return tuple(url for _, url in calling(settings, "api"))
 
 
 def corporation_of(settings: Settings) -> str:
@@ -104,7 +84,7 @@ async def running_client(settings: Settings, redis: Redis, metrics: Metrics) -> 
         metrics.provider_calls[endpoint, outcome].inc()
         metrics.provider_call_seconds[endpoint].observe(seconds)
 
-    async with open_session(settings) as session:
+    async with open_session(settings, *urls_of(settings)) as session:
         tokens = RedisTokenStore(redis, Keys(settings.namespace), Token, corporation=corporation_of(settings))
         yield build_client(settings, session, tokens=tokens, on_call=observe)
 
@@ -129,7 +109,7 @@ async def visiting_client(
         except (JournalError, ConnectionError, TimeoutError) as error:
             alone(str(error) or "no answer in time")
             tokens = None
-        async with open_session(settings) as session:
+        async with open_session(settings, *urls_of(settings)) as session:
             yield build_client(settings, session, tokens=tokens, on_call=on_call)
     finally:
         await redis.aclose()

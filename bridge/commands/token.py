@@ -84,10 +84,12 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 async def _check(settings: Settings, token: str) -> list[Check]:
+    from bridge.app.egress import open_session
     from bridge.edge import jwks, jwt, published
     from bridge.edge.explain import explain
     from bridge.edge.rules import Rules
     from bridge.edge.sealed import Sealed
+    from bridge.provider.egress import reason
 
     edge = settings.edge
     rules = Rules(audience=edge.jwt_audience or None, issuer=edge.jwt_issuer or None, now=time.time)
@@ -97,12 +99,13 @@ async def _check(settings: Settings, token: str) -> list[Check]:
     async def prove(sealed: Sealed) -> Check:
         if verifier is not None:
             return verifier.check_signature(sealed)
-        return await jwks.check_published(edge.jwks_url, sealed)
+        async with open_session(settings, edge.jwks_url) as session:
+            return await jwks.check_published(session, edge.jwks_url, sealed, reason=reason)
 
     try:
         return await explain(token, algorithms=algorithms, prove=prove, rules=rules, claim=edge.jwt_claim)
     except jwks.KeysAway as error:
-        raise StartRefused(str(error)) from None
+        raise StartRefused(error.detail) from None
 
 
 def _verifier(settings: Settings) -> SecretVerifier:

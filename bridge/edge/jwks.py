@@ -32,7 +32,11 @@ _NO_KEYS: Final = Check("keys", False, "no keys yet")
 
 
 class KeysAway(Exception):
-    """The keys cannot be had now; the text says why."""
+    """The keys cannot be had now; the text says why to anybody, ``detail`` to operators: it names hosts and proxies."""
+
+    def __init__(self, why: str, detail: str = "") -> None:
+        super().__init__(why)
+        self.detail = detail or why
 
 
 class JwksVerifier:
@@ -40,7 +44,7 @@ class JwksVerifier:
 
     No ``audience`` or ``issuer``: not looked at. Keys are fetched every ``max_age_s``, and for the sake of a token
     not sooner than ``pause_s`` after the last time, whatever strangers send. Keys that were last seen ``kept_s`` ago
-    verify no more. ``now`` gives epoch seconds, ``clock`` monotonic ones.
+    verify no more. ``now`` gives epoch seconds, ``clock`` monotonic ones, ``reason`` the words for an error of the way.
     """
 
     def __init__(
@@ -55,11 +59,13 @@ class JwksVerifier:
         pause_s: float = 10.0,
         kept_s: float = 86_400.0,
         clock: Callable[[], float] = time.monotonic,
+        reason: Callable[[BaseException], str] = repr,
     ) -> None:
         self._kept_s = kept_s
         self._clock = clock
         self._seen_at = -math.inf
         self.rules = Rules(audience=audience, issuer=issuer, now=now)
+        self._reason = reason
         self._url = url
         self._session = session
         self._max_age_s = max_age_s
@@ -67,6 +73,7 @@ class JwksVerifier:
         self._keys: PublishedKeys | None = None
         self._document = b""
         self._why_away: str | None = "not fetched yet"
+        self._told: str | None = None
         self._asked_at = -math.inf
         self._asking = asyncio.Lock()
         self._remembered = Remembered()
@@ -150,24 +157,28 @@ class JwksVerifier:
     async def _fetch(self) -> None:
         """Take the keys as they are published now; keep those there are when that fails."""
         try:
-            document = await fetch_document(self._session, self._url)
+            document = await fetch_document(self._session, self._url, reason=self._reason)
             if document != self._document:
                 self._keys = PublishedKeys(document)
                 self._document = document
                 # A key may have been withdrawn.
                 self._remembered.forget()
                 log.info("published keys taken")
-            self._why_away = None
+            self._why_away = self._told = None
             self._seen_at = self._clock()
         except (KeysAway, ValueError) as error:
-            if self._why_away != str(error):
-                log.warning("published keys cannot be had", extra={"why": str(error), "kept": self._keys is not None})
+            why = error.detail if isinstance(error, KeysAway) else str(error)
+            if self._told != why:
+                self._told = why
+                log.warning("published keys cannot be had", extra={"why": why, "kept": self._keys is not None})
             self._why_away = str(error)
         self._asked_at = asyncio.get_running_loop().time()
 
 
-async def fetch_document(session: aiohttp.ClientSession, url: str) -> bytes:
-    """Fetch the JWK Set.
+async def fetch_document(
+    session: aiohttp.ClientSession, url: str, *, reason: Callable[[BaseException], str] = repr
+) -> bytes:
+    """Fetch the JWK Set; ``reason`` gives the words for an error of the way.
 
     Raises:
         KeysAway: the issuer does not answer, or with something else.
@@ -186,17 +197,19 @@ async def fetch_document(session: aiohttp.ClientSession, url: str) -> bytes:
     except TimeoutError:
         raise KeysAway(f"the JWKS URL does not answer within {_FETCH_S:.0f} s") from None
     except (aiohttp.ClientError, OSError) as error:
-        raise KeysAway(f"the JWKS URL cannot be reached: {type(error).__name__}") from error
+        why = f"the JWKS URL cannot be reached: {type(error).__name__}"
+        raise KeysAway(why, f"{why.rpartition(':')[0]}: {reason(error)}") from error
 
 
-async def check_published(url: str, sealed: Sealed) -> Check:
+async def check_published(
+    session: aiohttp.ClientSession, url: str, sealed: Sealed, *, reason: Callable[[BaseException], str] = repr
+) -> Check:
     """Fetch the keys for one token and try them (``token --check``).
 
     Raises:
         KeysAway: they cannot be had.
     """
-    async with aiohttp.ClientSession(trust_env=True) as session:
-        document = await fetch_document(session, url)
+    document = await fetch_document(session, url, reason=reason)
     try:
         keys = PublishedKeys(document)
     except ValueError as error:

@@ -38,8 +38,11 @@ _NO_HTTP: Final = "its answer is no HTTP"
 P = TypeVar("P", bound=asyncio.Protocol)
 
 
-class ProxyRefused(Exception):
-    """The proxy gave no tunnel. ``status`` is its HTTP status, ``None`` if it gave none."""
+class ProxyRefused(aiohttp.ClientError):
+    """The proxy gave no tunnel; to whoever knows no proxy an error of the client like any other.
+
+    ``status`` is its HTTP status, ``None`` if it gave none.
+    """
 
     def __init__(self, proxy: Proxy, target: str, why: str, status: int | None = None) -> None:
         super().__init__(f"proxy {proxy} gave no tunnel to {target}: {why}")
@@ -84,9 +87,13 @@ class Egress:
         """Whom TLS trusts, in the words of aiohttp: ``True`` is whom the system trusts."""
         return True if self._tls is None else self._tls
 
+    def is_direct(self, host: str) -> bool:
+        """Whether ``host`` is reached without a proxy, whatever the proxy is."""
+        return is_exempt(host, self._no_proxy)
+
     def proxy_to(self, host: str) -> Proxy | None:
         """The proxy on the way to ``host``, if any."""
-        return None if self._proxy is None or is_exempt(host, self._no_proxy) else self._proxy
+        return None if self._proxy is None or self.is_direct(host) else self._proxy
 
     async def connect(
         self, factory: Callable[[], P], host: str, port: int, *, secure: bool

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -25,11 +25,11 @@ from bridge.settings.values import FileError, hosts, proxy_url
 
 DEFAULT_CONFIG: Final = Path("/etc/exmail-bridge/bridge.toml")
 
-_BY_VARIABLE: Final = {setting.variable: setting for setting in TABLE}
-_BY_KEY: Final = {(setting.section, setting.key): setting for setting in TABLE}
+_BY_VARIABLE: Final = {variable: setting for setting in TABLE for variable in setting.variables}
+_BY_KEY: Final = {place: setting for setting in TABLE for place in setting.places}
 _CONFIG: Final = "BRIDGE_CONFIG"
-_PROXY: Final = "BRIDGE_PROVIDER_PROXY"
-_NO_PROXY: Final = "BRIDGE_PROVIDER_NO_PROXY"
+_PROXY: Final = "BRIDGE_EGRESS_PROXY"
+_NO_PROXY: Final = "BRIDGE_EGRESS_NO_PROXY"
 _INJECTED: Final = re.compile(r"BRIDGE_(.+_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_[0-9]+_.*)")
 _INJECTED_PORT: Final = re.compile(r"BRIDGE_(.+_)?PORT")
 _INJECTED_PORT_VALUE: Final = re.compile(r"(tcp|udp|sctp)://.*")
@@ -37,10 +37,11 @@ _INJECTED_PORT_VALUE: Final = re.compile(r"(tcp|udp|sctp)://.*")
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """A value that somebody gave: text, or the file that holds it."""
+    """A value that somebody gave: text, or the file that holds it; ``variable``: the name that it was given by."""
 
     value: str | Path
     source: str
+    variable: str
 
     def read(self) -> str:
         return self.value.read_text("utf-8") if isinstance(self.value, Path) else self.value
@@ -63,7 +64,7 @@ def load_settings(environ: Mapping[str, str], config_path: Path | None = None) -
     if named is not None or DEFAULT_CONFIG.exists():
         given |= _from_file(named or DEFAULT_CONFIG, problems, of_files)
     given |= _from_environment(environ, problems)
-    _take_proxy_of_machine(given, environ, problems)
+    unusable_proxy = _take_proxy_of_machine(given, environ)
     _take_user_out_of_url(given)
     groups = {name: group(**_read_group(group, given, problems, of_files)) for name, group in GROUPS.items()}
     top = _read_group(Settings, given, problems, of_files)
@@ -73,7 +74,7 @@ def load_settings(environ: Mapping[str, str], config_path: Path | None = None) -
         raise SettingsFileError(of_files)
     sources = {setting.variable: _source(setting, given) for setting in TABLE}
     texts = {setting.variable: _shown(setting, given) for setting in TABLE}
-    return Settings(sources=sources, texts=texts, **groups, **top)
+    return Settings(sources=sources, texts=texts, unusable_proxy=unusable_proxy, **groups, **top)
 
 
 def _from_environment(environ: Mapping[str, str], problems: list[str]) -> dict[str, _Given]:
@@ -85,9 +86,10 @@ def _from_environment(environ: Mapping[str, str], problems: list[str]) -> dict[s
         setting = _BY_VARIABLE.get(name)
         of_file = _BY_VARIABLE.get(name.removesuffix("_FILE")) if name.endswith("_FILE") else None
         if setting is not None:
-            given[name] = _Given(value, "environment")
+            _give_once(given, setting, _Given(value, "environment", name), name, problems)
         elif of_file is not None:
-            _give_file(given, of_file, Path(value), name, "environment", problems)
+            written = name.removesuffix("_FILE")
+            _give_file(given, of_file, _Given(Path(value), "environment", written), name, problems)
         elif name != _CONFIG and not name.startswith("BRIDGE_TEST_") and not _injected(name, value):
             problems.append(f"{name} is not a setting{_nearest(name, list(_BY_VARIABLE))}")
     return given
@@ -125,47 +127,50 @@ def _from_entry(given: dict[str, _Given], path: Path, section: str, key: str, va
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             problems.append(f"{path}: {where} must be text, a number or a list of texts")
             return
-        _give_once(given, setting, _Given(str(value), str(path)), f"{path}: {where}", problems)
+        written = setting.places[section, key]
+        _give_once(given, setting, _Given(str(value), str(path), written), f"{path}: {where}", problems)
     elif of_file is not None and isinstance(value, str):
-        _give_file(given, of_file, path.parent / value, f"{path}: {where}", str(path), problems)
+        written = of_file.places[section, key.removesuffix("_file")]
+        _give_file(given, of_file, _Given(path.parent / value, str(path), written), f"{path}: {where}", problems)
     else:
         names = [f"[{each.section}] {each.key}" if each.section else each.key for each in TABLE]
         problems.append(f"{path}: {where} is not a setting{_nearest(where, names)}")
 
 
-def _give_file(
-    given: dict[str, _Given], setting: Setting, path: Path, where: str, source: str, problems: list[str]
-) -> None:
+def _give_file(given: dict[str, _Given], setting: Setting, value: _Given, where: str, problems: list[str]) -> None:
     if not setting.secret:
         problems.append(f"{where}: only secrets are read from files; set {setting.variable}")
     else:
-        _give_once(given, setting, _Given(path, f"{source}, from {path}"), where, problems)
+        _give_once(given, setting, replace(value, source=f"{value.source}, from {value.value}"), where, problems)
 
 
 def _give_once(given: dict[str, _Given], setting: Setting, value: _Given, where: str, problems: list[str]) -> None:
-    """Text and file of one secret stand beside each other in no order."""
+    """Text and file of one secret, and its two names, stand beside each other in no order."""
     if setting.variable in given:
-        problems.append(f"{where}: {setting.variable} is set beside it; set one of them")
+        problems.append(f"{where}: {given[setting.variable].variable} is set beside it; set one of them")
     else:
         given[setting.variable] = value
 
 
-def _take_proxy_of_machine(given: dict[str, _Given], environ: Mapping[str, str], problems: list[str]) -> None:
-    """Use the proxy that the machine's other programs use, unless one is set here; each of the two for itself."""
+def _take_proxy_of_machine(given: dict[str, _Given], environ: Mapping[str, str]) -> str:
+    """Use the proxy that the machine's other programs use, unless one is set here; each of the two for itself.
+
+    Returns why it cannot be used, which concerns only who needs it; empty if there is none, or it can.
+    """
     for name in ("no_proxy", "NO_PROXY"):
         if value := environ.get(name, "").strip():
             # What is on this machine is never behind its proxy, whatever else is not.
             value = f"{value},{_BY_VARIABLE[_NO_PROXY].default}"
-            given.setdefault(_NO_PROXY, _Given(value, f"environment, {name}"))
+            given.setdefault(_NO_PROXY, _Given(value, f"environment, {name}", _NO_PROXY))
     if _NO_PROXY in given and "*" in hosts(given[_NO_PROXY].read()):
-        return
+        return ""
     for name in ("https_proxy", "HTTPS_PROXY"):
         if (value := environ.get(name, "").strip()) and _PROXY not in given:
             try:
-                given[_PROXY] = _Given(proxy_url(value), f"environment, {name}")
+                given[_PROXY] = _Given(proxy_url(value), f"environment, {name}", _PROXY)
             except ValueError as error:
-                problems.append(f"{name}: {error}; {_PROXY} is used in its place, {_NO_PROXY}=* leaves it unused")
-                return
+                return f"{name}: {error}; {_PROXY} is used in its place, {_NO_PROXY}=* leaves it unused"
+    return ""
 
 
 def _take_user_out_of_url(given: dict[str, _Given]) -> None:
@@ -179,9 +184,9 @@ def _take_user_out_of_url(given: dict[str, _Given]) -> None:
     name, _, password = parts.user.partition(":")
     for variable, part in (("BRIDGE_REDIS_USERNAME", name), ("BRIDGE_REDIS_PASSWORD", password)):
         if part:
-            given.setdefault(variable, _Given(unquote(part), f"{url.source}, in BRIDGE_REDIS_URL"))
+            given.setdefault(variable, _Given(unquote(part), f"{url.source}, in BRIDGE_REDIS_URL", variable))
     query = f"?{parts.query}" if parts.query else ""
-    given["BRIDGE_REDIS_URL"] = _Given(f"{parts.scheme}://{parts.hosts}{parts.path}{query}", url.source)
+    given["BRIDGE_REDIS_URL"] = replace(url, value=f"{parts.scheme}://{parts.hosts}{parts.path}{query}")
 
 
 def _read_group(
@@ -193,8 +198,9 @@ def _read_group(
 
 
 def _read(setting: Setting, given: _Given | None, problems: list[str], of_files: list[str]) -> Any:
+    variable = given.variable if given is not None else setting.variable
     if setting.secret:
-        secret = Secret(setting.variable, setting.read, given.value if given is not None else None)
+        secret = Secret(variable, setting.read, given.value if given is not None else None)
         if secret:
             try:
                 secret()
@@ -208,13 +214,15 @@ def _read(setting: Setting, given: _Given | None, problems: list[str], of_files:
         return setting.read(text)
     except ValueError as error:
         quote = f", not {text!r}" if setting.quoted and text.strip() else ""
-        (of_files if isinstance(error, FileError) else problems).append(f"{setting.variable}: {error}{quote}")
+        (of_files if isinstance(error, FileError) else problems).append(f"{variable}: {error}{quote}")
         return None
 
 
 def _source(setting: Setting, given: Mapping[str, _Given]) -> str:
     there = given.get(setting.variable)
-    return there.source if there is not None else "default"
+    if there is None:
+        return "default"
+    return there.source if there.variable == setting.variable else f"{there.source}, as {there.variable}"
 
 
 def _shown(setting: Setting, given: Mapping[str, _Given]) -> str:

@@ -1,4 +1,4 @@
-"""The settings of the provider: where it is, who we are to it, and the way out of the company's network."""
+"""The settings of the provider: where it is, and who we are to it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bridge.settings.secret import Secret
 from bridge.settings.setting import secret, setting
-from bridge.settings.values import ca_file, hosts, http_url, number, proxy_url, secret_text, text, without_user
+from bridge.settings.values import http_url, number, secret_text, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +43,4 @@ class Provider:
         "180",
         "Another listener has taken the connection three times in ten minutes: leave it alone for about this long.",
         unit="seconds",
-    )
-    proxy: Secret[str] = secret(  # noqa: RUF009 - a dataclasses.field() with metadata
-        "BRIDGE_PROVIDER_PROXY",
-        proxy_url,
-        "Proxy of every call to the provider, listen too, by CONNECT: `http://user:password@proxy.corp.com:3128`, or "
-        "`https://`. Not set: `HTTPS_PROXY` of the environment, if any. Of it only user and password are hidden.",
-        shown=without_user,
-    )
-    no_proxy: tuple[str, ...] = setting(
-        "BRIDGE_PROVIDER_NO_PROXY",
-        hosts,
-        "localhost,127.0.0.0/8,::1",
-        "Hosts that are reached without it, commas: names with all below them, addresses, networks, `*`. Not set: "
-        "this and `NO_PROXY` of the environment.",
-    )
-    ca_file: str = setting(
-        "BRIDGE_PROVIDER_CA_FILE",
-        ca_file,
-        "",
-        "PEM file of certificates to trust for TLS with provider and proxy, beside the system's; its whole path.",
     )

@@ -45,5 +45,7 @@ def _row(setting: Setting) -> str:
     place = f"`[{setting.section}] {setting.key}`" if setting.section else f"`{setting.key}`"
     default = f"`{setting.default}`" if setting.default else "–"
     meaning = f"Secret. {setting.help}" if setting.secret else setting.help
+    if setting.former:
+        meaning += f" `{setting.former}`, its former name, goes on to work."
     cells = (f"`{setting.variable}`", place, default, setting.unit, meaning)
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"

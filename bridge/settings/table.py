@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
+from bridge.settings.egress import Egress
 from bridge.settings.errors import SettingsError
 from bridge.settings.needs import unmet
 from bridge.settings.provider import Provider
@@ -291,13 +292,16 @@ class Log:
 class Settings:
     """All settings of one process, read and checked.
 
-    ``sources`` says for each variable where its value came from, ``texts`` what an operator may see of it.
+    ``sources`` says for each variable where its value came from, ``texts`` what an operator may see of it;
+    ``unusable_proxy`` why the machine's own proxy is none for us, which concerns who would need it.
     """
 
     sources: Mapping[str, str] = field(repr=False)
     texts: Mapping[str, str] = field(repr=False)
+    unusable_proxy: str
     redis: Redis
     provider: Provider
+    egress: Egress
     worker: Worker
     edge: Edge
     directory: Directory
@@ -333,6 +337,7 @@ class Settings:
 GROUPS: Final[Mapping[str, type[Any]]] = {
     "redis": Redis,
     "provider": Provider,
+    "egress": Egress,
     "worker": Worker,
     "edge": Edge,
     "directory": Directory,

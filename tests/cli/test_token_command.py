@@ -128,7 +128,10 @@ def test_with_published_keys(capsys: pytest.CaptureFixture[str], monkeypatch: py
     assert "alg HS256 not allowed, only RS256" in printed(capsys, "--check", signed(), code=1)
     header = base64.urlsafe_b64encode(b'{"alg":"RS256"}').rstrip(b"=").decode()
     told = printed(capsys, "--check", f"{header}.{signed().partition('.')[2]}", code=1)
-    assert told == "exmail-bridge: the JWKS URL cannot be reached: ClientConnectorError\n"
+    assert told.startswith(
+        "exmail-bridge: the JWKS URL cannot be reached: ClientConnectorError: Cannot connect to host"
+    )
+    assert told.count("\n") == 1
 
 
 def test_a_secret_that_is_a_public_key(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -230,7 +230,7 @@ async def test_an_issuer_that_is_not_there(session: aiohttp.ClientSession) -> No
         assert (refused.status, refused.label) == (503, "keys")
         assert "cannot be reached" in refused.message
         with pytest.raises(KeysAway, match="cannot be reached"):
-            await check_published(url, take_apart(token()))
+            await check_published(session, url, take_apart(token()))
 
 
 async def test_keys_are_fetched_at_the_start_and_kept_fresh(issuer: Issuer, session: aiohttp.ClientSession) -> None:
@@ -264,13 +264,13 @@ async def test_a_defect_of_the_refreshing_ends_the_block(session: aiohttp.Client
     assert raised.group_contains(TypeError)
 
 
-async def test_one_token_is_checked_against_fresh_keys(issuer: Issuer) -> None:
+async def test_one_token_is_checked_against_fresh_keys(issuer: Issuer, session: aiohttp.ClientSession) -> None:
     """``token --check`` fetches for itself, and says when that cannot be."""
-    assert (await check_published(issuer.url, take_apart(token()))).passed
-    assert not (await check_published(issuer.url, take_apart(token("b", SECOND)))).passed
+    assert (await check_published(session, issuer.url, take_apart(token()))).passed
+    assert not (await check_published(session, issuer.url, take_apart(token("b", SECOND)))).passed
     issuer.answer = web.Response(text="<html>")
     with pytest.raises(KeysAway, match="not JSON"):
-        await check_published(issuer.url, take_apart(token()))
+        await check_published(session, issuer.url, take_apart(token()))
 
 
 async def test_an_empty_set_withdraws_every_key(issuer: Issuer, session: aiohttp.ClientSession) -> None:

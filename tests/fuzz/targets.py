@@ -192,7 +192,7 @@ def _messages(pieces: Iterable[bytes]) -> tuple[list[Message], int]:
 # -- what comes from an operator
 
 _SECRET = "s3cr3t-"
-_URLS = ("BRIDGE_REDIS_URL", "BRIDGE_PROVIDER_PROXY")
+_URLS = ("BRIDGE_REDIS_URL", "BRIDGE_EGRESS_PROXY")
 """They may hold a password; the rest is shown."""
 _IN_PASSWORD = re.compile(rf"\s*[a-z+]*://[^/?#:]*:[^/?#]*{_SECRET}[^/?#]*@")
 
@@ -307,7 +307,7 @@ TARGETS = {
                     b"http://u:s3cr3t-x@proxy:3128",
                     b"unix:///run/x.sock?password=s3cr3t-x",
                 )
-                if each.variable in ("BRIDGE_REDIS_URL", "BRIDGE_PROVIDER_PROXY")
+                if each.variable in ("BRIDGE_REDIS_URL", "BRIDGE_EGRESS_PROXY")
             ),
         ],
         [b"://", b"@", b":", b"/", b"#", b"?", b"%", b"[", b"]", b",", b"base64:", b"s3cr3t-", b"*", b"\xff"],

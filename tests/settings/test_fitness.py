@@ -78,7 +78,7 @@ WRONG = {
         "neither a name nor an address",
     ),
     "no host of the provider": ("worker", {"BRIDGE_PROVIDER_API_URL": "http://*:12211"}, "must be an http"),
-    "no host of a proxy": ("worker", {"BRIDGE_PROVIDER_PROXY": "http://*:3128"}, "must look like http://proxy"),
+    "no host of a proxy": ("worker", {"BRIDGE_EGRESS_PROXY": "http://*:3128"}, "must look like http://proxy"),
     "one port for two": (
         "edge",
         {"BRIDGE_EDGE_LISTEN": "0.0.0.0:9000", "BRIDGE_EDGE_ADMIN_LISTEN": "127.0.0.1:9000"},
@@ -127,8 +127,8 @@ def files_that_are_wrong(folder: Path) -> Iterator[tuple[dict[str, str], str]]:
     for name in ("one", "other"):
         (folder / name).mkdir()
     one, other = make_authority(folder / "one"), make_authority(folder / "other")
-    yield {"BRIDGE_PROVIDER_CA_FILE": str(folder / "none.pem")}, "cannot be read (No such file or directory)"
-    yield {"BRIDGE_PROVIDER_CA_FILE": str(folder / "text.pem")}, "holds no PEM certificate"
+    yield {"BRIDGE_EGRESS_CA_FILE": str(folder / "none.pem")}, "cannot be read (No such file or directory)"
+    yield {"BRIDGE_EGRESS_CA_FILE": str(folder / "text.pem")}, "holds no PEM certificate"
     yield {"BRIDGE_REDIS_URL": f"rediss://h?ssl_ca_certs={folder}/none.pem"}, "ssl_ca_certs cannot be read"
     yield (
         {"BRIDGE_REDIS_URL": f"rediss://h?ssl_certfile={one.chain}&ssl_keyfile={other.chain}"},
@@ -146,6 +146,34 @@ def test_what_files_hold_may_heal_and_is_exit_1_from_both(said: Callable[..., To
         assert checked == started
         assert (checked[0], checked[1].count("\n")) == (1, 0)
         assert words in checked[1]
+
+
+def test_a_proxy_that_is_none_concerns_who_would_need_it(said: Callable[..., Told]) -> None:
+    """The machine's ``HTTPS_PROXY`` may be of another kind: whoever calls nobody behind it starts."""
+    socks = {"HTTPS_PROXY": "socks5://proxy.corp.com:1080"}
+    fetched = {"BRIDGE_EDGE_JWKS_URL": "https://oa.corp.com/keys"}
+    for program, environ in (
+        ("edge", PEOPLE | socks),
+        ("edge", PEOPLE | ACCOUNT | socks | {"BRIDGE_SIGNON": "off"}),
+        ("edge", fetched | socks | {"NO_PROXY": "corp.com"}),
+        ("worker", ACCOUNT | socks | {"BRIDGE_EGRESS_NO_PROXY": "*"}),
+        ("worker", ACCOUNT | socks | {"BRIDGE_EGRESS_PROXY": "http://proxy.corp.com:3128"}),
+    ):
+        assert said(environ, "config", "check", "--for", program) == (0, "the settings are valid")
+    for program, environ in (
+        ("worker", ACCOUNT | socks),
+        ("signon", PEOPLE | ACCOUNT | socks),
+        ("edge", PEOPLE | ACCOUNT | socks),
+        ("edge", fetched | socks | {"NO_PROXY": "10.0.0.0/8"}),
+    ):
+        checked, started = said(environ, "config", "check", "--for", program), said(environ, program)
+        assert checked == started
+        assert checked[0] == 2
+        assert checked[1].startswith("HTTPS_PROXY: must look like http://proxy.corp.com:3128; ")
+    told = said(ACCOUNT | socks, "api", "party/list")
+    assert (told[0], "HTTPS_PROXY: must look like" in told[1]) == (2, True)
+    # Reads Redis, and nothing else.
+    assert said(socks, "directory", "list")[0] == 1
 
 
 def started_as_programs(environs: list[dict[str, str]]) -> list[Told]:
@@ -200,10 +228,10 @@ def test_hosts_are_looked_up_where_they_are_connected_to(said: Callable[..., Tol
     code, lines = said(there | urls, "config", "check", "--online")
     assert (code, [line.partition(": ")[0] for line in lines.splitlines()]) == (1, list(urls))
     code, lines = said(
-        there | urls | {"BRIDGE_PROVIDER_PROXY": "http://me:hush@c.invalid"}, "config", "check", "--online"
+        there | urls | {"BRIDGE_EGRESS_PROXY": "http://me:hush@c.invalid"}, "config", "check", "--online"
     )
     assert (code, lines.count("\n"), "hush" in lines) == (1, 0, False)
-    assert lines.startswith("BRIDGE_PROVIDER_PROXY: c.invalid is not found")
+    assert lines.startswith("BRIDGE_EGRESS_PROXY: c.invalid is not found")
     code, lines = said(urls, "config", "check", "--online", "--for", "edge")
     assert (code, lines.startswith("BRIDGE_EDGE_JWT_SECRET or")) == (2, True)
     code, lines = said(PEOPLE, "config", "check", "--online", "--for", "edge")
