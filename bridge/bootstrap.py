@@ -9,6 +9,7 @@ date. Environments that others made are used when they have the dependencies, an
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -61,6 +62,16 @@ def enter_environment(arguments: Sequence[str]) -> str | None:
     locks = tuple(_NEEDED) if list(arguments[:1]) == ["test"] else ("requirements.lock",)
     entered = os.environ.pop(_ENTERED, None) is not None
     missing = [name for lock in locks for name in _NEEDED[lock] if find_spec(name) is None]
+    try:
+        return _enter_unless_there(root, locks, missing, arguments, entered=entered)
+    except OSError as error:
+        advice = "; whoever made it must let you read it: chmod -R go+rX .venv" if error.errno == errno.EACCES else ""
+        return f"cannot use {error.filename or root}: {error.strerror}{advice}"
+
+
+def _enter_unless_there(
+    root: Path, locks: Sequence[str], missing: Sequence[str], arguments: Sequence[str], *, entered: bool
+) -> str | None:
     if not _is_checkout(root):
         if missing and locks == ("requirements.lock",):
             return f"{missing[0]} is not installed; install the package exmail-bridge again"
@@ -72,7 +83,7 @@ def enter_environment(arguments: Sequence[str]) -> str | None:
     if entered:
         return f"{missing[0]} is still missing in {environment}; remove that folder and try again"
     try:
-        with _one_at_a_time(root):
+        with _one_at_a_time(root), _readable_by_others():
             _prepare(environment, root, locks)
     except BootstrapRefused as refusal:
         return str(refusal)
@@ -149,7 +160,13 @@ def _run(command: Sequence[str], failure: str) -> None:
     # What pip was told elsewhere, by variables or pip.conf, to do with every install: a venv is no place for that.
     variables = {name: value for name, value in os.environ.items() if name not in _PIP_ELSEWHERE} | {"PIP_USER": "0"}
     told = subprocess.run(  # noqa: S603 - our own list, no shell
-        command, capture_output=True, text=True, check=False, env=variables
+        # Whatever the locale is: pip writes UTF-8, or what the terminal is thought to take.
+        command,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+        env=variables,
     )
     if told.returncode == 0:
         return
@@ -185,6 +202,16 @@ def _one_at_a_time(root: Path) -> Iterator[None]:
         yield
     finally:
         os.close(folder)
+
+
+@contextlib.contextmanager
+def _readable_by_others() -> Iterator[None]:
+    """Make files that everybody may read who may read the checkout, whatever this user's files are otherwise."""
+    before = os.umask(0o022)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _is_stale(environment: Path, root: Path, locks: Sequence[str]) -> bool:

@@ -20,7 +20,7 @@ WINDOW_S: Final = 60
 
 
 class Clicks:
-    """Counts and records. ``audit_max`` entries are kept for ``audit_s`` seconds; both are trimmed by whole nodes.
+    """Counts and records. ``audit_max`` entries are kept for ``audit_s`` seconds; a click takes off what is beyond.
 
     A Redis that does not answer or refuses is a ``ConnectionError`` to the caller, which knows no journal.
     """
@@ -66,11 +66,11 @@ class Clicks:
         """Append an entry to the audit stream, and let go of what is too old or too much."""
         audit = self._keys.audit
         with _unreachable():
-            written: bytes = await self._redis.xadd(audit, dict(entry), maxlen=self._audit_max, approximate=True)
+            written: bytes = await self._redis.xadd(audit, dict(entry), maxlen=self._audit_max, approximate=False)
             # Redis's own clock, from the id that it gave.
             now_ms = int(written.partition(b"-")[0])
             pipeline = self._redis.pipeline(transaction=False)
-            pipeline.xtrim(audit, minid=max(0, now_ms - self._audit_s * 1000), approximate=True)
+            pipeline.xtrim(audit, minid=max(0, now_ms - self._audit_s * 1000), approximate=False)
             # Trimming happens with a click; where none come any more, the whole stream ends with its newest entry.
             pipeline.expire(audit, self._audit_s)
             await pipeline.execute()

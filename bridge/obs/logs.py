@@ -41,10 +41,10 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """Local time, level, room, sentence, ``name=value`` fields; a traceback on the lines after it."""
+    """Local date, time and zone, level, room, sentence, ``name=value`` fields; a traceback on the lines after it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        time = _time(record).astimezone().strftime("%H:%M:%S.%f")[:-3]
+        time = _time(record).astimezone().isoformat(" ", "milliseconds")
         fields = "".join(f"  {name}={_plain(value)}" for name, value in fields_of(record).items())
         line = f"{time} {record.levelname:<7} {record.name.removeprefix('bridge.')}: {record.getMessage()}{fields}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line

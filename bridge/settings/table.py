@@ -203,7 +203,11 @@ class Events:
     """The stream that other services read."""
 
     max: int = setting(
-        "BRIDGE_EVENTS_MAX", integer(1000, 100_000_000), "200000", "Entries of the stream `{ns}:events`.", unit="events"
+        "BRIDGE_EVENTS_MAX",
+        integer(1000, 100_000_000),
+        "200000",
+        "Entries of the stream `{ns}:events`, about: up to a hundred more stay.",
+        unit="events",
     )
 
 
@@ -253,7 +257,7 @@ class Audit:
         "BRIDGE_AUDIT_SECONDS",
         integer(3600, 315_360_000),
         "15552000",
-        "How long they are kept; as a stream is trimmed, up to a hundred may stay longer.",
+        "How long they are kept, up to the next click after that.",
         unit="seconds",
     )
 

@@ -253,3 +253,37 @@ def test_a_link_without_an_environment_is_one_line(tmp_path, half):
         assert "remove the link" in done.stderr.splitlines()[-1]
         assert len(done.stderr.splitlines()) == 1
     assert target.exists() is half
+
+
+def test_an_environment_is_everybodys_who_may_read_the_checkout(tmp_path):
+    """Made by an operator whose own files nobody may read, it is used by the service's user."""
+    root = make_checkout(tmp_path / "checkout")
+    told = subprocess.run(
+        [*BARE, "-m", "bridge", "worker"], cwd=root, umask=0o077, capture_output=True, text=True, timeout=120
+    )
+    assert told.returncode == 7
+    made = [path for path in (root / ".venv").rglob("*") if not path.is_symlink()]
+    wanted = {path: 0o055 if path.is_dir() else 0o044 for path in [root / ".venv", *made]}
+    assert not [path for path, bits in wanted.items() if path.stat().st_mode & bits != bits]
+    assert (root / ".venv" / MARKER) in wanted
+
+
+def test_an_environment_that_cannot_be_read_is_one_line(checkout):
+    """Whatever the system says of it, nobody gets a traceback."""
+    (checkout / ".venv" / MARKER).unlink()
+    (checkout / ".venv" / MARKER).mkdir()
+    told = run(checkout, "edge", python=[".venv/bin/python"])
+    assert (told.returncode, len(told.stderr.splitlines())) == (1, 1)
+    assert told.stderr.startswith(f"exmail-bridge: cannot use {checkout}/.venv/{MARKER}: Is a directory")
+
+
+def test_what_pip_says_is_read_whatever_the_locale_is(checkout):
+    """A machine without a locale, a checkout in a folder with another script: still one line."""
+    folder = checkout.parent / "\u90ae\u4ef6"
+    checkout.rename(folder)
+    write_locks(folder, "2.0")
+    (folder / "vendor" / "everything-2.0-py3-none-any.whl").unlink()
+    told = run(folder, "edge", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert told.returncode == 1
+    assert "Traceback" not in told.stderr
+    assert told.stderr.splitlines()[-1].startswith("exmail-bridge: cannot install the dependencies: ")

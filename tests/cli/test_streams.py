@@ -11,7 +11,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import redis as redis_sync
 
+from bridge.journal.keys import Keys
+from bridge.journal.writer import FORMAT
 from bridge.settings import load_settings
 from bridge.simulator import Simulator, World
 from bridge.simulator.account import digest
@@ -76,6 +79,28 @@ async def test_a_machine_without_a_locale() -> None:
         code, out, err = await run(plain, *words)
         assert (code, err) == (0, "")
         assert out.isascii()
+
+
+async def test_a_machine_without_a_locale_shows_what_is_stored(redis_url: str) -> None:
+    """Names in another script, in every command that prints them: escaped, and never a traceback; JSON is UTF-8."""
+    keys = Keys("exmail")
+    with redis_sync.Redis.from_url(redis_url) as redis:
+        redis.set(keys.format, FORMAT)
+        redis.hset(keys.directory, AMY, json.dumps({"alias": AMY, "name": NAME, "parties": ["研发"]}))
+        redis.hset(keys.owed, AMY, json.dumps({"since": 1, "why": "太多"}))
+        redis.xadd(keys.dead, {"reason": "no-object", "size": 9, "kept": "whole", "document": "邮件"})
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "BRIDGE_REDIS_URL": redis_url}
+    commands = (
+        *(("directory", "list"), ("directory", "list", "--json"), ("directory", "find", "艾米")),
+        *(("directory", "show", AMY), ("directory", "owed"), ("why", AMY), ("dead", "list")),
+        ("config", "show"),
+    )
+    told = await asyncio.gather(*(run(plain, *words) for words in commands))
+    for words, (code, out, err) in zip(commands, told, strict=True):
+        assert (code in (0, 1), out.isascii() or "--json" in words, err.isascii()) == (True, True, True), words
+        assert "Traceback" not in err, (words, err)
+        assert "unexpected error" not in err, (words, err)
+    assert json.loads(told[1][1])["name"] == NAME
 
 
 async def test_an_argument_in_another_encoding(environ: dict[str, str], simulator: Simulator) -> None:

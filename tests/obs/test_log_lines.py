@@ -73,9 +73,10 @@ def test_no_field_can_break_the_line(logged, value):
 
 
 def test_text_puts_fields_after_the_sentence(logged):
-    """On a terminal: level, room, sentence, fields; a value with blanks is quoted."""
+    """On a terminal: date, time and zone, level, room, sentence, fields; a value with blanks is quoted."""
     stream = logged("text")
     log.info("edge ready", extra={"port": 8080, "why": "it came round"})
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d INFO ", stream.getvalue())
     assert stream.getvalue().endswith("INFO    worker.listener: edge ready  port=8080  why='it came round'\n")
 
 
