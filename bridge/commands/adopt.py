@@ -6,12 +6,7 @@ import argparse
 import asyncio
 import sys
 
-from bridge.app.parts import redis_address
-from bridge.app.provider import corporation_of
 from bridge.commands.command import FAILED, OK, Command, add_settings_options, settings_of
-from bridge.journal.corporation import Corporation, StillLed
-from bridge.journal.errors import JournalError
-from bridge.journal.keys import Keys
 from bridge.settings import Settings
 
 
@@ -26,6 +21,12 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 async def _adopt(settings: Settings) -> int:
+    from bridge.app.parts import redis_address
+    from bridge.app.provider import corporation_of
+    from bridge.journal.corporation import Corporation, StillLed
+    from bridge.journal.errors import JournalError
+    from bridge.journal.keys import Keys
+
     redis = redis_address(settings).client()
     try:
         was_anothers = await Corporation(redis, Keys(settings.namespace)).adopt(corporation_of(settings))

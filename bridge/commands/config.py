@@ -66,7 +66,8 @@ def _check(arguments: argparse.Namespace) -> Sequence[str]:
         SettingsError: what no network can mend.
     """
     settings = settings_of(arguments)
-    from bridge.app import check_fitness, online_problems
+    from bridge.app.fitness import check_fitness
+    from bridge.app.online import online_problems
 
     check_fitness(settings, *arguments.programs, processes=arguments.workers)
     if not arguments.online:

@@ -16,7 +16,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
-    from bridge.app import check_fitness, run_edge, serve_child
+    from bridge.app.fitness import check_fitness
+    from bridge.app.processes import run_edge, serve_child
 
     check_fitness(settings, "edge", processes=arguments.workers if arguments.inherit is None else 1)
     from bridge.obs.logs import setup_logs

@@ -9,7 +9,8 @@ from bridge.commands.command import OK, Command, add_settings_options, run_until
 
 def _run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
-    from bridge.app import check_fitness, run_signon
+    from bridge.app.fitness import check_fitness
+    from bridge.app.signon import run_signon
 
     check_fitness(settings, "signon")
     from bridge.obs.logs import setup_logs

@@ -9,7 +9,8 @@ from bridge.commands.command import OK, Command, add_settings_options, run_until
 
 def _run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
-    from bridge.app import check_fitness, run_worker
+    from bridge.app.fitness import check_fitness
+    from bridge.app.worker import run_worker
 
     check_fitness(settings, "worker")
     from bridge.obs.logs import setup_logs

@@ -21,7 +21,7 @@ from bridge.journal.keys import Keys
 from bridge.journal.reader import Reader
 
 SECRET = b"the secret of a test, 32 bytes and more"
-BOB = Identity(("bob@gzdev.com", "ann@gzdev.com"), "s-1", frozenset({"open", "read"}), time.time() + 600.5)
+BOB = Identity(("bob@gzdev.com", "ann@gzdev.com"), "s-1", frozenset({"open", "read"}), time.time() + 36_000.5)
 
 
 @pytest.fixture

@@ -34,6 +34,10 @@ end)(redis)
 """
 _CLOCK_STEP_S: Final = 1000
 _SERVERS_MOST: Final = 20
+_LOAD: Final = b"""
+redis.call('FLUSHALL')
+for i = 1, #KEYS do redis.call('RESTORE', KEYS[i], 0, ARGV[i]) end
+"""
 _READ_ALL: Final = b"""
 local all = {}
 for i, key in ipairs(redis.call('KEYS', '*')) do
@@ -87,12 +91,13 @@ class Datasets:
         self._backward = backward
         self._scripts: dict[int, str] = {}
         self._numbers: dict[Any, int] = {}
-        self._dumps: list[list[tuple[bytes, bytes]]] = []
+        self._dumps: list[tuple[list[bytes], list[bytes]]] = []
         self._facts: list[Dataset] = []
         self._after: dict[tuple[int, int, Asked], tuple[Any, int]] = {}
         self._without_lease: dict[int, int] = {}
         self._redis.flushall()
-        self._loaded = self.empty = self._note()
+        self._load, self._read_all = self._redis.script_load(_LOAD), self._redis.script_load(_READ_ALL)
+        self._loaded = self.empty = self._number([])
 
     @property
     def calls(self) -> int:
@@ -119,40 +124,37 @@ class Datasets:
     def without_lease(self, dataset: int) -> int:
         """The same dataset when the lease has run out."""
         if dataset not in self._without_lease:
-            self._load(dataset)
-            self._redis.delete(KEYS.lease)
-            self._loaded = self._without_lease[dataset] = self._note()
+            self._without_lease[dataset] = self._ask(dataset, ("DEL", KEYS.lease))[1]
         return self._without_lease[dataset]
 
     def _run(self, dataset: int, server: int, asked: Asked) -> tuple[Any, int]:
         keys, arguments = asked
-        self._load(dataset)
         if not keys:
-            return self._redis.get(arguments[0]), dataset
+            return self._ask(dataset, ("GET", arguments[0]))
         if server not in self._scripts:
             prelude = _PRELUDE % (_CLOCK_STEP_S * (_SERVERS_MOST - server if self._backward else server + 1), server)
             self._scripts[server] = self._redis.script_load(prelude.encode() + self._source)
-        answer = self._redis.evalsha(self._scripts[server], len(keys), *keys, *arguments)
-        self._loaded = self._note()
+        return self._ask(dataset, ("EVALSHA", self._scripts[server], len(keys), *keys, *arguments))
+
+    def _ask(self, dataset: int, command: tuple[Any, ...]) -> tuple[Any, int]:
+        """The answer to a command and the dataset that it makes of this one, in one round trip."""
+        pipeline = self._redis.pipeline(transaction=False)
+        if self._loaded != dataset:
+            keys, dumps = self._dumps[dataset]
+            pipeline.execute_command("EVALSHA", self._load, len(keys), *keys, *dumps)
+        pipeline.execute_command(*command)
+        pipeline.execute_command("EVALSHA", self._read_all, 0)
+        *_, answer, found = pipeline.execute()
+        self._loaded = self._number(found)
         return _frozen(answer), self._loaded
 
-    def _load(self, dataset: int) -> None:
-        if self._loaded != dataset:
-            pipeline = self._redis.pipeline(transaction=False)
-            pipeline.flushall()
-            for key, dump in self._dumps[dataset]:
-                pipeline.restore(key, 0, dump)
-            pipeline.execute()
-            self._loaded = dataset
-
-    def _note(self) -> int:
-        """Give what the server holds now a number, the old one if it was met before; keys are in no order."""
-        found = self._redis.eval(_READ_ALL, 0)
+    def _number(self, found: list[Any]) -> int:
+        """Give what the server holds a number, the old one if it was met before; keys are in no order."""
         values = {key: _value(kind, value) for key, kind, value, _ in found}
         name = tuple(sorted(values.items()))
         if name not in self._numbers:
             self._numbers[name] = len(self._dumps)
-            self._dumps.append([(key, dump) for key, _, _, dump in found])
+            self._dumps.append(([key for key, *_ in found], [dump for *_, dump in found]))
             self._facts.append(_read(values))
         return self._numbers[name]
 
