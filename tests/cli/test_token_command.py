@@ -128,7 +128,7 @@ def test_with_published_keys(capsys: pytest.CaptureFixture[str], monkeypatch: py
     assert "alg HS256 not allowed, only RS256" in printed(capsys, "--check", signed(), code=1)
     header = base64.urlsafe_b64encode(b'{"alg":"RS256"}').rstrip(b"=").decode()
     told = printed(capsys, "--check", f"{header}.{signed().partition('.')[2]}", code=1)
-    assert told.startswith("exmail-bridge: the JWKS URL cannot be reached: ClientConnectorError: Cannot connect host")
+    assert told.startswith("exmail-bridge: the JWKS URL cannot be reached: ClientConnectorError: Cannot connect to")
     assert told.count("\n") == 1
 
 
