@@ -194,7 +194,11 @@ class History:
         "BRIDGE_HISTORY_EVENTS", integer(1, 100_000), "200", "Events kept for each mailbox.", unit="events"
     )
     seconds: int = setting(
-        "BRIDGE_HISTORY_SECONDS", integer(60, 31_536_000), "86400", "How long they are kept.", unit="seconds"
+        "BRIDGE_HISTORY_SECONDS",
+        integer(60, 31_536_000),
+        "86400",
+        "How long they are given out; a few that are older may stay in Redis until others have followed.",
+        unit="seconds",
     )
 
 

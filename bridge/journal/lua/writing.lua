@@ -27,6 +27,24 @@ local function note_forgotten(mailbox, ended)
   redis.call('PEXPIRE', KEYS[8], 86400000)
 end
 
+-- A log lives as long as its newest event, and its ids are positions, which tell no age. So the oldest entries are
+-- looked into: one at each sixteenth event, and some more where that is over age. Events of a mailbox end in Redis's own
+-- stamp; the others, which concern everybody, have none and stay as long as the log.
+local function drop_over_age(oldest_ms)
+  local first_kept, count, from = nil, 1, '-'
+  for _ = 1, 2 do
+    for _, entry in ipairs(redis.call('XRANGE', KEYS[5], from, '+', 'COUNT', count)) do
+      local stamp = string.match(entry[2][2], '"as_of":(%d+)}}$')
+        or string.match(entry[2][2], '"until":(%d+),"at_least":%d+}}$')
+      if not stamp or tonumber(stamp) >= oldest_ms then count = 0; break end
+      first_kept = whole(tonumber(string.match(entry[1], '^%d+')) + 1) .. '-0'
+    end
+    if count == 0 or not first_kept then break end
+    count, from = 64, first_kept
+  end
+  if first_kept then redis.call('XTRIM', KEYS[5], 'MINID', first_kept) end
+end
+
 -- Number an event, keep it in the stream's log and in events, and wake the readers: one atomic step.
 local function publish(kind, mailbox, body, history_max, history_ms, events_max, channel, kind_channel)
   seq = seq + 1
@@ -35,6 +53,7 @@ local function publish(kind, mailbox, body, history_max, history_ms, events_max,
     .. string.rep('0', 16 - #n) .. n .. '",' .. body
   redis.call('XADD', KEYS[5], 'MAXLEN', history_max, n .. '-0', 'event', event)
   redis.call('PEXPIRE', KEYS[5], history_ms)
+  if seq % 16 == 0 then drop_over_age(now_ms() - history_ms) end
   redis.call('XADD', KEYS[6], 'MAXLEN', '~', events_max, held[3] .. '-*', 'event', event, 'type', kind, 'mailbox', mailbox)
   redis.call('PUBLISH', channel, event)
   if kind_channel ~= '' then redis.call('PUBLISH', kind_channel, event) end
