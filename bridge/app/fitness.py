@@ -12,11 +12,9 @@ from typing import Final
 
 from aiohttp import web
 
-from bridge.app.doors import build_origins
 from bridge.app.egress import build_egress
 from bridge.app.parts import redis_address
 from bridge.app.public_port import cookie_path, route_below
-from bridge.edge.jwt import SecretVerifier
 from bridge.settings import Settings, SettingsError, SettingsFileError, calling
 
 
@@ -57,10 +55,23 @@ def check_fitness(settings: Settings, *programs: str, processes: int = 1) -> Non
         raise SettingsFileError(of_files)
 
 
+# The edge's parts are imported where something is set for them: a worker has no need of the edge.
+
+
+def _origins(settings: Settings) -> None:
+    if not settings.edge.public_url and not settings.edge.allowed_origins:
+        return
+    from bridge.app.doors import build_origins
+
+    build_origins(settings)
+
+
 def _verifier(settings: Settings) -> None:
     secrets = settings.edge.jwt_secrets
     if not secrets:
         return
+    from bridge.edge.jwt import SecretVerifier
+
     try:
         SecretVerifier(secrets)
     except ValueError as error:
@@ -79,7 +90,7 @@ def _routes(settings: Settings) -> None:
 _PARTS: Final[tuple[tuple[str, Callable[[Settings], object]], ...]] = (
     ("BRIDGE_REDIS_URL", lambda settings: redis_address(settings).client()),
     ("BRIDGE_EGRESS_PROXY", build_egress),
-    ("BRIDGE_EDGE_PUBLIC_URL, BRIDGE_EDGE_ALLOWED_ORIGINS", build_origins),
+    ("BRIDGE_EDGE_PUBLIC_URL, BRIDGE_EDGE_ALLOWED_ORIGINS", _origins),
     ("BRIDGE_EDGE_JWT_SECRET", _verifier),
     ("BRIDGE_EDGE_PUBLIC_URL", _routes),
 )

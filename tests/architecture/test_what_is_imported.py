@@ -30,4 +30,4 @@ def test_the_command_line_answers_without_what_it_runs() -> None:
 )
 def test_a_program_imports_no_other(program: str, foreign: set[str]) -> None:
     """Each program costs the memory and the start of its own parts only."""
-    assert imported(f"import bridge.app.{program}").isdisjoint(foreign)
+    assert imported(f"import bridge.app.fitness, bridge.app.{program}").isdisjoint(foreign)
