@@ -6,6 +6,7 @@ all calls share in ``calls``, how bytes travel in ``transport``.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Literal, Unpack
@@ -188,7 +189,9 @@ class ProviderClient:
 
     async def user_list(self, ver: int) -> Delta:
         """Accounts changed after ``ver``, all accounts for 0 (protocol 3.3.3)."""
-        return answers.read_delta(await self._call(endpoints.USER_LIST, ver=ver))
+        answer = await self._call(endpoints.USER_LIST, ver=ver)
+        # It may have a line for everybody; whoever listens must not wait for that.
+        return await asyncio.to_thread(answers.read_delta, answer)
 
     async def newcount(self, alias: str) -> int:
         """The number of unread mails of an account (protocol 3.3.4).

@@ -14,9 +14,12 @@ from typing import Any, Final
 
 import orjson
 
-# A string, kept as it is (one that is not closed is taken to the end, or each quote in it would be tried), or a comma
-# with nothing behind it.
-_TRAILING_COMMA: Final = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z))|,(?=\s*+[}\]])', re.DOTALL)
+# Up to a few thousand pieces that are kept as they are (a string, of which one that is not closed is taken to the end,
+# or each quote in it would be tried; what is none; a comma with something behind it), or a comma with nothing behind
+# it. No match takes long, so in a thread other threads get their turn.
+_KEPT_OR_TRAILING: Final = re.compile(
+    rb'((?:"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[^",]++|,(?!\s*+[}\]])){1,4096}+)|,', re.DOTALL
+)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -41,7 +44,8 @@ def read_json(document: bytes) -> Any:
 
 
 def _repair(document: bytes) -> Any:
-    document = _TRAILING_COMMA.sub(rb"\1", document.strip().removeprefix(_BOM))
+    kept = _KEPT_OR_TRAILING.finditer(document.strip().removeprefix(_BOM))
+    document = b"".join(match[1] for match in kept if match[1])
     try:
         return orjson.loads(document)
     except ValueError:

@@ -38,6 +38,9 @@ from .verdict import judge
 STREAM_BUFFER: Final = 256 * 1024
 """Bytes of the listen stream that wait unread in this process before the provider's sending is held up."""
 
+_LONG: Final = 256 * 1024
+"""Bytes of an answer that are read in a thread."""
+
 TokenStyle = Literal["form", "basic"]
 Form = Sequence[tuple[str, str]]
 """What a request says, name by name; a name may come again."""
@@ -138,6 +141,9 @@ class Transport:
         if isinstance(got, Failure):
             raise _error_of(got, endpoint)
         try:
+            if len(got.body) > _LONG:
+                # A listing of everybody takes longer to read than pushes may wait.
+                return await asyncio.to_thread(judge, endpoint, status=got.status, body=got.body, secrets=secrets)
             return judge(endpoint, status=got.status, body=got.body, secrets=secrets)
         except AddressNotAllowed as error:
             error.local_address = await self._local_address(base_url)
