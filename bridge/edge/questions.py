@@ -2,13 +2,16 @@
 
 A storm of reconnecting browsers asks hundreds of times in one tick of the loop; the journal is asked once, and equal
 questions are one. Each answer is bounded in bytes, and so is a batch.
+
+An address that comes to mean another person begins a new epoch. So whoever has a connection open is looked at again
+before anything of another epoch is shown to him: the change of person was stored before it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -39,9 +42,21 @@ class _Opening:
 
 
 class Questions:
-    """Collects what this process wants to know and asks for it. ``pause_s``: between tries while Redis is away."""
+    """Collects what this process wants to know and asks for it. ``pause_s``: between tries while Redis is away.
 
-    def __init__(self, reader: Reader, standings: Standings, metrics: Metrics, *, pause_s: float) -> None:
+    ``look`` ends the connections of those who may not stay.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        standings: Standings,
+        metrics: Metrics,
+        *,
+        look: Callable[[Sequence[Subscriber]], Awaitable[None]],
+        pause_s: float,
+    ) -> None:
+        self._look = look
         self._reader = reader
         self._standings = standings
         self._metrics = metrics
@@ -129,6 +144,13 @@ class Questions:
             # After the openings: a kick that comes in between is seen here, one that comes later wakes the rounds.
             askers = list(dict.fromkeys(opening.asker for _, opening in openings))
             standings = dict(zip(askers, await self._standings.look(askers), strict=True))
+            anew: dict[Subscriber, None] = {}
+            for number, tail, _ in gaps:
+                if _is_another(answers[number], tail):
+                    anew.update(tail.subscribers)
+            anew |= {reader: None for number, reader, _ in cold if _is_another(answers[number], reader.tail)}
+            if anew:
+                await self._look(list(anew))
         except JournalError as error:
             self._gaps.update(dict.fromkeys(tail for _, tail, _ in gaps))
             self._cold.update(dict.fromkeys(reader for _, reader, _ in cold))
@@ -145,7 +167,7 @@ class Questions:
             elif not opening.answer.done():
                 opening.answer.set_result((answer, standings[opening.asker]))
         for number, tail, position in gaps:
-            self._mend(tail, position, answers[number])
+            self._mend(tail, position, answers[number], anew)
         for number, reader, position in cold:
             answer = answers[number]
             if (code := _ending(answer, reader.tail)) is not None:
@@ -168,11 +190,13 @@ class Questions:
             taken.append(opening)
         return taken
 
-    def _mend(self, tail: Tail, position: Position, answer: Opened | JournalSpoilt) -> None:
+    def _mend(
+        self, tail: Tail, position: Position, answer: Opened | JournalSpoilt, looked_at: Collection[Subscriber]
+    ) -> None:
         if (code := _ending(answer, tail)) is not None:
             tail.end(code)
         elif isinstance(answer, Opened):
-            tail.repair(answer, entries_of(answer, position) if answer.status == "resumed" else [])
+            tail.repair(answer, entries_of(answer, position) if answer.status == "resumed" else [], looked_at)
             if answer.status == "resumed" and tail.behind(answer.top):
                 # The answer was as long as one may be; the rest follows.
                 self.look_again(tail)
@@ -197,6 +221,11 @@ def _ending(answer: Opened | JournalSpoilt, tail: Tail) -> int | None:
         return codes.NOT_ALLOWED
     # The address has become a slave: its former holder's credential must not lead into the account's mailbox.
     return codes.NO_CREDENTIAL if answer.mailbox != tail.mailbox else None
+
+
+def _is_another(answer: Opened | JournalSpoilt, tail: Tail) -> bool:
+    """Whether an answer begins anew for those who follow a tail."""
+    return isinstance(answer, Opened) and not (answer.status == "resumed" and answer.top.epoch == tail.epoch)
 
 
 def _take(marks: dict[T, None]) -> list[T]:

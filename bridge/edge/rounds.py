@@ -107,8 +107,17 @@ class Rounds:
         return list(some)
 
     async def _go(self, subscribers: Sequence[Subscriber]) -> None:
-        """Look at them piece by piece: ten thousand at once would hold up delivery for as many microseconds."""
         self.number += 1
+        await self.look(subscribers)
+
+    async def look(self, subscribers: Sequence[Subscriber]) -> None:
+        """End those of them who may not stay.
+
+        Piece by piece: ten thousand at once would hold up delivery for as many microseconds.
+
+        Raises:
+            JournalError: not all were looked at.
+        """
         for start in range(0, len(subscribers), _PIECE):
             askers: dict[Asker, list[Subscriber]] = {}
             for subscriber in subscribers[start : start + _PIECE]:

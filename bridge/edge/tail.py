@@ -6,6 +6,7 @@ ring after my cursor. Whoever is too far behind for the ring reads from the jour
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 from bridge.edge.frames import Delivery, Entry
@@ -95,8 +96,12 @@ class Tail:
         self.flush()
         return complete
 
-    def repair(self, opened: Opened, entries: list[Entry]) -> None:
-        """Close a gap with what the journal gave: all entries after ``top``, or a new beginning."""
+    def repair(self, opened: Opened, entries: list[Entry], looked_at: Collection[Subscriber] = ()) -> None:
+        """Close a gap with what the journal gave: all entries after ``top``, or a new beginning.
+
+        A new beginning may be another person's: it is shown to those who were ``looked_at`` since; others, who came
+        meanwhile, ask for it each.
+        """
         self.flush()
         if opened.status == "resumed" and opened.top.epoch == self.epoch:
             # Live entries may have come meanwhile; what they brought is not given twice.
@@ -112,7 +117,10 @@ class Tail:
         self._begin(opened)
         self._ring = []
         for subscriber in list(self.subscribers):
-            subscriber.restart(opened)
+            if subscriber in looked_at:
+                subscriber.restart(opened)
+            else:
+                subscriber.pump()
 
     def behind(self, top: Position) -> bool:
         """Whether the journal has more of this epoch than the tail."""

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from bridge.edge.feed import Pace
 from bridge.events import DIRECTORY, DIRECTORY_SYNCED, USER_UPDATED, Event, build_event
-from bridge.journal.calls import Advance
+from bridge.journal.calls import Advance, Forget
 from bridge.journal.keys import Keys
 from bridge.journal.writer import Writer
 from tests.support.browser_side import OPENERS
@@ -205,3 +205,24 @@ async def test_a_change_of_long_ago_asks_for_nothing(redis_url: str, transport: 
         await redis.zadd("{exmail}:moved", {name: moved - 61_000})
         async with await connect(url, transport, ALIAS, iat=OLD) as client:
             assert (await client.frame()).data["data"]["mailbox"] == ANN
+
+
+async def test_nothing_of_the_next_holder_is_shown_before_it_is_seen_who_looks(stage: Any, transport: str) -> None:
+    """The watchman rests between two rounds, but a mailbox that begins a new epoch may have another holder."""
+    url, writer, _ = stage
+    await writer.commit([mail("Z1")])
+    async with (
+        await connect(url, transport, BOB, iat=OLD) as old,
+        await connect(url, transport, BOB, iat=fresh()) as new,
+    ):
+        for client in (old, new):
+            await client.frame()
+        # One round for all has just been.
+        await writer.commit([Advance(None, None, moved=[ANN], events=[changed(ANN)])])
+        await writer.commit(
+            [Advance(None, None, moved=[BOB], events=[changed(BOB)]), Forget(BOB, anew=True), mail("Z2")]
+        )
+        assert await old.end() == 3009
+        assert not any("Z2" in str(frame.data) for frame in old.frames)
+        snapshot = await new.until("exmail.snapshot")
+        assert (snapshot.data["data"]["resumed"], len(snapshot.data["data"]["recent"])) == (False, 1)
