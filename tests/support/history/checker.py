@@ -15,7 +15,7 @@ import orjson
 
 from bridge.simulator import Framing, Mail
 from tests.support.follower import Follower
-from tests.support.history.persons import check_persons
+from tests.support.history.persons import People, check_persons, differences, taken
 from tests.support.history.theatre import Theatre
 from tests.support.stage import KEYS
 
@@ -39,6 +39,7 @@ class Picture:
     read_ids: list[str]
     events: list[Events]
     snapshots: list[Events]
+    people: People | None
 
 
 async def check(theatre: Theatre) -> None:
@@ -62,20 +63,22 @@ async def check(theatre: Theatre) -> None:
             if follower.mailbox == mailbox:
                 _check_browser(follower, picture.events[number], picture.snapshots[number], own)
     _check_directory(events)
-    if theatre.people:
-        await check_persons(theatre)
+    if picture.people is not None:
+        check_persons(theatre, picture.people)
     else:
         _check_mirror(theatre, picture.mirror)
     _check_sights(theatre)
 
 
 async def _taken(theatre: Theatre) -> Picture:
-    """Read everything, and again where something was written meanwhile: the bridge goes on while it is judged.
+    """Read everything, and again where something was written meanwhile, or a browser was between two connections: the
+    bridge goes on while it is judged.
 
     Raises:
         AssertionError: the users do not come to have seen what there is.
     """
     redis: Any = theatre.redis
+    lacks = ""
     for _ in range(_TRIES):
         before = await redis.get(KEYS.commits)
         entries = await redis.xrange(KEYS.events)
@@ -89,11 +92,16 @@ async def _taken(theatre: Theatre) -> Picture:
             list(theatre.read_ids),
             [list(follower.events) for follower in theatre.followers],
             [list(follower.snapshots) for follower in theatre.followers],
+            await taken(theatre) if theatre.people else None,
         )
-        if await redis.get(KEYS.commits) == before and _all_seen(theatre, picture):
+        if await redis.get(KEYS.commits) != before:
+            lacks = "something was written at each look"
+        elif not _all_seen(theatre, picture):
+            lacks = "users do not come to see what there is"
+        elif picture.people is None or not (lacks := differences(theatre, picture.people)):
             return picture
         await asyncio.sleep(0.2)
-    raise AssertionError("users do not come to see what there is")
+    raise AssertionError(lacks)
 
 
 def _all_seen(theatre: Theatre, picture: Picture) -> bool:

@@ -2,61 +2,123 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from bridge.events import parse_position
-from tests.support.history.staff import DESKS, PLACES, Tenure, Visit
+from tests.support.history.staff import DESKS, PLACES, Tenure
 from tests.support.members import mirrored, mirrored_slaves, slaves_of
 from tests.support.stage import KEYS
 
 if TYPE_CHECKING:
     from tests.support.history.theatre import Theatre
 
-_MEANT: Final = ([3507], [3009])
+_MEANT: Final = ((3507,), (3009,))
 """How the connection of somebody ends who may not look, or not there any more."""
 
 
-async def check_persons(theatre: Theatre) -> None:
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """What became of one tenure's browser up to one moment. ``codes``: how its connections were told to end."""
+
+    tenure: Tenure
+    is_open: bool
+    codes: tuple[int, ...]
+    mails: frozenset[str]
+    mailboxes: frozenset[str]
+
+    def __str__(self) -> str:
+        state = "open" if self.is_open else "closed"
+        return f"{self.tenure.address} of {self.tenure.person} is {state}, last codes {self.codes[-3:]}"
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """What Redis held of people and what became of their browsers, at one moment."""
+
+    mirror: dict[str, str]
+    slaves: dict[str, str]
+    barred: set[str]
+    owed: set[str]
+    held: bytes | None
+    histories: dict[str, set[str]]
+    browsers: tuple[Browser, ...]
+
+
+async def taken(theatre: Theatre) -> People:
+    """Look at everything once; the browsers last, without a pause between them."""
+    redis: Any = theatre.redis
+    mirror = {alias: profile["name"] for alias, profile in (await mirrored(redis)).items()}
+    slaves = await mirrored_slaves(redis)
+    barred = {address.decode() for address in await redis.smembers(KEYS.barred)}
+    owed = {alias.decode() for alias in await redis.hkeys(KEYS.owed)}
+    held = await redis.get(KEYS.held)
+    histories = {place: await _history(redis, place) for place in PLACES}
+    return People(
+        mirror,
+        slaves,
+        # An alias that went with its account is barred until it has one again.
+        barred - set(DESKS),
+        owed,
+        held,
+        histories,
+        tuple(_browser(tenure) for tenure in theatre.staff.tenures),
+    )
+
+
+def _browser(tenure: Tenure) -> Browser:
+    events = [event for visit in tenure.visits for event in visit.events]
+    assert all(parse_position(event["id"]) for event in events), f"{tenure.address}: no position"
+    return Browser(
+        tenure,
+        tenure.visits[-1].is_open,
+        tuple(visit.code for visit in tenure.visits if visit.code is not None),
+        frozenset(event["data"]["mail_id"] for event in events if event["type"] == "exmail.mail.new"),
+        frozenset(str(event["data"].get("mailbox")) for event in events),
+    )
+
+
+def differences(theatre: Theatre, people: People) -> str:
+    """What is not yet, or not any more, as the provider has it; empty: nothing. A browser may be on its way back."""
+    truth = theatre.world.accounts
+    names = {alias: account.name for alias, account in truth.items()}
+    if people.mirror != names:
+        return f"the mirror differs in {people.mirror.items() ^ names.items()}"
+    if people.slaves != slaves_of(theatre.world):
+        return f"aliases differ in {people.slaves.items() ^ slaves_of(theatre.world).items()}"
+    if people.barred != out(theatre):
+        return f"barred are {people.barred}, should be {out(theatre)}"
+    if people.owed or people.held is not None:
+        return f"owed are {people.owed}, held is {people.held!r}"
+    for browser in people.browsers:
+        if not _sure(theatre, browser.tenure):
+            continue
+        if browser.is_open != _may_look(theatre, browser.tenure):
+            return str(browser)
+        if not browser.is_open and browser.codes[-1:] not in _MEANT:
+            return f"{browser}: not told why"
+    return ""
+
+
+def check_persons(theatre: Theatre, people: People) -> None:
     """Compare.
 
     Raises:
         AssertionError: a promise does not hold.
     """
-    redis: Any = theatre.redis
-    truth = theatre.world.accounts
-    mirror = await mirrored(redis)
-    assert {alias: profile["name"] for alias, profile in mirror.items()} == {
-        alias: account.name for alias, account in truth.items()
-    }
-    assert await mirrored_slaves(redis) == slaves_of(theatre.world)
-    assert await barred(redis) == out(theatre), "who may not look"
-    assert await redis.hgetall(KEYS.owed) == {}
-    assert await redis.get(KEYS.held) is None
-    histories = {place: await _history(redis, place) for place in PLACES}
-    for tenure in theatre.staff.tenures:
-        for visit in tenure.visits:
-            assert all(parse_position(event["id"]) for event in visit.events), f"{tenure.address}: no position"
-        _check_closed(theatre, tenure)
-        _check_eyes(theatre, tenure, histories)
-    for place, history in histories.items():
+    differs = differences(theatre, people)
+    assert not differs, differs
+    for browser in people.browsers:
+        _check_eyes(theatre, browser, people.histories)
+    for place, history in people.histories.items():
         _check_history(theatre, place, history)
 
 
-async def settled(theatre: Theatre) -> bool:
-    """Whether nothing is owed, and the browsers of those who may not look are closed, of all others open."""
-    redis: Any = theatre.redis
-    if await redis.exists(KEYS.owed) or await barred(redis) != out(theatre):
-        return False
-    return all(
-        _is_open(tenure) == _may_look(theatre, tenure) for tenure in theatre.staff.tenures if _sure(theatre, tenure)
-    )
-
-
-async def barred(redis: Any) -> set[str]:
-    """Main addresses that may not be opened; an alias that went with its account is barred until it has one again."""
-    return {address.decode() for address in await redis.smembers(KEYS.barred)} - set(DESKS)
+async def settled(theatre: Theatre) -> str:
+    """What differs still, as :func:`differences` says it."""
+    return differences(theatre, await taken(theatre))
 
 
 def out(theatre: Theatre) -> set[str]:
@@ -72,15 +134,11 @@ def _may_look(theatre: Theatre, tenure: Tenure) -> bool:
     return not theatre.world.accounts[alias].disabled
 
 
-def _is_open(tenure: Tenure) -> bool:
-    return tenure.visits[-1].is_open
-
-
 def _sure(theatre: Theatre, tenure: Tenure) -> bool:
     """Whether the bridge can know that the next holder is another person.
 
-    A listing of everybody says who is there, not that he was deleted and made anew: where one was asked for in
-    between, the former holder cannot be told from the present one.
+    A listing of everybody says who is there, not that he was deleted and made anew: where one was asked for before a
+    line had said that he was deleted, the former holder cannot be told from the present one.
     """
     if tenure.until is None or tenure.address in DESKS or tenure.address not in theatre.world.accounts:
         return True
@@ -88,38 +146,30 @@ def _sure(theatre: Theatre, tenure: Tenure) -> bool:
     # A Ver that the provider made up tells of nothing that was applied.
     real = {entry.ver for entry in theatre.world.directory if entry.ver >= nexts[0].from_ver}
     applied = min((sight.at for sight in theatre.sights if sight.ver in real), default=float("inf"))
-    return not any(
-        call.params.get("ver") == ["0"] and tenure.ended is not None and tenure.ended <= call.at_s <= applied
+    everybody = [
+        call.at_s
         for call in theatre.provider.calls.of("user/list")
-    )
+        if call.params.get("ver") == ["0"] and tenure.ended is not None and tenure.ended <= call.at_s <= applied
+    ]
+    known = {entry.ver for entry in theatre.world.directory if entry.ver >= tenure.until_ver}
+    said = min((sight.at for sight in theatre.sights if sight.ver in known), default=float("inf"))
+    return not everybody or said < everybody[0]
 
 
-def _check_closed(theatre: Theatre, tenure: Tenure) -> None:
-    """Who is gone or switched off, or whose address is another's, looks no more, and was told why."""
-    if not _sure(theatre, tenure):
-        return
-    assert _is_open(tenure) == _may_look(theatre, tenure), f"{tenure.address} of {tenure.person}"
-    if not _may_look(theatre, tenure):
-        codes = [visit.code for visit in tenure.visits if visit.code is not None]
-        assert codes[-1:] in _MEANT, f"{tenure.address} of {tenure.person}: {codes}"
-
-
-def _check_eyes(theatre: Theatre, tenure: Tenure, histories: dict[str, set[str]]) -> None:
+def _check_eyes(theatre: Theatre, browser: Browser, histories: dict[str, set[str]]) -> None:
     """Nothing of a later holder went to a connection that a former one opened."""
+    tenure = browser.tenure
     if tenure.until is None or not _sure(theatre, tenure):
         return
     if tenure.address in DESKS:
-        foreign = _later_places(theatre, tenure)
-        for visit in tenure.visits:
-            seen = {str(event["data"].get("mailbox")) for event in visit.events} & foreign
-            assert not seen, f"{tenure.address} of {tenure.person} showed {seen}"
+        seen = browser.mailboxes & _later_places(theatre, tenure)
+        assert not seen, f"{browser}: it showed {seen}"
         return
     present = theatre.staff.holder(tenure.address)
     if present is not None:
         # Those that are in his history; others outran the news of him, and nobody could know whose they were.
         theirs = histories[tenure.address] & _mails_since(theatre, tenure.address, present.since)
-        for visit in tenure.visits:
-            assert not _mails(visit) & theirs, f"{tenure.address} of {tenure.person}"
+        assert not browser.mails & theirs, f"{browser}: it showed the next holder's {browser.mails & theirs}"
 
 
 def _later_places(theatre: Theatre, tenure: Tenure) -> set[str]:
@@ -129,10 +179,6 @@ def _later_places(theatre: Theatre, tenure: Tenure) -> set[str]:
     at = own.index(tenure)
     before = {places[each.person] for each in own[: at + 1]}
     return {places[each.person] for each in own[at + 1 :]} - before
-
-
-def _mails(visit: Visit) -> set[str]:
-    return {event["data"]["mail_id"] for event in visit.events if event["type"] == "exmail.mail.new"}
 
 
 def _mails_since(theatre: Theatre, place: str, since: float) -> set[str]:

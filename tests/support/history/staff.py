@@ -30,6 +30,7 @@ _PAUSE_S: Final = 0.3
 @dataclass(slots=True, eq=False)
 class Tenure:
     """An address that was one person's. Epoch seconds and Vers of the provider; ``until`` is ``None``: still.
+    ``until_ver`` is that of the change that ended it.
 
     ``began`` and ``ended`` are the monotonic clock, as the simulator's log of calls has it.
     """
@@ -41,6 +42,7 @@ class Tenure:
     from_ver: int
     until: float | None = None
     ended: float | None = None
+    until_ver: int = 0
     visits: list[Visit] = field(default_factory=list)
 
 
@@ -171,7 +173,7 @@ class Staff:
 
     def _end(self, address: str) -> None:
         if (tenure := self.holder(address)) is not None:
-            tenure.until, tenure.ended = time.time(), time.monotonic()
+            tenure.until, tenure.ended, tenure.until_ver = time.time(), time.monotonic(), self._world.ver
 
 
 async def _insist(tenure: Tenure, port: int, transport: str) -> None:

@@ -35,6 +35,9 @@ SILENCE_S: Final = 1
 DURABLE: Final = {"appendfsync": "always"}
 """How the server is configured, at each of its starts: what is confirmed is on disk, or a restart would lose it."""
 
+_PATIENCE_S: Final = 60.0
+"""For what takes a moment on an idle machine."""
+
 HOSTILE: Final = (
     "\u202egnp.exe\u202c \u2066x\u2069",
     "<img src=x onerror=alert(1)>",
@@ -138,13 +141,13 @@ class Theatre:
                 program("edge", environ=edge)
             )
         await asyncio.gather(*(self.begin(name) for name in self._start))
-        await self.provider.listeners.wait_hearing(1, timeout_s=20)
+        await self.provider.listeners.wait_hearing(1, timeout_s=_PATIENCE_S)
         self._follow()
         if self.people:
             self.staff.open_browsers()
         stack.push_async_callback(self.staff.close_browsers)
         # What rose before a count was known nobody can tell.
-        await until(lambda: all(follower.unread is not None for follower in self.followers), within_s=20)
+        await until(lambda: all(follower.unread is not None for follower in self.followers), within_s=_PATIENCE_S)
 
     async def begin(self, name: str) -> None:
         """Start a program, and return when it is ready."""
@@ -222,8 +225,8 @@ class Theatre:
         """
         self.provider.faults.clear()
         self.staff.finish()
-        await until(self._connected, within_s=30)
-        await self.provider.listeners.wait_hearing(1, timeout_s=30)
+        await until(self._connected, within_s=_PATIENCE_S)
+        await self.provider.listeners.wait_hearing(1, timeout_s=_PATIENCE_S)
         for _ in range(10):
             # A worker that has not learnt yet that it was deposed may take these; they are announced like others.
             last = {mailbox: self.world.deliver_mail(mailbox).mail_id for mailbox in self.boxes}
@@ -235,18 +238,18 @@ class Theatre:
                 break
         else:
             raise AssertionError("nothing arrives any more")
-        await self._settled("a count is wrong", self._counts_right)
+        await self._settled("a count is wrong", self._counts_wrong)
         # A suspicion waits for a sign of life, and a stream without traffic has none.
         async with self._signs_of_life():
-            await self._settled("a count stays in doubt", self._reconciled)
+            await self._settled("a count stays in doubt", self._counts_in_doubt)
         if self.people:
             # A Ver that the provider made up is found out by the next change.
             self._rename(self.boxes[0])
-        await self._settled("the cursor stays behind", self._directory_current)
+        await self._settled("the cursor stays behind", self._directory_behind)
         if self.people:
-            await self._settled("somebody may look who may not, or may not who may", lambda: persons.settled(self))
+            await self._settled("people are not what the provider says", lambda: persons.settled(self))
         # What was owed was answered by then, and moves no cursor.
-        await self._settled("the reader of the stream stays behind", self._reader_current)
+        await self._settled("the reader of the stream stays behind", self._reader_behind)
 
     @asynccontextmanager
     async def _signs_of_life(self) -> AsyncIterator[None]:
@@ -269,12 +272,20 @@ class Theatre:
         self.world.modify_user(alias, name=f"name {number}")
         self.renamed.append((self.world.ver, alias, number))
 
-    async def _settled(self, otherwise: str, condition: Callable[[], bool | Awaitable[bool]]) -> None:
+    async def _settled(self, otherwise: str, lacking: Callable[[], Awaitable[str]]) -> None:
+        """Wait until nothing is lacking any more; ``lacking`` says what is, for whoever reads of it."""
+        lacks = ""
+
+        async def whole() -> bool:
+            nonlocal lacks
+            lacks = await lacking()
+            return not lacks
+
         try:
-            await until(condition, within_s=30)
+            await until(whole, within_s=_PATIENCE_S)
         except TimeoutError:
-            states = {name: await self.redis.hgetall(KEYS.state(name)) for name in self.boxes}
-            raise AssertionError(f"{otherwise}: {states}, {await self.redis.hgetall(KEYS.upstream)}") from None
+            upstream = await self.redis.hgetall(KEYS.upstream)
+            raise AssertionError(f"{otherwise}: {lacks}; upstream: {upstream}") from None
 
     async def _connected(self) -> bool:
         try:
@@ -284,27 +295,33 @@ class Theatre:
         except Exception:  # the connection that the last fault cut
             return False
 
-    async def _counts_right(self) -> bool:
+    async def _counts_wrong(self) -> str:
         for mailbox in self.boxes:
-            if await self.redis.hget(KEYS.state(mailbox), "unread") != b"%d" % self.world.unread[mailbox]:
-                return False
-        return all(follower.unread == self.world.unread[follower.mailbox] for follower in self.followers)
+            state = await self.redis.hgetall(KEYS.state(mailbox))
+            if state.get(b"unread") != b"%d" % self.world.unread[mailbox]:
+                return f"{mailbox} has {self.world.unread[mailbox]} unread, stored is {state}"
+        for each in self.followers:
+            if each.unread != self.world.unread[each.mailbox]:
+                return f"{each.transport} of {each.mailbox} shows {each.unread}, not {self.world.unread[each.mailbox]}"
+        return ""
 
-    async def _reconciled(self) -> bool:
-        """No mailbox is doubtful: each was asked for since the last gap, and asked again where mails seemed missing."""
+    async def _counts_in_doubt(self) -> str:
+        """Each was asked for since the last gap, and asked again where mails seemed missing."""
         gap = await self.redis.hget(KEYS.upstream, "gap") or b"0"
         for mailbox in self.boxes:
-            stored, base = await self.redis.hmget(KEYS.state(mailbox), "gap", "base")  # type: ignore[misc]
-            if base is not None or stored != gap:
-                return False
-        return True
+            state = await self.redis.hgetall(KEYS.state(mailbox))
+            if b"base" in state or state.get(b"gap") != gap:
+                return f"{mailbox}: {state}"
+        return ""
 
-    async def _directory_current(self) -> bool:
-        return int(await self.redis.get(KEYS.ver) or 0) == self.world.ver
+    async def _directory_behind(self) -> str:
+        stored = await self.redis.get(KEYS.ver)
+        return "" if int(stored or 0) == self.world.ver else f"stored is {stored!r}, the provider's {self.world.ver}"
 
-    async def _reader_current(self) -> bool:
+    async def _reader_behind(self) -> str:
         newest: Any = await self.redis.xrevrange(KEYS.events, count=1)
-        return newest[0][0].decode() in self.read_ids[-1:]
+        last = newest[0][0].decode()
+        return "" if last in self.read_ids[-1:] else f"given last was {self.read_ids[-1:]}, the newest is {last}"
 
 
 def number_in(name: str) -> int:
