@@ -10,9 +10,7 @@ import json
 import re
 import subprocess
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -21,10 +19,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from bridge.obs.metrics import Metrics
 from tests.deploy.programs import ROOT, accepts, bridge, free_port, running
 from tests.support.browser_side import open_sse, open_ws
+from tests.support.prometheus import RULES, Prometheus, scraping
 from tests.support.stage import SECRET, bearer
 from tests.support.waiting import until
 
-RULES = ROOT / "deploy" / "prometheus"
 BOARD = json.loads((ROOT / "dashboards" / "overview.json").read_text())
 PANELS = [panel for panel in BOARD["panels"] if panel["type"] != "row"]
 BOB = "bob@gzdev.com"
@@ -39,35 +37,12 @@ def expressions() -> list[tuple[str, str]]:
     ]
 
 
-@dataclass(frozen=True)
-class Prometheus:
-    url: str
-    session: aiohttp.ClientSession
-
-    async def get(self, path: str, **query: str) -> Any:
-        async with self.session.get(f"{self.url}/api/v1/{path}", params=query) as answer:
-            told = await answer.json()
-        assert told["status"] == "success", told
-        return told["data"]
-
-    async def query(self, expression: str) -> list[Any]:
-        found: list[Any] = (await self.get("query", query=expression))["result"]
-        return found
-
-
 @pytest.fixture
 async def prometheus(redis_url: str, require_binary: Callable[[str], str], tmp_path: Path) -> AsyncIterator[Prometheus]:
     """A Prometheus that has scraped a worker and an edge several times, after all that metrics tell of happened."""
     program = require_binary("prometheus")
-    ports = {name: free_port() for name in ("provider", "worker", "edge", "public", "prometheus")}
+    ports = {name: free_port() for name in ("provider", "worker", "edge", "public")}
     provider, public = (f"http://127.0.0.1:{ports[name]}" for name in ("provider", "public"))
-    config = (RULES / "prometheus.yml").read_text().replace("_interval: 15s", "_interval: 250ms")
-    for part, port in (("worker", 9101), ("edge", 9102)):
-        found = re.search(rf"dns_sd_configs:\n +- names: \[{part}\]\n +type: A\n +port: {port}\n", config)
-        assert found is not None
-        config = config.replace(found[0], f'static_configs: [{{targets: ["127.0.0.1:{ports[part]}"]}}]\n')
-    (tmp_path / "prometheus.yml").write_text(config)
-    (tmp_path / "rules.yml").write_text((RULES / "rules.yml").read_text())
     environ = {
         "BRIDGE_REDIS_URL": redis_url,
         "BRIDGE_PROVIDER_API_URL": provider,
@@ -82,22 +57,14 @@ async def prometheus(redis_url: str, require_binary: Callable[[str], str], tmp_p
     simulate = ("simulate", "--listen", f"127.0.0.1:{ports['provider']}", "--rate", "20")
     secret = ("--client-secret", environ["BRIDGE_PROVIDER_CLIENT_SECRET"])
     log = tmp_path / "programs.log"
-    words = (
-        program,
-        f"--config.file={tmp_path}/prometheus.yml",
-        f"--storage.tsdb.path={tmp_path}/tsdb",
-        f"--web.listen-address=127.0.0.1:{ports['prometheus']}",
-    )
     async with (
         running(*bridge(*simulate, *secret), log=log),
         running(*bridge("worker"), log=log, **environ),
         running(*bridge("edge"), log=log, **environ),
-        running(*words, log=tmp_path / "prometheus.log"),
-        aiohttp.ClientSession() as session,
+        scraping(program, tmp_path, {"worker": [ports["worker"]], "edge": [ports["edge"]]}) as prometheus,
     ):
         await until(lambda: all(accepts(port) for port in ports.values()), within_s=30)
-        prometheus = Prometheus(f"http://127.0.0.1:{ports['prometheus']}", session)
-        await _a_little_of_everything(session, provider, public)
+        await _a_little_of_everything(prometheus.session, provider, public)
 
         happened = (
             "sum(exmail_bridge_leader) == 1",

@@ -1,0 +1,241 @@
+"""Every alert, seen firing on real programs that are really broken, and silent while they are well.
+
+One stage for all: two workers, an edge, sign-on, sixty browsers, mail that flows; then one thing after another is
+broken, much of it at once, because starting programs is what costs time. Only the rules' times and a few counts are
+made small.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from bridge.simulator import Cut, Kind
+from tests.deploy.programs import accepts
+from tests.support.alert_stage import Stage, edge_of, named, staged, worker_of
+from tests.support.browser_side import WsClient, open_ws
+from tests.support.files_bounded import files_bounded
+from tests.support.processes import http_get, program
+from tests.support.stage import KEYS, token
+from tests.support.waiting import until
+
+
+@pytest.fixture
+async def stage(require_binary: Callable[[str], str], tmp_path: Path) -> AsyncIterator[Stage]:
+    """All well, mail flowing, everybody connected."""
+    async with staged(require_binary("prometheus"), tmp_path) as made:
+        yield made
+
+
+async def test_every_alert_fires_on_what_it_is_for_and_on_nothing_else(stage: Stage) -> None:
+    """Silent while all is well; each alert fires when that happens which it is for."""
+    prometheus = stage.prometheus
+    await prometheus.holds("sum(sum_over_time(exmail_bridge_leader[3s])) >= 10 and count(exmail_bridge_leader) == 2")
+    stage.since = time.time()
+    # Nothing is pending either: twelve evaluations in which all rules found nothing.
+    await prometheus.holds("sum(sum_over_time(exmail_bridge_leader[3s])) >= 10 unless on () ALERTS")
+    await prometheus.holds("sum(rate(exmail_bridge_edge_frames_total[4s])) > 0")
+    assert not await stage.fired()
+
+    async with AsyncExitStack() as stack:
+        await _small_troubles(stage, stack)
+        await _a_rival_and_a_slow_redis(stage, stack)
+        await _redis_takes_no_writes(stage)
+        await _a_leader_without_redis(stage)
+        await _the_provider_fails(stage)
+        await stage.fires("ExmailBridgeNotReady")
+        await stage.standby.kill()
+        await stage.fires("ExmailBridgeNoLeader")
+    assert await stage.fired() == named()
+
+
+async def _small_troubles(stage: Stage, stack: AsyncExitStack) -> None:
+    """What concerns one thing each, all at once."""
+    simulator, redis, session = stage.simulator, stage.redis, stage.prometheus.session
+    world = simulator.world
+    simulator.traffic.rate_per_s = 20
+    # A program of somebody else that reads too slowly.
+    await redis.xgroup_create(KEYS.events, "hr", "0")
+    # Pages that do not read, and a mailbox that gets much.
+    slow = world.add_user("slow@gzdev.com").alias
+    for _ in range(3):
+        await stack.enter_async_context(_page_that_does_not_read(stage.ports["public"], slow))
+    text = "文" * 2048
+    for _ in range(300):
+        world.deliver_mail(slow, summary=text, receiver=text)
+    world.deliver_many(400)
+
+    async def all_read() -> bool:
+        return int(await redis.xlen(KEYS.events)) >= 700
+
+    await until(all_read, within_s=20)
+    # Mails that come while nobody listens.
+    await simulator.listeners.wait_hearing()
+    simulator.cut(Cut.RST)
+    for mailbox in world.accounts:
+        world.deliver_many(20, mailbox)
+    await simulator.listeners.wait_hearing()
+    # A mail that cannot be read.
+    simulator.push(b"no JSON {")
+    # An OA that signs with another secret, and one that signs nothing.
+    forged = [open_ws(stage.edge_url, Authorization="Bearer forged") for _ in range(25)]
+    for client in await asyncio.gather(*forged):
+        stack.enter_context(_dropped(client))
+    for _ in range(110):
+        async with session.get(f"{stage.edge_url}/unread") as answer:
+            assert answer.status == 401
+    # The provider gives no keys.
+    fault = simulator.faults.on(Kind.ERRCODE, value=45009, endpoint="mail/authkey")
+    for _ in range(8):
+        headers = {"Cookie": f"exmail_bridge={token()}"}
+        async with session.get(f"http://127.0.0.1:{stage.ports['clicks']}/mail/open", headers=headers) as answer:
+            assert answer.status == 502
+    simulator.faults.end(fault)
+    # Pub/sub that loses: what comes there for a mailbox is none of its events.
+    for mailbox in stage.mailboxes:
+        await redis.publish(KEYS.mailbox_channel(mailbox), b"{}")
+    # An account that cannot be read, and a crowd that is gone.
+    simulator.faults.on(Kind.ERRCODE, value=45009, endpoint="user/get")
+    world.modify_user(stage.mailboxes[0], name="Bob the second")
+    for alias in list(world.accounts)[10:20]:
+        world.delete_user(alias)
+    # An edge that is near its limit of descriptors.
+    with files_bounded(stage.edge.pid, 8):
+        await stage.fires(
+            *("ExmailBridgeDocumentsDropped", "ExmailBridgeClientsStayAway", "ExmailBridgeRefusals"),
+            *("ExmailBridgeClicksFail", "ExmailBridgeProviderRefuses", "ExmailBridgeFeedGaps", "ExmailBridgeSlowCuts"),
+            *("ExmailBridgeFewDescriptors", "ExmailBridgeDirectoryOwed", "ExmailBridgeDirectoryHeld"),
+            *("ExmailBridgeDirectoryUndecided", "ExmailBridgeCountsDrift"),
+        )
+    simulator.faults.off(Kind.ERRCODE)
+    # Listings that fail, then some that come short.
+    simulator.faults.on(Kind.HTTP_STATUS, value=502, endpoint="user/list")
+    world.modify_user(stage.mailboxes[1], name="Ann the second")
+    await stage.fires("ExmailBridgeDirectoryStale")
+    simulator.faults.off(Kind.HTTP_STATUS)
+    simulator.faults.on(Kind.LIST_SHORT, value=1)
+    world.modify_user(stage.mailboxes[2], name="Tom the second")
+
+
+@asynccontextmanager
+async def _page_that_does_not_read(port: int, mailbox: str) -> AsyncIterator[None]:
+    loop = asyncio.get_running_loop()
+    request = f"GET /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token(mailbox)}\r\n\r\n"
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await loop.sock_connect(sock, ("127.0.0.1", port))
+        await loop.sock_sendall(sock, request.encode())
+        # Then it is there, and what comes is for it.
+        assert await loop.sock_recv(sock, 12) == b"HTTP/1.1 200"
+        yield
+
+
+@contextmanager
+def _dropped(client: WsClient) -> Iterator[None]:
+    yield
+    client.drop()
+
+
+async def _a_rival_and_a_slow_redis(stage: Stage, stack: AsyncExitStack) -> None:
+    """A bridge that somebody else started, with our client id; an edge that was given another database."""
+    ports, prometheus = stage.ports, stage.prometheus
+    elsewhere = stage.server.tcp_url.removesuffix("0")
+    # They fight for the connection, not for the token.
+    stage.simulator.world.tokens.kills_old = False
+    rival = await stack.enter_async_context(
+        program("worker", environ=worker_of(f"{elsewhere}1", stage.simulator, ports["rival"]))
+    )
+    stray = await stack.enter_async_context(
+        program("edge", environ=edge_of(f"{elsewhere}2", ports, "stray", "stray public"))
+    )
+    prometheus.scrape("worker", ports["rival"])
+    prometheus.scrape("edge", ports["stray"])
+    # Redis cuts whoever listens.
+    for _ in range(4):
+        before = stage.edge_way.subscribed
+        await stage.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        await until(lambda before=before: stage.edge_way.subscribed > before)
+    stage.way.delay_s, stage.edge_way.delay_s = 0.3, 0.8
+    await stage.fires(
+        *(
+            "ExmailBridgeTwoLeaders",
+            "ExmailBridgeListenFlaps",
+            "ExmailBridgeListenConflict",
+            "ExmailBridgeUpstreamDown",
+        ),
+        *("ExmailBridgeEdgeWithoutLeader", "ExmailBridgeCommitSlow", "ExmailBridgeDeliverySlow"),
+        *("ExmailBridgeFeedSlow", "ExmailBridgeDirectoryShort", "ExmailBridgeReaderBehind"),
+        "ExmailBridgeFeedReconnects",
+    )
+    stage.way.delay_s = stage.edge_way.delay_s = 0
+    stage.simulator.faults.clear()
+    await rival.kill()
+    await stray.kill()
+    # From now on its pub/sub brings nothing; that shows after ten seconds.
+    stage.edge_way.deaf = True
+
+
+async def _redis_takes_no_writes(stage: Stage) -> None:
+    """Full, then with too few replicas; edge and sign-on stay ready. Then somebody empties it."""
+    redis, prometheus = stage.redis, stage.prometheus
+    for setting, value, reason in (("maxmemory", "1", "full"), ("min-replicas-to-write", "1", "readonly")):
+        await redis.config_set(setting, value)
+        await prometheus.holds(
+            f'count(exmail_bridge_unready{{reason="redis-{reason}"}} == 1) == 2'
+            ' and on () count(ALERTS{alertname="ExmailBridgeRedisTakesNoWrites",alertstate="firing"}) >= 2'
+            ' and on () min(exmail_bridge_ready{job!="exmail-bridge-worker"}) == 1'
+        )
+        await redis.config_set(setting, "0")
+    assert "ExmailBridgeRedisWentBack" not in await prometheus.firing()
+    await redis.flushdb()
+    await stage.fires("ExmailBridgeRedisWentBack")
+
+
+async def _a_leader_without_redis(stage: Stage) -> None:
+    """It keeps what it reads until another leads, and gives it up then; most browsers leave meanwhile."""
+    way, prometheus = stage.way, stage.prometheus
+    await prometheus.holds("sum(exmail_bridge_edge_connections) > 50")
+    for browser in stage.browsers[:40]:
+        browser.drop()
+    way.closed = True
+    way.cut()
+    await stage.fires("ExmailBridgeRedisAway", "ExmailBridgeBacklog", "ExmailBridgeConnectionsFell")
+    await until(lambda: bool(stage.standby.said("leading")), within_s=20)
+    way.closed = False
+    await stage.fires("ExmailBridgePushesDropped")
+    await stage.leader.kill()
+    await stage.fires("ExmailBridgeDown", "ExmailBridgeNoStandby")
+
+
+async def _the_provider_fails(stage: Stage) -> None:
+    """In every way in which a leader can stand with it; what it is stands in the metric and in ``/readyz``."""
+    simulator, port = stage.simulator, next(port for port in stage.prometheus.targets["worker"][:2] if accepts(port))
+
+    async def stands(state: str, status: int, text: str) -> None:
+        await stage.prometheus.holds(f'exmail_bridge_upstream_state{{state="{state}"}} == 1')
+        found, answer = await http_get("127.0.0.1", port, "/readyz")
+        assert (found, text in answer) == (status, True), answer
+
+    await stands("connected", 200, "ok")
+    simulator.faults.on(Kind.SILENT)
+    await stands("deaf", 503, "the listen connection is deaf")
+    await stage.fires("ExmailBridgeUpstreamDeaf")
+    simulator.faults.clear()
+    simulator.faults.on(Kind.ERRCODE, value=10001, endpoint="listen")
+    simulator.cut(Cut.RST)
+    await stands("address", 200, "does not accept our address")
+    simulator.faults.clear()
+    simulator.world.tokens.client_secret = "another-key-was-made-in-the-console"
+    simulator.world.expire_tokens()
+    simulator.cut(Cut.RST)
+    await stands("credentials", 200, "refuses our client id or key")
+    simulator.faults.on(Kind.REFUSE)
+    simulator.cut(Cut.RST, everything=True)
+    await stands("away", 200, "cannot be reached")
