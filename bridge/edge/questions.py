@@ -195,6 +195,8 @@ class Questions:
     ) -> None:
         if (code := _ending(answer, tail)) is not None:
             tail.end(code)
+        elif isinstance(answer, Opened) and _is_overtaken(answer, tail, position):
+            self.look_again(tail)
         elif isinstance(answer, Opened):
             tail.repair(answer, entries_of(answer, position) if answer.status == "resumed" else [], looked_at)
             if answer.status == "resumed" and tail.behind(answer.top):
@@ -221,6 +223,14 @@ def _ending(answer: Opened | JournalSpoilt, tail: Tail) -> int | None:
         return codes.NOT_ALLOWED
     # The address has become a slave: its former holder's credential must not lead into the account's mailbox.
     return codes.NO_CREDENTIAL if answer.mailbox != tail.mailbox else None
+
+
+def _is_overtaken(answer: Opened, tail: Tail, asked: Position) -> bool:
+    """Whether live entries came after all where an answer knows of no way back to them: they lacked nothing.
+
+    What it would begin with is behind them by now, and they would be given twice.
+    """
+    return answer.status != "resumed" and answer.top.epoch == tail.epoch and tail.position != asked
 
 
 def _is_another(answer: Opened | JournalSpoilt, tail: Tail) -> bool:

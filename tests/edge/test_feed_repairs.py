@@ -14,6 +14,7 @@ from bridge.edge.tail import Tail
 from bridge.events import Position
 from bridge.journal.calls import Announce
 from bridge.journal.errors import JournalAway, JournalError
+from bridge.journal.reader import OpenRequest
 from bridge.journal.standing import Standings
 from tests.support.bare_edge import STILL, bare_edge, heard
 from tests.support.browser_side import open_ws
@@ -59,6 +60,27 @@ async def test_an_answer_of_another_epoch_sends_the_tail_to_the_journal(redis_ur
         await edge.join(await edge.open())
         told = await heard(peer, b"Z2")
         assert b'"reason":"epoch"' in told
+
+
+async def test_an_answer_that_live_entries_overtook_gives_nothing_twice(redis_url: str) -> None:
+    """The feed was late, and the journal said of its position that it is too old; then all came in order after all."""
+    async with leading_writer(redis_url) as (writer, _), bare_edge(redis_url, history_events=2) as edge:
+        await writer.commit([mail("Z1")])
+        opening = await edge.open()
+        _, peer = await edge.join(opening)
+        await heard(peer, b"Z1")
+        asked = opening.tail.position
+        assert asked is not None
+        await writer.commit([mail(f"Z{number}") for number in range(2, 6)])
+        [late] = await edge.reader.open([OpenRequest(BOB, asked)])
+        assert late.status == "expired"
+        await writer.commit([mail("Z6")])
+        await heard(peer, b"Z6")
+        edge.feed._questions._mend(opening.tail, asked, late, opening.tail.subscribers)
+        await writer.commit([mail("Z7")])
+        told = await heard(peer, b"Z7")
+        assert b"expired" not in told
+        assert b"Z6" not in told
 
 
 async def test_a_connection_lost_before_the_first_answer_is_a_gap_too(redis_url: str) -> None:
