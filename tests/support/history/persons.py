@@ -138,9 +138,15 @@ def _sure(theatre: Theatre, tenure: Tenure) -> bool:
     """Whether the bridge can know that the next holder is another person.
 
     A listing of everybody says who is there, not that he was deleted and made anew: where one was asked for before a
-    line had said that he was deleted, the former holder cannot be told from the present one.
+    line had said that he was deleted, the former holder cannot be told from the present one. An alias that was given
+    and taken away between two answers was nobody's, as far as the answers tell.
     """
-    if tenure.until is None or tenure.address in DESKS or tenure.address not in theatre.world.accounts:
+    if tenure.until is None:
+        return True
+    if tenure.address in DESKS:
+        present = theatre.staff.holder(tenure.address)
+        return _was_seen(theatre, tenure) and (present is None or present.person != tenure.person)
+    if tenure.address not in theatre.world.accounts:
         return True
     nexts = [each for each in theatre.staff.tenures if each.address == tenure.address and each.since >= tenure.until]
     # A Ver that the provider made up tells of nothing that was applied.
@@ -154,6 +160,12 @@ def _sure(theatre: Theatre, tenure: Tenure) -> bool:
     known = {entry.ver for entry in theatre.world.directory if entry.ver >= tenure.until_ver}
     said = min((sight.at for sight in theatre.sights if sight.ver in known), default=float("inf"))
     return not everybody or said < everybody[0]
+
+
+def _was_seen(theatre: Theatre, tenure: Tenure) -> bool:
+    """Whether the cursor stood for a while where the address was his."""
+    real = {entry.ver for entry in theatre.world.directory if tenure.from_ver <= entry.ver < tenure.until_ver}
+    return any(sight.ver in real for sight in theatre.sights)
 
 
 def _check_eyes(theatre: Theatre, browser: Browser, histories: dict[str, set[str]]) -> None:
