@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +35,13 @@ PACKAGES = {
     "systemd-analyze": "systemd",
 }
 """Programs that tests may ask for, and the Debian package that brings each."""
+
+
+def pytest_configure() -> None:
+    """Programs end by signals: what ``nohup`` or a shell's ``&`` has had ignored, they would ignore, too."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
 
 
 def pytest_collection_finish() -> None:
