@@ -17,9 +17,10 @@ import pytest
 from playwright.async_api import Page, async_playwright
 from redis.asyncio import Redis
 
-from tests.deploy.programs import ROOT, accepts, free_port, running
+from tests.deploy.programs import free_port
 from tests.support.browser_side import Refused, open_sse, open_ws
 from tests.support.clicks import signon_alone
+from tests.support.nginx import running_nginx
 from tests.support.stage import KEYS, bearer, leading_writer, mail, running_edge, token
 from tests.support.waiting import until
 from tests.support.workers import simulating
@@ -54,27 +55,9 @@ async def proxy(require_binary: Callable[[str], str], tmp_path: Path) -> AsyncIt
     port, edge_port, signon_port = free_port(), free_port(), free_port()
     (tmp_path / "page.html").write_text(PAGE)
     (tmp_path / "client.html").write_text(CLIENT_PAGE)
-    site = (ROOT / "deploy" / "proxy" / "nginx.conf").read_text()
-    for old, new in (
-        ("127.0.0.1:8080", f"127.0.0.1:{edge_port}"),
-        ("127.0.0.1:8081", f"127.0.0.1:{signon_port}"),
-        ("listen 80;", f"listen 127.0.0.1:{port}; location ~ [.]html$ {{ root {tmp_path}; }}"),
-        ("/var/log/nginx/", f"{tmp_path}/"),
-    ):
-        assert old in site
-        site = site.replace(old, new)
-    (tmp_path / "site.conf").write_text(site)
-    main = tmp_path / "main.conf"
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    folders = "".join(f"{kind}_temp_path {tmp_path}/{kind};" for kind in kinds)
-    main.write_text(
-        f"user root; daemon off; pid {tmp_path}/pid; events {{}}\n"
-        f"http {{ {folders} access_log off; types {{ text/html html; }} include {tmp_path}/site.conf; }}\n"
-    )
-    words = (nginx, "-p", str(tmp_path), "-e", str(tmp_path / "error.log"), "-c", str(main))
-    async with running(*words, log=tmp_path / "nginx.log"):
-        await until(lambda: accepts(port))
-        yield Proxy(f"http://127.0.0.1:{port}", edge_port, signon_port, tmp_path / "exmail-bridge.log")
+    served = running_nginx(nginx, tmp_path, port=port, edges=[edge_port], signon=signon_port, pages=tmp_path)
+    async with served as log:
+        yield Proxy(f"http://127.0.0.1:{port}", edge_port, signon_port, log)
 
 
 @asynccontextmanager

@@ -1,0 +1,67 @@
+"""A real nginx with the files that come with the bridge; only ports and folders are changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.deploy.programs import ROOT, accepts, running
+from tests.support.waiting import until
+
+FILES = ROOT / "deploy" / "proxy"
+
+
+@asynccontextmanager
+async def running_nginx(
+    program: str,
+    folder: Path,
+    *,
+    port: int,
+    edges: Sequence[int],
+    signon: int = 1,
+    pages: Path | None = None,
+    shutdown_s: int = 60,
+) -> AsyncIterator[Path]:
+    """Serve ``port`` before the edges, and what ends in ``.html`` from the folder ``pages``; yield the access log.
+
+    ``shutdown_s``: how long old workers live after a reload.
+
+    Raises:
+        AssertionError: the files no longer hold what is changed here.
+    """
+    site = (FILES / "nginx.conf").read_text()
+    edge = re.search(r"server 127\.0\.0\.1:8080( [^;]*)?;", site)
+    assert edge is not None
+    options = edge[1] or ""
+    servers = "".join(f"server 127.0.0.1:{each}{options};" for each in edges)
+    served = "" if pages is None else f" location ~ [.]html$ {{ root {pages}; }}"
+    for old, new in (
+        (edge[0], servers),
+        ("127.0.0.1:8081", f"127.0.0.1:{signon}"),
+        ("listen 80;", f"listen 127.0.0.1:{port};{served}"),
+        ("/var/log/nginx/", f"{folder}/"),
+    ):
+        assert old in site
+        site = site.replace(old, new)
+    (folder / "conf.d").mkdir()
+    (folder / "conf.d" / "exmail-bridge.conf").write_text(site)
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    folders = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
+    main = (FILES / "nginx-main.conf").read_text()
+    for old, new in (
+        ("user www-data;", "user root; daemon off;"),
+        ("worker_shutdown_timeout 60s;", f"worker_shutdown_timeout {shutdown_s}s;"),
+        ("/run/nginx.pid", f"{folder}/pid"),
+        ("include /etc/nginx/modules-enabled/*.conf;", ""),
+        ("include /etc/nginx/mime.types;", f"types {{ text/html html; }} access_log off; {folders}"),
+        ("/etc/nginx/conf.d/", f"{folder}/conf.d/"),
+    ):
+        assert old in main
+        main = main.replace(old, new)
+    (folder / "nginx.conf").write_text(main)
+    words = (program, "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf"))
+    async with running(*words, log=folder / "nginx.log"):
+        await until(lambda: accepts(port))
+        yield folder / "exmail-bridge.log"
