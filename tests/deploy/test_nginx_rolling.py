@@ -88,7 +88,7 @@ async def mail_flows(writer: Writer, told: dict[str, list[str]]) -> AsyncIterato
 async def test_a_rolling_restart_is_no_outage(
     require_binary: Callable[[str], str], redis_url: str, tmp_path: Path
 ) -> None:
-    """160 pages, mail flowing: each edge is restarted, then nginx is reloaded; all are back within 15 s, none missed."""
+    """160 pages, mail flowing: each edge is restarted, then nginx reloaded; all are back within 15 s, none missed."""
     port, edges = free_port(), [free_port(), free_port()]
     url = f"http://127.0.0.1:{port}"
     told: dict[str, list[str]] = {BOB: [], ANN: []}
