@@ -9,6 +9,7 @@ from bridge import __version__
 from bridge.app.parts import RedisHealth, build_reader, ended, redis_accepted, redis_address, retention, until_stopped
 from bridge.app.provider import corporation_of, running_client
 from bridge.journal.corporation import NotOurs
+from bridge.journal.databases import Databases
 from bridge.journal.dead import DeadDocuments
 from bridge.journal.errors import JournalRefused
 from bridge.journal.groups import Groups
@@ -25,6 +26,7 @@ from bridge.settings import Settings
 from bridge.supervision import Shutdown, StartRefused
 from bridge.worker.backlog import observe
 from bridge.worker.guard import Guard
+from bridge.worker.neighbours import NeighbourWatch
 from bridge.worker.readers import ReaderWatch
 from bridge.worker.worker import Worker, WorkerOptions
 
@@ -108,6 +110,7 @@ async def serve_worker(
             )
 
             leading.append(worker)
+            neighbours = NeighbourWatch(Databases(redis, keys))
             readers = ReaderWatch(Groups(redis, keys), metrics, most=retention(settings).events_max)
 
             async def run() -> None:
@@ -115,6 +118,7 @@ async def serve_worker(
                     tasks.create_task(address.watch(), name="redis whereabouts")
                     tasks.create_task(health.watch(), name="redis health")
                     tasks.create_task(readers.run(), name="readers")
+                    tasks.create_task(neighbours.run(), name="neighbours")
                     tasks.create_task(worker.run(), name="worker")
 
             try:

@@ -21,6 +21,7 @@ from bridge.events import MAIL_MISSED, Position, parse_position, timestamp, to_j
 from bridge.settings import Settings
 
 if TYPE_CHECKING:
+    from bridge.journal.databases import Databases
     from bridge.journal.inquiry import Answer, Inquiries
     from bridge.journal.reader import Reader, Upstream
     from bridge.journal.trace import Account, Published, Stored, Trace
@@ -41,8 +42,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 async def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
-    async with _reaching(settings) as (trace, reader, inquiries):
-        found = await _collect(trace, reader, inquiries, arguments.mailbox, arguments.mail_id)
+    async with _reaching(settings) as (trace, reader, inquiries, databases):
+        found = await _collect(trace, reader, inquiries, databases, arguments.mailbox, arguments.mail_id)
     if arguments.json:
         sys.stdout.buffer.write(shown_json(to_json(found.facts())) + b"\n")
         return OK
@@ -53,13 +54,14 @@ async def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 @asynccontextmanager
-async def _reaching(settings: Settings) -> AsyncIterator[tuple[Trace, Reader, Inquiries]]:
+async def _reaching(settings: Settings) -> AsyncIterator[tuple[Trace, Reader, Inquiries, Databases]]:
     from bridge.app.parts import build_reader
+    from bridge.journal.databases import Databases
     from bridge.journal.inquiry import Inquiries
     from bridge.journal.trace import Trace
 
     async with connected(settings) as (redis, keys):
-        yield Trace(redis, keys), build_reader(settings, redis), Inquiries(redis, keys)
+        yield Trace(redis, keys), build_reader(settings, redis), Inquiries(redis, keys), Databases(redis, keys)
 
 
 @dataclass
@@ -78,6 +80,7 @@ class Findings:
     dead: int
     edges: Sequence[Answer]
     heard: int
+    elsewhere: Sequence[int]
     now: float = field(default_factory=lambda: time.time() * 1000)
 
     @property
@@ -120,6 +123,7 @@ class Findings:
             "dead": self.dead,
             "edges": list(self.edges),
             "edges_asked": self.heard,
+            "led_in_databases": list(self.elsewhere),
             "verdict": self.verdict(),
         }
 
@@ -137,7 +141,12 @@ class Findings:
             *(("connection", self._connection(edge, each)) for edge, each in self.open),
             *(("ended", self._ended(edge, each)) for edge, each in self.ended[:_LATEST]),
             ("edges", f"{len(self.edges)} of {self.heard} answered" if self.heard else "none runs"),
+            *([("server", self._neighbours())] if self.elsewhere else []),
         ]
+
+    def _neighbours(self) -> str:
+        numbers = ", ".join(map(str, self.elsewhere))
+        return f"another bridge of this namespace leads in its database {numbers}; each of the two hears both"
 
     def _gap(self, gap: Mapping[str, Any]) -> str:
         return f"{_span(gap)}: {gap.get('why', 'nobody listened')}, pushes are lost"
@@ -228,7 +237,9 @@ class Findings:
         )
 
 
-async def _collect(trace: Trace, reader: Reader, inquiries: Inquiries, asked: str, mail_id: str | None) -> Findings:
+async def _collect(
+    trace: Trace, reader: Reader, inquiries: Inquiries, databases: Databases, asked: str, mail_id: str | None
+) -> Findings:
     from bridge.journal.inquiry import by_edge
 
     account = await trace.account(asked)
@@ -252,6 +263,7 @@ async def _collect(trace: Trace, reader: Reader, inquiries: Inquiries, asked: st
         dead=await trace.dead(),
         edges=by_edge(answers),
         heard=heard,
+        elsewhere=await databases.led_elsewhere(),
     )
 
 

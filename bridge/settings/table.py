@@ -323,7 +323,8 @@ class Settings:
         "BRIDGE_NAMESPACE",
         matching(r"[a-z0-9-]{1,32}", "exmail: small letters, digits and -, at most 32"),
         "exmail",
-        "One corporation (one client id) a namespace; begins every key and channel in Redis.",
+        "One corporation (one client id) a namespace; begins every key and channel in Redis, and is one bridge's on a "
+        "server: channels know no databases.",
     )
     privacy: Privacy = setting(
         "BRIDGE_PRIVACY",

@@ -147,3 +147,12 @@ async def test_whose_mailbox_it_is(redis_url: str) -> None:
 def test_what_is_no_question_is_not_answered(payload: bytes) -> None:
     """The id becomes part of a key's name, so it is checked."""
     assert read_question(payload) is None
+
+
+async def test_another_bridge_in_another_database_is_told_of(redis_url: str) -> None:
+    """It would be taken for gaps."""
+    async with leading_writer(f"{redis_url}?db=3") as (_, elsewhere), leading_writer(redis_url):
+        assert "server       another bridge of this namespace leads in its database 3" in await why(redis_url, BOB)
+        assert json.loads(await why(redis_url, BOB, "--json"))["led_in_databases"] == [3]
+        await elsewhere.flushdb()
+        assert "another bridge" not in await why(redis_url, BOB)

@@ -50,9 +50,6 @@ class Page:
         async with await self._open(self._url, self._path + after, **bearer(self.mailbox)) as client:
             while True:
                 frame = (await client.frame()).data
-                if frame["type"] == "exmail.closing":
-                    # nginx ends the answer then, and keeps the connection for a next request.
-                    return
                 if frame["type"] == "exmail.snapshot":
                     self.began_anew += bool(after) and not frame["data"]["resumed"]
                     self._position = frame["data"]["position"]

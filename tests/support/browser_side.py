@@ -174,11 +174,12 @@ class SseClient(_Client):
     retry_ms: int | None = None
     empty_blocks = 0
     """Blocks without ``data:``, which some clients hand on as events."""
+    _unchunked = b""
 
     async def _one(self) -> Frame | None:
         while True:
             try:
-                block = await self.reader.readuntil(b"\n\n")
+                block = await self._block()
             except (asyncio.IncompleteReadError, ConnectionError):
                 return None
             fields: dict[str, bytes] = {}
@@ -194,6 +195,19 @@ class SseClient(_Client):
             if data["type"] == "exmail.closing":
                 self.code = data["data"]["code"]
             return Frame(data, fields["data"], fields["id"].decode() if "id" in fields else None)
+
+    async def _block(self) -> bytes:
+        """The next block; a proxy sends the stream in chunks, which may end anywhere."""
+        if self.headers.get("transfer-encoding") != "chunked":
+            return await self.reader.readuntil(b"\n\n")
+        while b"\n\n" not in self._unchunked:
+            size = int(await self.reader.readuntil(b"\r\n"), 16)
+            chunk = await self.reader.readexactly(size + 2)
+            if not size:
+                raise asyncio.IncompleteReadError(self._unchunked, None)
+            self._unchunked += chunk[:-2]
+        block, _, self._unchunked = self._unchunked.partition(b"\n\n")
+        return block
 
 
 async def _dial(url: str, path: str, headers: dict[str, str]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

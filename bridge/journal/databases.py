@@ -1,0 +1,57 @@
+"""Other databases of the same server in which the same namespace is led: two bridges that hear each other.
+
+Channels know no databases. Each bridge would hear the events of both, take the other's for gaps, and services that
+listen would be told of what is not theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from bridge.journal.errors import NotLetIn, translated
+from bridge.journal.keys import Keys
+
+_PATIENCE_S: Final = 5.0
+
+
+class Databases:
+    """Looks for one namespace."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        # redis-py types an answer as everything that some option could make of it.
+        self._redis: Any = redis
+        self._lease = keys.lease
+
+    async def led_elsewhere(self) -> list[int]:
+        """The numbers of the databases, besides ours, in which a worker leads now; who may not look finds none.
+
+        Raises:
+            JournalAway, JournalRefused
+        """
+        with suppress(NotLetIn), translated():
+            async with asyncio.timeout(_PATIENCE_S):
+                used = await self._redis.info("keyspace")
+                ours = int(self._redis.connection_pool.connection_kwargs.get("db") or 0)
+                others = sorted({int(name.removeprefix("db")) for name in used} - {ours})
+                return await self._led(others) if others else []
+        return []
+
+    async def _led(self, numbers: list[int]) -> list[int]:
+        # Of its own: another database must not be left behind for others.
+        connection = self._redis.connection_pool.make_connection()
+        try:
+            await connection.connect()
+            led = []
+            for number in numbers:
+                await connection.send_command("SELECT", number)
+                await connection.read_response()
+                await connection.send_command("EXISTS", self._lease)
+                if await connection.read_response():
+                    led.append(number)
+            return led
+        finally:
+            await connection.disconnect()
