@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from bridge.journal.calls import Retention
 from bridge.journal.connect import RedisAddress
-from bridge.journal.errors import JournalAway, JournalError, JournalRefused, NotAdmitted
+from bridge.journal.errors import JournalAway, JournalError, JournalRefused, JournalSpoilt, NotAdmitted
 from bridge.journal.keys import Keys
 from bridge.journal.mirror import Mirror
 from bridge.journal.reader import Reader
@@ -135,7 +135,7 @@ async def redis_accepted(
                 await standings.check()
             if mirror is not None:
                 await mirror.check()
-        except (JournalRefused, NotAdmitted) as error:
+        except (JournalRefused, JournalSpoilt, NotAdmitted) as error:
             # A password that was never right may be anybody's mistake; once it was, it is waited for.
             raise StartRefused(f"Redis will not do: {error}") from error
         except JournalAway as error:

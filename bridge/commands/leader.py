@@ -29,12 +29,13 @@ async def connected(settings: Settings) -> AsyncIterator[tuple[Any, Keys]]:
     from bridge.app.parts import redis_address
     from bridge.journal.errors import JournalAway, JournalRefused, JournalSpoilt, NotAdmitted
     from bridge.journal.keys import Keys
-    from bridge.journal.layout import refuse_newer
+    from bridge.journal.layout import refuse_newer, refuse_other_types
     from bridge.journal.orders import NotAnswered
 
     redis, keys = redis_address(settings).client(), Keys(settings.namespace)
     try:
         await refuse_newer(redis, keys)
+        await refuse_other_types(redis, keys)
         yield redis, keys
     except (JournalRefused, JournalSpoilt, NotAdmitted) as error:
         raise StartRefused(f"Redis will not do: {error}") from error

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from redis import exceptions as redis_errors
+
+from bridge.journal.certificates import hint
 
 
 class JournalError(Exception):
@@ -115,25 +116,6 @@ def _meaning(text: str) -> JournalError:
     return JournalAway(text) if text.startswith(_PASSING) else JournalRefused(text)
 
 
-# X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH of OpenSSL.
-_OTHER_NAME: Final = (62, 64)
-
-
-def _tls_hint(error: BaseException) -> str:
-    """What to do about a certificate that was refused, for people; empty where that is not the fault."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
-        cause = cause.__cause__ or cause.__context__
-    if cause is None:
-        return ""
-    if cause.verify_code in _OTHER_NAME:
-        return "its certificate is for other names: BRIDGE_REDIS_URL, or what sentinels announce, must name one of them"
-    return (
-        "its certificate is not trusted: name the file of its authority in BRIDGE_REDIS_URL, "
-        "as in rediss://…?ssl_ca_certs=/etc/ssl/corp.pem"
-    )
-
-
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn redis-py's errors and the network's into this room's."""
@@ -154,7 +136,7 @@ def translated() -> Iterator[None]:
             raise WrongCredentials(str(error)) from error
         if any(said in str(error) for said in _NO_DATABASE):
             raise NoSuchDatabase(f"this server has no such database as BRIDGE_REDIS_URL names ({error})") from error
-        hint = _tls_hint(error)
-        raise JournalAway(f"{str(error) or type(error).__name__}{hint and f'; {hint}'}") from error
+        what = hint(error)
+        raise JournalAway(f"{str(error) or type(error).__name__}{what and f'; {what}'}") from error
     except redis_errors.RedisError as error:
         raise JournalRefused(str(error)) from error

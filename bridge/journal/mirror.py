@@ -14,6 +14,7 @@ from bridge.journal.dead import names_any
 from bridge.journal.errors import JournalRefused, NotLetIn, translated
 from bridge.journal.held import Held, read_held
 from bridge.journal.keys import Keys
+from bridge.journal.layout import refuse_other_types
 from bridge.journal.made import Made, read_made
 from bridge.journal.owed import Owed, read_owed
 
@@ -29,11 +30,11 @@ class Mirror:
         self._keys = keys
 
     async def check(self) -> None:
-        """Find out by trying whether this user has a leader's rights: an ACL file of an earlier release names fewer
-        keys.
+        """Find out by trying whether this user has a leader's rights, of which an ACL file of an earlier release gives
+        fewer; and whether what concerns everybody is of its type.
 
         Raises:
-            JournalAway, JournalRefused
+            JournalAway, JournalRefused, JournalSpoilt
         """
         keys = self._keys
         needed = (keys.owed, keys.moved, keys.ver_next, keys.orders_taken, keys.corporation, keys.made)
@@ -48,6 +49,7 @@ class Mirror:
             raise JournalRefused(
                 f"this user lacks a right, of {lack}; deploy/redis/users.acl has the lines: {error}"
             ) from error
+        await refuse_other_types(self._redis, keys)
 
     async def ver(self) -> int | None:
         """The cursor: the Ver whose member changes are applied (protocol 3.3.3); ``None`` before the first."""

@@ -273,8 +273,12 @@ class Reader:
         pipeline.exists(self._keys.lease)
         pipeline.hmget(self._keys.upstream, "state", "since", "why")
         with translated():
-            led, fields = await pipeline.execute()
-        return read_upstream(led, *fields)
+            led, fields = await pipeline.execute(raise_on_error=False)
+            for answer in (led, fields):
+                if isinstance(answer, ResponseError) and not str(answer).startswith("WRONGTYPE"):
+                    raise answer
+        # What only tells something besides must not be what ends anybody.
+        return read_upstream(led, *(fields if isinstance(fields, list) else (None, None, None)))
 
     async def publish(self, channel: str, text: str) -> None:
         """Send a probe round through Redis."""

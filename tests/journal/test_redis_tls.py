@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 import redis as redis_sync
 
+from bridge.journal import certificates
 from bridge.journal.connect import RedisAddress
 from bridge.journal.embedded import EmbeddedServer
 from bridge.journal.errors import JournalAway
 from bridge.journal.reader import Reader
 from bridge.journal.subscription import Subscription
+from bridge.provider import egress
 from bridge.simulator import Simulator, World
 from tests.e2e.test_kill import following
 from tests.support.certificates import Authority, make_authority
@@ -83,6 +85,18 @@ async def test_a_private_authority_is_named_in_the_url(tmp_path: Path, server_bi
             )
         query = f"?ssl_ca_certs={authority.ca_file}"
         assert "its certificate is for other names" in await said(f"rediss://127.0.0.1:{port}/0{query}")
+
+
+async def test_what_python_3_13_asks_of_certificates(tmp_path: Path, server_binary: Path) -> None:
+    """The error of one that names no key says what it lacks and what to do, in the provider's words for it."""
+    assert certificates.STRICTER == egress.STRICTER
+    old = make_authority(tmp_path, names_keys=False)
+    with secured(tmp_path / "redis", server_binary, old) as port:
+        # As strictly as Python 3.13 does by itself.
+        strict = f"rediss://localhost:{port}/0?ssl_ca_certs={old.ca_file}&ssl_include_verify_flags=[VERIFY_X509_STRICT]"
+        told = await said(strict)
+    assert "Missing Authority Key Identifier" in told
+    assert told.endswith("have the certificate issued anew with that extension, or use Python 3.12")
 
 
 async def test_a_certificate_of_ours(tmp_path: Path, server_binary: Path, authority: Authority) -> None:

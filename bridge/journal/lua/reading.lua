@@ -87,6 +87,24 @@ local function recent_mails(limit, bytes)
   return mails
 end
 
+-- What concerns everybody may be of another type too. Where nobody can be judged without it, its name is told; where it
+-- only tells something besides, it counts as empty.
+local function is_of_another_type(answer)
+  if type(answer) ~= 'table' or not answer.err then return false end
+  if not string.find(answer.err, 'WRONGTYPE', 1, true) then error(answer) end
+  return true
+end
+
+local function sound(answer, key)
+  if is_of_another_type(answer) then error({err = 'WRONGTYPE ' .. key .. ' concerns everybody, and is of another type'}) end
+  return answer
+end
+
+local function or_else(answer, nothing)
+  if is_of_another_type(answer) then return nothing end
+  return answer
+end
+
 -- open: KEYS 1 lease 2 wanted 3 generation 4 state 5 log 6 directory 7 slaves 8 upstream 9 barred
 --   ARGV new epoch, address, after epoch ('' = none), after seq, most entries, most recent mails, stale ms ('' = do not
 --   ask), most bytes of events
@@ -97,11 +115,11 @@ end
 --   ahead: the position was given by a server that knew more; this mailbox begins a new epoch, so that the seq which
 --   follows cannot be taken for one that was given already
 if verb == 'open' then
-  local alias = redis.call('HGET', KEYS[7], ARGV[3])
+  local alias = sound(redis.pcall('HGET', KEYS[7], ARGV[3]), KEYS[7])
   if alias then return {2, alias} end
-  if redis.call('SISMEMBER', KEYS[9], ARGV[3]) == 1 then return {3} end
-  local generation = redis.call('GET', KEYS[3]) or '0'
-  local up = redis.call('HMGET', KEYS[8], 'state', 'since', 'why', 'gap', 'lost')
+  if sound(redis.pcall('SISMEMBER', KEYS[9], ARGV[3]), KEYS[9]) == 1 then return {3} end
+  local generation = sound(redis.pcall('GET', KEYS[3]), KEYS[3]) or '0'
+  local up = or_else(redis.pcall('HMGET', KEYS[8], 'state', 'since', 'why', 'gap', 'lost'), {false, false, false})
   local s = stream_state(generation, ARGV[2])
   carried_base(s, up[5])
   local after, most = tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -124,7 +142,7 @@ if verb == 'open' then
     end
   end
   if not events then events = s.absent and {} or recent_mails(tonumber(ARGV[7]), tonumber(ARGV[9])) end
-  local known = redis.call('HEXISTS', KEYS[6], ARGV[3])
+  local known = or_else(redis.pcall('HEXISTS', KEYS[6], ARGV[3]), 0)
   local led = redis.call('EXISTS', KEYS[1])
   local stale = ARGV[8] ~= ''
     and (not s.unread or tonumber(s.as_of or '0') < now_ms() - tonumber(ARGV[8]) or is_doubtful(s, up[4]))
@@ -137,7 +155,7 @@ if verb == 'open' then
     redis.call('DEL', KEYS[5])
     redis.call('HSET', KEYS[4], 'epoch', s.epoch, 'seq', '0')
   end
-  if stale then redis.call('SADD', KEYS[2], ARGV[3]) end
+  if stale then or_else(redis.pcall('SADD', KEYS[2], ARGV[3])) end
   return {1, s.epoch, s.seq, s.unread or false, s.as_of or false, status, events, known, led, up[1], up[2], up[3],
     generation}
 end
@@ -145,10 +163,10 @@ end
 -- page: KEYS as open   ARGV new epoch, address, after epoch ('' = the newest), after seq, most entries, most bytes
 --   returns {2, alias}, {3} or {1, epoch, seq, events, seq of the first event or 0}; creates nothing
 if verb == 'page' then
-  local alias = redis.call('HGET', KEYS[7], ARGV[3])
+  local alias = sound(redis.pcall('HGET', KEYS[7], ARGV[3]), KEYS[7])
   if alias then return {2, alias} end
-  if redis.call('SISMEMBER', KEYS[9], ARGV[3]) == 1 then return {3} end
-  local s = stream_state(redis.call('GET', KEYS[3]) or '0', ARGV[2])
+  if sound(redis.pcall('SISMEMBER', KEYS[9], ARGV[3]), KEYS[9]) == 1 then return {3} end
+  local s = stream_state(sound(redis.pcall('GET', KEYS[3]), KEYS[3]) or '0', ARGV[2])
   local entries = {}
   if not s.absent and ARGV[4] == s.epoch then
     entries = read_log(false, whole(tonumber(ARGV[5]) + 1), tonumber(ARGV[6]), tonumber(ARGV[7]))
@@ -168,11 +186,11 @@ if verb == 'look' then
   local answer = {1, now_ms()}
   for i = 2, #ARGV, 2 do
     local address, session = ARGV[i], ARGV[i + 1]
-    local account = redis.call('HGET', KEYS[1], address) or address
+    local account = sound(redis.pcall('HGET', KEYS[1], address), KEYS[1]) or address
     local moved, out, ended = false, false, false
-    if any_moved then moved = redis.call('ZSCORE', KEYS[3], address) end
+    if any_moved then moved = sound(redis.pcall('ZSCORE', KEYS[3], address), KEYS[3]) end
     if any_kicked then
-      ended = redis.call('ZSCORE', KEYS[4], 'mailbox:' .. account)
+      ended = sound(redis.pcall('ZSCORE', KEYS[4], 'mailbox:' .. account), KEYS[4])
       if session ~= '' then
         out = redis.call('ZSCORE', KEYS[4], 'sid:' .. session)
         local here = redis.call('ZSCORE', KEYS[4], 'mailbox:' .. account .. ' sid:' .. session)
@@ -180,7 +198,7 @@ if verb == 'look' then
       end
     end
     local n = #answer
-    answer[n + 1], answer[n + 2] = account, redis.call('SISMEMBER', KEYS[2], account)
+    answer[n + 1], answer[n + 2] = account, sound(redis.pcall('SISMEMBER', KEYS[2], account), KEYS[2])
     answer[n + 3], answer[n + 4], answer[n + 5] = moved, out, ended
   end
   return answer

@@ -1,0 +1,92 @@
+"""A key that concerns everybody and is of another type: it costs what needs it, and is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bridge.journal.errors import JournalSpoilt
+from bridge.journal.layout import _TYPES, refuse_other_types
+from bridge.journal.mirror import Mirror
+from bridge.journal.opened import Opened
+from bridge.journal.reader import OpenRequest, Reader
+from bridge.journal.standing import Asker, Standings
+from bridge.journal.writer import Writer
+from bridge.simulator import Simulator, World
+from tests.support.processes import edge_environ, free_port, program, worker_environ
+
+from .conftest import BOB, KEYS, mail
+
+ALL = [name for names in _TYPES.values() for name in names]
+
+
+async def spoil(redis: Any, key: str) -> None:
+    """Make it a list, which none of ours is."""
+    await redis.delete(key)
+    await redis.rpush(key, "odd")
+
+
+@pytest.mark.parametrize("key", [KEYS.upstream, KEYS.directory, KEYS.wanted])
+async def test_what_only_tells_something_besides_costs_nobody(
+    writer: Writer, redis: Any, reader: Reader, key: str
+) -> None:
+    """A mailbox is opened and has its events; what is not known is left out."""
+    await writer.commit([mail("Z1", 5)])
+    await spoil(redis, key)
+    [opened] = await reader.open_each([OpenRequest(BOB, ask=True)])
+    assert isinstance(opened, Opened)
+    assert (opened.unread, len(opened.events)) == (5, 1)
+    assert (await reader.upstream()).state == "disconnected"
+
+
+@pytest.mark.parametrize("key", [KEYS.slaves, KEYS.barred, KEYS.generation])
+async def test_without_what_judges_nobody_is_let_in(writer: Writer, redis: Any, reader: Reader, key: str) -> None:
+    """Who it is, whether he may, which history holds: not known, and the fault names the key."""
+    await writer.commit([mail("Z1", 5)])
+    await spoil(redis, key)
+    [answer] = await reader.open_each([OpenRequest(BOB)])
+    assert isinstance(answer, JournalSpoilt)
+    assert key in str(answer)
+    assert "concerns everybody" in str(answer)
+    with pytest.raises(JournalSpoilt, match=key.replace("{", "[{]")):
+        await reader.page(BOB, after=None, limit=5)
+
+
+@pytest.mark.parametrize("key", [KEYS.slaves, KEYS.barred, KEYS.moved, KEYS.kicked])
+async def test_a_look_names_it_too(writer: Writer, redis: Any, key: str) -> None:
+    """Each door asks how somebody stands now."""
+    await spoil(redis, key)
+    with pytest.raises(JournalSpoilt, match=key.replace("{", "[{]")):
+        await Standings(redis, KEYS).look([Asker(BOB, "s")])
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_a_leader_and_the_commands_say_which_it_is(redis: Any, name: str) -> None:
+    """In one line with what to do; whoever finds all as it should be goes on."""
+    await refuse_other_types(redis, KEYS)
+    key = getattr(KEYS, name)
+    await spoil(redis, key)
+    for check in (Mirror(redis, KEYS).check(), refuse_other_types(redis, KEYS)):
+        with pytest.raises(JournalSpoilt) as told:
+            await check
+        assert str(told.value).startswith(f"{key} is a list, and the bridge keeps a ")
+        assert str(told.value).endswith(f"then delete the key (DEL {key})")
+
+
+async def test_the_programs_say_it_and_touch_nothing(redis: Any, redis_url: str) -> None:
+    """A worker does not start, an edge neither, an operator who asks why is told; each names the key in one line."""
+    await spoil(redis, KEYS.slaves)
+    async with await Simulator.start(World(7, users=1)) as provider:
+        environs = {
+            ("worker",): worker_environ(redis_url, provider),
+            ("edge",): edge_environ(redis_url, free_port()),
+            ("why", BOB): {"BRIDGE_REDIS_URL": redis_url},
+        }
+        for words, environ in environs.items():
+            async with program(*words, environ=environ) as run:
+                assert await run.ended() == 1
+                assert run.lines[-1]["message"].startswith("exmail-bridge: Redis will not do: ")
+                assert KEYS.slaves in run.lines[-1]["message"]
+                assert not [line for line in run.lines if line.get("level") == "critical"]
+    assert await redis.keys() == [KEYS.slaves.encode()]
