@@ -17,11 +17,18 @@ _LOOK_S: Final = 1.0
 
 
 class ReportTaker:
-    """Takes reports and hands them to ``tell``. ``look_s``: how often it looks for one."""
+    """Takes reports and hands them to ``tell``, looking every ``look_s`` seconds; ``wall`` gives epoch seconds."""
 
     def __init__(
-        self, reports: Reports, tell: Callable[[Announce], None], *, namespace: str, look_s: float = _LOOK_S
+        self,
+        reports: Reports,
+        tell: Callable[[Announce], None],
+        *,
+        namespace: str,
+        look_s: float = _LOOK_S,
+        wall: Callable[[], float] = time.time,
     ) -> None:
+        self._wall = wall
         self._reports = reports
         self._tell = tell
         self._namespace = namespace
@@ -34,7 +41,7 @@ class ReportTaker:
                 while (report := await self._reports.take()) is not None:
                     data = {"edge": report.edge, "since": report.since, "until": report.until}
                     event = build_event(
-                        namespace=self._namespace, stream=SYSTEM, type=EDGE_DEAF, time_s=time.time(), data=data
+                        namespace=self._namespace, stream=SYSTEM, type=EDGE_DEAF, time_s=self._wall(), data=data
                     )
                     self._tell(Announce(event))
             await asyncio.sleep(self._look_s)

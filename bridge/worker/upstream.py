@@ -56,7 +56,9 @@ class Upstream:
 
     ``tell`` takes the announcements, in order with the pushes. ``missed`` is called where pushes may have been missed
     within a session: counts should be asked for. ``silence_s``: how long no byte may come.
-    ``wall`` gives epoch seconds; silence is measured by ``now``, which nobody can set.
+
+    ``wall`` gives epoch seconds, of a clock that others have too and that may come to be another's; so what is
+    remembered is kept by ``now``, which nobody can set, and is turned into epoch time when it is told.
     """
 
     def __init__(
@@ -80,14 +82,15 @@ class Upstream:
         self._now = now
         self._state: UpstreamState | None = None
         self._why = ""
-        self._heard_s = None if heard_ms is None else heard_ms / 1000
         self._heard_at = now()
-        self._gap_since = self._heard_s
+        # Until when all that was pushed has been read, and since when that may not be so.
+        self._read_at = None if heard_ms is None else now() - (wall() - heard_ms / 1000)
+        self._gap_at = self._read_at
         self._online = self._served = False
         self._session = 0
         self._begun_at: float | None = None
         self._refusals = 0
-        self._unread_since: float | None = None
+        self._unread_at: float | None = None
         self._doubt_at = 0.0
         self._doubt_pause_s = _DOUBT_S
         self._stand("connecting", "")
@@ -98,8 +101,8 @@ class Upstream:
 
         Bytes outside of an acknowledged session (a refusal, say) do not end a gap.
         """
-        heard_s = self._heard_s if self._online else self._gap_since
-        return None if heard_s is None else int(heard_s * 1000)
+        at = self._read_at if self._online else self._gap_at
+        return None if at is None else self._ms(at)
 
     @property
     def hearing(self) -> tuple[int, float] | None:
@@ -137,18 +140,17 @@ class Upstream:
         state, self._state = self._state, None
         if state is not None:
             self._become(state, self._why)
-        now_ms = int(self._wall() * 1000)
+        now_ms = self._now_ms()
         data = {"since": min(since_ms, now_ms), "until": now_ms, "why": "Redis went back"}
         self._announce(UPSTREAM_MISSED, data, {"gap": "+1"})
 
     def heard(self, begun_at: float | None = None) -> None:
         """Bytes came. ``begun_at``: when a document began that is not whole yet, by ``now``; ``None``: all is whole."""
-        wall_s = self._wall()
-        self._metrics.upstream_last_byte.set(wall_s)
+        self._metrics.upstream_last_byte.set(self._wall())
         self._heard_at = self._now()
         if begun_at is None or begun_at != self._begun_at:
             # What was pushed before this has been read; behind a document that only goes on nobody knows what waits.
-            self._heard_s = wall_s
+            self._read_at = self._heard_at
             if self._is_slow():
                 self._session += 1
         self._begun_at = begun_at
@@ -167,9 +169,9 @@ class Upstream:
         self._online = True
         self._session += 1
         self._refusals = 0
-        now_ms = int(self._wall() * 1000)
-        # Two machines' clocks need not agree.
-        since_ms = None if self._gap_since is None else min(now_ms, int(self._gap_since * 1000))
+        now_ms = self._now_ms()
+        # An earlier leader's, of a server whose clock was ahead of this one's.
+        since_ms = None if self._gap_at is None else min(now_ms, self._ms(self._gap_at))
         self._become("connected", "")
         if since_ms is not None:
             # What was pushed in between cannot be had again: counts are asked for, mails are not there to ask for.
@@ -179,18 +181,18 @@ class Upstream:
 
     def skipped(self) -> None:
         """Within the session there was a while without a connection; before :meth:`heard` of the next one."""
-        now_ms = int(self._wall() * 1000)
+        now_ms = self._now_ms()
         self._session += 1
-        if self._online and self._heard_s is not None:
-            data = {"since": min(now_ms, int(self._heard_s * 1000)), "until": now_ms}
+        if self._online and self._read_at is not None:
+            data = {"since": min(now_ms, self._ms(self._read_at)), "until": now_ms}
             self._announce(UPSTREAM_MISSED, data, {"heard": str(now_ms), "gap": "+1"})
             self._missed()
 
     def ended(self, why: str, state: ProviderState = "between", *, refused: bool) -> None:
         """The session is over; ``state``: how we stand with the provider now."""
         # Pushes may come before it is certain that we are listened to; a first session that gave some was one.
-        if self._online or (self._served and self._gap_since is None):
-            self._gap_since = self._heard_s
+        if self._online or (self._served and self._gap_at is None):
+            self._gap_at = self._read_at
         self._online = self._served = False
         self._begun_at = None
         self._refusals = self._refusals + 1 if refused else 0
@@ -199,8 +201,8 @@ class Upstream:
 
     def unreadable(self) -> None:
         """A document could not be read: it may have been a mail, of nobody knows whom, so all counts are in doubt."""
-        if self._unread_since is None:
-            self._unread_since = self._wall()
+        if self._unread_at is None:
+            self._unread_at = self._now()
         self._check_doubt()
 
     def _check_doubt(self) -> None:
@@ -209,19 +211,19 @@ class Upstream:
         Each time hundreds of counts may be asked for.
         """
         now = self._now()
-        if self._unread_since is None or now < self._doubt_at:
+        if self._unread_at is None or now < self._doubt_at:
             return
         quiet = now >= self._doubt_at + self._doubt_pause_s
         self._doubt_pause_s = _DOUBT_S if quiet else min(2 * self._doubt_pause_s, _DOUBT_MOST_S)
         self._doubt_at = now + self._doubt_pause_s
-        span = {"since": int(self._unread_since * 1000), "until": int(self._wall() * 1000)}
-        self._unread_since = None
+        span = {"since": self._ms(self._unread_at), "until": self._now_ms()}
+        self._unread_at = None
         self._announce(UPSTREAM_MISSED, {**span, "why": "documents could not be read"}, {"gap": "+1"})
         self._missed()
 
     def conflict(self, pause_s: float) -> None:
         """Another listener keeps taking the connection; we do not try again for ``pause_s``."""
-        now_ms = int(self._wall() * 1000)
+        now_ms = self._now_ms()
         self._why = "another listener uses our client id"
         self._stand("conflict", "")
         self._announce(
@@ -257,14 +259,21 @@ class Upstream:
         if state == self._state:
             return
         self._state, self._why = state, why
-        since_ms = int(self._wall() * 1000)
+        since_ms = self._now_ms()
         fields = {"state": state, "since": str(since_ms), "why": why}
-        if state == "connected" and self._gap_since is None:
+        if state == "connected" and self._gap_at is None:
             # A leader that dies before it renews has listened all the same.
             fields["heard"] = str(since_ms)
         if state == "disconnected":
             fields["gap"] = "+1"
         self._announce(_TYPES[state], {"since": since_ms, "why": why}, fields)
+
+    def _now_ms(self) -> int:
+        return self._ms(self._now())
+
+    def _ms(self, at: float) -> int:
+        """A moment of ours, as epoch ms."""
+        return round((self._wall() - (self._now() - at)) * 1000)
 
     def _announce(self, type: str, data: dict[str, Any], fields: dict[str, str] | None = None) -> None:
         event = build_event(namespace=self._namespace, stream=SYSTEM, type=type, time_s=self._wall(), data=data)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
@@ -28,6 +27,7 @@ from bridge.provider.client import ProviderClient
 from bridge.supervision import Retry, apart, supervise
 from bridge.worker.attention import Attention
 from bridge.worker.backlog import Backlog
+from bridge.worker.clock import SharedClock
 from bridge.worker.dead import Burial, Replayer
 from bridge.worker.directory import DIRECTORY_FAULTS, Directory
 from bridge.worker.guard import Guard
@@ -175,6 +175,8 @@ class Worker:
         log.info("leading", extra={"fence": claimed.fence, "generation": claimed.generation})
         slaves: dict[str, str] = {}
         backlog = self._backlog = Backlog(self._writer, metrics, most=options.backlog)
+        clock = SharedClock(self._mirror.now_ms)
+        await clock.look()
         left = await self._mirror.upstream()
         # The claim has set it where nobody ever listened; then nothing was missed.
         heard = left.get("heard") if claimed.fence > 1 else None
@@ -189,6 +191,7 @@ class Worker:
             caught_up=lambda: attention.caught_up(),
             rate=options.newcount_rate,
             sweep=options.newcount_sweep,
+            wall=clock,
         )
         upstream = self._upstream = Upstream(
             lambda call: backlog.add([call]),
@@ -197,6 +200,7 @@ class Worker:
             silence_s=options.listen_silence_s,
             heard_ms=int(heard) if heard else None,
             missed=reconciler.after_gap,
+            wall=clock,
         )
         directory = Directory(
             self._client,
@@ -208,6 +212,7 @@ class Worker:
             guard=options.guard,
             fields=options.directory_fields,
             appeared=reconciler.appeared,
+            wall=clock,
         )
         listener = Listener(
             self._client,
@@ -223,17 +228,20 @@ class Worker:
             silence_s=options.listen_silence_s,
             conflict_pause_s=options.conflict_pause_s,
             before_connect=self._confirm_lease,
+            wall=clock,
         )
         attention = Attention(upstream, backlog, is_idle=lambda: listener.is_idle)
-        replayer = Replayer(self._writer, self._dead, translator, version=directory.version, count=reconciler.ask)
+        replayer = Replayer(
+            self._writer, self._dead, translator, version=directory.version, count=reconciler.ask, wall=clock
+        )
         narrowing = Narrowing(self._writer, self._mirror, privacy=options.privacy, fields=options.directory_fields)
-        self._tell_leader(backlog, claimed)
+        self._tell_leader(backlog, claimed, clock())
         upstream.take_over(left.get("state"))
         await directory.load()
         metrics.leader.set(1)
         metrics.generation.set(claimed.generation)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_lease(backlog, upstream, directory, reconciler), name="lease")
+            tasks.create_task(self._keep_lease(clock, backlog, upstream, directory, reconciler), name="lease")
             tasks.create_task(upstream.watch(), name="upstream watch")
             self._listening = tasks.create_task(
                 supervise(listener.session, expected=LISTEN_FAULTS, retry=options.retry, on_fault=_fault("listener")),
@@ -246,7 +254,9 @@ class Worker:
             tasks.create_task(reconciler.run(), name="reconcile")
             tasks.create_task(OrderTaker(self._orders, directory, replayer).run(), name="orders")
             tasks.create_task(
-                ReportTaker(self._reports, lambda call: backlog.add([call]), namespace=options.namespace).run(),
+                ReportTaker(
+                    self._reports, lambda call: backlog.add([call]), namespace=options.namespace, wall=clock
+                ).run(),
                 name="reports",
             )
             tasks.create_task(
@@ -254,13 +264,13 @@ class Worker:
                 name="directory",
             )
 
-    def _tell_leader(self, backlog: Backlog, claimed: Claimed) -> None:
+    def _tell_leader(self, backlog: Backlog, claimed: Claimed, time_s: float) -> None:
         data = {"fence": claimed.fence, "generation": claimed.generation}
         event = build_event(
             namespace=self._options.namespace,
             stream=SYSTEM,
             type=LEADER_CHANGED,
-            time_s=time.time(),
+            time_s=time_s,
             data=data,
         )
         backlog.add([Announce(event)])
@@ -280,7 +290,12 @@ class Worker:
             log.warning("journal away, lease not confirmed", extra={"error": str(error) or "no answer in time"})
 
     async def _keep_lease(
-        self, backlog: Backlog, upstream: Upstream, directory: Directory, reconciler: Reconciler
+        self,
+        clock: SharedClock,
+        backlog: Backlog,
+        upstream: Upstream,
+        directory: Directory,
+        reconciler: Reconciler,
     ) -> None:
         generation = self._writer.generation
         while True:
@@ -288,6 +303,7 @@ class Worker:
             try:
                 # What was heard and is not committed yet would be missing between this leader and the next.
                 await self._writer.keep(heard_ms=None if len(backlog) else upstream.heard_ms)
+                await clock.look()
             except JournalAway as error:
                 # Pushes are kept meanwhile; whether the lease still is ours shows when Redis answers.
                 log.warning("journal away, lease not renewed", extra={"error": str(error)})

@@ -22,7 +22,7 @@ from tests.support.stage import KEYS
 _SLACK_MS: Final = 1500
 _TRIES: Final = 50
 _EXPLAINED: Final = ("expired", "epoch")
-_RESTARTS: Final = ("kill_redis", "restart_redis")
+_RESTARTS: Final = ("kill_redis", "restart_redis", "promote")
 
 Events = list[dict[str, Any]]
 
@@ -169,7 +169,7 @@ def _check_mailbox(theatre: Theatre, mailbox: str, own: Events, events: Events, 
     for mail in lost:
         # What another listener was given nobody here can know of.
         ours = mail.pushed and not theatre.rivals.issuperset(mail.pushed_to)
-        assert not ours or any(_within(mail, gap) for gap in gaps), (
+        assert not ours or any(_within(mail, gap, after_ms=_SLACK_MS + theatre.behind_ms) for gap in gaps), (
             f"{mail.mail_id} was pushed at {_ms(mail)}, is not committed, and no gap was announced for it: {gaps}"
         )
     accused = [event["data"] for event in own if event["type"] == "exmail.mail.missed"]
@@ -177,7 +177,8 @@ def _check_mailbox(theatre: Theatre, mailbox: str, own: Events, events: Events, 
     polled = theatre.provider.dialect.framing is Framing.LONG_POLL
     held_ms = theatre.provider.rules.hold_ms if polled else 0
     for told in accused:
-        within = sum(_within(mail, told, _SLACK_MS + held_ms + _late_ms(own, told["since"])) for mail in lost)
+        before_ms = _SLACK_MS + held_ms + _late_ms(own, told["since"])
+        within = sum(_within(mail, told, before_ms, _SLACK_MS + theatre.behind_ms) for mail in lost)
         assert within >= told["at_least"] > 0, f"accused of {told}, but {within} of {len(lost)} lost: {accused}"
     if mailbox in theatre.untouched and generations == 1:
         # Nobody read, so the count tells of every mail: as many were missed as are not there.
@@ -199,8 +200,8 @@ def _ms(mail: Mail) -> float:
     return mail.time_s * 1000
 
 
-def _within(mail: Mail, gap: dict[str, Any], before_ms: int = _SLACK_MS) -> bool:
-    return (gap["since"] or 0) - before_ms <= _ms(mail) <= gap["until"] + _SLACK_MS
+def _within(mail: Mail, gap: dict[str, Any], before_ms: float = _SLACK_MS, after_ms: float = _SLACK_MS) -> bool:
+    return (gap["since"] or 0) - before_ms <= _ms(mail) <= gap["until"] + after_ms
 
 
 def _check_browser(follower: Follower, events: Events, snapshots: Events, own: Events) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -66,11 +67,21 @@ class Theatre:
     """One bridge, its provider and its users.
 
     The traffic follows from ``seed``, and where no ``dialect`` is given how the provider frames its pushes.
+    ``environs``: what a program has in its environment besides, by its name.
     """
 
     def __init__(
-        self, server: EmbeddedServer, seed: int, *, dialect: Dialect | None = None, people: bool = False
+        self,
+        server: EmbeddedServer,
+        seed: int,
+        *,
+        dialect: Dialect | None = None,
+        people: bool = False,
+        environs: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     ) -> None:
+        self._environs = environs
+        self.behind_ms = 0
+        """How much less the clock of the server says that came to be the master."""
         self.server = server
         self.seed = seed
         # Faults and traffic each have dice of their own: how many mails fit between two faults is up to the machine.
@@ -130,13 +141,16 @@ class Theatre:
             BRIDGE_PROVIDER_CONFLICT_PAUSE="1",
         )
         for name in WORKERS:
-            self._start[name] = lambda: stack.enter_async_context(program("worker", environ=worker))
+            whole = worker | self._environs.get(name, {})
+            self._start[name] = lambda whole=whole: stack.enter_async_context(  # type: ignore[misc]
+                program("worker", environ=whole)
+            )
         self.ports = [free_port(), free_port()]
         self.staff = Staff(self.world, self.ports, self.seed)
         if self.people:
             self.staff.settle_in()
         for name, port in zip(EDGES, self.ports, strict=True):
-            edge = edge_environ(self.ways["edges"].url, port)
+            edge = edge_environ(self.ways["edges"].url, port, **self._environs.get(name, {}))
             self._start[name] = lambda edge=edge: stack.enter_async_context(  # type: ignore[misc]
                 program("edge", environ=edge)
             )
@@ -187,9 +201,9 @@ class Theatre:
 
     async def _read(self) -> None:
         """A service with a consumer group: what it was given it acknowledges, and it begins again where it broke."""
-        redis: Any = self.redis
         at = "0"
         while True:
+            redis: Any = self.redis
             try:
                 for _, entries in await redis.xreadgroup(GROUP, "reader", {KEYS.events: at}, count=500):
                     ids = [entry_id.decode() for entry_id, _ in entries]
