@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Final
 
 from bridge import __version__
 from bridge.app.parts import RedisHealth, build_reader, ended, redis_accepted, redis_address, retention, until_stopped
@@ -11,7 +12,7 @@ from bridge.app.provider import corporation_of, running_client
 from bridge.journal.corporation import NotOurs
 from bridge.journal.databases import Databases
 from bridge.journal.dead import DeadDocuments
-from bridge.journal.errors import JournalRefused
+from bridge.journal.errors import JournalError, JournalRefused, JournalSpoilt
 from bridge.journal.groups import Groups
 from bridge.journal.inquiry import Inquiries, Memory
 from bridge.journal.keys import Keys
@@ -31,6 +32,8 @@ from bridge.worker.readers import ReaderWatch
 from bridge.worker.worker import Worker, WorkerOptions
 
 log = logging.getLogger(__name__)
+
+_REDIS_S: Final = 2.0
 
 
 async def run_worker(settings: Settings) -> None:
@@ -127,12 +130,28 @@ async def serve_worker(
                 await ended(task)
             except* NotOurs as group:
                 raise StartRefused(str(NotOurs(settings.namespace))) from group
+            except* (JournalRefused, JournalSpoilt) as group:
+                if why := await _spoilt(mirror):
+                    raise StartRefused(f"Redis will not do: {why}") from group
+                raise
             finally:
                 # Whoever ends by an error must not keep the others waiting either.
                 await worker.close()
     finally:
         await port.stop()
         await redis.aclose()
+
+
+async def _spoilt(mirror: Mirror) -> str | None:
+    """Which key that concerns everybody has become another thing while we ran; ``None``: none, as far as is known."""
+    try:
+        async with asyncio.timeout(_REDIS_S):
+            await mirror.check()
+    except JournalSpoilt as error:
+        return str(error)
+    except (JournalError, TimeoutError):
+        pass
+    return None
 
 
 def _options(settings: Settings) -> WorkerOptions:

@@ -97,8 +97,8 @@ def _from_environment(environ: Mapping[str, str], problems: list[str]) -> dict[s
 
 def _from_file(path: Path, problems: list[str], of_files: list[str]) -> dict[str, _Given]:
     try:
-        with path.open("rb") as file:
-            document = tomllib.load(file)
+        # With the mark that some editors put in front of a text, or without.
+        document = tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         of_files.append(f"cannot read {path}: {error.strerror}")
         return {}

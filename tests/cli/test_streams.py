@@ -15,7 +15,9 @@ import redis as redis_sync
 
 from bridge.journal.keys import Keys
 from bridge.journal.writer import FORMAT
-from bridge.settings import load_settings
+from bridge.settings import Secret, Settings, load_settings
+from bridge.settings.setting import settings_in
+from bridge.settings.table import GROUPS, TABLE
 from bridge.simulator import Simulator, World
 from bridge.simulator.account import digest
 
@@ -170,6 +172,24 @@ def test_a_secret_is_what_was_typed(tmp_path: Path) -> None:
     settings = load_settings({"BRIDGE_PROVIDER_CLIENT_SECRET_FILE": str(file), "BRIDGE_REDIS_PASSWORD_FILE": str(file)})
     assert settings.provider.client_secret() == "s3cret-of-thirty-two-characters-x"
     assert settings.redis.password() == "s3cret-of-thirty-two-characters-x"
+
+
+@pytest.mark.parametrize("variable", [setting.variable for setting in TABLE if setting.secret])
+def test_no_secret_has_a_byte_order_mark(tmp_path: Path, variable: str) -> None:
+    """Each that there is, from a file and from a variable alike: it is what it is without what an editor puts there."""
+    text = "http://proxy:1" if variable.endswith("PROXY") else "s3cret-of-thirty-two-characters-x"
+    (tmp_path / "secret").write_bytes(b"\xef\xbb\xbf" + text.encode() + b"\r\n")
+    for given in ({f"{variable}_FILE": str(tmp_path / "secret")}, {variable: "\ufeff" + text}):
+        assert secret_of(load_settings(given), variable)() == secret_of(load_settings({variable: text}), variable)()
+
+
+def secret_of(settings: Settings, variable: str) -> Secret[object]:
+    groups = (settings, *(getattr(settings, name) for name in GROUPS))
+    [found] = [
+        getattr(group, name) for group in groups for name, each in settings_in(type(group)) if each.variable == variable
+    ]
+    assert isinstance(found, Secret)
+    return found
 
 
 async def test_help_says_what_takes_the_place_of_what(environ: dict[str, str]) -> None:

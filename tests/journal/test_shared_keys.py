@@ -90,3 +90,19 @@ async def test_the_programs_say_it_and_touch_nothing(redis: Any, redis_url: str)
                 assert KEYS.slaves in run.lines[-1]["message"]
                 assert not [line for line in run.lines if line.get("level") == "critical"]
     assert await redis.keys() == [KEYS.slaves.encode()]
+
+
+async def test_a_worker_that_runs_says_it_when_it_ends(redis: Any, redis_url: str) -> None:
+    """The key became another thing under it: it ends in one line, lets go of the lease, and is started again."""
+    async with await Simulator.start(World(7, users=1)) as provider:
+        async with program("worker", environ=worker_environ(redis_url, provider)) as worker:
+            await worker.ready()
+            await provider.listeners.wait_hearing(1)
+            await spoil(redis, KEYS.upstream)
+            provider.world.deliver_mail(BOB)
+            assert await worker.ended() == 1
+            assert worker.lines[-1]["message"].startswith(
+                f"exmail-bridge: Redis will not do: {KEYS.upstream} is a list"
+            )
+            assert not [line for line in worker.lines if line.get("level") == "critical"]
+        assert not await redis.exists(KEYS.lease)

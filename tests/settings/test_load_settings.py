@@ -168,6 +168,14 @@ def test_unreadable_toml_is_one_line_with_its_place(config):
     assert "line 1" in problem
 
 
+def test_a_file_of_windows_is_read_as_any_other(tmp_path):
+    """A byte order mark and its line ends are an editor's."""
+    path = tmp_path / "bridge.toml"
+    path.write_bytes(b'\xef\xbb\xbfnamespace = "corp"\r\n[worker]\r\nlease = 20\r\n')
+    settings = load_settings({}, path)
+    assert (settings.namespace, settings.worker.lease_s) == ("corp", 20)
+
+
 def test_secret_file_is_read_again_at_each_call(tmp_path):
     """A secret in a file is a function: what an operator puts there later is what the next call gives."""
     file = tmp_path / "secret"
