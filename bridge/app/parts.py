@@ -67,7 +67,7 @@ class RedisHealth:
     A full or read-only server is found out by trying; what it still is good for each program says itself.
     """
 
-    def __init__(self, reader: Reader, metrics: Metrics, *, look_s: float = 1.0) -> None:
+    def __init__(self, reader: Reader, metrics: Metrics, *, look_s: float = 2.0) -> None:
         self._reader = reader
         self._look_s = look_s
         self._metrics = metrics

@@ -185,13 +185,20 @@ async def _a_rival_and_a_slow_redis(stage: Stage, stack: AsyncExitStack) -> None
 async def _redis_takes_no_writes(stage: Stage) -> None:
     """Full, then with too few replicas; edge and sign-on stay ready. Then somebody empties it."""
     redis, prometheus = stage.redis, stage.prometheus
-    for setting, value, reason in (("maxmemory", "1", "full"), ("min-replicas-to-write", "1", "readonly")):
+    for setting, value, reason, words in (
+        ("maxmemory", "1", "full", "Redis is full"),
+        ("min-replicas-to-write", "1", "readonly", "Redis takes no writes"),
+    ):
         await redis.config_set(setting, value)
         await prometheus.holds(
             f'count(exmail_bridge_unready{{reason="redis-{reason}"}} == 1) == 2'
             ' and on () count(ALERTS{alertname="ExmailBridgeRedisTakesNoWrites",alertstate="firing"}) >= 2'
             ' and on () min(exmail_bridge_ready{job!="exmail-bridge-worker"}) == 1'
         )
+        status, text = await stage.leader.admin("/readyz")
+        assert (status, text.partition(":")[0]) == (503, words)
+        status, text = await http_get("127.0.0.1", stage.ports["signon"], "/readyz")
+        assert (status, text.partition(":")[0]) == (200, "ok\nclicks are refused")
         await redis.config_set(setting, "0")
     assert "ExmailBridgeRedisWentBack" not in await prometheus.firing()
     await redis.flushdb()
