@@ -28,7 +28,7 @@ KEYS = Keys("exmail")
 async def leading(address: RedisAddress) -> AsyncIterator[tuple[Writer, Reader]]:
     """A writer that leads, and a reader, over one client."""
     redis = address.client()
-    writer = Writer(redis, KEYS, lease_s=30, retention=Retention())
+    writer = Writer(redis, KEYS, lease_s=300, retention=Retention())
     assert await writer.claim() is not None
     try:
         yield writer, Reader(redis, KEYS, history_events=100, history_s=3600)
