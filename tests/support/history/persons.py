@@ -163,9 +163,10 @@ def _sure(theatre: Theatre, tenure: Tenure) -> bool:
 
 
 def _was_seen(theatre: Theatre, tenure: Tenure) -> bool:
-    """Whether the cursor stood for a while where the address was his."""
+    """Whether the cursor stood for a while where the address was his, and his profile had been read."""
+    account = next(each.address for each in theatre.staff.tenures if each.person == tenure.person)
     real = {entry.ver for entry in theatre.world.directory if tenure.from_ver <= entry.ver < tenure.until_ver}
-    return any(sight.ver in real for sight in theatre.sights)
+    return any(sight.ver in real and account not in sight.owed for sight in theatre.sights)
 
 
 def _check_eyes(theatre: Theatre, browser: Browser, histories: dict[str, set[str]]) -> None:
