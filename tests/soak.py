@@ -1,7 +1,7 @@
 """Histories without end: ``python -m tests.soak --for 3600`` plays seed after seed until the seconds are over.
 
-The same checker as ``tests/e2e/test_history.py``. The first history that breaks a promise ends it, and a command is
-printed that plays the same faults again.
+The same checker as ``tests/e2e/test_history.py``; people come and go. The first history that breaks a promise ends it,
+and a command is printed that plays the same faults again.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from tests.support.history.mischief import play
 from tests.support.history.theatre import DURABLE, Theatre
 
 
-async def soak(for_s: float, seed: int, faults: int, *, people: bool) -> bool:
+async def soak(for_s: float, seed: int, faults: int) -> bool:
     """Play until ``for_s`` seconds are over; at least one history. Returns whether every promise held."""
     ends = time.monotonic() + for_s
     played = mails = 0
     while played == 0 or time.monotonic() < ends:
         with tempfile.TemporaryDirectory() as folder, EmbeddedServer(Path(folder) / "valkey", config=DURABLE) as server:
             began = time.monotonic()
-            async with Theatre(server, seed, people=people) as theatre:
+            async with Theatre(server, seed, people=True) as theatre:
                 try:
                     await play(theatre, faults)
                     await theatre.calm()
@@ -51,10 +51,9 @@ def main() -> int:
     parser.add_argument("--for", dest="for_s", type=float, default=600, metavar="SECONDS", help="default 600")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="the first one; default: the clock")
     parser.add_argument("--faults", type=int, default=10, help="times that something breaks in a history; default 10")
-    parser.add_argument("--people", action="store_true", help="people come and go, and are compared too")
     arguments = parser.parse_args()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    return 0 if asyncio.run(soak(arguments.for_s, arguments.seed, arguments.faults, people=arguments.people)) else 1
+    return 0 if asyncio.run(soak(arguments.for_s, arguments.seed, arguments.faults)) else 1
 
 
 if __name__ == "__main__":

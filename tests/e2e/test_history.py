@@ -24,14 +24,17 @@ _DEEDS_EACH: Final = 5
 Play = Callable[[Theatre], Awaitable[None]]
 
 
-async def play_all(folder: Path, plays: list[tuple[int, Play, str]]) -> None:
-    """Play with each seed, three at once, and check; a failure prints what was done and a command."""
+async def play_all(folder: Path, plays: list[tuple[int, Play, str]], *, people: bool = False) -> None:
+    """Play with each seed, three at once, and check; a failure prints what was done and a command.
+
+    ``people``: they come and go meanwhile.
+    """
     places = asyncio.Semaphore(_AT_ONCE)
 
     async def one(number: int, seed: int, play: Play, command: str) -> None:
         async with places:
             with EmbeddedServer(folder / str(number), config=DURABLE) as server:
-                async with Theatre(server, seed) as theatre:
+                async with Theatre(server, seed, people=people) as theatre:
                     try:
                         await play(theatre)
                         await check(theatre)
@@ -63,11 +66,14 @@ async def test_each_fault_alone(tmp_path: Path) -> None:
 
 
 async def test_nothing_lost_nothing_twice_nothing_silent(tmp_path: Path) -> None:
-    """Whatever breaks: committed mails arrive once and in order, all others are announced, counts end up right."""
+    """Whatever breaks: committed mails arrive once and in order, all others are announced, counts end up right.
+
+    And who may look does, who may not does not, and nobody sees another's mails, while people come and go.
+    """
 
     async def mixed(theatre: Theatre) -> None:
         await play(theatre, FAULTS)
         await theatre.calm()
 
     replay = f"BRIDGE_TEST_FAULTS={FAULTS} BRIDGE_TEST_SEEDS="
-    await play_all(tmp_path, [(seed, mixed, f"{replay}{seed} ") for seed in SEEDS])
+    await play_all(tmp_path, [(seed, mixed, f"{replay}{seed} ") for seed in SEEDS], people=True)
