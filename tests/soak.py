@@ -11,6 +11,7 @@ import asyncio
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 from bridge.journal.embedded import EmbeddedServer
@@ -33,6 +34,8 @@ async def soak(for_s: float, seed: int, faults: int) -> bool:
                     await check(theatre)
                 except Exception as error:
                     print(f"seed {seed} broke: {type(error).__name__}: {error}")
+                    if isinstance(error, ExceptionGroup):
+                        traceback.print_exception(error)
                     print("faults:", *theatre.done)
                     print(
                         f"replay: BRIDGE_TEST_SEEDS={seed} BRIDGE_TEST_FAULTS={faults} "
