@@ -177,8 +177,7 @@ def _name(text: str) -> str:
 
 
 def _entries_of(path: Path) -> Entries:
-    with path.open("rb") as file:
-        document = tomllib.load(file)
+    document = tomllib.loads(path.read_text("utf-8-sig"))
     entries: Entries = {}
     for name, value in document.items():
         for key, each in value.items() if isinstance(value, dict) else [(name, value)]:

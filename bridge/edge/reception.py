@@ -23,7 +23,9 @@ log = logging.getLogger(__name__)
 PATIENCE_S: Final = 10.0
 """How long a question to the journal may keep a browser waiting."""
 JOURNAL_FAULTS: Final = (MailboxBarred, JournalSpoilt, JournalAway, NotLetIn, TimeoutError)
-"""What :func:`in_words` has words for."""
+"""What :meth:`Reception.in_words` has words for."""
+_SAID_AGAIN_S: Final = 60.0
+_SAID_MOST: Final = 20
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -32,6 +34,7 @@ class Reception:
     """Lets in and turns away."""
 
     def __init__(self, *, access: Access, origins: Origins, metrics: Metrics) -> None:
+        self._spoilt: dict[str, float] = {}
         self._access = access
         self._origins = origins
         self._metrics = metrics
@@ -51,7 +54,7 @@ class Reception:
                     async with asyncio.timeout(PATIENCE_S):
                         response = await answer(request)
                 except JOURNAL_FAULTS as error:
-                    raise in_words(error) from error
+                    raise self.in_words(error) from error
             except Refused as refused:
                 return self.refuse(request, refused, origin)
             response.headers.update(self._origins.cors_headers(origin))
@@ -72,6 +75,23 @@ class Reception:
         self._count(refused)
         self._metrics.edge_turned_away[refused.code].inc()
 
+    def in_words(self, error: Exception) -> Refused:
+        """What a browser is told of a fault of the journal."""
+        if isinstance(error, MailboxBarred):
+            return barred()
+        if isinstance(error, JournalSpoilt):
+            self._say_spoilt(str(error))
+            return Refused(503, codes.BUSY, "busy", "what is stored of this mailbox cannot be read", retry_after_s=60)
+        return Refused(503, codes.BUSY, "busy", "Redis does not answer, come later", retry_after_s=3)
+
+    def _say_spoilt(self, why: str) -> None:
+        """Once a minute each: where it concerns everybody, everybody comes again and again."""
+        now = asyncio.get_running_loop().time()
+        self._spoilt = {each: at for each, at in self._spoilt.items() if now - at < _SAID_AGAIN_S}
+        if why not in self._spoilt and len(self._spoilt) < _SAID_MOST:
+            self._spoilt[why] = now
+            log.error("a mailbox cannot be read", extra={"error": why})
+
     def _count(self, refused: Refused) -> None:
         self._metrics.edge_refusals[refused.label].inc()
 
@@ -86,16 +106,6 @@ class Reception:
         response = json_answer({"error": refused.label, "message": refused.message}, status=refused.status)
         response.headers.update(headers)
         return response
-
-
-def in_words(error: Exception) -> Refused:
-    """What a browser is told of a fault of the journal."""
-    if isinstance(error, MailboxBarred):
-        return barred()
-    if isinstance(error, JournalSpoilt):
-        log.error("a mailbox cannot be read", extra={"error": str(error)})
-        return Refused(503, codes.BUSY, "busy", "what is stored of this mailbox cannot be read", retry_after_s=60)
-    return Refused(503, codes.BUSY, "busy", "Redis does not answer, come later", retry_after_s=3)
 
 
 def json_answer(value: object, status: int = 200) -> web.Response:

@@ -25,7 +25,7 @@ from bridge.edge.frames import closing_payload, sse_block, sse_retry, ws_farewel
 from bridge.edge.handover import Gone, take_socket
 from bridge.edge.opening import Opening
 from bridge.edge.origins import Origins
-from bridge.edge.reception import JOURNAL_FAULTS, PATIENCE_S, Reception, in_words, json_answer
+from bridge.edge.reception import JOURNAL_FAULTS, PATIENCE_S, Reception, json_answer
 from bridge.edge.sse import SseSubscriber
 from bridge.edge.standing import require_standing
 from bridge.edge.subscriber import Subscriber
@@ -167,7 +167,7 @@ class EdgeServer:
                 address = self._access.choose(identity, request.query.get("mailbox"))
                 opening = await self._feed.open(Asker(address, identity.session), after)
         except JOURNAL_FAULTS as error:
-            raise in_words(error) from error
+            raise self._reception.in_words(error) from error
         try:
             require_standing(identity, opening.standing, window_s=self._kick_s)
         except Refused:

@@ -145,6 +145,28 @@ async def test_an_odd_value_under_an_open_connection_ends_that_alone(stage: Any)
         assert ids(await ann.events(1)) == ["Z1"]
 
 
+@pytest.mark.parametrize("key", [KEYS.slaves, KEYS.barred])
+async def test_what_concerns_everybody_ends_nobody_who_is_there(
+    stage: Any, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody new can be judged, and is told to come later; the key is named once, however many come."""
+    url, writer, redis = stage
+    async with await open_ws(url, **bearer(ANN)) as ann:
+        await ann.frame()
+        await redis.delete(key)
+        await redis.set(key, "odd")
+        for _ in range(5):
+            async with await open_ws(url, **bearer()) as bob:
+                assert await bob.end() == 3013
+        await writer.commit([mail("Z1", mailbox=ANN)])
+        assert ids(await ann.events(1)) == ["Z1"]
+        await redis.delete(key)
+        async with await open_ws(url, **bearer()) as bob:
+            assert (await bob.frame()).type == "exmail.snapshot"
+    [said] = [record for record in caplog.records if record.message == "a mailbox cannot be read"]
+    assert key in said.error
+
+
 async def test_messages_that_are_none_end_nothing(stage: Any, transport: str) -> None:
     """Whoever may publish can send anything, on any channel; the journal knows what there is."""
     url, writer, redis = stage
