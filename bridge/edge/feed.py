@@ -83,7 +83,7 @@ class Feed:
         self._subscription: Subscription | None = None
         self.connected = asyncio.Event()
         self._confirming: dict[Tail, asyncio.Future[None]] = {}
-        self._questions = Questions(reader, standings, metrics, look=rounds.look, pause_s=self._pace.reconnect_s)
+        self._questions = Questions(reader, standings, metrics, look=rounds.look, pace=self._pace)
         self._system_channel = keys.kind_channel("system").encode()
         self._directory_channel = keys.kind_channel("directory").encode()
         self._inquiry_channel = keys.inquiry_channel.encode()

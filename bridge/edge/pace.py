@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often the feed looks after itself, in seconds."""
+    """How often the feed looks after itself, in seconds.
+
+    ``ahead_s``: how long a position that the journal does not know yet, or any more, waits for a leader who does.
+    """
 
     probe_s: float = 2.0
     deaf_s: float = 10.0
     tops_s: float = 15.0
     reconnect_s: float = 0.25
     idle_s: float = 10.0
+    ahead_s: float = 12.0

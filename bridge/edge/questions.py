@@ -5,6 +5,9 @@ questions are one. Each answer is bounded in bytes, and so is a batch.
 
 An address that comes to mean another person begins a new epoch. So whoever has a connection open is looked at again
 before anything of another epoch is shown to him: the change of person was stored before it.
+
+A position that is ahead of the journal was given by a server that knew more. A leader who finds that out begins a new
+generation for all; until there is one such a position waits, for a bounded time: or its mailbox would begin anew twice.
 """
 
 from __future__ import annotations
@@ -12,10 +15,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from math import inf
 from typing import Final, TypeVar
 
 from bridge.edge import codes
+from bridge.edge.pace import Pace
 from bridge.edge.subscriber import Subscriber, entries_of
 from bridge.edge.tail import Tail
 from bridge.events import Position
@@ -29,6 +35,8 @@ log = logging.getLogger(__name__)
 
 _BATCH: Final = 64
 """Different questions of each kind in a round trip: with 64 KiB an answer 12 MiB at most."""
+_IMPATIENT_S: Final = 60.0
+"""After positions have waited in vain, none waits again for so long."""
 T = TypeVar("T")
 
 
@@ -42,7 +50,7 @@ class _Opening:
 
 
 class Questions:
-    """Collects what this process wants to know and asks for it. ``pause_s``: between tries while Redis is away.
+    """Collects what this process wants to know and asks for it, anew after ``pace.reconnect_s`` while Redis is away.
 
     ``look`` ends the connections of those who may not stay.
     """
@@ -54,13 +62,15 @@ class Questions:
         metrics: Metrics,
         *,
         look: Callable[[Sequence[Subscriber]], Awaitable[None]],
-        pause_s: float,
+        pace: Pace,
     ) -> None:
         self._look = look
+        self._ahead_s = pace.ahead_s
+        self._ahead_at = -inf
         self._reader = reader
         self._standings = standings
         self._metrics = metrics
-        self._pause_s = pause_s
+        self._pause_s = pace.reconnect_s
         self._openings: list[_Opening] = []
         self._gaps: dict[Tail, None] = {}
         self._cold: dict[Subscriber, None] = {}
@@ -124,7 +134,7 @@ class Questions:
         asked: dict[OpenRequest, int] = {}
 
         def place(request: OpenRequest) -> int:
-            return asked.setdefault(request, len(asked))
+            return asked.setdefault(self._patient(request), len(asked))
 
         openings = [(place(opening.request), opening) for opening in self._next_openings()]
         gaps = [
@@ -139,6 +149,7 @@ class Questions:
         ]
         if not asked:
             return
+        waits: list[Callable[[], None]] = []
         try:
             answers = await self._reader.open_each(list(asked))
             # After the openings: a kick that comes in between is seen here, one that comes later wakes the rounds.
@@ -164,16 +175,43 @@ class Questions:
             answer = answers[number]
             if isinstance(answer, JournalSpoilt):
                 _fail(opening, answer)
+            elif answer.status == "ahead":
+                waits.append(partial(self._openings.append, opening))
             elif not opening.answer.done():
                 opening.answer.set_result((answer, standings[opening.asker]))
         for number, tail, position in gaps:
-            self._mend(tail, position, answers[number], anew)
+            answer = answers[number]
+            if isinstance(answer, Opened) and answer.status == "ahead":
+                waits.append(partial(self.look_again, tail))
+            else:
+                self._mend(tail, position, answer, anew)
         for number, reader, position in cold:
             answer = answers[number]
-            if (code := _ending(answer, reader.tail)) is not None:
+            if isinstance(answer, Opened) and answer.status == "ahead":
+                waits.append(partial(self.read_cold, reader))
+            elif (code := _ending(answer, reader.tail)) is not None:
                 reader.end(code)
             elif isinstance(answer, Opened):
                 reader.read(answer, position)
+        if waits:
+            self._ask_later(waits)
+
+    def _patient(self, request: OpenRequest) -> OpenRequest:
+        """Positions that are ahead wait, unless some have waited long enough lately."""
+        since_s = asyncio.get_running_loop().time() - self._ahead_at
+        return replace(request, patient=not self._ahead_s <= since_s < _IMPATIENT_S)
+
+    def _ask_later(self, questions: Sequence[Callable[[], None]]) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._ahead_at >= _IMPATIENT_S:
+            self._ahead_at = loop.time()
+
+        def again() -> None:
+            for question in questions:
+                question()
+            self.work.set()
+
+        loop.call_later(self._pause_s, again)
 
     def _next_openings(self) -> list[_Opening]:
         """As many as make a batch of different questions; whoever asks the same goes along."""
@@ -235,7 +273,9 @@ def _is_overtaken(answer: Opened, tail: Tail, asked: Position) -> bool:
 
 def _is_another(answer: Opened | JournalSpoilt, tail: Tail) -> bool:
     """Whether an answer begins anew for those who follow a tail."""
-    return isinstance(answer, Opened) and not (answer.status == "resumed" and answer.top.epoch == tail.epoch)
+    if isinstance(answer, JournalSpoilt) or answer.status == "ahead":
+        return False
+    return answer.status != "resumed" or answer.top.epoch != tail.epoch
 
 
 def _take(marks: dict[T, None]) -> list[T]:

@@ -190,7 +190,7 @@ class EdgeServer:
             self._feed.opened(opening.tail)
             return
         opened = opening.opened
-        if opened.status != "barred":
+        if opened.status != "barred" and opened.status != "ahead":
             self._metrics.edge_resumes[opened.status].inc()
         sock = transport.get_extra_info("socket")
         if sock is not None:

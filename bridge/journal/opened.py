@@ -8,11 +8,12 @@ from typing import Any, Final, Literal
 from bridge.events import Position, UpstreamState
 from bridge.journal.errors import JournalSpoilt
 
-Status = Literal["resumed", "first", "expired", "epoch", "barred"]
+Status = Literal["resumed", "first", "expired", "epoch", "barred", "ahead"]
 Standing = Literal["open", "barred", "moved"]
 """What became of an account's address: it may be opened · the account is disabled or deleted · it is a slave now."""
 SLAVE: Final = 2
 BARRED: Final = 3
+AHEAD: Final = 4
 """First words of an answer that is none: the address is a slave, the account is barred."""
 
 
@@ -32,12 +33,14 @@ class Upstream:
 @dataclass(frozen=True, slots=True)
 class OpenRequest:
     """``after``: the position to resume from; ``ask``: have the worker ask for a stale count; ``mails``: not resumed,
-    give the newest ones. Equal requests have equal answers."""
+    give the newest ones. ``patient``: a position that is ahead of what is stored is told, and begins nothing yet. Equal
+    requests have equal answers."""
 
     mailbox: str
     after: Position | None = None
     ask: bool = False
     mails: bool = True
+    patient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +49,10 @@ class Opened:
 
     ``mailbox`` is the account's main address also where a slave was asked for. ``top`` is the last event's
     position. ``events``, oldest first: with ``resumed`` what follows the position asked for, bounded in bytes (the rest
-    is asked for from the last of them on), else the newest mails. ``barred``: the account is disabled or deleted;
-    nothing else is told. ``ahead``: with ``epoch``, the position asked for is one that this server should know and
-    does not: it went back. ``shared`` is for what all who get the same answer make of it.
+    is asked for from the last of them on), else the newest mails. ``barred``: the account is disabled or deleted, and
+    ``ahead`` where the request was patient: nothing else is told. ``ahead``: with ``epoch``, the position asked for is
+    one that this server should know and does not: it went back. ``shared`` is for what all who get the same
+    answer make of it.
     """
 
     mailbox: str
@@ -90,8 +94,9 @@ def read_opened(mailbox: str, answer: list[Any] | JournalSpoilt) -> Opened | Jou
     """Read what the script answers about a mailbox."""
     if isinstance(answer, JournalSpoilt):
         return answer
-    if answer[0] == BARRED:
-        return Opened(mailbox, Position("", 0), None, None, "barred", [], True, read_upstream(0, None, None, None))
+    if answer[0] in (BARRED, AHEAD):
+        said: Status = "barred" if answer[0] == BARRED else "ahead"
+        return Opened(mailbox, Position("", 0), None, None, said, [], True, read_upstream(0, None, None, None))
     try:
         # A slave of a slave has another shape: nobody's main address, and perhaps a ring.
         _, epoch, seq, unread, as_of, status, events, known, led, state, since, why, generation = answer

@@ -151,6 +151,7 @@ class Reader:
                 self._recent if request.mails else 0,
                 self._stale_ms if request.ask else "",
                 _MOST_BYTES,
+                "1" if request.patient else "",
             ),
         )
 

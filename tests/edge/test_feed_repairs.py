@@ -83,6 +83,29 @@ async def test_an_answer_that_live_entries_overtook_gives_nothing_twice(redis_ur
         assert b"Z6" not in told
 
 
+async def test_a_position_that_is_ahead_waits_for_the_leader_who_finds_out(redis_url: str) -> None:
+    """Its mailbox begins anew once, with the new generation, and not on its own account before."""
+    async with leading_writer(redis_url) as (writer, redis), bare_edge(redis_url) as edge:
+        [before] = await writer.commit([mail("Z1")])
+        opening = asyncio.create_task(edge.open(after=Position(before.epoch, 30)))
+        await until(lambda: edge.feed._questions._ahead_at > 0)
+        await redis.set(KEYS.commits, 0)
+        [after] = await writer.commit([mail("Z2")])
+        opened = (await opening).opened
+        assert (opened.status, opened.ahead, opened.top) == ("epoch", False, Position(after.epoch, after.seq))
+
+
+async def test_a_position_that_is_ahead_waits_no_longer_than_it_may(redis_url: str) -> None:
+    """Nobody finds out: then its mailbox begins anew, alone."""
+    async with (
+        leading_writer(redis_url) as (writer, _),
+        bare_edge(redis_url, replace(STILL, ahead_s=0.1)) as edge,
+    ):
+        [bob] = await writer.commit([mail("Z1")])
+        opened = (await edge.open(after=Position(bob.epoch, 30))).opened
+        assert (opened.status, opened.ahead, opened.top.seq) == ("epoch", True, 0)
+
+
 async def test_a_connection_lost_before_the_first_answer_is_a_gap_too(redis_url: str) -> None:
     """What was published between the journal's answer and the new connection was heard by nobody."""
     tail = Tail(BOB)

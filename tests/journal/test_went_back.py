@@ -170,6 +170,19 @@ async def test_a_position_that_is_ahead_begins_an_epoch_for_its_mailbox_alone(
     assert (again.status, again.ahead, len(again.events)) == ("resumed", False, 1)
 
 
+async def test_whoever_is_patient_is_told_that_his_position_is_ahead_and_begins_nothing(
+    writer: Writer, redis: Any, reader: Reader
+) -> None:
+    """A leader may be about to begin a generation for all."""
+    [bob] = await writer.commit([mail("Z1")])
+    before = await redis.dump(KEYS.state(BOB))
+    [told] = await reader.open([OpenRequest(BOB, Position(bob.epoch, 30), patient=True)])
+    assert (told.status, told.events) == ("ahead", [])
+    assert await redis.dump(KEYS.state(BOB)) == before
+    [resumed] = await reader.open([OpenRequest(BOB, Position(bob.epoch, 1), patient=True)])
+    assert resumed.status == "resumed"
+
+
 async def test_edges_are_asked_until_one_hears(redis: Any) -> None:
     """Where nobody is subscribed the time runs out; an answer that is none counts as nothing remembered."""
     inquiries = Inquiries(redis, KEYS)

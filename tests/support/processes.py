@@ -17,7 +17,7 @@ from tests.support.stage import SECRET
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
-START_S = 20.0
+START_S = 60.0
 
 
 class Program:

@@ -113,7 +113,7 @@ end
 --   status: resumed (events = what follows the position, in order, as far as the bytes allow) · first, expired, epoch
 --   (events = the recent mails)
 --   ahead: the position was given by a server that knew more; this mailbox begins a new epoch, so that the seq which
---   follows cannot be taken for one that was given already
+--   follows cannot be taken for one that was given already. With ARGV 10 '1': {4} instead, and nothing is written
 if verb == 'open' then
   local alias = sound(redis.pcall('HGET', KEYS[7], ARGV[3]), KEYS[7])
   if alias then return {2, alias} end
@@ -126,6 +126,7 @@ if verb == 'open' then
   local status, events, ahead = 'first', nil, false
   if ARGV[4] ~= '' then
     ahead = ARGV[4] == s.epoch and after > s.seq
+    if ahead and ARGV[10] == '1' then return {4} end
     if ARGV[4] ~= s.epoch or ahead then
       status = ahead and 'ahead' or 'epoch'
     elseif s.seq - after > most then
