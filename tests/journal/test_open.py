@@ -215,6 +215,22 @@ async def test_a_newer_layout_is_refused(redis: Any, reader: Reader) -> None:
         await reader.check()
 
 
+@pytest.mark.parametrize("setting", ["maxmemory", "min-replicas-to-write"])
+async def test_a_server_that_takes_no_writes_still_serves_who_is_known(
+    reader: Reader, writer: Writer, redis: Any, setting: str
+) -> None:
+    """His count is old and cannot be noted as wanted; that is no reason to keep him out."""
+    await writer.commit([mail("Z1", 3)])
+    await redis.hset(KEYS.state(BOB), "as_of", "0")
+    await redis.config_set(setting, "1")
+    try:
+        [opened] = await reader.open([OpenRequest(BOB, ask=True)])
+    finally:
+        await redis.config_set(setting, "0")
+    assert (opened.unread, len(opened.events)) == (3, 1)
+    assert not await redis.exists(KEYS.wanted)
+
+
 async def test_an_evicting_server_is_warned_of(redis: Any, reader: Reader) -> None:
     """Redis that may throw data away loses events in silence."""
     await redis.config_set("maxmemory", "100mb")

@@ -105,6 +105,13 @@ local function or_else(answer, nothing)
   return answer
 end
 
+-- A favour that a server does not do which takes no writes now: full, or read-only by its own rules. A replica is
+-- another matter: whoever asks it is at the wrong server, and has to learn of it.
+local function takes_no_writes(answer)
+  local word = type(answer) == 'table' and answer.err and string.match(answer.err, '^%-?(%u+)')
+  return word == 'OOM' or word == 'MISCONF' or word == 'NOREPLICAS'
+end
+
 -- open: KEYS 1 lease 2 wanted 3 generation 4 state 5 log 6 directory 7 slaves 8 upstream 9 barred
 --   ARGV new epoch, address, after epoch ('' = none), after seq, most entries, most recent mails, stale ms ('' = do not
 --   ask), most bytes of events
@@ -156,7 +163,10 @@ if verb == 'open' then
     redis.call('DEL', KEYS[5])
     redis.call('HSET', KEYS[4], 'epoch', s.epoch, 'seq', '0')
   end
-  if stale then or_else(redis.pcall('SADD', KEYS[2], ARGV[3])) end
+  if stale then
+    local noted = redis.pcall('SADD', KEYS[2], ARGV[3])
+    if not takes_no_writes(noted) then or_else(noted) end
+  end
   return {1, s.epoch, s.seq, s.unread or false, s.as_of or false, status, events, known, led, up[1], up[2], up[3],
     generation}
 end
