@@ -27,7 +27,8 @@ ROOT = Path(__file__).parents[2]
         ({*get_args(Outcome)}, labels.CallOutcome),
         # A cursor that is elsewhere refuses a call, and a lost lease many.
         ({*get_args(Result), "refused"} - {"cursor"}, labels.Committed),
-        ({*get_args(Status)} - {"barred"}, labels.Resumed),
+        # Two of them open nothing.
+        ({*get_args(Status)} - {"barred", "ahead"}, labels.Resumed),
         # Besides ours: a page that was left, a connection that was cut, and what a client makes up.
         ({*codes.REASONS, 1001, 1006, "other"}, labels.Close),
         ({code for code in codes.REASONS if code > 3001} - {codes.TOO_SLOW, codes.NO_PONG} | {3001}, labels.TurnedAway),
