@@ -12,7 +12,8 @@ import pytest
 from bridge.journal.connect import RedisAddress
 from bridge.settings.table import TABLE
 from tests.settings.each import edge_rows, journal_rows, worker_rows
-from tests.settings.each.bench import Bench
+from tests.settings.each.bench import FREE, Bench
+from tests.support.processes import free_port
 
 ROWS = journal_rows.ROWS | worker_rows.ROWS | edge_rows.ROWS
 NUMBERS = [name for name, row in ROWS.items() if all(re.fullmatch(r"[0-9.]+", value) for value in row.values)]
@@ -50,4 +51,4 @@ def test_least_and_greatest_are_the_bounds(variable: str) -> None:
 )
 async def test_its_effect_is_seen(bench: Bench, variable: str, value: str) -> None:
     """With real parts, as the programs make them of the settings."""
-    await ROWS[variable].see(bench, value)
+    await ROWS[variable].see(bench, value.replace(FREE, str(free_port())))

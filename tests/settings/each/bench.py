@@ -24,6 +24,9 @@ local fields = cjson.decode(ARGV[4])
 for i = 1, tonumber(ARGV[1]) do redis.call('XADD', KEYS[1], ARGV[2] .. i .. ARGV[3], unpack(fields)) end
 """
 
+FREE = "FREE"
+"""Stands for a port that is free when the effect is looked at: each process of a run names the tests alike."""
+
 
 @dataclass
 class Recorder:

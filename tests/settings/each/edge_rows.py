@@ -27,9 +27,9 @@ from bridge.obs.admin import Admin
 from bridge.obs.logs import setup_logs
 from bridge.obs.metrics import Metrics
 from bridge.settings import Address
-from tests.settings.each.bench import Bench, Row
+from tests.settings.each.bench import FREE, Bench, Row
 from tests.support.clicks import clicking, signon_alone
-from tests.support.processes import free_port, http_get
+from tests.support.processes import http_get
 from tests.support.stage import BOB, KEYS, bearer, token
 from tests.support.waiting import until
 from tests.support.workers import simulating
@@ -251,7 +251,7 @@ async def log_format(bench: Bench, value: str) -> None:
     assert stream.getvalue().startswith("{") == (value != "text")
 
 
-PORTS = ("127.0.0.1:0", f"127.0.0.1:{free_port()}", "127.0.0.1:65535")
+PORTS = ("127.0.0.1:0", f"127.0.0.1:{FREE}", "127.0.0.1:65535")
 LONGEST = f"{OA}:8443/{'a/' * 100}%E9%82%AE/"
 KEYS_OF_TEXT = "\n".join(["a-secret-of-32-bytes-and-more-123", *(f"another-{'x' * 50}-{n}" for n in range(5))])
 KEYS_OF_BYTES = "base64:" + base64.b64encode(bytes(range(256)) * 2).decode()
