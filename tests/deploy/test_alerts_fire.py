@@ -146,6 +146,13 @@ def _dropped(client: WsClient) -> Iterator[None]:
 async def _a_rival_and_a_slow_redis(stage: Stage, stack: AsyncExitStack) -> None:
     """A bridge that somebody else started, with our client id; an edge that was given another database."""
     ports, prometheus = stage.ports, stage.prometheus
+
+    async def is_cut() -> bool:
+        return int(await stage.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")) > 0
+
+    # Redis cuts whoever listens, each time that somebody does.
+    for _ in range(5):
+        await until(is_cut)
     elsewhere = stage.server.tcp_url.removesuffix("0")
     # They fight for the connection, not for the token.
     stage.simulator.world.tokens.kills_old = False
@@ -157,11 +164,6 @@ async def _a_rival_and_a_slow_redis(stage: Stage, stack: AsyncExitStack) -> None
     )
     prometheus.scrape("worker", ports["rival"])
     prometheus.scrape("edge", ports["stray"])
-    # Redis cuts whoever listens.
-    for _ in range(4):
-        before = stage.edge_way.subscribed
-        await stage.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-        await until(lambda before=before: stage.edge_way.subscribed > before)
     stage.way.delay_s, stage.edge_way.delay_s = 0.3, 0.8
     await stage.fires(
         *(
