@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from bridge.access.access import Access, Tickets, Verifier
+from bridge.access.issuer import JwksVerifier
+from bridge.access.origins import Origins
+from bridge.access.secret import SecretVerifier
 from bridge.app.egress import open_session
-from bridge.edge.access import Access, Tickets, Verifier
-from bridge.edge.jwks import JwksVerifier
-from bridge.edge.jwt import SecretVerifier
-from bridge.edge.origins import Origins
 from bridge.provider.egress import reason
 from bridge.settings import Settings, SettingsError
 from bridge.supervision import StartRefused

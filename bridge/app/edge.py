@@ -11,11 +11,11 @@ from contextlib import AsyncExitStack
 
 from aiohttp import web
 
+from bridge.access import codes
 from bridge.app.doors import build_access, build_origins, running_verifier
 from bridge.app.parts import build_reader, ended, redis_accepted, redis_address, until_stopped
 from bridge.app.public_port import bind, cookie_path, route_below, serving, url_of
 from bridge.app.signon import signon_routes
-from bridge.edge import codes
 from bridge.edge.audience import Audience
 from bridge.edge.endings import Endings
 from bridge.edge.feed import Feed, Pace

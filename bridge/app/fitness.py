@@ -70,7 +70,7 @@ def _verifier(settings: Settings) -> None:
     secrets = settings.edge.jwt_secrets
     if not secrets:
         return
-    from bridge.edge.jwt import SecretVerifier
+    from bridge.access.secret import SecretVerifier
 
     try:
         SecretVerifier(secrets)

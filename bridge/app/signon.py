@@ -11,14 +11,14 @@ from aiohttp import web
 from redis.asyncio import Redis
 
 from bridge import __version__
+from bridge.access.access import Access, Identity
+from bridge.access.origins import Origins
+from bridge.access.refused import Refused
+from bridge.access.standing import require_standing
 from bridge.app.doors import build_access, build_origins, running_verifier
 from bridge.app.parts import RedisHealth, build_reader, ended, redis_accepted, redis_address, until_stopped
 from bridge.app.provider import accept_corporation, corporation_of, running_client
 from bridge.app.public_port import bind, route_below, serving, url_of
-from bridge.edge.access import Access, Identity
-from bridge.edge.origins import Origins
-from bridge.edge.refused import Refused
-from bridge.edge.standing import require_standing
 from bridge.journal.clicks import Clicks
 from bridge.journal.errors import JournalError
 from bridge.journal.keys import Keys

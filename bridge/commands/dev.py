@@ -33,7 +33,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if real and not arguments.yes and not _may_take_over():
         sys.stderr.write("exmail-bridge: not started; --yes says it beforehand\n")
         return MISUSED
-    from bridge.app.dev import run_dev
+    from bridge.dev.program import run_dev
 
     listen: Address | None = arguments.listen or arguments.port
     asyncio.run(run_dev(os.environ, folder=DEV_FOLDER, listen=listen, real_provider=real))

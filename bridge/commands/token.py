@@ -16,8 +16,8 @@ from bridge.settings import Settings, SettingsError
 from bridge.supervision import StartRefused
 
 if TYPE_CHECKING:
-    from bridge.edge.jwt import SecretVerifier
-    from bridge.edge.rules import Check
+    from bridge.access.claims import Check
+    from bridge.access.secret import SecretVerifier
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST_S: Final = 366 * 86_400
@@ -66,7 +66,7 @@ def _run(arguments: argparse.Namespace) -> int:
         token = sys.stdin.read() if arguments.check == "-" else arguments.check
         return _tell(asyncio.run(_check(settings, token.strip().removeprefix("Bearer ").strip())))
     _verifier(settings)
-    from bridge.edge.jwt import sign
+    from bridge.access.secret import sign
 
     token = sign(
         settings.edge.jwt_secrets()[0],
@@ -84,27 +84,27 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 async def _check(settings: Settings, token: str) -> list[Check]:
+    from bridge.access import issuer, jwk_set, secret
+    from bridge.access.claims import Rules
+    from bridge.access.explain import explain
+    from bridge.access.jws import Sealed
     from bridge.app.egress import open_session
-    from bridge.edge import jwks, jwt, published
-    from bridge.edge.explain import explain
-    from bridge.edge.rules import Rules
-    from bridge.edge.sealed import Sealed
     from bridge.provider.egress import reason
 
     edge = settings.edge
     rules = Rules(audience=edge.jwt_audience or None, issuer=edge.jwt_issuer or None, now=time.time)
-    algorithms: Sequence[str] = published.ALGORITHMS if edge.jwks_url else jwt.ALGORITHMS
+    algorithms: Sequence[str] = jwk_set.ALGORITHMS if edge.jwks_url else secret.ALGORITHMS
     verifier = None if edge.jwks_url else _verifier(settings)
 
     async def prove(sealed: Sealed) -> Check:
         if verifier is not None:
             return verifier.check_signature(sealed)
         async with open_session(settings, edge.jwks_url) as session:
-            return await jwks.check_published(session, edge.jwks_url, sealed, reason=reason)
+            return await issuer.check_published(session, edge.jwks_url, sealed, reason=reason)
 
     try:
         return await explain(token, algorithms=algorithms, prove=prove, rules=rules, claim=edge.jwt_claim)
-    except jwks.KeysAway as error:
+    except issuer.KeysAway as error:
         raise StartRefused(error.detail) from None
 
 
@@ -118,7 +118,7 @@ def _verifier(settings: Settings) -> SecretVerifier:
         raise SettingsError(["tokens are signed by the issuer behind BRIDGE_EDGE_JWKS_URL; there is no secret here"])
     if not settings.edge.jwt_secrets:
         raise SettingsError(["BRIDGE_EDGE_JWT_SECRET is not set; token needs it (--dev: the secret of `dev`)"])
-    from bridge.edge.jwt import SecretVerifier
+    from bridge.access.secret import SecretVerifier
 
     try:
         return SecretVerifier(settings.edge.jwt_secrets)

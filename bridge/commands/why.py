@@ -189,7 +189,7 @@ class Findings:
         return f"{edge}: {each['transport']} since {since}, at {each['position']}{unsent}{has}"
 
     def _ended(self, edge: str, each: Mapping[str, Any]) -> str:
-        from bridge.edge.codes import REASONS
+        from bridge.access.codes import REASONS
 
         code = each["code"]
         why = REASONS.get(code, "cut" if code == 1006 else "closed by the client")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from bridge.edge import codes
+from bridge.access import codes
 from bridge.edge.frames import HEARTBEAT, Frame
 from bridge.edge.garbage import Garbage
 from bridge.events import Position

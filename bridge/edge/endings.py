@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from aiohttp import hdrs, web
 
-from bridge.edge import codes
-from bridge.edge.access import Access
+from bridge.access import codes
+from bridge.access.access import Access
+from bridge.access.refused import Refused, quoted
 from bridge.edge.reception import Reception
-from bridge.edge.refused import Refused, quoted
 from bridge.events import from_json, normalise_address
 from bridge.journal.standing import Standings
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from bridge.edge import codes, wire
+from bridge.access import codes
+from bridge.edge import wire
 from bridge.events import Position, embedded, to_json
 from bridge.journal.reader import Opened, Upstream
 

@@ -20,7 +20,7 @@ from functools import partial
 from math import inf
 from typing import Final, TypeVar
 
-from bridge.edge import codes
+from bridge.access import codes
 from bridge.edge.pace import Pace
 from bridge.edge.subscriber import Subscriber, entries_of
 from bridge.edge.tail import Tail

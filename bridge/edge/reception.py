@@ -9,11 +9,11 @@ from typing import Final
 
 from aiohttp import web
 
-from bridge.edge import codes
-from bridge.edge.access import Access
-from bridge.edge.origins import Origins
-from bridge.edge.refused import Refused
-from bridge.edge.standing import barred
+from bridge.access import codes
+from bridge.access.access import Access
+from bridge.access.origins import Origins
+from bridge.access.refused import Refused
+from bridge.access.standing import barred
 from bridge.events import to_json
 from bridge.journal.errors import JournalAway, JournalSpoilt, MailboxBarred, NotLetIn
 from bridge.obs.metrics import Metrics

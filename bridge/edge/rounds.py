@@ -12,8 +12,8 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from bridge.access.standing import ending
 from bridge.edge.audience import Audience
-from bridge.edge.standing import ending
 from bridge.journal.errors import JournalError, NotLetIn
 from bridge.journal.standing import Asker, Standing, Standings, named
 

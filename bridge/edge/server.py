@@ -17,17 +17,17 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from bridge.edge import codes
-from bridge.edge.access import Access, Identity, Refused
+from bridge.access import codes
+from bridge.access.access import Access, Identity, Refused
+from bridge.access.origins import Origins
+from bridge.access.standing import require_standing
 from bridge.edge.audience import Audience
 from bridge.edge.feed import Feed
 from bridge.edge.frames import closing_payload, sse_block, sse_retry, ws_farewell
 from bridge.edge.handover import Gone, take_socket
 from bridge.edge.opening import Opening
-from bridge.edge.origins import Origins
 from bridge.edge.reception import JOURNAL_FAULTS, PATIENCE_S, Reception, json_answer
 from bridge.edge.sse import SseSubscriber
-from bridge.edge.standing import require_standing
 from bridge.edge.subscriber import Subscriber
 from bridge.edge.websocket import WebSocketSubscriber
 from bridge.events import Position, embedded, parse_position

@@ -12,14 +12,14 @@ from abc import ABC, abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from bridge.edge import codes
+from bridge.access import codes
 from bridge.edge.frames import Delivery, Entry, Frame, Transport, snapshot_frame
 from bridge.edge.tail import Tail
 from bridge.events import Position
 from bridge.journal.reader import Opened
 
 if TYPE_CHECKING:
-    from bridge.edge.access import Identity
+    from bridge.access.access import Identity
     from bridge.edge.audience import Audience
 
 _CHUNK: Final = 65_536

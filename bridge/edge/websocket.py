@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from bridge.edge import codes, wire
+from bridge.access import codes
+from bridge.edge import wire
 from bridge.edge.frames import Delivery, Entry, Frame, ws_close, ws_farewell, ws_frame
 from bridge.edge.kernel import unacknowledged
 from bridge.edge.subscriber import Subscriber
 from bridge.edge.tail import Tail
 
 if TYPE_CHECKING:
-    from bridge.edge.access import Identity
+    from bridge.access.access import Identity
     from bridge.edge.audience import Audience
 
 _PING: Final = ws_frame(b"", wire.PING)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from bridge.edge import codes
+from bridge.access import codes
 
 TEXT: Final = 1
 BINARY: Final = 2

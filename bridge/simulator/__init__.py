@@ -5,21 +5,22 @@ It stands outside the house. It imports nothing of the bridge, and only ``dev``,
 
 from __future__ import annotations
 
-from .account import Account, Action, DirectoryEntry
-from .addresses import AddressKind
-from .auth_keys import AuthKey, KeyVerdict
-from .calls import Call
-from .defects import Defect
+from bridge.simulator.api.calls import Call
+from bridge.simulator.faults.defects import Defect
+from bridge.simulator.faults.faults import Fault, Faults, Kind
+from bridge.simulator.world.account import Account, Action, DirectoryEntry
+from bridge.simulator.world.addresses import AddressKind
+from bridge.simulator.world.auth_keys import AuthKey, KeyVerdict
+from bridge.simulator.world.groups import Group, GroupStatus
+from bridge.simulator.world.mail import Mail, UnreadCount
+from bridge.simulator.world.parties import PartyWrite
+from bridge.simulator.world.traffic import Traffic
+from bridge.simulator.world.world import World
+
 from .dialect import AuthKeyName, Dialect, Framing, KeyCase, Rules, SecondListener
-from .faults import Fault, Faults, Kind
-from .groups import Group, GroupStatus
-from .mail import Mail, UnreadCount
-from .parties import PartyWrite
 from .plan import FaultPlan, PlanError
 from .serve import serve
 from .server import Cut, Simulator
-from .traffic import Traffic
-from .world import World
 
 __all__ = [
     "Account",

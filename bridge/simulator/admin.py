@@ -11,8 +11,9 @@ from ipaddress import ip_address
 
 import orjson
 
+from bridge.simulator.wire.request import Request
+
 from .deeds import DeedRefused, Deeds
-from .request import Request
 
 PREFIX = "/simulator/"
 

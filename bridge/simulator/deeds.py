@@ -11,15 +11,16 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .account import Account, Action
+from bridge.simulator.faults.faults import Faults, FaultValue
+from bridge.simulator.wire.listen import Listeners
+from bridge.simulator.world.account import Account, Action
+from bridge.simulator.world.groups import Group, GroupStatus
+from bridge.simulator.world.mail import Mail
+from bridge.simulator.world.parties import PartyWrite, parse
+from bridge.simulator.world.traffic import Traffic
+from bridge.simulator.world.world import World
+
 from .dialect import Dialect, Rules, change
-from .faults import Faults, FaultValue
-from .groups import Group, GroupStatus
-from .listen import Listeners
-from .mail import Mail
-from .parties import PartyWrite, parse
-from .traffic import Traffic
-from .world import World
 
 Arguments = Mapping[str, Any]
 

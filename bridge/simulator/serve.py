@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from bridge.simulator.world.world import World
+
 from .dialect import Dialect, Framing
 from .plan import follow
 from .server import Simulator
-from .world import World
 
 
 def greet(simulator: Simulator) -> None:

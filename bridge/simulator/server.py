@@ -11,23 +11,24 @@ from collections import deque
 from enum import StrEnum
 from typing import Self
 
+from bridge.simulator.api.calls import CallLog
+from bridge.simulator.api.endpoints import ENDPOINTS, Endpoint
+from bridge.simulator.api.login import refused
+from bridge.simulator.api.question import TOO_OFTEN, Page, Question, Refusal
+from bridge.simulator.faults.faults import Faults, Kind
+from bridge.simulator.wire.connection import Connection
+from bridge.simulator.wire.documents import encode, errcode_document
+from bridge.simulator.wire.door import Door
+from bridge.simulator.wire.framings import response
+from bridge.simulator.wire.listen import Listeners
+from bridge.simulator.wire.request import Request
+from bridge.simulator.world.traffic import Traffic
+from bridge.simulator.world.world import World
+
 from .admin import PREFIX, Admin
 from .bell import Bell
-from .calls import CallLog
-from .connection import Connection
 from .deeds import Deeds
 from .dialect import Dialect, Rules
-from .documents import encode, errcode_document
-from .door import Door
-from .endpoints import ENDPOINTS, Endpoint
-from .faults import Faults, Kind
-from .framings import response
-from .listen import Listeners
-from .login import refused
-from .question import TOO_OFTEN, Page, Question, Refusal
-from .request import Request
-from .traffic import Traffic
-from .world import World
 
 log = logging.getLogger(__name__)
 

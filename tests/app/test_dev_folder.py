@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.app.dev_folder import DevFolder, given, is_given, to_toml
+from bridge.dev.folder import DevFolder, given, is_given, to_toml
 from bridge.settings import SettingsError
 from bridge.supervision import StartRefused
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.app.dev_greeting import program_as_called
+from bridge.dev.greeting import program_as_called
 
 
 def test_from_a_checkout_any_python_will_do(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from bridge.app.dev_page import is_local
+from bridge.dev.page import is_local
 
 
 def asked(peer: str, host: str, **headers: str) -> web.Request:

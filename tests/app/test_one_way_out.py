@@ -13,9 +13,9 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
+from bridge.access.refused import Refused
 from bridge.app.doors import running_verifier
 from bridge.commands.token import _check
-from bridge.edge.refused import Refused
 from bridge.settings import Settings, load_settings
 from tests.support.certificates import Authority, make_authority
 from tests.support.connect_proxy import ConnectProxy, connect_proxy

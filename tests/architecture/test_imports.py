@@ -17,10 +17,14 @@ LEAVES: dict[str, set[str]] = {
 ARROWS = LEAVES | {
     "journal": {"events"},
     "worker": {"provider", "journal", "events", "obs", "supervision"},
-    "edge": {"journal", "events", "obs", "supervision"},
-    "signon": {"provider", "events", "obs"},
-    "app": {"worker", "edge", "signon", "simulator", "provider", "journal", "events", "obs", "supervision", "settings"},
-    "commands": {"app", "simulator", "edge", "provider", "journal", "events", "obs", "supervision", "settings"},
+    "access": {"journal", "events", "obs"},
+    "edge": {"access", "journal", "events", "obs", "supervision"},
+    "signon": {"access", "provider", "events", "obs"},
+    "app": {"worker", "edge", "signon", "access", "provider", "journal", "events", "obs", "supervision", "settings"},
+    "dev": {"app", "access", "simulator", "provider", "journal", "events", "obs", "supervision", "settings"},
+    "commands": {
+        *("app", "dev", "simulator", "access", "provider", "journal", "events", "obs", "supervision", "settings"),
+    },
     "cli": {"commands", "settings", "supervision"},
     "__main__": {"bootstrap", "cli"},
 }
@@ -28,8 +32,8 @@ ARROWS = LEAVES | {
 ADDRESSES = {
     "redis": ("journal/", "app/"),
     "hiredis": ("journal/",),
-    "aiohttp": ("provider/", "edge/jwks.py", "app/"),
-    "aiohttp.web": ("edge/", "signon/", "obs/", "simulator/", "app/"),
+    "aiohttp": ("provider/", "access/issuer.py", "app/", "dev/"),
+    "aiohttp.web": ("access/", "edge/", "signon/", "obs/", "simulator/", "app/", "dev/"),
     "prometheus_client": ("obs/",),
     "tenacity": ("supervision.py", "provider/"),
 }

@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from bridge.cli import run_command_line
-from bridge.commands.api_answer import aligned, cells, in_words
+from bridge.commands.api.answer import aligned, cells, in_words
 from bridge.journal.keys import Keys
 from bridge.provider import endpoints, errors
 from bridge.provider.endpoints import ENDPOINTS

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from bridge.cli import run_command_line
-from bridge.commands.api_completion import options_of, script
-from bridge.commands.api_words import SHELLS, endpoints_by_word
+from bridge.commands.api.completion import options_of, script
+from bridge.commands.api.words import SHELLS, endpoints_by_word
 
 
 def completed(bash: str, *words: str) -> list[str]:

@@ -19,7 +19,7 @@ from bridge.settings import Secret, Settings, load_settings
 from bridge.settings.setting import settings_in
 from bridge.settings.table import GROUPS, TABLE
 from bridge.simulator import Simulator, World
-from bridge.simulator.account import digest
+from bridge.simulator.world.account import digest
 
 ROOT = Path(__file__).parents[2]
 BOB, AMY = "bob@gzdev.com", "amy@gzdev.com"

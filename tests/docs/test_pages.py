@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from bridge import events
+from bridge.access import codes
+from bridge.access.refused import Label
 from bridge.cli import COMMANDS, build_parser
-from bridge.edge import codes
-from bridge.edge.refused import Label
 from bridge.journal.keys import Keys
 from bridge.obs.metrics import Metrics
 from bridge.settings import load_settings

@@ -8,10 +8,10 @@ import re
 import pytest
 
 from bridge.cli import build_parser
-from bridge.commands.api_reference import reference
+from bridge.commands.api.reference import reference
 from bridge.provider.client import ProviderClient
 from bridge.provider.endpoints import ENDPOINTS, UNDOCUMENTED
-from bridge.simulator.endpoints import ENDPOINTS as ROUTES
+from bridge.simulator.api.endpoints import ENDPOINTS as ROUTES
 from tests.docs.pages import ROOT, Page
 
 PAGE = Page(ROOT / "docs" / "protocol.md")

@@ -16,7 +16,7 @@ from aiohttp import web
 from playwright.async_api import Page as OaPage
 from playwright.async_api import Route, async_playwright, expect
 
-from bridge.edge.jwt import SecretVerifier
+from bridge.access.secret import SecretVerifier
 from bridge.obs.metrics import Metrics
 from tests.docs.pages import ROOT, Page
 from tests.support.scripted_edge import scripted_edge

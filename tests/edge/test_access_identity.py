@@ -11,10 +11,10 @@ import jwt
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from bridge.edge import codes
-from bridge.edge.access import Access, Identity, Refused, read_identity
-from bridge.edge.jwt import SecretVerifier
-from bridge.edge.rules import LEEWAY_S
+from bridge.access import codes
+from bridge.access.access import Access, Identity, Refused, read_identity
+from bridge.access.claims import LEEWAY_S
+from bridge.access.secret import SecretVerifier
 
 BOB = "bob@gzdev.com"
 ANN = "ann@gzdev.com"

@@ -12,9 +12,9 @@ import jwt
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from bridge.edge import codes
-from bridge.edge.access import Access, Identity, Refused
-from bridge.edge.jwt import SecretVerifier
+from bridge.access import codes
+from bridge.access.access import Access, Identity, Refused
+from bridge.access.secret import SecretVerifier
 from bridge.journal.connect import RedisAddress
 from bridge.journal.errors import JournalAway
 from bridge.journal.keys import Keys

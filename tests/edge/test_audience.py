@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bridge.edge.access import Identity
+from bridge.access.access import Identity
 from bridge.edge.audience import HEARTBEAT_S, Audience
 from bridge.edge.kernel import unacknowledged
 from bridge.edge.sse import SseSubscriber

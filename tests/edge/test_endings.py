@@ -10,9 +10,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from bridge.access.refused import Refused
 from bridge.edge.endings import cleared_cookie, read_kick
 from bridge.edge.feed import Pace
-from bridge.edge.refused import Refused
 from bridge.journal.calls import Advance
 from bridge.journal.keys import Keys
 from bridge.journal.standing import Standings

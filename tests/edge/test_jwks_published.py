@@ -10,8 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from bridge.edge.published import PublishedKeys
-from bridge.edge.sealed import take_apart
+from bridge.access.jwk_set import PublishedKeys
+from bridge.access.jws import take_apart
 
 RSA = rsa.generate_private_key(65537, 2048)
 P256 = ec.generate_private_key(ec.SECP256R1())

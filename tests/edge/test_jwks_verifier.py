@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from bridge.edge import codes
-from bridge.edge.access import Refused
-from bridge.edge.jwks import JwksVerifier, KeysAway, check_published
-from bridge.edge.sealed import take_apart
+from bridge.access import codes
+from bridge.access.access import Refused
+from bridge.access.issuer import JwksVerifier, KeysAway, check_published
+from bridge.access.jws import take_apart
 from tests.support.waiting import until
 
 FIRST = rsa.generate_private_key(65537, 2048)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bridge.edge import codes
-from bridge.edge.access import Refused
-from bridge.edge.rules import LEEWAY_S, Rules
+from bridge.access import codes
+from bridge.access.access import Refused
+from bridge.access.claims import LEEWAY_S, Rules
 
 NOW = 1_800_000_000.0
 

@@ -15,10 +15,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from bridge.edge import codes
-from bridge.edge.access import Refused
-from bridge.edge.jwt import SecretVerifier, sign
-from bridge.edge.sealed import Remembered
+from bridge.access import codes
+from bridge.access.access import Refused
+from bridge.access.jws import Remembered
+from bridge.access.secret import SecretVerifier, sign
 
 SECRET = b"first secret of the test, as long as HS512 wants it to be: 64 bytes."
 OTHER = b"second secret of the test, as long as HS512 wants it to be: 64 bytes"

@@ -10,9 +10,9 @@ from aiohttp import hdrs
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
-from bridge.edge import codes
-from bridge.edge.access import Refused
-from bridge.edge.origins import Origins
+from bridge.access import codes
+from bridge.access.access import Refused
+from bridge.access.origins import Origins
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.edge import codes
+from bridge.access import codes
 from bridge.edge.frames import ws_close, ws_frame
 from bridge.edge.wire import BINARY, CLOSE, PING, PONG, TEXT, FrameReader, Message, WireError, read_close
 

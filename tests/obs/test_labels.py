@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
-from bridge.edge import codes
+from bridge.access import codes
 from bridge.journal.opened import Status
 from bridge.journal.outcomes import Result
 from bridge.obs import labels

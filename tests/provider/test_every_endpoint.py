@@ -20,7 +20,7 @@ from bridge.provider.client import ProviderClient
 from bridge.provider.errors import Busy, CallerFault, InvalidToken, NotFound, ProviderRefused
 from bridge.provider.models import Action, AddressKind, Online, UserChange
 from bridge.simulator import AuthKeyName, Rules, Simulator, World
-from bridge.simulator.account import digest
+from bridge.simulator.world.account import digest
 
 BOB, AMY, TEAM = "bob@gzdev.com", "amy@gzdev.com", "team@gzdev.com"
 HOME = "广州研发中心"

@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 from bridge.simulator import Action, Defect, Dialect, DirectoryEntry, KeyCase, Mail, UnreadCount
-from bridge.simulator.defects import OVERSIZED_BYTES, spoil
-from bridge.simulator.documents import encode, errcode_document, push_document
+from bridge.simulator.faults.defects import OVERSIZED_BYTES, spoil
+from bridge.simulator.wire.documents import encode, errcode_document, push_document
 
 MAIL = Mail(
     mailbox="bob@gzdev.com",

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import orjson
 import pytest
 
-from bridge.simulator.endpoints import ENDPOINTS
+from bridge.simulator.api.endpoints import ENDPOINTS
 
 BOB = "bob@gzdev.com"
 TEAM = "team@gzdev.com"

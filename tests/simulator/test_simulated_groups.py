@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bridge.simulator.groups import Group, GroupStatus
+from bridge.simulator.world.groups import Group, GroupStatus
 
 BOB = "bob@gzdev.com"
 TEAM = "team@gzdev.com"

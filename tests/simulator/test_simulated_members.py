@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from bridge.simulator import Action
-from bridge.simulator.account import digest
+from bridge.simulator.world.account import digest
 
 SYNC = "/openapi/user/sync"
 BOB = "bob@gzdev.com"

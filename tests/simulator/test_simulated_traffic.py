@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from bridge.simulator import Action, Mail, Traffic, UnreadCount, World
-from bridge.simulator.world import Change
+from bridge.simulator.world.world import Change
 
 
 def happenings(seed: int, steps: int) -> list[Change]:

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from bridge.simulator import Action, Mail, UnreadCount, World
-from bridge.simulator.world import Change
+from bridge.simulator.world.world import Change
 
 NOW_S = 1386593148.546
 

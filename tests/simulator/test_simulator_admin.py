@@ -9,7 +9,7 @@ import pytest
 
 from bridge.simulator import Framing, Kind, SecondListener
 from bridge.simulator.admin import Admin
-from bridge.simulator.request import Request
+from bridge.simulator.wire.request import Request
 
 
 async def post(wire, deed: str, **arguments: Any) -> Any:

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from bridge.simulator.request import BadRequest, Request, RequestReader
+from bridge.simulator.wire.request import BadRequest, Request, RequestReader
 
 POST = (
     b"POST /openapi/user/get?ALIAS=query&x HTTP/1.1\r\nContent-Type: text/plain\r\nContent-Length: 46\r\n\r\n"

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from bridge.edge.access import Identity
+from bridge.access.access import Identity
 from bridge.edge.audience import Audience
 from bridge.edge.feed import Feed, Opening
 from bridge.edge.pace import Pace

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from bridge.edge.access import Identity
+from bridge.access.access import Identity
 from bridge.edge.audience import Audience
 from bridge.edge.frames import ws_frame
 from bridge.edge.handover import take_socket

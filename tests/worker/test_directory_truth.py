@@ -14,7 +14,7 @@ from bridge.journal.mirror import Mirror
 from bridge.journal.writer import Writer
 from bridge.obs.metrics import Metrics
 from bridge.simulator import Simulator
-from bridge.simulator.endpoints import ENDPOINTS
+from bridge.simulator.api.endpoints import ENDPOINTS
 from bridge.worker.directory import Directory
 from bridge.worker.guard import Guard
 from tests.support.members import mirrored, mirrored_slaves

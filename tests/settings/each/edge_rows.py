@@ -19,10 +19,10 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
+from bridge.access.issuer import JwksVerifier
+from bridge.access.refused import Refused
 from bridge.app.doors import running_verifier
 from bridge.app.public_port import bind, serving
-from bridge.edge.jwks import JwksVerifier
-from bridge.edge.refused import Refused
 from bridge.obs.admin import Admin
 from bridge.obs.logs import setup_logs
 from bridge.obs.metrics import Metrics

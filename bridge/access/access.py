@@ -1,0 +1,331 @@
+"""Who asks: from the first credential of a request to one :class:`Identity`.
+
+A chain: bearer token, ticket, cookie. The first that is present decides and there is no falling through, because a
+request that carries two identities must not be served as the one that happened to work. For the same reason all
+cookies of the name are looked at: which of them a browser sends first says nothing about who sits before it. Nothing
+behind this file knows how an identity was proved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Protocol
+
+from aiohttp import hdrs, web
+
+from bridge.access import codes
+from bridge.access.claims import LEEWAY_S, Rules, issued_of
+from bridge.access.refused import Refused, quoted
+from bridge.events import from_json, normalise_address, to_json
+
+__all__ = [
+    "TICKET_S",
+    "Access",
+    "Credential",
+    "Identity",
+    "Refused",
+    "Tickets",
+    "Verifier",
+    "read_identity",
+    "session_of",
+]
+
+Credential = Literal["bearer", "ticket", "cookie"]
+
+_MOST_FURTHER: Final = 20
+TICKET_S: Final = 30
+"""How long a ticket waits for its use, at most; it does not outlive its token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a credential proves: which mailboxes it opens, and until when.
+
+    ``mailboxes`` are normalised addresses, the first is the default. ``sid`` is the OA's session; ``session`` is what a
+    kick calls it: the ``sid``, else a hash of what was signed. ``expires`` is in epoch seconds, the clocks' leeway
+    included: admission, connection and ticket end then. ``issued``: when the token was made, if it says so.
+    """
+
+    mailboxes: tuple[str, ...]
+    sid: str | None
+    scope: frozenset[str]
+    expires: float
+    session: str = field(default="", compare=False)
+    issued: float | None = field(default=None, compare=False)
+
+
+class Verifier(Protocol):
+    """Proves tokens: by shared secret, or by published keys."""
+
+    rules: Rules
+
+    async def prove(self, token: str) -> Mapping[str, Any]:
+        """Return the claims of a token whose signature is good; raise :class:`Refused` for any other."""
+        ...
+
+    async def verify(self, token: str) -> Mapping[str, Any]:
+        """Return the claims of a token that may be believed now; raise :class:`Refused` for any other."""
+        ...
+
+
+class Tickets(Protocol):
+    """Keeps what a ticket opens, for one use within seconds; every process sees the same."""
+
+    async def put_ticket(self, claims: bytes, *, life_s: int = TICKET_S) -> str: ...
+
+    async def take_ticket(self, ticket: str) -> bytes | None: ...
+
+
+class Access:
+    """Says who asks. A ticket store that is away is not caught here: the caller knows what its protocol says then."""
+
+    def __init__(
+        self,
+        *,
+        verifier: Verifier,
+        tickets: Tickets,
+        cookie_name: str,
+        claim: str,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._verifier = verifier
+        self._tickets = tickets
+        self._cookie_name = cookie_name
+        self._claim = claim
+        self._now = now
+
+    def credential(self, request: web.Request) -> Credential | None:
+        """Say which credential decides, without looking whether it is any good."""
+        # Another scheme is not ours: a proxy's Basic password goes along with every request of the page.
+        if _bearer(request) is not None:
+            return "bearer"
+        if "ticket" in request.query:
+            return "ticket"
+        if _cookies(request, self._cookie_name):
+            return "cookie"
+        return None
+
+    async def identify(self, request: web.Request, *, tickets: bool = True) -> Identity:
+        """Prove who asks. A ticket is spent by this, whatever follows.
+
+        Without ``tickets`` a ticket is refused: it must not be exchanged for a fresh one.
+
+        Raises:
+            Refused: no credential, or the one that decides proves nothing.
+        """
+        match self.credential(request):
+            case "bearer":
+                return await self._verified(_bearer(request) or "")
+            case "ticket":
+                if not tickets:
+                    raise _unproved("ticket", "a ticket opens one connection and nothing else; use bearer or cookie")
+                return await self._spend(request.query["ticket"])
+            case "cookie":
+                return await self._of_cookies(_cookies(request, self._cookie_name))
+            case None:
+                raise self._missing()
+
+    async def sessions(self, request: web.Request) -> list[str]:
+        """The sessions that a request may end: a good signature is enough, of an expired token too.
+
+        Raises:
+            Refused: there is none; a ticket has no signature.
+        """
+        credential = self.credential(request)
+        if credential == "ticket":
+            raise _unproved("ticket", "a ticket ends no session; use bearer or cookie")
+        tokens = [_bearer(request) or ""] if credential == "bearer" else _cookies(request, self._cookie_name)
+        if not tokens:
+            raise self._missing()
+        found: dict[str, None] = {}
+        refusals = []
+        for token in tokens:
+            try:
+                claims = await self._verifier.prove(token)
+                self._verifier.rules.enforce_recipient(claims)
+            except Refused as refused:
+                refusals.append(refused)
+            else:
+                found[session_of(claims, token)] = None
+        if not found:
+            raise _mildest(refusals)
+        return list(found)
+
+    async def require_scope(self, request: web.Request, scope: str) -> None:
+        """Check that a program asks which may: its bearer token carries ``scope``, and need name no mailbox.
+
+        Raises:
+            Refused: it does not.
+        """
+        token = _bearer(request)
+        if token is None:
+            raise _unproved("missing", "this is for programs: Authorization: Bearer")
+        if scope not in _scope((await self._verifier.verify(token)).get("scope")):
+            raise Refused(403, codes.NOT_ALLOWED, "scope", f"the token does not carry the scope {scope!r}")
+
+    async def _of_cookies(self, tokens: Sequence[str]) -> Identity:
+        """The one person that the cookies prove, by the one that lasts longest; what is no good proves nothing.
+
+        Raises:
+            Refused: none is good, or two of them name different mailboxes: a neighbour host may have set one.
+        """
+        found: list[Identity] = []
+        refusals = []
+        for token in tokens:
+            try:
+                found.append(await self._verified(token))
+            except Refused as refused:
+                refusals.append(refused)
+        if not found:
+            raise _mildest(refusals)
+        if len({identity.mailboxes[0] for identity in found}) > 1:
+            name = self._cookie_name
+            raise _unproved(
+                "two", f"{len(found)} cookies {name} name different mailboxes; a __Host- name prevents that"
+            )
+        return max(found, key=lambda identity: identity.expires)
+
+    async def _verified(self, token: str) -> Identity:
+        claims = await self._verifier.verify(token)
+        return read_identity(claims, claim=self._claim, session=session_of(claims, token))
+
+    def _missing(self) -> Refused:
+        ways = f"neither Authorization: Bearer, nor ?ticket=, nor {self._cookie_name}"
+        return _unproved("missing", f"no credential: {ways}")
+
+    def choose(self, identity: Identity, wanted: str | None) -> str:
+        """Return the mailbox that ``?mailbox=`` means; without it the identity's first.
+
+        Raises:
+            Refused: the credential does not name that mailbox.
+        """
+        if wanted is None:
+            return identity.mailboxes[0]
+        if wanted == "*":
+            raise _not_named("?mailbox=* (all on one connection) is not served yet; open one connection a mailbox")
+        address = normalise_address(wanted)
+        if address not in identity.mailboxes:
+            raise _not_named(f"the credential does not name mailbox {quoted(wanted)}")
+        return address
+
+    def ticket_life_s(self, identity: Identity) -> int:
+        """How many seconds a ticket that is made now can be used."""
+        return max(1, min(TICKET_S, int(identity.expires - self._now())))
+
+    async def make_ticket(self, identity: Identity) -> str:
+        """Return a one-time credential for ``identity``; it may stand in a URL."""
+        claims = {
+            "mailboxes": identity.mailboxes,
+            "sid": identity.sid,
+            "scope": sorted(identity.scope),
+            "expires": identity.expires,
+            "session": identity.session,
+            "issued": identity.issued,
+        }
+        return await self._tickets.put_ticket(to_json(claims), life_s=self.ticket_life_s(identity))
+
+    async def _spend(self, ticket: str) -> Identity:
+        kept = await self._tickets.take_ticket(ticket)
+        if kept is None:
+            raise _unproved("ticket", "the ticket is unknown, used or too old; a ticket opens one connection")
+        claims = from_json(kept)
+        identity = Identity(
+            tuple(claims["mailboxes"]),
+            claims["sid"],
+            frozenset(claims["scope"]),
+            float(claims["expires"]),
+            # An edge of the release before wrote neither.
+            claims.get("session") or claims["sid"] or "",
+            claims.get("issued"),
+        )
+        if identity.expires <= (now := self._now()):
+            ago = f"{now - identity.expires:.0f} s ago"
+            raise Refused(401, codes.EXPIRED, "expired", f"the token behind the ticket expired {ago}")
+        return identity
+
+
+def session_of(claims: Mapping[str, Any], token: str) -> str:
+    """What a kick calls the session of a proved token: its ``sid``, else the SHA-256 of what was signed.
+
+    Not of the whole token: a signature can be written in several ways.
+    """
+    sid = claims.get("sid")
+    return sid if isinstance(sid, str) and sid else hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()
+
+
+def read_identity(claims: Mapping[str, Any], *, claim: str, session: str = "") -> Identity:
+    """Read the identity out of claims that are proved; ``claim`` names the one that holds the mailbox.
+
+    Raises:
+        Refused: a claim is missing or is not what it should be.
+    """
+    named = claims.get(claim)
+    if named is None:
+        raise _unproved("claim", f"claim {quoted(claim)} is missing; it must name the mailbox")
+    further = claims.get("mailboxes")
+    if further is None:
+        further = []
+    elif not isinstance(further, list) or len(further) > _MOST_FURTHER:
+        raise _unproved("claim", f"claim 'mailboxes' must be a list of at most {_MOST_FURTHER} addresses")
+    sid = claims.get("sid")
+    if sid is not None and not isinstance(sid, str):
+        raise _unproved("claim", f"claim 'sid' must be text, not {quoted(sid)}")
+    mailboxes = [_address(claim, named), *(_address("mailboxes", each) for each in further)]
+    return Identity(
+        tuple(dict.fromkeys(mailboxes)),
+        sid,
+        _scope(claims.get("scope")),
+        float(claims["exp"]) + LEEWAY_S,
+        session,
+        issued_of(claims),
+    )
+
+
+def _address(claim: str, value: object) -> str:
+    address = normalise_address(value) if isinstance(value, str) else None
+    # What looks like a letter of ASCII and is none would stand for somebody else than people read.
+    if address is None or not address.isascii():
+        raise _unproved("claim", f"claim {quoted(claim)} holds {quoted(value)}, which is no mail address")
+    return address
+
+
+def _scope(value: object) -> frozenset[str]:
+    if value is None:
+        return frozenset()
+    if isinstance(value, str):
+        return frozenset(value.split())
+    if isinstance(value, list) and all(isinstance(word, str) for word in value):
+        return frozenset(value)
+    raise _unproved("claim", f"claim 'scope' must be words between blanks or a list of them, not {quoted(value)}")
+
+
+def _bearer(request: web.Request) -> str | None:
+    """The token of ``Authorization: Bearer``; ``None`` when there is no such header."""
+    scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _cookies(request: web.Request, name: str) -> list[str]:
+    """Every value that the browser sends under the name, in its order; aiohttp keeps the last alone."""
+    pairs = ";".join(request.headers.getall(hdrs.COOKIE, [])).split(";")
+    found = (
+        value.strip().strip('"') for each, _, value in (pair.partition("=") for pair in pairs) if each.strip() == name
+    )
+    return [value for value in dict.fromkeys(found) if value]
+
+
+def _mildest(refusals: Sequence[Refused]) -> Refused:
+    """Of several refusals the one after which it is best to come back."""
+    return next((refused for refused in refusals if codes.may_return(refused.code)), refusals[0])
+
+
+def _unproved(label: Literal["missing", "ticket", "claim", "two"], message: str) -> Refused:
+    # With a claim that is wrong the signer must be mended; of the others there is a fresh one in a moment.
+    return Refused(401, codes.INVALID_TOKEN if label == "claim" else codes.NO_CREDENTIAL, label, message)
+
+
+def _not_named(message: str) -> Refused:
+    return Refused(403, codes.NOT_ALLOWED, "mailbox", message)

@@ -1,0 +1,143 @@
+"""Which pages may ask: the ``Origin`` of a request against the edge's own and the listed ones.
+
+A cookie goes along with whatever a foreign page asks, and WebSockets know no same-origin policy; so each request is
+checked here, the handshakes too. TLS ends at a proxy, so the scheme that a browser sees is unknown here and
+``Host`` is compared by host and port alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import hdrs, web
+
+from bridge.access import codes
+from bridge.access.refused import Refused, quoted
+
+_ORIGIN: Final = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", re.ASCII | re.IGNORECASE)
+_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+_PREFLIGHT_S: Final = 3600
+
+
+class Origins:
+    """The origins that may ask.
+
+    ``public_url`` is the edge as browsers see it (``""``: unknown), ``allowed`` are further origins, exactly. Only a
+    peer within ``trusted_proxies`` is believed about ``X-Forwarded-Host``.
+
+    Raises:
+        ValueError: one of them is no origin; left out in silence it would lock its page out.
+    """
+
+    def __init__(
+        self, *, public_url: str, allowed: Iterable[str], trusted_proxies: Sequence[IPv4Network | IPv6Network]
+    ) -> None:
+        self._listed: Final = tuple(dict.fromkeys(_origin_of(url) for url in (public_url, *allowed) if url))
+        self._trusted: Final = tuple(trusted_proxies)
+
+    def check(self, request: web.Request, *, cookie: bool, navigation: bool = False) -> str | None:
+        """Return the origin that may read the answer, as the browser wrote it; ``None`` when it named none.
+
+        ``cookie``: the credential is one, so a foreign page need not know it. ``navigation``: a person follows a link,
+        which other sites may hold.
+
+        Raises:
+            Refused: the page may not ask; the message names what was compared.
+        """
+        written = request.headers.getall(hdrs.ORIGIN, [])
+        if not written:
+            # Browsers leave Origin out of GETs within one origin, and of <img src> and the like from anywhere.
+            if cookie and not navigation and request.headers.get("Sec-Fetch-Site") == "cross-site":
+                raise _foreign("Sec-Fetch-Site says cross-site, there is no Origin, and the credential is a cookie")
+            return None
+        if len(written) > 1:
+            raise _foreign(f"{len(written)} Origin headers; a browser sends one")
+        if written[0] == "null":
+            raise _foreign("Origin null (a sandboxed frame, a file) is never allowed")
+        origin = _normalised(written[0])
+        if origin is None:
+            raise _foreign(f"Origin {quoted(written[0])} is no origin of a web page")
+        hosts = self._hosts(request)
+        if origin not in self._listed and not _same_host(origin, hosts):
+            raise _foreign(
+                f"Origin {origin} is neither the Host ({_listing(map(quoted, hosts))}) "
+                f"nor the public URL or an allowed origin ({_listing(self._listed)})"
+            )
+        return written[0]
+
+    def cors_headers(self, origin: str | None) -> dict[str, str]:
+        """Headers that let the page of a checked ``origin`` read any answer, a refusal too."""
+        headers: dict[str, str] = {hdrs.VARY: "Origin"}
+        if origin is not None:
+            headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+            headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
+            headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "Retry-After"
+        return headers
+
+    def preflight_headers(self, origin: str | None) -> dict[str, str]:
+        """Headers of the answer to ``OPTIONS``: what the page may send."""
+        headers = self.cors_headers(origin)
+        if origin is not None:
+            headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = "GET, POST"
+            # Last-Event-ID and Cache-Control: EventSource written over fetch, for the sake of a bearer header.
+            headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = "Authorization, Cache-Control, Content-Type, Last-Event-ID"
+            headers[hdrs.ACCESS_CONTROL_MAX_AGE] = str(_PREFLIGHT_S)
+        return headers
+
+    def _hosts(self, request: web.Request) -> list[str]:
+        """Names under which this request reached us, the last proxy's first."""
+        hosts = request.headers.getall(hdrs.HOST, [])
+        if self._is_trusted(request.remote):
+            # A page cannot set this header without a preflight, so any name in a chain of proxies will do.
+            for line in request.headers.getall(hdrs.X_FORWARDED_HOST, []):
+                hosts = [*hosts, *(name for name in map(str.strip, line.split(",")) if name)]
+        return hosts
+
+    def _is_trusted(self, peer: str | None) -> bool:
+        try:
+            address = ip_address(peer or "")
+        except ValueError:
+            return False
+        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        return any(address in network for network in self._trusted)
+
+
+def _normalised(text: str) -> str | None:
+    """An origin in small letters and without its scheme's default port; ``None`` if it is none."""
+    match = _ORIGIN.fullmatch(text)
+    if match is None:
+        return None
+    scheme, host, port = match[1].lower(), match[2].lower(), match[3]
+    return f"{scheme}://{host}" if port in (None, _DEFAULT_PORTS[scheme]) else f"{scheme}://{host}:{port}"
+
+
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    # Browsers write a host that is not ASCII in its IDNA form.
+    origin = _normalised(f"{parts.scheme}://{parts.netloc.encode('idna').decode()}")
+    if origin is None:
+        raise ValueError(f"{url} has no origin that a browser could send")
+    return origin
+
+
+def _same_host(origin: str, hosts: Iterable[str]) -> bool:
+    authority = origin.partition("://")[2]
+    for host in map(str.lower, hosts):
+        name, colon, port = host.rpartition(":")
+        # The scheme behind the Host is unknown, so either default port may be left out of it.
+        if authority == host or (colon and port in _DEFAULT_PORTS.values() and authority == name):
+            return True
+    return False
+
+
+def _listing(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _foreign(message: str) -> Refused:
+    return Refused(403, codes.NOT_ALLOWED, "origin", message)

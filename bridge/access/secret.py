@@ -1,0 +1,144 @@
+"""Tokens signed with a shared secret (HS256, HS384, HS512): proving them, and making one.
+
+The standing confusion with secrets is whether a setting is the key or the base64 of the key. A refused signature is
+therefore tried with the other readings too: none of them is ever accepted, but the refusal says which one the signer
+uses.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import jwt
+
+from bridge.access.claims import Check, Rules
+from bridge.access.jws import Remembered, Sealed, require_algorithm, take_apart
+
+ALGORITHMS: Final = ("HS256", "HS384", "HS512")
+
+_LEAST_SECRET_BYTES: Final = 32
+
+
+class SecretVerifier:
+    """Proves tokens by shared secrets; each of several will do, so that one can be replaced without a gap.
+
+    ``secrets`` is asked at once and at each :meth:`reload`. No ``audience`` or ``issuer``: not looked at. ``now`` gives
+    epoch seconds.
+
+    Raises:
+        ValueError: there is no secret, or one is too short, or is a public key, which everybody may know.
+    """
+
+    def __init__(
+        self,
+        secrets: Callable[[], Sequence[bytes]],
+        *,
+        audience: str | None = None,
+        issuer: str | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.rules = Rules(audience=audience, issuer=issuer, now=now)
+        self._secrets = secrets
+        self._remembered = Remembered()
+        self.reload()
+
+    def reload(self) -> None:
+        """Take the secrets as they are now; tokens of one that is gone are refused from here on."""
+        keys = tuple(_prepared(secret, place) for place, secret in enumerate(self._secrets(), start=1))
+        if not keys:
+            raise ValueError("there is no secret")
+        self._keys = keys
+        self._remembered.forget()
+
+    async def verify(self, token: str) -> Mapping[str, Any]:
+        """Return the claims of a token that is signed with one of the secrets and holds now.
+
+        Raises:
+            Refused: it is not or does not; the message says which check failed.
+        """
+        claims = await self.prove(token)
+        self.rules.enforce(claims)
+        return claims
+
+    async def prove(self, token: str) -> Mapping[str, Any]:
+        """Return the claims of a token that is signed with one of the secrets, whatever they say.
+
+        Raises:
+            Refused: it is not.
+        """
+        claims = self._remembered.get(token)
+        if claims is None:
+            sealed = take_apart(token)
+            require_algorithm(sealed, ALGORITHMS)
+            self.check_signature(sealed).enforce()
+            claims = sealed.claims()
+            self._remembered.keep(token, claims)
+        return claims
+
+    def check_signature(self, sealed: Sealed) -> Check:
+        """Try each secret as it is set; if none will do, find out whether another reading of one would."""
+        algorithm = jwt.get_algorithm_by_name(sealed.alg)
+        for place, key in enumerate(self._keys, start=1):
+            if sealed.is_signed_by(algorithm, key):
+                return Check("signature", True, f"signed with secret {place} of {len(self._keys)}, {sealed.alg}")
+        tried = ", ".join(f"secret {place} ({len(key)} bytes)" for place, key in enumerate(self._keys, start=1))
+        finding = f"signature does not match; tried {sealed.alg} with {tried}"
+        for place, key in enumerate(self._keys, start=1):
+            for reading, advice in _other_readings(key):
+                if sealed.is_signed_by(algorithm, reading):
+                    return Check("signature", False, f"{finding}; it matches secret {place} {advice}")
+        return Check("signature", False, f"{finding}, as set and in their text, base64 and hex readings")
+
+
+def sign(
+    secret: bytes,
+    mailbox: str,
+    *,
+    lifetime_s: float,
+    now: Callable[[], float] = time.time,
+    claim: str = "sub",
+    mailboxes: Sequence[str] = (),
+    sid: str | None = None,
+    scope: str | None = None,
+    audience: str | None = None,
+    issuer: str | None = None,
+) -> str:
+    """Make a token (HS256) that opens ``mailbox`` and ``mailboxes``, from now on for ``lifetime_s``."""
+    issued = now()
+    claims: dict[str, Any] = {claim: mailbox, "iat": int(issued), "exp": int(issued + lifetime_s)}
+    more = {"mailboxes": list(mailboxes), "sid": sid, "scope": scope, "aud": audience, "iss": issuer}
+    return jwt.encode(claims | {name: value for name, value in more.items() if value}, secret, algorithm="HS256")
+
+
+def _prepared(secret: bytes, place: int) -> bytes:
+    if len(secret) < _LEAST_SECRET_BYTES:
+        raise ValueError(f"secret {place} has {len(secret)} bytes, fewer than {_LEAST_SECRET_BYTES}")
+    try:
+        key: bytes = jwt.get_algorithm_by_name("HS256").prepare_key(secret)
+    except jwt.InvalidKeyError as error:
+        raise ValueError(f"secret {place} will not do: {error}") from None
+    return key
+
+
+def _other_readings(secret: bytes) -> Iterator[tuple[bytes, str]]:
+    """Yield what a signer may have made of the same setting, with the words that put it right."""
+    padded = secret + b"=" * (-len(secret) % 4)
+    for altchars in (b"+/", b"-_"):
+        try:
+            decoded = base64.b64decode(padded, altchars=altchars, validate=True)
+        except binascii.Error:
+            continue
+        yield decoded, "decoded from base64: write base64: before it, or have the signer use the text"
+    try:
+        yield bytes.fromhex(secret.decode("ascii")), "decoded from hex: set it as base64: and those bytes in base64"
+    except ValueError:
+        pass
+    for altchars in (b"+/", b"-_"):
+        text = base64.b64encode(secret, altchars)
+        yield text, "as the base64 text: remove base64: before it, or have the signer decode the text"
+        yield text.rstrip(b"="), "as the base64 text without =: set that text, or have the signer decode it"
+    yield secret + b"\n", "with a line end behind it: have the signer trim what it reads"
