@@ -16,9 +16,9 @@ from bridge.app.doors import build_access, build_origins, running_verifier
 from bridge.app.parts import build_reader, ended, redis_accepted, redis_address, until_stopped
 from bridge.app.public_port import bind, cookie_path, route_below, serving, url_of
 from bridge.app.signon import signon_routes
-from bridge.edge.audience import Audience
 from bridge.edge.endings import Endings
 from bridge.edge.feed import Feed, Pace
+from bridge.edge.hub import Hub
 from bridge.edge.presence import Presence
 from bridge.edge.reception import Reception
 from bridge.edge.recollection import Recollection
@@ -63,7 +63,7 @@ async def serve_edge(
     keys = Keys(settings.namespace)
     reader = build_reader(settings, redis)
     standings = Standings(redis, keys)
-    audience = Audience(metrics)
+    hub = Hub(metrics)
     kick_s = settings.edge.kick_s
     name = f"{socket.gethostname()}:{os.getpid()}"
     recollection = Recollection()
@@ -72,18 +72,18 @@ async def serve_edge(
         keys=keys,
         reader=reader,
         standings=standings,
-        rounds=Rounds(standings, audience, window_s=kick_s),
+        rounds=Rounds(standings, hub, window_s=kick_s),
         reports=Reports(redis, keys),
         name=name,
         recollection=recollection,
-        asked=Witness(name, audience, recollection, Inquiries(redis, keys)).asked,
-        audience=audience,
+        asked=Witness(name, hub, recollection, Inquiries(redis, keys)).asked,
+        hub=hub,
         metrics=metrics,
         pace=pace,
     )
 
     def health() -> Unready | None:
-        return Unready("closing", "shutting down") if audience.closing else feed.ready()
+        return Unready("closing", "shutting down") if hub.closing else feed.ready()
 
     port = Admin(
         metrics=metrics,
@@ -116,7 +116,7 @@ async def serve_edge(
             )
             server = EdgeServer(
                 feed=feed,
-                audience=audience,
+                hub=hub,
                 access=access,
                 origins=origins,
                 reception=reception,
@@ -132,7 +132,7 @@ async def serve_edge(
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(address.watch(), name="redis whereabouts")
                     tasks.create_task(feed.run(), name="feed")
-                    tasks.create_task(audience.run(), name="audience")
+                    tasks.create_task(hub.run(), name="hub")
                     tasks.create_task(Presence(reader, feed).run(), name="presence")
                     tasks.create_task(serve(), name="serve")
 
@@ -147,7 +147,7 @@ async def serve_edge(
             async with serving(sock, *surfaces, request_timeout_s=timeout_s, shutdown_s=1.0) as acceptor:
                 task = await until_stopped(run, stop, name="edge")
                 await acceptor.stop()
-                audience.end_all(codes.SHUTTING_DOWN)
+                hub.end_all(codes.SHUTTING_DOWN)
                 await ended(task)
     finally:
         sock.close()

@@ -15,14 +15,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from bridge.edge.audience import Audience
+from bridge.edge.cursor import Cursor
+from bridge.edge.hub import Hub
+from bridge.edge.loader import Loader
 from bridge.edge.news import News
 from bridge.edge.opening import Opening
 from bridge.edge.pace import Pace
-from bridge.edge.questions import Questions
 from bridge.edge.recollection import Recollection
 from bridge.edge.rounds import Rounds
-from bridge.edge.subscriber import Subscriber
 from bridge.edge.tail import Tail
 from bridge.events import Position, addresses_of, head_of, time_of
 from bridge.journal.connect import RedisAddress
@@ -62,7 +62,7 @@ class Feed:
         name: str,
         recollection: Recollection,
         asked: Callable[[bytes], None] = lambda payload: None,
-        audience: Audience,
+        hub: Hub,
         metrics: Metrics,
         pace: Pace | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -75,7 +75,6 @@ class Feed:
         self._name = name
         self._recollection = recollection
         self._asked = asked
-        self._audience = audience
         self._metrics = metrics
         self._pace = pace or Pace()
         self._clock = clock
@@ -83,7 +82,7 @@ class Feed:
         self._subscription: Subscription | None = None
         self.connected = asyncio.Event()
         self._confirming: dict[Tail, asyncio.Future[None]] = {}
-        self._questions = Questions(reader, standings, metrics, look=rounds.look, pace=self._pace)
+        self._loader = Loader(reader, standings, metrics, look=rounds.look, pace=self._pace)
         self._system_channel = keys.kind_channel("system").encode()
         self._directory_channel = keys.kind_channel("directory").encode()
         self._inquiry_channel = keys.inquiry_channel.encode()
@@ -93,8 +92,7 @@ class Feed:
         kinds = (self._system_channel, self._directory_channel, self._inquiry_channel, self._control_channel)
         self._shared = [*(channel.decode() for channel in kinds), self._probe_channel]
         self._heard_at = -1e9
-        self.news = News(reader, audience, metrics, look_s=self._pace.probe_s)
-        audience.on_cold_read(self._questions.read_cold)
+        self.news = News(reader, hub, metrics, look_s=self._pace.probe_s)
 
     # -- what connections ask
 
@@ -123,7 +121,7 @@ class Feed:
             news, rounds = self.news.number, self._rounds.number
             try:
                 await self._listening(tail)
-                opened, standing = await self._questions.open(OpenRequest(mailbox, after, ask=True), asker)
+                opened, standing = await self._loader.open(OpenRequest(mailbox, after, ask=True), asker)
                 if opened.status == "barred":
                     raise MailboxBarred(opened.mailbox)
             except BaseException:
@@ -131,7 +129,7 @@ class Feed:
                 raise
             if opened.mailbox == mailbox == standing.account:
                 if not tail.adopt(opened):
-                    self._questions.gap(tail, "seq")
+                    self._loader.gap(tail, "seq")
                 self._recollection.heard_of(tail)
                 return Opening(tail, opened, standing, news, rounds)
             # A slave: its account's stream is the one to follow.
@@ -139,12 +137,12 @@ class Feed:
             mailbox = standing.account
         raise JournalSpoilt("an address that does not come to stand for one account")
 
-    def joined(self, opening: Opening, subscriber: Subscriber) -> None:
+    def joined(self, opening: Opening, cursor: Cursor) -> None:
         """The connection has its socket. What was told to all between its question and now is told to it, too."""
         self.opened(opening.tail)
-        self.news.repeat(subscriber, opening.news)
+        self.news.repeat(cursor, opening.news)
         if self._rounds.number != opening.rounds:
-            self._rounds.one(subscriber)
+            self._rounds.one(cursor)
 
     def opened(self, tail: Tail) -> None:
         """The connection that :meth:`open` was for has joined the tail, or came to nothing."""
@@ -154,7 +152,7 @@ class Feed:
     @property
     def mailboxes(self) -> list[str]:
         """Mailboxes that somebody here looks at."""
-        return [tail.mailbox for tail in self._tails.values() if tail.subscribers]
+        return [tail.mailbox for tail in self._tails.values() if tail.cursors]
 
     # -- subscriptions
 
@@ -162,10 +160,10 @@ class Feed:
         channel = self._keys.mailbox_channel(mailbox).encode()
         tail = self._tails.get(channel)
         if tail is None:
-            tail = self._tails[channel] = Tail(mailbox)
+            tail = self._tails[channel] = Tail(mailbox, self._loader)
             tail.idle_since = self._clock()
             self._confirming[tail] = asyncio.get_running_loop().create_future()
-            self._questions.work.set()
+            self._loader.work.set()
         return tail
 
     async def _listening(self, tail: Tail) -> None:
@@ -195,7 +193,7 @@ class Feed:
     # -- live messages
 
     def _received(self, messages: list[tuple[bytes, bytes]]) -> None:
-        """What one read of the socket brought: append all, then write once for each subscriber."""
+        """What one read of the socket brought: append all, then write once for each cursor."""
         tails = self._tails
         touched: dict[Tail, bytes] = {}
         for channel, event in messages:
@@ -207,12 +205,12 @@ class Feed:
                 epoch, seq = head_of(event)
             except ValueError:
                 # Whoever may publish could send anything; the journal knows what there is.
-                self._questions.gap(tail, "seq")
+                self._loader.gap(tail, "seq")
                 continue
             if tail.append(epoch, seq, event):
                 touched.setdefault(tail, event)
             else:
-                self._questions.gap(tail, "seq")
+                self._loader.gap(tail, "seq")
         sample = None
         for tail, event in touched.items():
             if tail.flush():
@@ -237,8 +235,8 @@ class Feed:
             with suppress(ValueError, LookupError, TypeError, AttributeError):
                 for address in addresses_of(payload):
                     tail = self._tails.get(self._keys.mailbox_channel(address).encode())
-                    if tail is not None and tail.subscribers:
-                        self._questions.look_again(tail)
+                    if tail is not None and tail.cursors:
+                        self._loader.look_again(tail)
         elif channel == self._inquiry_channel:
             self._asked(payload)
 
@@ -249,7 +247,7 @@ class Feed:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._stay_connected(), name="feed connection")
             tasks.create_task(self._rounds.run(), name="feed rounds")
-            tasks.create_task(self._questions.run(self._subscribe_new), name="feed questions")
+            tasks.create_task(self._loader.run(self._subscribe_new), name="feed questions")
             tasks.create_task(self.news.run(), name="news")
             tasks.create_task(self._compare_tops(), name="feed tops")
             tasks.create_task(self._drop_idle(), name="feed idle")
@@ -270,8 +268,8 @@ class Feed:
                 if not first:
                     self._metrics.feed_reconnects.inc()
                     for tail in tails:
-                        self._questions.gap(tail, "reconnect")
-                self._questions.work.set()
+                        self._loader.gap(tail, "reconnect")
+                self._loader.work.set()
                 self.news.look()
                 self._rounds.all()
                 first = False
@@ -351,9 +349,9 @@ class Feed:
                     break
                 for tail, top, stands in zip(batch, tops, standing, strict=True):
                     if stands != "open":
-                        self._questions.look_again(tail)
+                        self._loader.look_again(tail)
                     elif top != tail.position:
-                        self._questions.gap(tail, "top")
+                        self._loader.gap(tail, "top")
             else:
                 compared_at = commits
 
@@ -365,13 +363,13 @@ class Feed:
             idle = [
                 (channel, tail)
                 for channel, tail in self._tails.items()
-                if not tail.subscribers and not tail.opening and tail.idle_since < before
+                if not tail.cursors and not tail.opening and tail.idle_since < before
             ]
             for channel, tail in idle:
                 del self._tails[channel]
                 self._recollection.dropped(tail)
                 self._confirming.pop(tail, None)
-                self._questions.forget(tail)
+                self._loader.forget(tail)
             self._metrics.edge_mailboxes.set(len(self._tails))
             if idle and self._subscription is not None:
                 try:

@@ -1,6 +1,6 @@
 """Bytes that are ready for a socket.
 
-A frame is built once an entry and transport, when the first subscriber needs it; all others share the bytes.
+A frame is built once an entry and transport, when the first connection needs it; all others share the bytes.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 from bridge.access import codes
-from bridge.edge import wire
+from bridge.edge.transport import wire
 from bridge.events import Position, embedded, to_json
 from bridge.journal.reader import Opened, Upstream
 
@@ -46,9 +46,9 @@ def sse_retry(milliseconds: int) -> bytes:
 
 
 class Frame:
-    """Something for every subscriber of one mailbox, or of all: the payload, and its bytes for each transport.
+    """Something for every connection of one mailbox, or of all: the payload, and its bytes for each transport.
 
-    The bytes are built when the first subscriber of a transport needs them: ``for_websocket or websocket()``.
+    The bytes are built when the first connection of a transport needs them: ``for_websocket or websocket()``.
     ``position`` stands in the SSE ``id:`` line; frames of the edge itself (heartbeat, upstream) have none.
     """
 
@@ -148,7 +148,7 @@ def ws_farewell(code: int, retry_ms: int) -> bytes:
 def snapshot_frame(opened: Opened, *, after: Position | None) -> Frame:
     """The first frame of a connection, or on an open one the word that a gap cannot be filled.
 
-    The following frames continue from ``position``: where the subscriber was if it is resumed, else the top.
+    The following frames continue from ``position``: where the cursor was if it is resumed, else the top.
     """
     resumed = opened.status == "resumed" and after is not None
     position = after if resumed and after is not None else opened.top

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from bridge.edge.audience import Audience
+from bridge.edge.cursor import Cursor
 from bridge.edge.frames import upstream_frame
-from bridge.edge.subscriber import Subscriber
+from bridge.edge.hub import Hub
 from bridge.journal.errors import JournalError
 from bridge.journal.reader import Reader, Upstream
 from bridge.obs.metrics import Metrics
@@ -18,10 +18,10 @@ class News:
     ``number`` grows with each change that was told.
     """
 
-    def __init__(self, reader: Reader, audience: Audience, metrics: Metrics, *, look_s: float) -> None:
+    def __init__(self, reader: Reader, hub: Hub, metrics: Metrics, *, look_s: float) -> None:
         self._metrics = metrics
         self._reader = reader
-        self._audience = audience
+        self._hub = hub
         self._look_s = look_s
         self._wake = asyncio.Event()
         self.upstream: Upstream | None = None
@@ -37,10 +37,10 @@ class News:
             return "no worker leads as far as this edge's Redis knows: no mail arrives until one does"
         return None
 
-    def repeat(self, subscriber: Subscriber, number: int) -> None:
+    def repeat(self, cursor: Cursor, number: int) -> None:
         """Tell one what was told to all since ``number``: his own snapshot may be older."""
         if self.number != number and self.upstream is not None:
-            subscriber.say(upstream_frame(self.upstream))
+            cursor.say(upstream_frame(self.upstream))
 
     async def run(self) -> None:
         """Look and tell, until cancelled."""
@@ -56,7 +56,7 @@ class News:
                 if upstream != self.upstream:
                     self.upstream = upstream
                     self.number += 1
-                    self._audience.broadcast(upstream_frame(upstream))
+                    self._hub.broadcast(upstream_frame(upstream))
             try:
                 async with asyncio.timeout(self._look_s):
                     await self._wake.wait()

@@ -10,15 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bridge.access.standing import ending
-from bridge.edge.audience import Audience
+from bridge.edge.cursor import Cursor
+from bridge.edge.hub import Hub
 from bridge.journal.errors import JournalError, NotLetIn
 from bridge.journal.standing import Asker, Standing, Standings, named
-
-if TYPE_CHECKING:
-    from bridge.edge.subscriber import Subscriber
 
 log = logging.getLogger(__name__)
 
@@ -30,20 +28,20 @@ class Rounds:
     """Ends connections that may not stay. ``window_s``: for how long a change of person asks for newer credentials.
 
     ``rest_s``: between two rounds of all; ``pause_s``: before the next try while Redis is away. ``number`` grows with
-    each round that begins: who joins the audience and finds it higher than when he asked may have been passed by.
+    each round that begins: who joins the hub and finds it higher than when he asked may have been passed by.
     """
 
     def __init__(
-        self, standings: Standings, audience: Audience, *, window_s: int, rest_s: float = 1.0, pause_s: float = 0.25
+        self, standings: Standings, hub: Hub, *, window_s: int, rest_s: float = 1.0, pause_s: float = 0.25
     ) -> None:
         self._standings = standings
-        self._audience = audience
+        self._hub = hub
         self._window_s = window_s
         self._rest_s = rest_s
         self._pause_s = pause_s
         self._everybody = False
         self._named: dict[bytes, None] = {}
-        self._some: dict[Subscriber, None] = {}
+        self._some: dict[Cursor, None] = {}
         self._wake = asyncio.Event()
         self.number = 0
 
@@ -61,9 +59,9 @@ class Rounds:
             self._everybody = True
         self._wake.set()
 
-    def one(self, subscriber: Subscriber) -> None:
+    def one(self, cursor: Cursor) -> None:
         """Look at one who joined while a round was under way."""
-        self._some[subscriber] = None
+        self._some[cursor] = None
         self._wake.set()
 
     async def run(self) -> None:
@@ -85,7 +83,7 @@ class Rounds:
                 self._some.clear()
                 rested_at = loop.time() + self._rest_s
             try:
-                await self._go(self._audience.everybody() if due else self._meant())
+                await self._go(self._hub.cursors() if due else self._meant())
             except JournalError as error:
                 if not isinstance(error, NotLetIn):
                     log.debug("a round was broken off", extra={"error": str(error)})
@@ -93,7 +91,7 @@ class Rounds:
                 self._everybody = True
                 rested_at = max(rested_at, loop.time() + self._pause_s)
 
-    def _meant(self) -> list[Subscriber]:
+    def _meant(self) -> list[Cursor]:
         """Whom the kicks that were told of may mean, and those who joined late."""
         some, self._some = self._some, {}
         names, self._named = self._named, {}
@@ -101,16 +99,16 @@ class Rounds:
             pairs = [named(name) for name in names]
             mailboxes = {mailbox for mailbox, session in pairs if not session}
             sessions = {session for _, session in pairs if session}
-            for each in self._audience.everybody():
-                if each.tail.mailbox in mailboxes or each.identity.session in sessions:
+            for each in self._hub.cursors():
+                if each.ring.mailbox in mailboxes or each.connection.identity.session in sessions:
                     some[each] = None
         return list(some)
 
-    async def _go(self, subscribers: Sequence[Subscriber]) -> None:
+    async def _go(self, cursors: Sequence[Cursor]) -> None:
         self.number += 1
-        await self.look(subscribers)
+        await self.look(cursors)
 
-    async def look(self, subscribers: Sequence[Subscriber]) -> None:
+    async def look(self, cursors: Sequence[Cursor]) -> None:
         """End those of them who may not stay.
 
         Piece by piece: ten thousand at once would hold up delivery for as many microseconds.
@@ -118,22 +116,22 @@ class Rounds:
         Raises:
             JournalError: not all were looked at.
         """
-        for start in range(0, len(subscribers), _PIECE):
-            askers: dict[Asker, list[Subscriber]] = {}
-            for subscriber in subscribers[start : start + _PIECE]:
-                if subscriber.transport is not None:
-                    askers.setdefault(Asker(subscriber.address, subscriber.identity.session), []).append(subscriber)
+        for start in range(0, len(cursors), _PIECE):
+            askers: dict[Asker, list[Cursor]] = {}
+            for cursor in cursors[start : start + _PIECE]:
+                if cursor.connection.transport is not None:
+                    askers.setdefault(Asker(cursor.address, cursor.connection.identity.session), []).append(cursor)
             for asked, standing in zip(askers.values(), await self._standings.look(list(askers)), strict=True):
                 self._judge(standing, asked)
 
-    def _judge(self, standing: Standing, subscribers: Iterable[Subscriber]) -> None:
-        for subscriber in subscribers:
+    def _judge(self, standing: Standing, cursors: Iterable[Cursor]) -> None:
+        for cursor in cursors:
             code = ending(
-                subscriber.identity,
+                cursor.connection.identity,
                 standing,
-                account=subscriber.tail.mailbox,
-                since=subscriber.opened_at,
+                account=cursor.ring.mailbox,
+                since=cursor.opened_at,
                 window_s=self._window_s,
             )
             if code is not None:
-                subscriber.end(code)
+                cursor.end(code)

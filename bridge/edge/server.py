@@ -21,15 +21,16 @@ from bridge.access import codes
 from bridge.access.access import Access, Identity, Refused
 from bridge.access.origins import Origins
 from bridge.access.standing import require_standing
-from bridge.edge.audience import Audience
+from bridge.edge.connection import Connection
+from bridge.edge.cursor import Cursor
 from bridge.edge.feed import Feed
 from bridge.edge.frames import closing_payload, sse_block, sse_retry, ws_farewell
 from bridge.edge.handover import Gone, take_socket
+from bridge.edge.hub import Hub
 from bridge.edge.opening import Opening
 from bridge.edge.reception import JOURNAL_FAULTS, PATIENCE_S, Reception, json_answer
-from bridge.edge.sse import SseSubscriber
-from bridge.edge.subscriber import Subscriber
-from bridge.edge.websocket import WebSocketSubscriber
+from bridge.edge.transport.sse import SseConnection
+from bridge.edge.transport.websocket import WebSocketConnection
 from bridge.events import Position, embedded, parse_position
 from bridge.journal.reader import Reader
 from bridge.journal.standing import Asker, Standings
@@ -59,7 +60,7 @@ class EdgeServer:
         self,
         *,
         feed: Feed,
-        audience: Audience,
+        hub: Hub,
         access: Access,
         origins: Origins,
         reception: Reception,
@@ -70,7 +71,7 @@ class EdgeServer:
         prefix: str = "",
     ) -> None:
         self._feed = feed
-        self._audience = audience
+        self._hub = hub
         self._access = access
         self._reception = reception
         self._origins = origins
@@ -111,7 +112,7 @@ class EdgeServer:
         ).encode()
         after = _after(request.query.get("after"))
         try:
-            opening, subscriber = await self._open(request, after, WebSocketSubscriber)
+            opening, cursor, connection = await self._open(request, after, WebSocketConnection)
         except Refused as refused:
             # The script of an allowed origin sees a close code; it would not see a status.
             self._reception.turned_away(refused)
@@ -120,10 +121,10 @@ class EdgeServer:
             except Gone:
                 return web.Response(status=400)
             transport.set_protocol(asyncio.Protocol())
-            transport.write(head + ws_farewell(refused.code, self._audience.retry_ms(refused.code)))
+            transport.write(head + ws_farewell(refused.code, self._hub.retry_ms(refused.code)))
             transport.close()
             return web.Response(status=101)
-        self._begin(request, head, subscriber, opening, after)
+        self._begin(request, head, connection, cursor, opening, after)
         return web.Response(status=101)
 
     async def events(self, request: web.Request) -> web.StreamResponse:
@@ -134,12 +135,12 @@ class EdgeServer:
             return self._reception.refuse(request, refused)
         after = _after(request.headers.get("Last-Event-ID") or request.query.get("after"))
         try:
-            opening, subscriber = await self._open(request, after, SseSubscriber)
+            opening, cursor, connection = await self._open(request, after, SseConnection)
         except Refused as refused:
             if "text/event-stream" not in request.headers.get(hdrs.ACCEPT, ""):
                 return self._reception.refuse(request, refused, origin)
             self._reception.turned_away(refused)
-            retry_ms = self._audience.retry_ms(refused.code)
+            retry_ms = self._hub.retry_ms(refused.code)
             body = sse_retry(retry_ms) + sse_block(closing_payload(refused.code, retry_ms))
             response = web.Response(
                 body=body,
@@ -151,15 +152,15 @@ class EdgeServer:
             response.force_close()
             return response
         cors = "".join(f"{name}: {value}\r\n" for name, value in self._origins.cors_headers(origin).items())
-        head = f"{_SSE_HEAD}{cors}\r\n".encode() + sse_retry(self._audience.retry_ms(0))
-        self._begin(request, head, subscriber, opening, after)
+        head = f"{_SSE_HEAD}{cors}\r\n".encode() + sse_retry(self._hub.retry_ms(0))
+        self._begin(request, head, connection, cursor, opening, after)
         return web.Response()
 
     async def _open(
-        self, request: web.Request, after: Position | None, kind: type[Subscriber]
-    ) -> tuple[Opening, Subscriber]:
-        """Check who asks, and open the mailbox; the caller must hand the subscriber to :meth:`_begin` at once."""
-        if self._audience.closing:
+        self, request: web.Request, after: Position | None, kind: type[Connection]
+    ) -> tuple[Opening, Cursor, Connection]:
+        """Check who asks, and open the mailbox; the caller must hand what it gets to :meth:`_begin` at once."""
+        if self._hub.closing:
             raise Refused(503, codes.SHUTTING_DOWN, "closing", "this process is shutting down", retry_after_s=2)
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -173,20 +174,24 @@ class EdgeServer:
         except Refused:
             self._feed.opened(opening.tail)
             raise
-        return opening, kind(self._audience, identity, opening.tail, address=address, opened_at=opening.standing.at)
+        connection = kind(self._hub, identity)
+        cursor = connection.follow(opening.tail, address=address, opened_at=opening.standing.at)
+        return opening, cursor, connection
 
     def _begin(
         self,
         request: web.Request,
         head: bytes,
-        subscriber: Subscriber,
+        connection: Connection,
+        cursor: Cursor,
         opening: Opening,
         after: Position | None,
     ) -> None:
-        """Take the socket over and start the subscriber on it; no await between the journal's answer and here."""
+        """Take the socket over and start the connection on it; no await between the journal's answer and here."""
         try:
             transport, early = take_socket(request)
         except Gone:
+            connection.connection_lost(None)
             self._feed.opened(opening.tail)
             return
         opened = opening.opened
@@ -195,14 +200,15 @@ class EdgeServer:
         sock = transport.get_extra_info("socket")
         if sock is not None:
             give_up_dead_peer(sock, _DEAD_S)
-        transport.set_protocol(subscriber)
+        transport.set_protocol(connection)
         transport.write(head)
-        subscriber.begin(transport, opened, after if opened.status == "resumed" else None)
-        self._feed.joined(opening, subscriber)
-        if self._audience.closing:
-            subscriber.end(codes.SHUTTING_DOWN)
+        connection.begin(transport)
+        cursor.begin(opened, after if opened.status == "resumed" else None)
+        self._feed.joined(opening, cursor)
+        if self._hub.closing:
+            connection.end(codes.SHUTTING_DOWN)
         if early:
-            subscriber.data_received(early)
+            connection.data_received(early)
 
     # -- plain requests
 

@@ -1,22 +1,23 @@
-"""The recent entries of one mailbox, and who reads them.
-
-A subscriber is a cursor over the ring. Live delivery, resume and catching up are one mechanism: what stands in the
-ring after my cursor. Whoever is too far behind for the ring reads from the journal.
-"""
+"""The recent entries of one mailbox, in a ring, and the cursors that stand in it."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
+from bridge.edge.cursor import Cursor
 from bridge.edge.frames import Delivery, Entry
 from bridge.events import Position
 from bridge.journal.reader import Opened
 
-if TYPE_CHECKING:
-    from bridge.edge.subscriber import Subscriber
-
 _RING: Final = 64
+
+
+class ColdReader(Protocol):
+    """Reads the journal for cursors that are too far behind for the ring."""
+
+    def read_cold(self, cursor: Cursor) -> None:
+        """Give the cursor what stands after it, in a while."""
 
 
 class Tail:
@@ -27,18 +28,19 @@ class Tail:
     """
 
     __slots__ = (
-        *("_epoch", "_fresh", "_ring", "ahead", "doubted", "epoch", "generation"),
-        *("idle_since", "mailbox", "opening", "subscribers", "top"),
+        *("_epoch", "_fresh", "_ring", "ahead", "doubted", "epoch", "cursors", "generation"),
+        *("_loader", "idle_since", "mailbox", "opening", "top"),
     )
 
-    def __init__(self, mailbox: str) -> None:
+    def __init__(self, mailbox: str, loader: ColdReader) -> None:
         self.mailbox = mailbox
+        self._loader = loader
         self.epoch = ""
         self._epoch = b""
         self.top: int | None = None
         self.generation = 0
         self.ahead: Position | None = None
-        self.subscribers: dict[Subscriber, None] = {}
+        self.cursors: dict[Cursor, None] = {}
         self.opening = 0
         self.doubted = False
         self.idle_since = 0.0
@@ -69,15 +71,15 @@ class Tail:
         return True
 
     def flush(self) -> int:
-        """Give what was appended to all subscribers; return how many entries that were."""
+        """Give what was appended to all cursors; return how many entries that were."""
         entries = self._fresh
         if not entries:
             return 0
         self._fresh = []
         self._keep(entries)
         delivery = entries[0] if len(entries) == 1 else Delivery(entries)
-        for subscriber in list(self.subscribers):
-            subscriber.deliver(delivery)
+        for cursor in list(self.cursors):
+            cursor.deliver(delivery)
         return len(entries)
 
     def adopt(self, opened: Opened) -> bool:
@@ -96,7 +98,7 @@ class Tail:
         self.flush()
         return complete
 
-    def repair(self, opened: Opened, entries: list[Entry], looked_at: Collection[Subscriber] = ()) -> None:
+    def repair(self, opened: Opened, entries: list[Entry], looked_at: Collection[Cursor] = ()) -> None:
         """Close a gap with what the journal gave: all entries after ``top``, or a new beginning.
 
         A new beginning may be another person's: it is shown to those who were ``looked_at`` since; others, who came
@@ -111,16 +113,16 @@ class Tail:
                 self._keep(entries)
                 # The list that was read, not the ring: it may hold more than the ring does.
                 delivery = Delivery(entries)
-                for subscriber in list(self.subscribers):
-                    subscriber.deliver(delivery)
+                for cursor in list(self.cursors):
+                    cursor.deliver(delivery)
             return
         self._begin(opened)
         self._ring = []
-        for subscriber in list(self.subscribers):
-            if subscriber in looked_at:
-                subscriber.restart(opened)
+        for cursor in list(self.cursors):
+            if cursor in looked_at:
+                cursor.restart(opened)
             else:
-                subscriber.pump()
+                cursor.pump()
 
     def behind(self, top: Position) -> bool:
         """Whether the journal has more of this epoch than the tail."""
@@ -128,8 +130,8 @@ class Tail:
 
     def end(self, code: int) -> None:
         """Close every connection; the mailbox is not theirs to follow any more."""
-        for subscriber in list(self.subscribers):
-            subscriber.end(code)
+        for cursor in list(self.cursors):
+            cursor.end(code)
 
     def _begin(self, opened: Opened) -> None:
         top = opened.top
@@ -148,11 +150,15 @@ class Tail:
         first = self._ring[0].seq if self._ring else self.top + 1
         return None if seq + 1 < first else self._ring[seq + 1 - first :]
 
+    def read_for(self, cursor: Cursor) -> None:
+        """The ring does not reach back to a cursor: the journal does."""
+        self._loader.read_cold(cursor)
+
     def forget(self) -> None:
         """Drop the ring when nobody is behind: idle mailboxes cost nothing."""
         if not self._ring or self.opening or self.top is None:
             return
-        if all(subscriber.caught_up for subscriber in self.subscribers):
+        if all(cursor.caught_up for cursor in self.cursors):
             self._ring = []
 
     def _keep(self, entries: list[Entry]) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from typing import Any
 
-from bridge.edge.audience import Audience
+from bridge.edge.hub import Hub
 from bridge.edge.recollection import Recollection
 from bridge.journal.errors import JournalError
 from bridge.journal.inquiry import Answer, Inquiries, memory_as_answer, read_question
@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 class Witness:
     """Answers inquiries from memory. ``name`` is this process's, for people."""
 
-    def __init__(self, name: str, audience: Audience, recollection: Recollection, inquiries: Inquiries) -> None:
+    def __init__(self, name: str, hub: Hub, recollection: Recollection, inquiries: Inquiries) -> None:
         self._name = name
-        self._audience = audience
+        self._hub = hub
         self._recollection = recollection
         self._inquiries = inquiries
         self._answering: set[asyncio.Task[None]] = set()
@@ -47,17 +47,17 @@ class Witness:
 
     def knows(self, mailbox: str) -> dict[str, Any]:
         """Open connections, and the last ones that ended. Times in epoch ms."""
-        audience = self._audience
+        hub = self._hub
         return {
             "edge": self._name,
             "open": [
                 {
-                    "transport": subscriber.transport_name,
-                    "since": int(subscriber.since * 1000),
-                    "position": str(subscriber.position),
-                    "unsent": 0 if subscriber.transport is None else subscriber.transport.get_write_buffer_size(),
+                    "transport": cursor.connection.transport_name,
+                    "since": int(cursor.connection.since * 1000),
+                    "position": str(cursor.position),
+                    "unsent": _unsent(cursor.connection.transport),
                 }
-                for subscriber in audience.of(mailbox)
+                for cursor in hub.of(mailbox)
             ],
             "ended": [
                 {
@@ -67,6 +67,10 @@ class Witness:
                     "position": str(left.position),
                     "code": left.code,
                 }
-                for left in audience.left_of(mailbox)
+                for left in hub.left_of(mailbox)
             ],
         }
+
+
+def _unsent(transport: asyncio.WriteTransport | None) -> int:
+    return 0 if transport is None else transport.get_write_buffer_size()

@@ -8,8 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bridge.edge.sse import SseSubscriber
-from bridge.edge.websocket import WebSocketSubscriber
+from bridge.edge.transport.sse import SseConnection
+from bridge.edge.transport.websocket import WebSocketConnection
 from bridge.events import Position
 from tests.support.bare_edge import bare_edge, heard
 from tests.support.browser_side import open_ws
@@ -51,18 +51,19 @@ async def test_a_large_loss_is_repaired_whole_and_in_order(stage: Any, transport
         assert ids(await client.events(61)) == [*(f"L{number}" for number in range(60)), "Z1"]
 
 
-@pytest.mark.parametrize("kind", [WebSocketSubscriber, SseSubscriber])
+@pytest.mark.parametrize("kind", [WebSocketConnection, SseConnection])
 async def test_a_reader_that_does_not_read_is_kept_little_for(redis_url: str, kind: Any) -> None:
     """What was read for it stays below a bound, however much it missed."""
     async with leading_writer(redis_url) as (writer, _), bare_edge(redis_url) as edge:
         [first, *_] = await writer.commit([mail(f"L{number}", subject=SUBJECT) for number in range(190)])
         after = Position(first.epoch, 0)
         for _ in range(20):
-            subscriber, _ = await edge.join(await edge.open(after=after), kind, after=after)
-            await until(lambda one=subscriber: one.behind_since > 0 or one._reading)  # type: ignore[misc]
-        for each in edge.audience.everybody():
+            cursor, _ = await edge.join(await edge.open(after=after), kind, after=after)
+            await until(lambda one=cursor: one.connection.behind_since > 0 or one._reading)  # type: ignore[misc]
+        for each in edge.hub.everybody():
             assert each.transport is not None
-            waiting = sum(len(frame.payload) for frame in each._queue or ())
+            [cursor] = each.cursors
+            waiting = sum(len(frame.payload) for frame in cursor._queue or ())
             assert each.transport.get_write_buffer_size() + waiting <= MOST_KEPT
 
 
@@ -196,5 +197,9 @@ async def test_a_round_comes_to_everybody(redis_url: str) -> None:
             peer.close()
         await edge.standings.kick(session="s-1", kept_s=60)
         edge.rounds.all()
-        await until(lambda: all(each.code == 3503 for each, _ in crowd[1::3] if each.transport is not None))
-        assert not any(each.code for each, _ in crowd[2::3] if each.transport is not None)
+        await until(
+            lambda: all(
+                each.connection.code == 3503 for each, _ in crowd[1::3] if each.connection.transport is not None
+            )
+        )
+        assert not any(each.connection.code for each, _ in crowd[2::3] if each.connection.transport is not None)

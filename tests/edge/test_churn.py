@@ -18,7 +18,7 @@ from .conftest import QUICK
 
 TIMES = 25
 ROOMS = ("asyncio.", "aiohttp.", "bridge.")
-BOUNDED = {"bridge.edge.audience.Left", "bridge.events.Position", "asyncio.events.TimerHandle"}
+BOUNDED = {"bridge.edge.hub.Left", "bridge.events.Position", "asyncio.events.TimerHandle"}
 """The last 4,096 that left are remembered, and timers that were cancelled go when they would have been due."""
 
 

@@ -16,6 +16,7 @@ from bridge.journal.calls import Announce
 from bridge.journal.errors import JournalAway, JournalError
 from bridge.journal.reader import OpenRequest
 from bridge.journal.standing import Standings
+from tests.edge.test_hub import NoLoader
 from tests.support.bare_edge import STILL, bare_edge, heard
 from tests.support.browser_side import open_ws
 from tests.support.redis_proxy import redis_proxy
@@ -108,13 +109,13 @@ async def test_a_position_that_is_ahead_waits_no_longer_than_it_may(redis_url: s
 
 async def test_a_connection_lost_before_the_first_answer_is_a_gap_too(redis_url: str) -> None:
     """What was published between the journal's answer and the new connection was heard by nobody."""
-    tail = Tail(BOB)
+    tail = Tail(BOB, NoLoader())
     async with bare_edge(redis_url) as edge:
-        edge.feed._questions.gap(tail, "reconnect")
+        edge.feed._loader.gap(tail, "reconnect")
         opened = (await edge.open()).opened
     assert not tail.adopt(opened)
     assert tail.adopt(opened)
-    assert Tail(BOB).adopt(opened)
+    assert Tail(BOB, NoLoader()).adopt(opened)
 
 
 async def test_a_comparison_that_failed_is_made_again(redis_url: str) -> None:
@@ -229,8 +230,8 @@ async def test_a_kick_during_a_handshake_ends_it_as_soon_as_it_has_joined(redis_
         before = edge.rounds.number
         await edge.standings.kick(**kick, kept_s=60)
         await until(lambda: edge.rounds.number > before)
-        subscriber, _ = await edge.join(opening, session="s-1")
-        await until(lambda: subscriber.code == 3503)
+        cursor, _ = await edge.join(opening, session="s-1")
+        await until(lambda: cursor.connection.code == 3503)
 
 
 @pytest.mark.parametrize("kick", [{"mailbox": BOB}, {"session": "s-1"}], ids=["its mailbox", "its session"])
@@ -241,28 +242,28 @@ async def test_a_kick_that_cannot_be_looked_at_now_is_looked_at_later(redis_url:
         leading_writer(redis_url) as (_, redis),
         bare_edge(way.url) as edge,
     ):
-        subscriber, _ = await edge.join(await edge.open(session="s-1"), session="s-1")
+        cursor, _ = await edge.join(await edge.open(session="s-1"), session="s-1")
         await until(lambda: edge.rounds.number > 0)
         way.closed = True
         way.cut(but_pubsub=True)
         before = edge.rounds.number
         await Standings(redis, KEYS).kick(**kick, kept_s=60)
         await until(lambda: edge.rounds.number > before + 1)
-        assert subscriber.code == 0
+        assert cursor.connection.code == 0
         way.closed = False
-        await until(lambda: subscriber.code == 3503)
+        await until(lambda: cursor.connection.code == 3503)
 
 
 async def test_a_flood_on_the_channel_keeps_no_kick_from_being_heard(redis_url: str) -> None:
     """Names beyond a bound are not kept; everybody is looked at instead."""
     async with leading_writer(redis_url) as (_, redis), bare_edge(redis_url) as edge:
-        subscriber, _ = await edge.join(await edge.open(session="s-1"), session="s-1")
+        cursor, _ = await edge.join(await edge.open(session="s-1"), session="s-1")
         await until(lambda: edge.rounds.number > 0)
         await Standings(redis, SilentKeys("exmail")).kick(session="s-1", kept_s=60)
         for number in range(300):
             edge.rounds.told(b"sid:%d" % number)
         edge.rounds.told(b"sid:s-1")
-        await until(lambda: subscriber.code == 3503)
+        await until(lambda: cursor.connection.code == 3503)
 
 
 async def test_an_answer_that_a_new_snapshot_overtook_is_thrown_away(redis_url: str) -> None:
@@ -270,15 +271,15 @@ async def test_an_answer_that_a_new_snapshot_overtook_is_thrown_away(redis_url: 
     async with leading_writer(redis_url) as (writer, _), bare_edge(redis_url) as edge:
         await writer.commit([mail("Z1"), mail("Z2")])
         opening = await edge.open()
-        subscriber, peer = await edge.join(opening)
+        cursor, peer = await edge.join(opening)
         await heard(peer, b"snapshot")
         epoch = opening.opened.top.epoch
         asked = Position(epoch, 0)
         old = (await edge.open(after=asked)).opened
         assert old.status == "resumed"
-        subscriber._reading = True
-        subscriber.restart(opening.opened)
-        subscriber.read(old, asked)
+        cursor._reading = True
+        cursor.restart(opening.opened)
+        cursor.read(old, asked)
         await writer.commit([mail("Z3")])
         told = await heard(peer, b"Z3")
         assert told.count(b'"id":"%b-1"' % epoch.encode()) == 1, "in the snapshot's recent mails alone"
@@ -314,6 +315,6 @@ async def test_presence_is_renewed_and_by_redis_own_clock(redis_url: str) -> Non
 async def test_whoever_comes_after_the_end_is_sent_on(redis_url: str) -> None:
     """While the others are sent away: a shutting process takes nobody in."""
     async with bare_edge(redis_url) as edge:
-        assert not edge.audience.closing
-        edge.audience.end_all(3001)
-        assert edge.audience.closing
+        assert not edge.hub.closing
+        edge.hub.end_all(3001)
+        assert edge.hub.closing

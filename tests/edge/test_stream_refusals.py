@@ -9,7 +9,7 @@ import orjson
 import pytest
 from yarl import URL
 
-from bridge.edge import wire
+from bridge.edge.transport import wire
 from tests.edge.test_wire import client_frame
 from tests.support.browser_side import open_sse, open_ws
 from tests.support.stage import bearer, leading_writer, mail, running_edge

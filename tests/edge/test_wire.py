@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bridge.access import codes
 from bridge.edge.frames import ws_close, ws_frame
-from bridge.edge.wire import BINARY, CLOSE, PING, PONG, TEXT, FrameReader, Message, WireError, read_close
+from bridge.edge.transport.wire import BINARY, CLOSE, PING, PONG, TEXT, FrameReader, Message, WireError, read_close
 
 
 def client_frame(payload: bytes, opcode: int = TEXT, *, final: bool = True, mask: bytes = b"\x01\x02\x03\x04") -> bytes:

@@ -17,7 +17,7 @@ from random import Random
 
 import orjson
 
-from bridge.edge.wire import CLOSE, FrameReader, Message, WireError, read_close
+from bridge.edge.transport.wire import CLOSE, FrameReader, Message, WireError, read_close
 from bridge.events import normalise_address, parse_position
 from bridge.journal.dead import is_entry_id, names_any
 from bridge.journal.follow import parse_stream_id

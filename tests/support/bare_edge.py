@@ -9,13 +9,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from bridge.access.access import Identity
-from bridge.edge.audience import Audience
+from bridge.edge.connection import Connection
+from bridge.edge.cursor import Cursor
 from bridge.edge.feed import Feed, Opening
+from bridge.edge.hub import Hub
 from bridge.edge.pace import Pace
 from bridge.edge.recollection import Recollection
 from bridge.edge.rounds import Rounds
-from bridge.edge.sse import SseSubscriber
-from bridge.edge.subscriber import Subscriber
+from bridge.edge.transport.sse import SseConnection
 from bridge.events import Position
 from bridge.journal.connect import RedisAddress
 from bridge.journal.reader import Reader
@@ -33,7 +34,7 @@ class BareEdge:
     """The parts, and what a handshake does with them, step by step."""
 
     feed: Feed
-    audience: Audience
+    hub: Hub
     reader: Reader
     standings: Standings
     rounds: Rounds
@@ -46,22 +47,24 @@ class BareEdge:
     async def join(
         self,
         opening: Opening,
-        kind: type[Subscriber] = SseSubscriber,
+        kind: type[Connection] = SseConnection,
         *,
         after: Position | None = None,
         mailbox: str = BOB,
         session: str = "",
-    ) -> tuple[Subscriber, socket.socket]:
-        """The socket is there: the subscriber begins, resumed from ``after`` where that was asked for."""
+    ) -> tuple[Cursor, socket.socket]:
+        """The socket is there: the connection begins, resumed from ``after`` where that was asked for."""
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         self.peers.append(theirs)
         identity = Identity((mailbox,), None, frozenset(), 1e12, session)
-        subscriber = kind(self.audience, identity, opening.tail, address=mailbox, opened_at=opening.standing.at)
-        transport, _ = await asyncio.get_running_loop().create_connection(lambda: subscriber, sock=ours)
-        subscriber.begin(transport, opening.opened, after)
-        self.feed.joined(opening, subscriber)
-        return subscriber, theirs
+        connection = kind(self.hub, identity)
+        cursor = connection.follow(opening.tail, address=mailbox, opened_at=opening.standing.at)
+        transport, _ = await asyncio.get_running_loop().create_connection(lambda: connection, sock=ours)
+        connection.begin(transport)
+        cursor.begin(opening.opened, after)
+        self.feed.joined(opening, cursor)
+        return cursor, theirs
 
     def count(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"exmail_bridge_{name}", labels) or 0
@@ -88,8 +91,8 @@ async def bare_edge(
     redis = address.client()
     reader = Reader(redis, KEYS, history_events=history_events, history_s=3600)
     standings, metrics = Standings(redis, KEYS), Metrics()
-    audience = Audience(metrics)
-    rounds = Rounds(standings, audience, window_s=3600, rest_s=0.02, pause_s=0.02)
+    hub = Hub(metrics)
+    rounds = Rounds(standings, hub, window_s=3600, rest_s=0.02, pause_s=0.02)
     feed = Feed(
         address=address,
         keys=KEYS,
@@ -99,13 +102,13 @@ async def bare_edge(
         reports=Reports(redis, KEYS),
         name="bare",
         recollection=Recollection(),
-        audience=audience,
+        hub=hub,
         metrics=metrics,
         pace=pace,
         **({} if clock is None else {"clock": clock}),
     )
     running = asyncio.create_task(feed.run(), name="bare edge")
-    edge = BareEdge(feed, audience, reader, standings, rounds, metrics)
+    edge = BareEdge(feed, hub, reader, standings, rounds, metrics)
     try:
         connected = asyncio.create_task(feed.connected.wait())
         await asyncio.wait([running, connected], timeout=10, return_when=asyncio.FIRST_COMPLETED)
@@ -117,7 +120,7 @@ async def bare_edge(
     finally:
         running.cancel()
         await asyncio.wait([running])
-        audience.end_all(3001)
+        hub.end_all(3001)
         for peer in edge.peers:
             peer.close()
         await redis.aclose()

@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from aiohttp import web
 
 from bridge.access.access import Identity
-from bridge.edge.audience import Audience
 from bridge.edge.frames import ws_frame
 from bridge.edge.handover import take_socket
+from bridge.edge.hub import Hub
 from bridge.edge.server import websocket_accept
-from bridge.edge.tail import Tail
-from bridge.edge.websocket import WebSocketSubscriber
-from bridge.edge.wire import CLOSE, FrameReader, Message
+from bridge.edge.transport.websocket import WebSocketConnection
+from bridge.edge.transport.wire import CLOSE, FrameReader, Message
 from bridge.obs.metrics import Metrics
 
 PATH = "/echo"
@@ -30,7 +29,7 @@ class _EchoReader(FrameReader):
 
     __slots__ = ("_connection",)
 
-    def __init__(self, connection: WebSocketSubscriber) -> None:
+    def __init__(self, connection: WebSocketConnection) -> None:
         super().__init__(most=MOST)
         self._connection = connection
 
@@ -46,10 +45,10 @@ async def _echo(request: web.Request) -> web.StreamResponse:
     accept = websocket_accept(request)
     transport, early = take_socket(request)
     nobody = Identity(("nobody@example.com",), None, frozenset(), time.time() + 3600)
-    connection = WebSocketSubscriber(Audience(Metrics()), nobody, Tail("nobody@example.com"))
+    connection = WebSocketConnection(Hub(Metrics()), nobody)
     connection._reader = _EchoReader(connection)
     connection.transport = transport
-    connection.audience.add(connection)
+    connection.hub.add(connection)
     transport.set_protocol(connection)
     transport.write(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -1,4 +1,4 @@
-"""All browser connections of this process, and everything about them that time brings.
+"""The registry of this process's browser connections, and the one timer that serves them.
 
 One tick a second for all, no timer for each connection: heartbeats and pings go to a twenty-fifth of the
 connections a tick, pong deadlines, token expiry and sockets that stay backed up are looked through.
@@ -12,17 +12,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bridge.access import codes
+from bridge.edge.connection import Connection
+from bridge.edge.cursor import Cursor
 from bridge.edge.frames import HEARTBEAT, Frame
 from bridge.edge.garbage import Garbage
 from bridge.events import Position
 from bridge.obs.labels import Transport, close_of
 from bridge.obs.metrics import Metrics
-
-if TYPE_CHECKING:
-    from bridge.edge.subscriber import Subscriber
 
 HEARTBEAT_S: Final = 25
 _PONG_S: Final = 10
@@ -43,7 +42,7 @@ class Left:
     code: int
 
 
-class Audience:
+class Hub:
     """Holds the connections. ``clock`` is monotonic seconds, ``wall`` epoch seconds (tokens expire by it)."""
 
     def __init__(
@@ -53,25 +52,20 @@ class Audience:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self.behind: set[Subscriber] = set()
+        self.behind: set[Connection] = set()
         self.frames: dict[Transport, int] = {"websocket": 0, "sse": 0}
         self.closing = False
         self.now = clock
         self._wall = wall
         self._metrics = metrics
-        self._slots: list[set[Subscriber]] = [set() for _ in range(HEARTBEAT_S)]
+        self._slots: list[set[Connection]] = [set() for _ in range(HEARTBEAT_S)]
         self._next_slot = 0
         self._left: deque[Left] = deque(maxlen=_LEFT_MOST)
         self._beat = 0
-        self._wants: Callable[[Subscriber], None] = lambda subscriber: None
         self._connections = metrics.edge_connections
         self._connects = metrics.edge_connects
         self._frames = metrics.edge_frames
         self.count = 0
-
-    def on_cold_read(self, wants: Callable[[Subscriber], None]) -> None:
-        """Say who reads the journal for a subscriber that is too far behind for the ring."""
-        self._wants = wants
 
     def retry_ms(self, code: int) -> int:
         """How long a client that was closed with this code should wait; spread, so that not all come at once."""
@@ -80,66 +74,61 @@ class Audience:
         # A credential does not come by itself: whoever has none asks, or signs in, before it can help to come back.
         return 30_000 if code == codes.NO_CREDENTIAL else random.randint(2000, 5000)  # noqa: S311 - no secret
 
-    def read_for(self, subscriber: Subscriber) -> None:
-        self._wants(subscriber)
-
-    def everybody(self) -> list[Subscriber]:
+    def everybody(self) -> list[Connection]:
         """All open connections, as they are now."""
         return [each for slot in self._slots for each in slot]
 
-    def of(self, mailbox: str) -> list[Subscriber]:
-        """The open connections of one mailbox. Looks through all: for people's questions."""
-        return [each for each in self.everybody() if each.tail.mailbox == mailbox]
+    def cursors(self) -> list[Cursor]:
+        """The cursors of all open connections."""
+        return [cursor for slot in self._slots for each in slot for cursor in each.cursors]
+
+    def of(self, mailbox: str) -> list[Cursor]:
+        """The cursors over one mailbox. Looks through all: for people's questions."""
+        return [each for each in self.cursors() if each.ring.mailbox == mailbox]
 
     def left_of(self, mailbox: str, most: int = 10) -> list[Left]:
         """The last connections of a mailbox that ended, the newest first, as far as they are remembered."""
         return [left for left in reversed(self._left) if left.mailbox == mailbox][:most]
 
-    def add(self, subscriber: Subscriber) -> None:
-        subscriber.since = self._wall()
+    def add(self, connection: Connection) -> None:
+        connection.since = self._wall()
         # The slot before the next beat: a connection's first heartbeat comes after a whole period.
-        subscriber.slot = self._next_slot
+        connection.slot = self._next_slot
         self._next_slot = (self._next_slot + 1) % HEARTBEAT_S
-        self._slots[subscriber.slot].add(subscriber)
+        self._slots[connection.slot].add(connection)
         self.count += 1
-        self._connections[subscriber.transport_name].inc()
-        self._connects[subscriber.transport_name].inc()
+        self._connections[connection.transport_name].inc()
+        self._connects[connection.transport_name].inc()
 
-    def discard(self, subscriber: Subscriber) -> None:
-        self.behind.discard(subscriber)
-        slot = self._slots[subscriber.slot]
-        if subscriber not in slot:
+    def discard(self, connection: Connection) -> None:
+        self.behind.discard(connection)
+        slot = self._slots[connection.slot]
+        if connection not in slot:
             return
-        slot.remove(subscriber)
+        slot.remove(connection)
         self.count -= 1
-        self._connections[subscriber.transport_name].dec()
-        code = subscriber.code or 1006
+        self._connections[connection.transport_name].dec()
+        code = connection.code or 1006
         self._metrics.edge_closes[close_of(code)].inc()
-        self._left.append(
-            Left(
-                subscriber.tail.mailbox,
-                subscriber.transport_name,
-                subscriber.since,
-                self._wall(),
-                subscriber.position,
-                code,
-            )
-        )
-        if subscriber.code == codes.TOO_SLOW:
+        until = self._wall()
+        for cursor in connection.cursors:
+            name = connection.transport_name
+            self._left.append(Left(cursor.ring.mailbox, name, connection.since, until, cursor.position, code))
+        if connection.code == codes.TOO_SLOW:
             self._metrics.edge_slow_cuts.inc()
 
     def broadcast(self, frame: Frame) -> None:
         """Write one frame of the edge itself to everybody."""
-        for subscriber in self.everybody():
-            subscriber.say(frame)
+        for connection in self.everybody():
+            connection.say(frame)
 
     def end_all(self, code: int) -> None:
         """Close every connection at once; new ones are refused from here on."""
         self.closing = True
-        for subscriber in self.everybody():
-            subscriber.end(code)
-            if subscriber.transport is not None:
-                subscriber.transport.close()
+        for connection in self.everybody():
+            connection.end(code)
+            if connection.transport is not None:
+                connection.transport.close()
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -157,12 +146,12 @@ class Audience:
             self._frames[transport].inc(frames)
             self.frames[transport] = 0
         for slot in self._slots:
-            for subscriber in [s for s in slot if s.identity.expires <= wall]:
-                subscriber.end(codes.EXPIRED)
-        for subscriber in [s for s in self.behind if now - s.behind_since > _BACKED_UP_S]:
-            subscriber.cut()
+            for connection in [s for s in slot if s.identity.expires <= wall]:
+                connection.end(codes.EXPIRED)
+        for connection in [s for s in self.behind if now - s.behind_since > _BACKED_UP_S]:
+            connection.cut()
         self._beat = (self._beat + 1) % HEARTBEAT_S
-        for subscriber in list(self._slots[self._beat]):
-            subscriber.beat(HEARTBEAT)
-        for subscriber in list(self._slots[(self._beat - _PONG_S) % HEARTBEAT_S]):
-            subscriber.check_pong()
+        for connection in list(self._slots[self._beat]):
+            connection.beat(HEARTBEAT)
+        for connection in list(self._slots[(self._beat - _PONG_S) % HEARTBEAT_S]):
+            connection.check_pong()

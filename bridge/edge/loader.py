@@ -21,8 +21,8 @@ from math import inf
 from typing import Final, TypeVar
 
 from bridge.access import codes
+from bridge.edge.cursor import Cursor, Ring, entries_of
 from bridge.edge.pace import Pace
-from bridge.edge.subscriber import Subscriber, entries_of
 from bridge.edge.tail import Tail
 from bridge.events import Position
 from bridge.journal.errors import JournalAway, JournalError, JournalSpoilt, NotLetIn
@@ -49,7 +49,7 @@ class _Opening:
     answer: asyncio.Future[tuple[Opened, Standing]]
 
 
-class Questions:
+class Loader:
     """Collects what this process wants to know and asks for it, anew after ``pace.reconnect_s`` while Redis is away.
 
     ``look`` ends the connections of those who may not stay.
@@ -61,7 +61,7 @@ class Questions:
         standings: Standings,
         metrics: Metrics,
         *,
-        look: Callable[[Sequence[Subscriber]], Awaitable[None]],
+        look: Callable[[Sequence[Cursor]], Awaitable[None]],
         pace: Pace,
     ) -> None:
         self._look = look
@@ -73,7 +73,7 @@ class Questions:
         self._pause_s = pace.reconnect_s
         self._openings: list[_Opening] = []
         self._gaps: dict[Tail, None] = {}
-        self._cold: dict[Subscriber, None] = {}
+        self._cold: dict[Cursor, None] = {}
         self.work = asyncio.Event()
 
     async def open(self, request: OpenRequest, asker: Asker) -> tuple[Opened, Standing]:
@@ -105,9 +105,9 @@ class Questions:
         """Nobody looks at this tail any more."""
         self._gaps.pop(tail, None)
 
-    def read_cold(self, subscriber: Subscriber) -> None:
-        """A subscriber is too far behind for the ring."""
-        self._cold[subscriber] = None
+    def read_cold(self, cursor: Cursor) -> None:
+        """A cursor is too far behind for the ring."""
+        self._cold[cursor] = None
         self.work.set()
 
     async def run(self, before: Callable[[], Awaitable[None]]) -> None:
@@ -143,9 +143,9 @@ class Questions:
             if (position := tail.position) is not None
         ]
         cold = [
-            (place(OpenRequest(reader.tail.mailbox, reader.position)), reader, reader.position)
+            (place(OpenRequest(reader.ring.mailbox, reader.position)), reader, reader.position)
             for reader in _take(self._cold)
-            if reader.transport is not None
+            if reader.connection.transport is not None
         ]
         if not asked:
             return
@@ -155,11 +155,11 @@ class Questions:
             # After the openings: a kick that comes in between is seen here, one that comes later wakes the rounds.
             askers = list(dict.fromkeys(opening.asker for _, opening in openings))
             standings = dict(zip(askers, await self._standings.look(askers), strict=True))
-            anew: dict[Subscriber, None] = {}
+            anew: dict[Cursor, None] = {}
             for number, tail, _ in gaps:
                 if _is_another(answers[number], tail):
-                    anew.update(tail.subscribers)
-            anew |= {reader: None for number, reader, _ in cold if _is_another(answers[number], reader.tail)}
+                    anew.update(tail.cursors)
+            anew |= {reader: None for number, reader, _ in cold if _is_another(answers[number], reader.ring)}
             if anew:
                 await self._look(list(anew))
         except JournalError as error:
@@ -189,7 +189,7 @@ class Questions:
             answer = answers[number]
             if isinstance(answer, Opened) and answer.status == "ahead":
                 waits.append(partial(self.read_cold, reader))
-            elif (code := _ending(answer, reader.tail)) is not None:
+            elif (code := _ending(answer, reader.ring)) is not None:
                 reader.end(code)
             elif isinstance(answer, Opened):
                 reader.read(answer, position)
@@ -229,7 +229,7 @@ class Questions:
         return taken
 
     def _mend(
-        self, tail: Tail, position: Position, answer: Opened | JournalSpoilt, looked_at: Collection[Subscriber]
+        self, tail: Tail, position: Position, answer: Opened | JournalSpoilt, looked_at: Collection[Cursor]
     ) -> None:
         if (code := _ending(answer, tail)) is not None:
             tail.end(code)
@@ -252,7 +252,7 @@ def _fail(opening: _Opening, error: JournalError) -> None:
         opening.answer.set_exception(error)
 
 
-def _ending(answer: Opened | JournalSpoilt, tail: Tail) -> int | None:
+def _ending(answer: Opened | JournalSpoilt, tail: Ring) -> int | None:
     """Why the connections of a tail must end; ``None``: they need not."""
     if isinstance(answer, JournalSpoilt):
         log.error("a mailbox cannot be read", extra={"mailbox": tail.mailbox, "error": str(answer)})
@@ -271,7 +271,7 @@ def _is_overtaken(answer: Opened, tail: Tail, asked: Position) -> bool:
     return answer.status != "resumed" and answer.top.epoch == tail.epoch and tail.position != asked
 
 
-def _is_another(answer: Opened | JournalSpoilt, tail: Tail) -> bool:
+def _is_another(answer: Opened | JournalSpoilt, tail: Ring) -> bool:
     """Whether an answer begins anew for those who follow a tail."""
     if isinstance(answer, JournalSpoilt) or answer.status == "ahead":
         return False

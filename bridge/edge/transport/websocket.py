@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bridge.access import codes
-from bridge.edge import wire
+from bridge.access.access import Identity
+from bridge.edge.connection import Connection, Registry
+from bridge.edge.cursor import Cursor
 from bridge.edge.frames import Delivery, Entry, Frame, ws_close, ws_farewell, ws_frame
 from bridge.edge.kernel import unacknowledged
-from bridge.edge.subscriber import Subscriber
-from bridge.edge.tail import Tail
-
-if TYPE_CHECKING:
-    from bridge.access.access import Identity
-    from bridge.edge.audience import Audience
+from bridge.edge.transport import wire
 
 _PING: Final = ws_frame(b"", wire.PING)
 _GOODBYE_S: Final = 5.0
 
 
-class WebSocketSubscriber(Subscriber):
+class WebSocketCursor(Cursor):
+    """Writes text frames."""
+
+    __slots__ = ()
+
+    def deliver(self, delivery: Entry | Delivery) -> None:
+        if self.live == delivery.first - 1:
+            self.live = delivery.last
+            connection = self.connection
+            connection.frames["websocket"] += 1
+            # A cursor that is live has a transport.
+            connection.transport.write(delivery.for_websocket or delivery.websocket())  # type: ignore[union-attr]
+        else:
+            self._wait_or_catch_up(delivery)
+
+
+class WebSocketConnection(Connection):
     """Events out; pings, pongs and a close in. Text from the client is ignored up to 4 KiB; no flood is let go on."""
 
     __slots__ = ("_allowed_at", "_pong_due", "_reader")
     transport_name = "websocket"
+    cursor_type = WebSocketCursor
 
-    def __init__(
-        self, audience: Audience, identity: Identity, tail: Tail, *, address: str = "", opened_at: int = 0
-    ) -> None:
-        super().__init__(audience, identity, tail, address=address, opened_at=opened_at)
+    def __init__(self, hub: Registry, identity: Identity) -> None:
+        super().__init__(hub, identity)
         self._reader: wire.FrameReader | None = wire.FrameReader()
         self._pong_due = False
         self._allowed_at = 0.0
@@ -37,19 +49,10 @@ class WebSocketSubscriber(Subscriber):
     def render(self, frame: Frame | Entry) -> bytes:
         return frame.for_websocket or frame.websocket()
 
-    def deliver(self, delivery: Entry | Delivery) -> None:
-        if self.live == delivery.first - 1:
-            self.live = delivery.last
-            self.audience.frames["websocket"] += 1
-            # A cursor that is live has a transport.
-            self.transport.write(delivery.for_websocket or delivery.websocket())  # type: ignore[union-attr]
-        else:
-            self._wait_or_catch_up(delivery)
-
     def say_goodbye(self, code: int) -> None:
         transport = self.transport
         assert transport is not None
-        transport.write(ws_farewell(code, self.audience.retry_ms(code)))
+        transport.write(ws_farewell(code, self.hub.retry_ms(code)))
         # The client answers with its own close; closing before that could reset the connection under the code.
         asyncio.get_running_loop().call_later(_GOODBYE_S, transport.abort)
 
@@ -72,7 +75,7 @@ class WebSocketSubscriber(Subscriber):
         transport, reader = self.transport, self._reader
         if transport is None or reader is None:
             return
-        if (now := self.audience.now()) >= self._allowed_at + 1.0:
+        if (now := self.hub.now()) >= self._allowed_at + 1.0:
             self._allowed_at = now
             reader.allowance = wire.FRAMES_A_SECOND
         try:
@@ -89,7 +92,7 @@ class WebSocketSubscriber(Subscriber):
         except wire.WireError as error:
             last = ws_close(error.code)
             if error.code == codes.BAD_REQUEST:
-                last = ws_farewell(error.code, self.audience.retry_ms(error.code))
+                last = ws_farewell(error.code, self.hub.retry_ms(error.code))
             self._hang_up(transport, error.code, last)
             if not reader.allowance:
                 # What a flood still has under way is not even read.

@@ -8,24 +8,25 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from bridge.access.access import Identity
-from bridge.edge.audience import HEARTBEAT_S, Audience
+from bridge.edge.connection import Connection
+from bridge.edge.cursor import Cursor
+from bridge.edge.hub import HEARTBEAT_S, Hub
 from bridge.edge.kernel import unacknowledged
-from bridge.edge.sse import SseSubscriber
-from bridge.edge.subscriber import Subscriber
 from bridge.edge.tail import Tail
-from bridge.edge.websocket import WebSocketSubscriber
+from bridge.edge.transport.sse import SseConnection
+from bridge.edge.transport.websocket import WebSocketConnection
 from bridge.events import Position
 from bridge.journal.reader import Opened, Upstream
 from bridge.obs.metrics import Metrics
 from tests.support.waiting import until
 
-KINDS: list[type[Subscriber]] = [WebSocketSubscriber, SseSubscriber]
+KINDS: list[type[Connection]] = [WebSocketConnection, SseConnection]
 OPENED = Opened(
     mailbox="bob@gzdev.com",
     top=Position("abcdefgh", 0),
@@ -38,28 +39,36 @@ OPENED = Opened(
 )
 
 
+class NoLoader:
+    """Nobody here is too far behind for the ring."""
+
+    def read_cold(self, cursor: Cursor) -> None:
+        raise AssertionError(cursor.position)
+
+
 @dataclass
 class Hall:
-    """An audience whose clock stands still, and connections of it whose other ends are plain sockets."""
+    """A hub whose clock stands still, and connections of it whose other ends are plain sockets."""
 
     seconds: float = 1000.0
     peers: list[socket.socket] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.metrics = Metrics()
-        self.audience = Audience(self.metrics, clock=lambda: self.seconds, wall=lambda: self.seconds)
-        self.tail = Tail("bob@gzdev.com")
+        self.hub = Hub(self.metrics, clock=lambda: self.seconds, wall=lambda: self.seconds)
+        self.tail = Tail("bob@gzdev.com", NoLoader())
         self.tail.adopt(OPENED)
 
-    async def join(self, kind: type[Subscriber], *, expires: float = 1e12) -> tuple[Subscriber, socket.socket]:
+    async def join(self, kind: type[Connection], *, expires: float = 1e12) -> tuple[Connection, socket.socket]:
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         self.peers.append(theirs)
-        subscriber = kind(self.audience, Identity(("bob@gzdev.com",), None, frozenset(), expires), self.tail)
-        transport, _ = await asyncio.get_running_loop().create_connection(lambda: subscriber, sock=ours)
-        subscriber.begin(transport, OPENED, None)
+        connection = kind(self.hub, Identity(("bob@gzdev.com",), None, frozenset(), expires))
+        transport, _ = await asyncio.get_running_loop().create_connection(lambda: connection, sock=ours)
+        connection.begin(transport)
+        connection.follow(self.tail).begin(OPENED, None)
         await self.heard(theirs)
-        return subscriber, theirs
+        return connection, theirs
 
     async def heard(self, peer: socket.socket) -> bytes:
         """What has come, at least one byte; empty when the connection has ended."""
@@ -68,26 +77,26 @@ class Hall:
     def pass_time(self, seconds: int) -> None:
         for _ in range(seconds):
             self.seconds += 1
-            self.audience.tick()
+            self.hub.tick()
 
 
 @pytest.fixture
 async def hall() -> AsyncIterator[Hall]:
     hall = Hall()
     yield hall
-    hall.audience.end_all(3001)
+    hall.hub.end_all(3001)
     for peer in hall.peers:
         peer.close()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_heartbeat_comes_every_period_and_scripts_can_see_it(hall: Hall, kind: type[Subscriber]) -> None:
+async def test_a_heartbeat_comes_every_period_and_scripts_can_see_it(hall: Hall, kind: type[Connection]) -> None:
     """Under 30 s, as data; WebSocket also gets a ping, for which a script is not asked."""
     _, peer = await hall.join(kind)
     hall.pass_time(HEARTBEAT_S)
     beat = await hall.heard(peer)
     assert beat.count(b'{"type":"exmail.heartbeat","data":{}}') == 1
-    if kind is SseSubscriber:
+    if kind is SseConnection:
         assert beat == b'data: {"type":"exmail.heartbeat","data":{}}\n\n'
     else:
         assert beat.endswith(b"\x89\x00")
@@ -95,7 +104,7 @@ async def test_a_heartbeat_comes_every_period_and_scripts_can_see_it(hall: Hall,
 
 async def test_connections_are_spread_over_the_period(hall: Hall) -> None:
     """Not all heartbeats in one second."""
-    peers = [(await hall.join(SseSubscriber))[1] for _ in range(HEARTBEAT_S)]
+    peers = [(await hall.join(SseConnection))[1] for _ in range(HEARTBEAT_S)]
     hall.pass_time(1)
     ready = 0
     for peer in peers:
@@ -108,8 +117,8 @@ async def test_connections_are_spread_over_the_period(hall: Hall) -> None:
 
 async def test_who_does_not_answer_a_ping_is_closed_with_3012(hall: Hall) -> None:
     """Within ten seconds; who answers stays."""
-    silent, silent_peer = await hall.join(WebSocketSubscriber)
-    lively, lively_peer = await hall.join(WebSocketSubscriber)
+    silent, silent_peer = await hall.join(WebSocketConnection)
+    lively, lively_peer = await hall.join(WebSocketConnection)
     for _ in range(2 * HEARTBEAT_S):
         hall.pass_time(1)
         try:
@@ -123,19 +132,19 @@ async def test_who_does_not_answer_a_ping_is_closed_with_3012(hall: Hall) -> Non
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_connection_ends_when_its_token_does(hall: Hall, kind: type[Subscriber]) -> None:
+async def test_a_connection_ends_when_its_token_does(hall: Hall, kind: type[Connection]) -> None:
     """To the second; and nothing is written after the goodbye."""
-    subscriber, peer = await hall.join(kind, expires=1003.0)
+    connection, peer = await hall.join(kind, expires=1003.0)
     hall.pass_time(2)
-    assert subscriber.code == 0
+    assert connection.code == 0
     hall.pass_time(1)
-    assert subscriber.code == 3005
+    assert connection.code == 3005
     goodbye = await hall.heard(peer)
     assert b"token expired" in goodbye
     hall.tail.append(b"abcdefgh", 1, b'{"specversion":"1.0"}')
     hall.tail.flush()
     hall.pass_time(HEARTBEAT_S)
-    if kind is SseSubscriber:
+    if kind is SseConnection:
         assert await hall.heard(peer) == b""
         assert b'"retry_ms":' in goodbye
     else:
@@ -144,27 +153,27 @@ async def test_a_connection_ends_when_its_token_does(hall: Hall, kind: type[Subs
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_socket_that_stays_backed_up_is_cut(hall: Hall, kind: type[Subscriber]) -> None:
+async def test_a_socket_that_stays_backed_up_is_cut(hall: Hall, kind: type[Connection]) -> None:
     """Not empty for 30 s; a heartbeat is not added to what waits."""
-    subscriber, _ = await hall.join(kind)
+    connection, _ = await hall.join(kind)
     seq = 0
-    while not subscriber.behind_since:
+    while not connection.behind_since:
         seq += 1
         hall.tail.append(b"abcdefgh", seq, b'{"specversion":"1.0","id":"abcdefgh-%d","x":"%b"}' % (seq, b"x" * 60_000))
         hall.tail.flush()
     hall.pass_time(30)
-    assert subscriber.code == 0
+    assert connection.code == 0
     hall.pass_time(1)
-    assert subscriber.code == 3008
+    assert connection.code == 3008
 
 
 async def test_closes_are_counted_by_code_and_the_gauge_returns(hall: Hall) -> None:
     """Who hangs up, and why."""
-    subscriber, peer = await hall.join(SseSubscriber, expires=1000.5)
+    connection, peer = await hall.join(SseConnection, expires=1000.5)
     gauge: Any = hall.metrics.edge_connections["sse"]
     assert gauge._value.get() == 1
     hall.pass_time(1)
-    assert subscriber.code == 3005
+    assert connection.code == 3005
     while await hall.heard(peer):
         continue
     await until(lambda: gauge._value.get() == 0)
@@ -181,9 +190,10 @@ async def test_a_ping_that_waits_in_the_kernel_says_nothing_yet(hall: Hall) -> N
         ours.setblocking(False)
         theirs.setblocking(False)
         identity = Identity(("bob@gzdev.com",), None, frozenset(), 1e12)
-        slow = WebSocketSubscriber(hall.audience, identity, hall.tail)
+        slow = WebSocketConnection(hall.hub, identity)
         transport, _ = await asyncio.get_running_loop().create_connection(lambda: slow, sock=ours)
-        slow.begin(transport, OPENED, None)
+        slow.begin(transport)
+        slow.follow(hall.tail).begin(OPENED, None)
         hall.tail.append(b"abcdefgh", 1, b'{"specversion":"1.0","id":"abcdefgh-1","x":"%b"}' % (b"x" * 60_000))
         hall.tail.flush()
         assert not slow.behind_since
@@ -199,3 +209,28 @@ async def test_a_ping_that_waits_in_the_kernel_says_nothing_yet(hall: Hall) -> N
 async def _read_all(peer: socket.socket) -> None:
     while await asyncio.get_running_loop().sock_recv(peer, 1 << 20):
         continue
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_two_mailboxes_on_one_connection(hall: Hall, kind: type[Connection]) -> None:
+    """Each has a cursor of its own: a snapshot, what comes live, and what waited while the socket was backed up."""
+    other = Tail("ann@gzdev.com", NoLoader())
+    opened = replace(OPENED, mailbox="ann@gzdev.com", top=Position("annsbox1", 0), shared={})
+    other.adopt(opened)
+    connection, peer = await hall.join(kind)
+    connection.follow(other).begin(opened, None)
+    assert b"ann@gzdev.com" in await hall.heard(peer)
+    for number in range(1, 41):
+        hall.tail.append(b"abcdefgh", number, b'{"bob":%d,"x":"%b"}' % (number, b"x" * 9000))
+        hall.tail.flush()
+        other.append(b"annsbox1", number, b'{"ann":%d}' % number)
+        other.flush()
+    assert connection.behind_since
+    told = b""
+    while b'{"bob":40,' not in told or b'{"ann":40}' not in told:
+        told += await hall.heard(peer)
+    for number in range(1, 41):
+        assert told.count(b'{"bob":%d,' % number) == told.count(b'{"ann":%d}' % number) == 1
+    assert [cursor.position.seq for cursor in connection.cursors] == [40, 40]
+    peer.close()
+    await until(lambda: not hall.tail.cursors and not other.cursors)

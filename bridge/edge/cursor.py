@@ -1,0 +1,238 @@
+"""A place in one mailbox's entries, whose connection is written what stands after it.
+
+Live, resumed and slow are one mechanism. Frames are written straight to the connection's transport while it takes them;
+while it is backed up the cursor stays where it is. Who is too far behind for the ring reads from the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections import deque
+from typing import Final, Protocol
+
+from bridge.access.access import Identity
+from bridge.edge.frames import Delivery, Entry, Frame, Transport, snapshot_frame
+from bridge.events import Position
+from bridge.journal.reader import Opened
+
+_CHUNK: Final = 65_536
+_MOST_OWED: Final = 262_144
+
+
+class Ring(Protocol):
+    """The recent entries of one mailbox, and who reads them. ``top`` is the last one's seq."""
+
+    mailbox: str
+    epoch: str
+    top: int | None
+    cursors: dict[Cursor, None]
+
+    def after(self, epoch: str, seq: int) -> list[Entry] | None:
+        """Entries after a place; ``None`` if they do not reach back that far."""
+
+    def read_for(self, cursor: Cursor) -> None:
+        """Have the journal read, and the cursor given what it says."""
+
+
+class Sink(Protocol):
+    """The connection that is written to; see :class:`bridge.edge.connection.Connection`."""
+
+    identity: Identity
+    transport: asyncio.Transport | None
+    since: float
+    behind_since: float
+    code: int
+    frames: dict[Transport, int]
+
+    @property
+    def transport_name(self) -> Transport:
+        """Which transport this is."""
+
+    def render(self, frame: Frame | Entry) -> bytes:
+        """The frame's bytes for this transport."""
+
+    def end(self, code: int) -> None:
+        """Close with a code."""
+
+    def cut(self) -> None:
+        """Close without a word."""
+
+
+class Cursor(ABC):
+    """What stands behind it has been written. ``address`` is what was asked for, which may come to mean another account
+    than the ring's; ``opened_at`` the moment of the journal's answer, by Redis's clock in ms.
+    """
+
+    __slots__ = ("_owed", "_queue", "_reading", "_seq", "address", "connection", "epoch", "live", "opened_at", "ring")
+
+    def __init__(self, connection: Sink, ring: Ring, *, address: str = "", opened_at: int = 0) -> None:
+        self.connection = connection
+        self.ring = ring
+        self.address = address or ring.mailbox
+        self.opened_at = opened_at
+        self.epoch = ""
+        # The place: in ``live`` while nothing waits, so that live delivery is one comparison; else -1 and in ``_seq``.
+        self.live = -1
+        self._seq = 0
+        self._queue: deque[Frame | Entry] | None = None
+        self._owed = 0
+        self._reading = False
+
+    @abstractmethod
+    def deliver(self, delivery: Entry | Delivery) -> None:
+        """Take entries that were just appended to the ring. The hot path: one comparison, one write."""
+
+    def begin(self, opened: Opened, after: Position | None) -> None:
+        """Write the snapshot and what was missed, then join the ring."""
+        self.ring.cursors[self] = None
+        self._restart(opened, after)
+
+    def restart(self, opened: Opened) -> None:
+        """A gap cannot be filled: a new snapshot, throw away what you have."""
+        self._restart(opened, None)
+
+    def leave(self) -> None:
+        """The connection is lost."""
+        self._queue = None
+        self.ring.cursors.pop(self, None)
+
+    def end(self, code: int) -> None:
+        """The mailbox may not be followed any more: the connection ends, its only one being this."""
+        self.connection.end(code)
+
+    def _restart(self, opened: Opened, after: Position | None) -> None:
+        self.hold()
+        frame = _snapshot_of(opened, after)
+        assert frame.position is not None
+        self.epoch, self._seq = frame.position.epoch, frame.position.seq
+        self._owed = 0
+        self._queue = deque((frame,))
+        if opened.status == "resumed" and after is not None:
+            self._queue.extend(entries_of(opened, after))
+        self.pump()
+
+    @property
+    def caught_up(self) -> bool:
+        """Nothing is waiting for this connection."""
+        return self.live == self.ring.top
+
+    def _wait_or_catch_up(self, delivery: Entry | Delivery) -> None:
+        if self.connection.code:
+            return
+        if self.connection.behind_since or self._queue is not None or self._reading:
+            self._owed += sum(len(entry.payload) for entry in delivery.entries)
+            if self._owed > _MOST_OWED:
+                self.connection.cut()
+        else:
+            self.pump()
+
+    def say(self, frame: Frame) -> None:
+        """Write a frame of the edge itself, after what is waiting."""
+        connection = self.connection
+        if connection.transport is None or connection.code:
+            return
+        if connection.behind_since or self._queue is not None:
+            if self._queue is None:
+                self._queue = deque()
+            self._queue.append(frame)
+        else:
+            connection.transport.write(connection.render(frame))
+
+    def pump(self) -> None:
+        """Write what is due, as long as the socket takes it."""
+        self.hold()
+        connection = self.connection
+        while not (connection.behind_since or connection.transport is None or self._reading or connection.code):
+            frames = self._next_frames()
+            if not frames:
+                if not self._reading and self.epoch == self.ring.epoch:
+                    self.live = self._seq
+                return
+            connection.transport.write(b"".join([connection.render(frame) for frame in frames]))
+            connection.frames[connection.transport_name] += len(frames)
+
+    def hold(self) -> None:
+        """Live delivery ends until nothing waits any more."""
+        if self.live >= 0:
+            self._seq, self.live = self.live, -1
+
+    def _next_frames(self) -> list[Frame | Entry]:
+        """Take up to a chunk of what is due and move the cursor over it."""
+        if self._queue is not None:
+            frames = self._from_queue(self._queue)
+            if not self._queue:
+                self._queue = None
+            return frames
+        entries = self.ring.after(self.epoch, self._seq)
+        if entries is None:
+            ahead = self.epoch == self.ring.epoch and self._seq > (self.ring.top or 0)
+            if not ahead:
+                self._reading = True
+                self.ring.read_for(self)
+            # Ahead of the ring: another edge's event, which this one has not heard of yet.
+            return []
+        due: list[Frame | Entry] = []
+        size = 0
+        for entry in entries:
+            due.append(entry)
+            size += len(entry.payload)
+            self._seq = entry.seq
+            if size >= _CHUNK:
+                return due
+        self._owed = 0
+        return due
+
+    def _from_queue(self, queue: deque[Frame | Entry]) -> list[Frame | Entry]:
+        frames: list[Frame | Entry] = []
+        size = 0
+        while queue and size < _CHUNK:
+            frame = queue.popleft()
+            if isinstance(frame, Entry):
+                self._seq = frame.seq
+            frames.append(frame)
+            size += len(frame.payload)
+        return frames
+
+    @property
+    def position(self) -> Position:
+        """The last event that was written to the transport."""
+        return Position(self.epoch, self._seq if self.live < 0 else self.live)
+
+    def read(self, opened: Opened, asked: Position) -> None:
+        """Take the journal's answer to ``read_for``: what stands after ``asked``."""
+        self._reading = False
+        if self.connection.transport is None:
+            return
+        if asked != self.position:
+            # A new snapshot was written meanwhile; the answer belongs to what it threw away.
+            self.pump()
+            return
+        if opened.status != "resumed":
+            self._restart(opened, None)
+            return
+        self._queue = self._queue or deque()
+        self._queue.extend(entries_of(opened, asked))
+        if not self._queue:
+            self._queue = None
+        self.pump()
+
+
+def entries_of(opened: Opened, after: Position) -> list[Entry]:
+    """The events of a resumed opening as entries: they follow each other from ``after`` on.
+
+    Made once an answer: all who share it share the entries, and the bytes that are built of them.
+    """
+    entries: list[Entry] | None = opened.shared.get("entries")
+    if entries is None:
+        epoch = after.epoch.encode()
+        entries = [Entry(epoch, after.seq + number, event) for number, event in enumerate(opened.events, 1)]
+        opened.shared["entries"] = entries
+    return entries
+
+
+def _snapshot_of(opened: Opened, after: Position | None) -> Frame:
+    frame: Frame | None = opened.shared.get(after)
+    if frame is None:
+        frame = opened.shared[after] = snapshot_frame(opened, after=after)
+    return frame
