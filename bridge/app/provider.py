@@ -22,9 +22,9 @@ from bridge.journal.keys import Keys
 from bridge.journal.tokens import RedisTokenStore
 from bridge.obs.labels import endpoint_of
 from bridge.obs.metrics import Metrics
-from bridge.provider.calls import Outcome
-from bridge.provider.client import ProviderClient
-from bridge.provider.token import Token, TokenStore
+from bridge.provider.bizmail.calls import Outcome
+from bridge.provider.bizmail.client import ProviderClient
+from bridge.provider.bizmail.token import Token, TokenStore
 from bridge.settings import Settings, calling
 from bridge.supervision import StartRefused
 

@@ -1,10 +1,98 @@
-"""The upstream dialect: how the provider talks, and nothing of what the bridge makes of it.
+"""The upstream: what it pushes and what can go wrong (the vocabulary), the way out to it, and a room for each dialect.
 
-This package imports nothing else of the bridge and could be published on its own (``docs/provider.md``). What may be
-asked is a table (``endpoints``, ``parameters``, ``rules``). Pure parts (``form``, ``responses``, ``framer``,
-``documents``, ``pushes``, ``verdict``, ``answers``, ``asking``) turn values into bytes and bytes into facts;
-``egress``, ``exchange``, ``transport``, ``token``, ``pace``, ``calls``, ``listen`` and ``client`` do the waiting. A
-wrong guess about the wire should cost one file here.
+:mod:`.pushes` and :mod:`.faults` are what the worker and the sign-on know; :mod:`.egress` and :mod:`.proxy` are how
+anything gets out to a provider; :mod:`.bizmail` is BizMail OpenApi v1.4, the only dialect so far. This package imports
+nothing else of the bridge and could be published on its own (``docs/provider.md``); its front door is this page:
+
+    async with ProviderClient(client_id=…, client_secret=…) as client:
+        print(await client.newcount("bob@gzdev.com"))
 """
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from .bizmail.action import Action
+from .bizmail.models import (
+    AddressCheck,
+    AddressKind,
+    AuthKey,
+    Delta,
+    Profile,
+    ProfileFields,
+    UserChange,
+)
+from .bizmail.token import MemoryTokenStore, Token, TokenStore
+from .faults import (
+    AddressNotAllowed,
+    BadParameter,
+    Busy,
+    CallerFault,
+    CredentialsRefused,
+    InvalidToken,
+    ListenEnded,
+    ListenRefused,
+    ListenSilent,
+    NotFound,
+    NotUsable,
+    OutcomeUnknown,
+    ProviderAway,
+    ProviderError,
+    ProviderRefused,
+    UnreadableAnswer,
+)
+from .pushes import MailArrived, Online, Push, Refused, Unreadable, UnreadChanged, VersionChanged
+
+if TYPE_CHECKING:
+    from .bizmail.client import ProviderClient
+    from .egress import Egress, ProxyRefused
+
+_WITH_AIOHTTP: Final = {"ProviderClient": ".bizmail.client", "Egress": ".egress", "ProxyRefused": ".egress"}
+
+__all__ = [
+    "Action",
+    "AddressCheck",
+    "AddressKind",
+    "AddressNotAllowed",
+    "AuthKey",
+    "BadParameter",
+    "Busy",
+    "CallerFault",
+    "CredentialsRefused",
+    "Delta",
+    "Egress",
+    "InvalidToken",
+    "ListenEnded",
+    "ListenRefused",
+    "ListenSilent",
+    "MailArrived",
+    "MemoryTokenStore",
+    "NotFound",
+    "NotUsable",
+    "Online",
+    "OutcomeUnknown",
+    "Profile",
+    "ProfileFields",
+    "ProviderAway",
+    "ProviderClient",
+    "ProviderError",
+    "ProviderRefused",
+    "ProxyRefused",
+    "Push",
+    "Refused",
+    "Token",
+    "TokenStore",
+    "UnreadChanged",
+    "Unreadable",
+    "UnreadableAnswer",
+    "UserChange",
+    "VersionChanged",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # A command that only reads the tables of the API need not wait for an HTTP client to be imported.
+    if name in _WITH_AIOHTTP:
+        return getattr(import_module(_WITH_AIOHTTP[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,10 +13,11 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import SplitResult
+from urllib.request import getproxies_environment
 
 import aiohttp
 
-from .errors import plain
+from .faults import plain
 from .proxy import Proxy, authority, is_exempt
 
 STRICTER: Final = {
@@ -77,6 +78,16 @@ class Egress:
         self._tls: ssl.SSLContext | None = None
         if ca_file:
             self._trust().load_verify_locations(ca_file)
+
+    @classmethod
+    def of_environment(cls) -> Egress:
+        """The way out that the environment names: ``HTTPS_PROXY`` and ``NO_PROXY``, in either case.
+
+        Raises:
+            ValueError: that is no address of a proxy that we can use.
+        """
+        named = getproxies_environment()
+        return cls(proxy=named.get("https", ""), no_proxy=[each for each in named.get("no", "").split(",") if each])
 
     def session(self) -> aiohttp.ClientSession:
         """An HTTP client that goes this way; for :class:`~.client.ProviderClient`, which listens the same way."""

@@ -1,76 +1,71 @@
-"""Tell what a document of the listen stream means (protocol 3.2).
-
-Documents carry no type: the keys that are present tell. Nothing here raises: a stream that one strange document
-could end would be a stream that anybody who can send a mail could end.
-"""
+"""What the provider pushes, in types: the vocabulary that a dialect translates into."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Literal
 
-from .documents import INT_END, NotJson, fold_keys, read_json, to_int, to_text
-from .errors import CODE_MOST, plain
-from .models import MailArrived, Online, Push, Refused, Unreadable, UnreadChanged, VersionChanged
-from .rules import is_ver
-from .salvage import salvage_mail
+import msgspec
 
-_MAIL_KEYS: Final = ("MailId", "Sender", "Receiver", "Subject", "Summary")
-_MAIL: Final = frozenset({"UserName", "NewCount", *_MAIL_KEYS})
-_BEFORE: Final = b" \t\r\n\xef\xbb\xbf"
-_FOLDED_MAIL_KEYS: Final = tuple(key.lower() for key in _MAIL_KEYS)
+UnreadableReason = Literal["bad-json", "not-object", "unknown-shape", "truncated", "too-large"]
+"""Why a document is dead. A closed set, fit for a metric label.
+
+``bad-json``: not JSON even after repair · ``not-object``: text with no JSON object in it · ``unknown-shape``: an
+object of which nothing can be told · ``truncated``: its response or connection ended inside it · ``too-large``.
+"""
 
 
-def parse_push(document: bytes) -> tuple[Push, ...]:
-    """Read one document; never raises.
+# Structs, not dataclasses: these are built once a push. gc=False: they hold text and numbers only, no cycles.
+class Online(msgspec.Struct, frozen=True, gc=False):
+    """``{"Ret": 0}``: we are listening (protocol 3.2.1). Any other ``ret`` is a refusal."""
 
-    Usually one push. A document with ``UserName`` and ``Ver`` says two things, and both are given: the mailbox
-    first, then the version; ``Ret`` beside others comes before them. ``errcode`` stands alone: no document that
-    succeeds carries it.
+    ret: int
+
+
+class VersionChanged(msgspec.Struct, frozen=True, gc=False):
+    """``{"Ver": …}``: the member directory changed (protocol 3.2.2 (1)). ``ver`` is epoch milliseconds."""
+
+    ver: int
+
+
+class MailArrived(msgspec.Struct, frozen=True, gc=False):
+    """A mail arrived (protocol 3.2.2 (2)).
+
+    ``mail_id`` is ``''`` if the provider sent none; texts are ``None`` if absent; ``unread`` is the mailbox's
+    unread count after this mail, ``None`` if absent or no number.
     """
-    try:
-        value = read_json(document)
-    except NotJson:
-        is_object = document.lstrip(_BEFORE)[:1] == b"{"
-        return (parse_broken(Unreadable("bad-json", document)) if is_object else Unreadable("not-object", document),)
-    if not isinstance(value, dict):
-        return (Unreadable("not-object", document),)
-    # The usual mail, in the document's own spelling: taken as it is.
-    if value.keys() == _MAIL:
-        mailbox, mail_id, unread = value["UserName"], value["MailId"], value["NewCount"]
-        if type(mailbox) is str and type(mail_id) is str and type(unread) is int and 0 <= unread < INT_END:
-            mailbox = mailbox.strip()
-            sender, receiver, subject, summary = value["Sender"], value["Receiver"], value["Subject"], value["Summary"]
-            if mailbox and type(sender) is type(receiver) is type(subject) is type(summary) is str:
-                return (MailArrived(mailbox, mail_id.strip(), sender, receiver, subject, summary, unread),)
-    return _tell(fold_keys(value), document)
+
+    mailbox: str
+    mail_id: str
+    sender: str | None
+    receiver: str | None
+    subject: str | None
+    summary: str | None
+    unread: int | None
 
 
-def parse_broken(dead: Unreadable) -> MailArrived | Unreadable:
-    """Of a document that is broken or did not come whole: the mail that its beginning tells of, else itself."""
-    return salvage_mail(dead.document) or dead
+class UnreadChanged(msgspec.Struct, frozen=True, gc=False):
+    """The unread count of a mailbox changed (protocol 3.2.2 (3))."""
+
+    mailbox: str
+    unread: int
 
 
-def _tell(value: dict[str, Any], document: bytes) -> tuple[Push, ...]:
-    errcode = to_text(value.get("errcode"))
-    # 0 is how the successor API says that all is well.
-    if errcode is not None and errcode.strip() not in ("", "0"):
-        return (
-            Refused(
-                plain(errcode)[:CODE_MOST], plain(to_text(value.get("error")) or to_text(value.get("errmsg")) or "")
-            ),
-        )
-    told: list[Push] = []
-    if (ret := to_int(value.get("ret"))) is not None:
-        told.append(Online(ret))
-    if mailbox := (to_text(value.get("username")) or "").strip():
-        unread = to_int(value.get("newcount"))
-        if unread is not None and unread < 0:
-            unread = None
-        if any(value.get(key) is not None for key in _FOLDED_MAIL_KEYS):
-            mail_id, sender, receiver, subject, summary = (to_text(value.get(key)) for key in _FOLDED_MAIL_KEYS)
-            told.append(MailArrived(mailbox, (mail_id or "").strip(), sender, receiver, subject, summary, unread))
-        elif unread is not None:
-            told.append(UnreadChanged(mailbox, unread))
-    if is_ver(ver := to_int(value.get("ver"))):
-        told.append(VersionChanged(ver))
-    return tuple(told) or (Unreadable("unknown-shape", document),)
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """An errcode document on the listen stream. ``errcode`` is text, as the provider sends it."""
+
+    errcode: str
+    text: str
+
+
+class Unreadable(msgspec.Struct, frozen=True, gc=False):
+    """A dead document: nothing can be told from it. It moves nothing; ``document`` is kept for inspection.
+
+    ``cut_from``: how many bytes it had, where ``document`` is only its head; else 0.
+    """
+
+    reason: UnreadableReason
+    document: bytes
+    cut_from: int = 0
+
+
+Push = Online | VersionChanged | MailArrived | UnreadChanged | Refused | Unreadable

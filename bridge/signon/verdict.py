@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from bridge.obs.labels import Click as Result
-from bridge.provider.errors import Busy, NotFound, ProviderError, ProviderRefused
+from bridge.provider.faults import Busy, NotFound, ProviderError, ProviderRefused
 
 
 @dataclass(frozen=True, slots=True)

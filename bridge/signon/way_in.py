@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bridge.provider.client import ProviderClient
-from bridge.provider.login import login_url
+from bridge.provider.bizmail.client import ProviderClient
+from bridge.provider.bizmail.login import login_url
 
 
 class ProviderLogin:

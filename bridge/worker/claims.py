@@ -18,7 +18,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from bridge.events import normalise_address
-from bridge.provider.models import Action, Delta
+from bridge.provider.bizmail.models import Action, Delta
 
 
 @dataclass(frozen=True, slots=True)

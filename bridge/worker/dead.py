@@ -18,8 +18,8 @@ import msgspec
 from bridge.journal.calls import Bury, Call, Kept, Scrub
 from bridge.journal.dead import DeadDocument, DeadDocuments
 from bridge.journal.writer import Writer
-from bridge.provider.models import MailArrived, Unreadable, UnreadChanged, VersionChanged
-from bridge.provider.pushes import parse_push
+from bridge.provider.bizmail.pushes import parse_push
+from bridge.provider.pushes import MailArrived, Unreadable, UnreadChanged, VersionChanged
 from bridge.worker.translate import BadAddress, Privacy, Translator
 
 KEPT_MOST: Final = 16 * 1024

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Final
 
 from bridge.journal.owed import DELETED, MISSING, Owed
-from bridge.provider.client import ProviderClient
-from bridge.provider.errors import ProviderError
+from bridge.provider.bizmail.client import ProviderClient
+from bridge.provider.faults import ProviderError
 from bridge.worker.members import Members, Step
 from bridge.worker.profiles import Fetch
 

@@ -21,8 +21,8 @@ from bridge.journal.mirror import Mirror
 from bridge.journal.writer import Writer
 from bridge.obs.labels import SyncKind, SyncOutcome
 from bridge.obs.metrics import Metrics
-from bridge.provider.client import ProviderClient
-from bridge.provider.errors import BadParameter, ProviderError
+from bridge.provider.bizmail.client import ProviderClient
+from bridge.provider.faults import BadParameter, ProviderError
 from bridge.worker.debts import Debts, Timetable
 from bridge.worker.decisions import Decisions
 from bridge.worker.guard import Guard

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bridge.events import USER_ADDED, USER_DELETED, USER_UPDATED, from_json, normalise_address, to_json
-from bridge.provider.models import Profile
+from bridge.provider.bizmail.models import Profile
 
 FIELDS: Final = (
     "alias",

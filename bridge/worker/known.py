@@ -10,7 +10,7 @@ from bridge.journal.held import Held
 from bridge.journal.mirror import Mirror
 from bridge.journal.owed import Owed, read_owed
 from bridge.obs.metrics import Metrics
-from bridge.provider.rules import is_ver
+from bridge.provider.bizmail.rules import is_ver
 from bridge.worker.pieces import Piece
 
 _RECANTED_S: Final = 86_400.0

@@ -15,8 +15,9 @@ from typing import Final
 from bridge.journal.calls import Call
 from bridge.obs.labels import Dropped, ListenOutcome, ProviderState, PushKind
 from bridge.obs.metrics import Metrics
-from bridge.provider.client import ProviderClient
-from bridge.provider.errors import (
+from bridge.provider.bizmail.client import ProviderClient
+from bridge.provider.bizmail.listen import ListenSession
+from bridge.provider.faults import (
     AddressNotAllowed,
     CredentialsRefused,
     InvalidToken,
@@ -27,16 +28,7 @@ from bridge.provider.errors import (
     ProviderError,
     ProviderRefused,
 )
-from bridge.provider.listen import ListenSession
-from bridge.provider.models import (
-    MailArrived,
-    Online,
-    Push,
-    Refused,
-    Unreadable,
-    UnreadChanged,
-    VersionChanged,
-)
+from bridge.provider.pushes import MailArrived, Online, Push, Refused, Unreadable, UnreadChanged, VersionChanged
 from bridge.worker.backlog import Backlog
 from bridge.worker.dead import Burial
 from bridge.worker.rival import Rival

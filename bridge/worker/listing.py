@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bridge.provider.client import ProviderClient
-from bridge.provider.errors import ProviderRefused
-from bridge.provider.models import Delta
-from bridge.provider.rules import is_far_ahead, is_ver
+from bridge.provider.bizmail.client import ProviderClient
+from bridge.provider.bizmail.models import Delta
+from bridge.provider.bizmail.rules import is_far_ahead, is_ver
+from bridge.provider.faults import ProviderRefused
 from bridge.worker.claims import Claims, is_short, is_whole, read_claims, read_everybody
 from bridge.worker.profiles import CONCERNS_ALL
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from bridge.journal.errors import JournalAway, JournalRefused, LeaseLost
 from bridge.journal.orders import Order, Orders
-from bridge.provider.errors import BadParameter, ProviderError
+from bridge.provider.faults import BadParameter, ProviderError
 from bridge.worker.dead import Replayer
 from bridge.worker.decisions import NotWhatWasShown
 from bridge.worker.directory import Directory, NotBelieved

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from bridge.events import normalise_address, to_json
 from bridge.journal.owed import MISSING, REFUSED, UNREADABLE
-from bridge.provider.client import ProviderClient
-from bridge.provider.errors import (
+from bridge.provider.bizmail.client import ProviderClient
+from bridge.provider.faults import (
     AddressNotAllowed,
     BadParameter,
     Busy,

@@ -20,8 +20,8 @@ from bridge.journal.errors import JournalAway
 from bridge.journal.mirror import Mirror
 from bridge.journal.writer import Writer
 from bridge.obs.metrics import Metrics
-from bridge.provider.client import ProviderClient
-from bridge.provider.errors import NotFound, ProviderError, ProviderRefused
+from bridge.provider.bizmail.client import ProviderClient
+from bridge.provider.faults import NotFound, ProviderError, ProviderRefused
 from bridge.worker.profiles import CONCERNS_ALL
 from bridge.worker.translate import Translator
 

@@ -14,7 +14,7 @@ from bridge.events import to_json
 from bridge.journal.calls import Advance
 from bridge.journal.mirror import Mirror
 from bridge.journal.owed import MISSING, Owed
-from bridge.provider.rules import is_ver
+from bridge.provider.bizmail.rules import is_ver
 from bridge.worker.fold import owners
 from bridge.worker.notices import Applied, Notices
 from bridge.worker.pieces import Piece, joined

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from bridge.events import MAIL_MISSED, MAIL_NEW, MAIL_UNREAD, Event, build_event, normalise_address
 from bridge.journal.calls import RecordCount, RecordMail, RecordPoll
-from bridge.provider.models import MailArrived, UnreadChanged
+from bridge.provider.pushes import MailArrived, UnreadChanged
 
 Privacy = Literal["full", "subject", "sender", "count"]
 

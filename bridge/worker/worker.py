@@ -23,7 +23,7 @@ from bridge.journal.reports import Reports
 from bridge.journal.writer import Claimed, Writer
 from bridge.obs.metrics import Metrics
 from bridge.obs.readiness import Unready
-from bridge.provider.client import ProviderClient
+from bridge.provider.bizmail.client import ProviderClient
 from bridge.supervision import Retry, apart, supervise
 from bridge.worker.attention import Attention
 from bridge.worker.backlog import Backlog

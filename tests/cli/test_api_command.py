@@ -17,8 +17,9 @@ import redis
 from bridge.cli import run_command_line
 from bridge.commands.api.answer import aligned, cells, in_words
 from bridge.journal.keys import Keys
-from bridge.provider import endpoints, errors
-from bridge.provider.endpoints import ENDPOINTS
+from bridge.provider import faults as errors
+from bridge.provider.bizmail import endpoints
+from bridge.provider.bizmail.endpoints import ENDPOINTS
 from bridge.simulator import Simulator, World
 from tests.support.connect_proxy import connect_proxy
 from tests.support.workers import WAIT_S

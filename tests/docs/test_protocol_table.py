@@ -9,8 +9,8 @@ import pytest
 
 from bridge.cli import build_parser
 from bridge.commands.api.reference import reference
-from bridge.provider.client import ProviderClient
-from bridge.provider.endpoints import ENDPOINTS, UNDOCUMENTED
+from bridge.provider.bizmail.client import ProviderClient
+from bridge.provider.bizmail.endpoints import ENDPOINTS, UNDOCUMENTED
 from bridge.simulator.api.endpoints import ENDPOINTS as ROUTES
 from tests.docs.pages import ROOT, Page
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from bridge.provider import errors
-from bridge.provider.client import ProviderClient
+from bridge.provider import faults as errors
+from bridge.provider.bizmail.client import ProviderClient
+from bridge.provider.bizmail.endpoints import ENDPOINTS
 from bridge.provider.egress import Egress
-from bridge.provider.endpoints import ENDPOINTS
 from bridge.simulator import Rules, Simulator, World
 from tests.docs.pages import ROOT, Page
 
@@ -52,15 +52,16 @@ async def listen(example: str, names: dict[str, Any], simulator: Simulator) -> N
 
 
 async def test_the_program_runs(simulator: Simulator) -> None:
-    """Copied into a file, it prints the count."""
+    """Copied into a file, it prints the count; here of the simulator."""
+    key = 'client_secret=os.environ["EXMAIL_KEY"]'
+    assert key in PROGRAM
+    program = PROGRAM.replace(key, f"{key}, api_url={simulator.url!r}, auth_url={simulator.url!r}")
     kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", PROGRAM),
+        *(sys.executable, "-c", program),
         env={
             **kept,
             "PYTHONPATH": str(ROOT),
-            "EXMAIL_API": simulator.url,
-            "EXMAIL_AUTH": simulator.url,
             "EXMAIL_ID": simulator.world.client_id,
             "EXMAIL_KEY": simulator.world.client_secret,
         },

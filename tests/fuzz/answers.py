@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from bridge.provider import answers, endpoints
-from bridge.provider.endpoints import ENDPOINTS, Endpoint
-from bridge.provider.errors import OutcomeUnknown, ProviderError, UnreadableAnswer
-from bridge.provider.form import fill
-from bridge.provider.models import Delta, Profile
-from bridge.provider.rules import is_ver
-from bridge.provider.token import Token
-from bridge.provider.verdict import judge
+from bridge.provider.bizmail import answers, endpoints
+from bridge.provider.bizmail.endpoints import ENDPOINTS, Endpoint
+from bridge.provider.bizmail.form import fill
+from bridge.provider.bizmail.models import Delta, Profile
+from bridge.provider.bizmail.rules import is_ver
+from bridge.provider.bizmail.token import Token
+from bridge.provider.bizmail.verdict import judge
+from bridge.provider.faults import OutcomeUnknown, ProviderError, UnreadableAnswer
 
 PASSWORD: Final = "hush-7"
 STATUSES: Final = (200, 200, 200, 200, 204, 302, 400, 401, 403, 500, 502)

@@ -21,10 +21,10 @@ from bridge.edge.transport.wire import CLOSE, FrameReader, Message, WireError, r
 from bridge.events import normalise_address, parse_position
 from bridge.journal.dead import is_entry_id, names_any
 from bridge.journal.follow import parse_stream_id
-from bridge.provider.framer import DocumentTooLarge, Framer
-from bridge.provider.models import MailArrived, Push, Unreadable, UnreadChanged
-from bridge.provider.pushes import parse_broken, parse_push
-from bridge.provider.responses import BadResponse, Mark, ResponseReader
+from bridge.provider.bizmail.framer import DocumentTooLarge, Framer
+from bridge.provider.bizmail.pushes import parse_broken, parse_push
+from bridge.provider.bizmail.responses import BadResponse, Mark, ResponseReader
+from bridge.provider.pushes import MailArrived, Push, Unreadable, UnreadChanged
 from bridge.settings import SettingsError, load_settings, show
 from bridge.settings.table import TABLE
 from bridge.worker.dead import KEPT_MOST, Burial, masked

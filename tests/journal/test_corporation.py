@@ -8,7 +8,7 @@ import pytest
 
 from bridge.journal.corporation import Corporation, NotOurs, StillLed, mark_of
 from bridge.journal.tokens import RedisTokenStore
-from bridge.provider.token import Token
+from bridge.provider.bizmail.token import Token
 
 from .conftest import KEYS, mail
 

@@ -12,10 +12,10 @@ from bridge.access import codes
 from bridge.journal.opened import Status
 from bridge.journal.outcomes import Result
 from bridge.obs import labels
-from bridge.provider import endpoints
-from bridge.provider.calls import Outcome
-from bridge.provider.endpoints import Endpoint
-from bridge.provider.models import UnreadableReason
+from bridge.provider.bizmail import endpoints
+from bridge.provider.bizmail.calls import Outcome
+from bridge.provider.bizmail.endpoints import Endpoint
+from bridge.provider.pushes import UnreadableReason
 
 ROOT = Path(__file__).parents[2]
 

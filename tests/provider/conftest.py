@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bridge.provider.client import ProviderClient
+from bridge.provider.bizmail.client import ProviderClient
 from tests.provider.bare_provider import PATIENCE_S, BareProvider
 from tests.provider.listening import LONG_S, Listen, Listening
 

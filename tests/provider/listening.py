@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
-from bridge.provider.errors import ProviderError
-from bridge.provider.listen import ListenSession
-from bridge.provider.models import Push, UnreadChanged
+from bridge.provider.bizmail.listen import ListenSession
+from bridge.provider.faults import ProviderError
+from bridge.provider.pushes import Push, UnreadChanged
 
 LONG_S = 60
 RET = b'{"Ret":0}'

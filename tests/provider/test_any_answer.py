@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.provider.client import ProviderClient
-from bridge.provider.endpoints import Endpoint
-from bridge.provider.errors import ProviderError
+from bridge.provider.bizmail.client import ProviderClient
+from bridge.provider.bizmail.endpoints import Endpoint
+from bridge.provider.faults import ProviderError
 from tests.fuzz.answers import CALLED, READERS, SEEDS
 from tests.provider.bare_provider import BareProvider
 from tests.provider.test_every_endpoint import minimal

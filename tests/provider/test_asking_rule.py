@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from bridge.provider.asking import Asking
-from bridge.provider.models import Online, Push, Refused, Unreadable, UnreadChanged, VersionChanged
+from bridge.provider.bizmail.asking import Asking
+from bridge.provider.pushes import Online, Push, Refused, Unreadable, UnreadChanged, VersionChanged
 
 SILENCE_S = 45.0
 ACK, BUSY, NOISE = Online(0), Refused("1002", "busy"), Unreadable("not-object", b"?")

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.provider.client import ProviderClient
+from bridge.provider.bizmail.client import ProviderClient
 from bridge.provider.egress import Egress, ProxyRefused, reason
-from bridge.provider.errors import AddressNotAllowed, ProviderAway
-from bridge.provider.models import MailArrived, Online
+from bridge.provider.faults import AddressNotAllowed, ProviderAway
+from bridge.provider.pushes import MailArrived, Online
 from tests.provider.bare_provider import PATIENCE_S, BareProvider
 from tests.support.certificates import Authority, make_authority
 from tests.support.connect_proxy import ConnectProxy, connect_proxy

@@ -9,8 +9,8 @@ from multiprocessing import get_context
 
 import pytest
 
-from bridge.provider import errors
-from bridge.provider.errors import (
+from bridge.provider import faults as errors
+from bridge.provider.faults import (
     AddressNotAllowed,
     BadParameter,
     ListenEnded,

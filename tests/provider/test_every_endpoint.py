@@ -14,11 +14,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bridge.provider import endpoints
-from bridge.provider.calls import BUSY_TRIES
-from bridge.provider.client import ProviderClient
-from bridge.provider.errors import Busy, CallerFault, InvalidToken, NotFound, ProviderRefused
-from bridge.provider.models import Action, AddressKind, Online, UserChange
+from bridge.provider.bizmail import endpoints
+from bridge.provider.bizmail.calls import BUSY_TRIES
+from bridge.provider.bizmail.client import ProviderClient
+from bridge.provider.bizmail.models import Action, AddressKind, UserChange
+from bridge.provider.faults import Busy, CallerFault, InvalidToken, NotFound, ProviderRefused
+from bridge.provider.pushes import Online
 from bridge.simulator import AuthKeyName, Rules, Simulator, World
 from bridge.simulator.world.account import digest
 

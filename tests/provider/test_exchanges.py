@@ -15,10 +15,10 @@ import aiohttp
 import orjson
 import pytest
 
-from bridge.provider import endpoints
-from bridge.provider.calls import AWAY_TRIES
-from bridge.provider.client import ProviderClient
-from bridge.provider.errors import (
+from bridge.provider.bizmail import endpoints
+from bridge.provider.bizmail.calls import AWAY_TRIES
+from bridge.provider.bizmail.client import ProviderClient
+from bridge.provider.faults import (
     PERHAPS_DONE,
     NotUsable,
     OutcomeUnknown,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.provider.framer import DOCUMENT_LIMIT, KEPT, DocumentTooLarge, Framer
-from bridge.provider.models import Unreadable
+from bridge.provider.bizmail.framer import DOCUMENT_LIMIT, KEPT, DocumentTooLarge, Framer
+from bridge.provider.pushes import Unreadable
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 DOCUMENTS = [

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from bridge.provider.errors import (
+from bridge.provider.bizmail.framer import DOCUMENT_LIMIT, KEPT, SKIP_LIMIT
+from bridge.provider.faults import (
     AddressNotAllowed,
     CallerFault,
     InvalidToken,
@@ -16,8 +17,7 @@ from bridge.provider.errors import (
     ProviderError,
     UnreadableAnswer,
 )
-from bridge.provider.framer import DOCUMENT_LIMIT, KEPT, SKIP_LIMIT
-from bridge.provider.models import Online, Push, Refused, Unreadable
+from bridge.provider.pushes import Online, Push, Refused, Unreadable
 from tests.provider.bare_provider import BareProvider, Request
 from tests.provider.listening import CHUNKED, ENDLESS, RET, Listen, count, counts, framed, piece
 

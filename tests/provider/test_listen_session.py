@@ -8,13 +8,13 @@ from collections.abc import Callable
 import aiohttp
 import pytest
 
-from bridge.provider.client import ProviderClient
-from bridge.provider.errors import (
+from bridge.provider.bizmail.client import ProviderClient
+from bridge.provider.faults import (
     ListenEnded,
     ListenSilent,
     ProviderAway,
 )
-from bridge.provider.models import Online, Push, VersionChanged
+from bridge.provider.pushes import Online, Push, VersionChanged
 from tests.provider.bare_provider import BareProvider
 from tests.provider.listening import CHUNKED, ENDLESS, LONG_S, RET, Listen, count, counts, framed, piece
 from tests.support.waiting import until

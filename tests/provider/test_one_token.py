@@ -15,9 +15,9 @@ from bridge.journal.connect import RedisAddress
 from bridge.journal.embedded import EmbeddedServer
 from bridge.journal.keys import Keys
 from bridge.journal.tokens import RedisTokenStore
-from bridge.provider.client import ProviderClient
-from bridge.provider.errors import CredentialsRefused
-from bridge.provider.token import MemoryTokenStore, Token
+from bridge.provider.bizmail.client import ProviderClient
+from bridge.provider.bizmail.token import MemoryTokenStore, Token
+from bridge.provider.faults import CredentialsRefused
 from bridge.simulator import Simulator, World
 from tests.support.waiting import until
 from tests.support.workers import running_worker

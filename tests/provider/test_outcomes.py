@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.provider import endpoints
-from bridge.provider.client import ProviderClient
-from bridge.provider.endpoints import Endpoint
-from bridge.provider.errors import (
+from bridge.provider.bizmail import endpoints
+from bridge.provider.bizmail.client import ProviderClient
+from bridge.provider.bizmail.endpoints import Endpoint
+from bridge.provider.bizmail.verdict import judge
+from bridge.provider.faults import (
     PERHAPS_DONE,
     Busy,
     CredentialsRefused,
@@ -22,7 +23,6 @@ from bridge.provider.errors import (
     ProviderRefused,
     UnreadableAnswer,
 )
-from bridge.provider.verdict import judge
 from tests.provider.bare_provider import BareProvider
 
 SYNC, GET, TOKEN = "/openapi/user/sync", "/openapi/user/get", "/cgi-bin/token"

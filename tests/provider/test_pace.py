@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.provider.client import ProviderClient
-from bridge.provider.pace import Pace
+from bridge.provider.bizmail.client import ProviderClient
+from bridge.provider.bizmail.pace import Pace
 from tests.provider.bare_provider import BareProvider
 
 COUNT = "/openapi/mail/newcount"

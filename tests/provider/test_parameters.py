@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.provider import endpoints
-from bridge.provider.endpoints import ENDPOINTS, Endpoint
-from bridge.provider.errors import BadParameter, ProviderError
-from bridge.provider.form import fill
-from bridge.provider.models import AuthKey
+from bridge.provider.bizmail import endpoints
+from bridge.provider.bizmail.endpoints import ENDPOINTS, Endpoint
+from bridge.provider.bizmail.form import fill
+from bridge.provider.bizmail.models import AuthKey
+from bridge.provider.faults import BadParameter, ProviderError
 
 BOB = "bob@gzdev.com"
 NEW = {"alias": BOB, "name": "Bob", "password": "123456"}

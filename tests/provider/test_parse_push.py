@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.provider.models import MailArrived, Online, Refused, Unreadable, UnreadChanged, VersionChanged
-from bridge.provider.pushes import parse_push
+from bridge.provider.bizmail.pushes import parse_push
+from bridge.provider.pushes import MailArrived, Online, Refused, Unreadable, UnreadChanged, VersionChanged
 
 MAIL = MailArrived(
     "bob@gzdev.com",

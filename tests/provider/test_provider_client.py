@@ -10,9 +10,11 @@ import aiohttp
 import orjson
 import pytest
 
-from bridge.provider.calls import AWAY_TRIES, BUSY_TRIES
-from bridge.provider.client import ProviderClient
-from bridge.provider.errors import (
+from bridge.provider.bizmail.calls import AWAY_TRIES, BUSY_TRIES
+from bridge.provider.bizmail.client import ProviderClient
+from bridge.provider.bizmail.models import Action, AuthKey, UserChange
+from bridge.provider.bizmail.token import MemoryTokenStore, Token
+from bridge.provider.faults import (
     AddressNotAllowed,
     BadParameter,
     Busy,
@@ -23,8 +25,6 @@ from bridge.provider.errors import (
     ProviderRefused,
     UnreadableAnswer,
 )
-from bridge.provider.models import Action, AuthKey, UserChange
-from bridge.provider.token import MemoryTokenStore, Token
 from tests.provider.bare_provider import BareProvider
 
 LIST, GET, COUNT, TOKEN = "/openapi/user/list", "/openapi/user/get", "/openapi/mail/newcount", "/cgi-bin/token"

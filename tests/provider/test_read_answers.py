@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from bridge.provider import answers, endpoints
-from bridge.provider.documents import fold_keys
-from bridge.provider.errors import (
+from bridge.provider.bizmail import answers, endpoints
+from bridge.provider.bizmail.documents import fold_keys
+from bridge.provider.bizmail.form import fill
+from bridge.provider.bizmail.models import Action, AddressCheck, AddressKind, AuthKey, Delta, UserChange
+from bridge.provider.bizmail.verdict import judge, read_refusal
+from bridge.provider.faults import (
     AddressNotAllowed,
     Busy,
     CallerFault,
@@ -18,9 +21,6 @@ from bridge.provider.errors import (
     ProviderRefused,
     UnreadableAnswer,
 )
-from bridge.provider.form import fill
-from bridge.provider.models import Action, AddressCheck, AddressKind, AuthKey, Delta, UserChange
-from bridge.provider.verdict import judge, read_refusal
 
 
 def profile(**fields: Any) -> Any:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.provider.framer import Framer
-from bridge.provider.responses import OVERHEAD_LIMIT, BadResponse, Mark, ResponseReader
+from bridge.provider.bizmail.framer import Framer
+from bridge.provider.bizmail.responses import OVERHEAD_LIMIT, BadResponse, Mark, ResponseReader
 
 RET, MAIL, VER = b'{"Ret":0}', b'{"UserName":"a@x","MailId":"}\\"{","NewCount":1}', b'{"Ver":"1364460338051"}'
 B, C, CUT = Mark.BEGAN, Mark.COMPLETE, Mark.CUT

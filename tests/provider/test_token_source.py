@@ -12,8 +12,8 @@ from itertools import pairwise
 
 import pytest
 
-from bridge.provider.errors import CredentialsRefused, InvalidToken, ProviderAway
-from bridge.provider.token import FORGET_S, REST_FIRST_S, REST_MOST_S, MemoryTokenStore, Token, TokenSource
+from bridge.provider.bizmail.token import FORGET_S, REST_FIRST_S, REST_MOST_S, MemoryTokenStore, Token, TokenSource
+from bridge.provider.faults import CredentialsRefused, InvalidToken, ProviderAway
 
 
 class Issuer:

@@ -6,12 +6,12 @@ import time
 
 import pytest
 
-from bridge.provider import answers, endpoints
-from bridge.provider.errors import BadParameter
-from bridge.provider.form import fill
-from bridge.provider.models import MailArrived, Unreadable, VersionChanged
-from bridge.provider.pushes import parse_push
-from bridge.provider.rules import DAY_MS, VER_END, is_far_ahead, is_ver
+from bridge.provider.bizmail import answers, endpoints
+from bridge.provider.bizmail.form import fill
+from bridge.provider.bizmail.pushes import parse_push
+from bridge.provider.bizmail.rules import DAY_MS, VER_END, is_far_ahead, is_ver
+from bridge.provider.faults import BadParameter
+from bridge.provider.pushes import MailArrived, Unreadable, VersionChanged
 from tests.provider.bare_provider import BareProvider
 from tests.provider.listening import Listen, framed
 

@@ -12,7 +12,7 @@ import pytest
 from bridge.journal.calls import Advance
 from bridge.journal.embedded import EmbeddedServer
 from bridge.journal.standing import Standings
-from bridge.provider.calls import AWAY_TRIES
+from bridge.provider.bizmail.calls import AWAY_TRIES
 from bridge.simulator import Kind, Simulator
 from tests.support.clicks import CHINESE, HTML, Stage, clicking, signon_alone
 from tests.support.processes import free_port

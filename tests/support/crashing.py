@@ -23,7 +23,7 @@ from bridge.cli import run_command_line
 from bridge.journal.raw import RawConnection
 from bridge.journal.script import Script
 from bridge.journal.subscription import Subscription
-from bridge.provider.transport import Transport
+from bridge.provider.bizmail.transport import Transport
 
 ACTIONS: Final = ("KILL", "STOP", "TERM")
 RECORD: Final = "RECORD"

@@ -17,7 +17,7 @@ from bridge.journal.connect import RedisAddress
 from bridge.journal.mirror import Mirror
 from bridge.journal.writer import Outcome, Writer
 from bridge.obs.metrics import Metrics
-from bridge.provider.client import ProviderClient
+from bridge.provider.bizmail.client import ProviderClient
 from bridge.simulator import Simulator
 from bridge.worker.directory import Directory, DirectoryPace
 from bridge.worker.guard import Guard

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bridge.journal.connect import RedisAddress
 from bridge.journal.mirror import Mirror
-from bridge.provider.client import ProviderClient
+from bridge.provider.bizmail.client import ProviderClient
 from bridge.simulator import Kind, Simulator
 from bridge.worker.directory import DIRECTORY_FAULTS, Directory
 from tests.support.members import fresh, mirrored, slaves_of

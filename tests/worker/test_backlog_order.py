@@ -14,7 +14,7 @@ from bridge.journal.calls import Announce
 from bridge.journal.connect import RedisAddress
 from bridge.journal.embedded import EmbeddedServer
 from bridge.journal.errors import LeaseLost
-from bridge.provider.models import UnreadChanged
+from bridge.provider.pushes import UnreadChanged
 from bridge.simulator import Simulator
 from bridge.worker.backlog import Backlog
 from bridge.worker.translate import Translator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.commands.leader import shown
-from bridge.provider.models import Action, Delta, UserChange
+from bridge.provider.bizmail.models import Action, Delta, UserChange
 from bridge.worker.claims import Claims, is_another, is_short, is_whole, read_claims, read_everybody
 from bridge.worker.guard import Guard
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bridge.journal.writer import Outcome
-from bridge.provider.errors import Busy, ProviderAway
+from bridge.provider.faults import Busy, ProviderAway
 from bridge.simulator import Kind, Simulator
 from bridge.simulator.seeded import seeded
 from bridge.worker.directory import Directory

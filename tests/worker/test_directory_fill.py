@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.provider.errors import ProviderAway
+from bridge.provider.faults import ProviderAway
 from bridge.simulator import Kind, Simulator
 from tests.support.members import fresh, mirrored, mirrored_slaves, slaves_of
 from tests.support.waiting import until

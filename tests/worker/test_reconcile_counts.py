@@ -12,7 +12,7 @@ from bridge.events import DIRECTORY, MAIL_UNREAD, SYSTEM, build_event
 from bridge.journal.calls import Announce, RecordCount
 from bridge.journal.connect import RedisAddress
 from bridge.journal.mirror import Mirror
-from bridge.provider.calls import AWAY_TRIES
+from bridge.provider.bizmail.calls import AWAY_TRIES
 from bridge.simulator import Kind, Simulator
 from bridge.worker.reconcile import Budget, Reconciler
 from tests.support.redis_proxy import redis_proxy

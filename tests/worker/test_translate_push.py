@@ -9,7 +9,7 @@ import pytest
 
 from bridge.journal.calls import RecordMail, Retention
 from bridge.journal.keys import Keys
-from bridge.provider.models import MailArrived, UnreadChanged
+from bridge.provider.pushes import MailArrived, UnreadChanged
 from bridge.worker.translate import BadAddress, Privacy, Translator
 
 BOB = "bob@gzdev.com"

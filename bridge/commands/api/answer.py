@@ -12,8 +12,9 @@ import msgspec
 
 from bridge.commands.leader import shown, shown_json
 from bridge.events import timestamp, to_json
-from bridge.provider.endpoints import Endpoint
-from bridge.provider.errors import (
+from bridge.provider.bizmail.endpoints import Endpoint
+from bridge.provider.bizmail.models import AddressCheck, AuthKey, Delta, Profile
+from bridge.provider.faults import (
     PERHAPS_DONE,
     AddressNotAllowed,
     Busy,
@@ -24,7 +25,7 @@ from bridge.provider.errors import (
     ProviderError,
     ProviderRefused,
 )
-from bridge.provider.models import AddressCheck, AuthKey, Delta, Profile, Push, Unreadable
+from bridge.provider.pushes import Push, Unreadable
 
 Rows = list[tuple[str, ...]]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bridge.commands.api.words import ANEW, SHELLS, endpoints_by_word, is_flag, option, parameters_of, takes_password
-from bridge.provider.endpoints import TOKEN, Endpoint
+from bridge.provider.bizmail.endpoints import TOKEN, Endpoint
 
 _FILES = ("--config", "--password-file")
 

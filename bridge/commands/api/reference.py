@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bridge.provider.endpoints import ENDPOINTS, Endpoint
+from bridge.provider.bizmail.endpoints import ENDPOINTS, Endpoint
 
 _TESTS: Final = "tests/provider/test_every_endpoint.py"
 _HEAD: Final = """\
@@ -22,7 +22,7 @@ each of them.
 |---|---|---|---|---|---|---|
 """
 _FOOT: Final = """
-What `listen` pushes (3.2.2) is read by `bridge/provider/pushes.py`; its framings are in
+What `listen` pushes (3.2.2) is read by `bridge/provider/bizmail/pushes.py`; its framings are in
 `tests/provider/test_response_framings.py`. The login (3.1.2) is opened by a browser: the method makes the address, and
 sends nothing. 3.3.121 is how the document prints the heading of 添加邮件群组成员. `user/swapalias` is in no document;
 it was seen in use.

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from bridge.commands.api.words import add_arguments, called
 from bridge.commands.command import MISUSED, OK, Command, settings_of
-from bridge.provider.endpoints import ENDPOINTS, LISTEN, LOGIN, TOKEN, Endpoint
-from bridge.provider.errors import BadParameter
+from bridge.provider.bizmail.endpoints import ENDPOINTS, LISTEN, LOGIN, TOKEN, Endpoint
+from bridge.provider.faults import BadParameter
 from bridge.settings import Settings
 from bridge.supervision import StartRefused
 
 if TYPE_CHECKING:
-    from bridge.provider.client import ProviderClient
+    from bridge.provider.bizmail.client import ProviderClient
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -107,8 +107,8 @@ async def _act(settings: Settings, endpoint: Endpoint, values: dict[str, object]
     """
     from bridge.app.provider import visiting_client
     from bridge.commands.api.answer import ToldToken, in_words, show
-    from bridge.provider.errors import ProviderError
-    from bridge.provider.form import fill
+    from bridge.provider.bizmail.form import fill
+    from bridge.provider.faults import ProviderError
 
     if endpoint is LOGIN:
         values["ticket"] = "fetched for this call"

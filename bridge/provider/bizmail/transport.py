@@ -16,10 +16,8 @@ from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 
-from . import endpoints, rules
-from .egress import ProxyRefused, egress_of, port_of, reason
-from .endpoints import Endpoint
-from .errors import (
+from ..egress import ProxyRefused, port_of, reason
+from ..faults import (
     AddressNotAllowed,
     BadParameter,
     Busy,
@@ -32,6 +30,8 @@ from .errors import (
     UnreadableAnswer,
     plain,
 )
+from . import endpoints, rules
+from .endpoints import Endpoint
 from .exchange import Exchanges, Failure
 from .verdict import judge
 
@@ -80,14 +80,13 @@ class Transport:
         *,
         api_url: str,
         auth_url: str,
-        session: aiohttp.ClientSession,
+        session: aiohttp.ClientSession | None,
         timeout_s: float,
         wait_s: float,
     ) -> None:
         self._api_url = api_url.rstrip("/")
         self._auth_url = auth_url.rstrip("/")
-        self._exchanges = Exchanges(session, connect_s=timeout_s, wait_s=wait_s)
-        self._egress = egress_of(session)
+        self.exchanges = Exchanges(session, connect_s=timeout_s, wait_s=wait_s)
         self._timeout_s = timeout_s
 
     async def call(self, endpoint: Endpoint, form: Form, *, token: str) -> dict[str, Any]:
@@ -131,7 +130,7 @@ class Transport:
     async def _post(
         self, base_url: str, endpoint: Endpoint, form: Form, headers: Mapping[str, str], *, secrets: Sequence[str]
     ) -> dict[str, Any]:
-        got = await self._exchanges.post(
+        got = await self.exchanges.post(
             base_url + endpoint.path,
             headers=headers,
             body=urlencode(form).encode("ascii"),
@@ -153,7 +152,7 @@ class Transport:
         """The address that calls leave this machine with: that of a datagram socket towards it; nothing is sent."""
         target = urlsplit(base_url)
         host = target.hostname or ""
-        if self._egress.proxy_to(host) is not None:
+        if self.exchanges.egress.proxy_to(host) is not None:
             return None
         loop = asyncio.get_running_loop()
         try:
@@ -173,7 +172,7 @@ class Transport:
         Raises:
             ProviderAway: it cannot be reached.
         """
-        if (misuse := self._exchanges.misuse()) is not None:
+        if (misuse := self.exchanges.misuse()) is not None:
             raise NotUsable(endpoints.LISTEN.name, misuse)
         target = urlsplit(self._api_url)
         host = target.hostname or ""
@@ -181,7 +180,7 @@ class Transport:
         reader = asyncio.StreamReader(limit=STREAM_BUFFER, loop=loop)
         try:
             async with asyncio.timeout(self._timeout_s):
-                transport, protocol = await self._egress.connect(
+                transport, protocol = await self.exchanges.egress.connect(
                     lambda: asyncio.StreamReaderProtocol(reader, loop=loop),
                     host,
                     port_of(target),
@@ -192,7 +191,7 @@ class Transport:
         except ProxyRefused as error:
             raise ProviderAway(endpoints.LISTEN.name, str(error), sent=False) from error
         except socket.gaierror as error:
-            what = f"the name {host}" if self._egress.proxy_to(host) is None else "the proxy's name"
+            what = f"the name {host}" if self.exchanges.egress.proxy_to(host) is None else "the proxy's name"
             raise ProviderAway(
                 endpoints.LISTEN.name, plain(f"{what} is not found: {error.strerror}"), sent=False
             ) from error
@@ -201,7 +200,7 @@ class Transport:
             raise ProviderAway(endpoints.LISTEN.name, reason(error), sent=False) from error
         _keep_alive(transport.get_extra_info("socket"))
         writer = asyncio.StreamWriter(transport, protocol, reader, loop)
-        return Stream(reader, writer, proxied=self._egress.proxy_to(host) is not None)
+        return Stream(reader, writer, proxied=self.exchanges.egress.proxy_to(host) is not None)
 
     def listen_request(self, *, ver: int, token: str) -> bytes:
         """The bytes that ask for pushes after ``ver`` (protocol 3.2.1)."""

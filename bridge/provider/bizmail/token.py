@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from .errors import ProviderRefused, again
+from ..faults import ProviderRefused, again
 
 MARGIN_SHARE: Final = 0.1
 MARGIN_S: Final = 300.0

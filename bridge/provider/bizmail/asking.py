@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from .models import MailArrived, Online, Push, Refused, UnreadChanged, VersionChanged
+from ..pushes import MailArrived, Online, Push, Refused, UnreadChanged, VersionChanged
 
 SETTLE_S: Final = 1.0
 SILENT_TIMES: Final = 3

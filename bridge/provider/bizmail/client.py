@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Literal, Unpack
+from typing import Final, Literal, Self, Unpack
 
 import aiohttp
 
+from ..egress import Egress
 from . import answers, endpoints, login
 from .asking import SETTLE_S
 from .calls import Calls, Outcome
@@ -25,6 +26,10 @@ from .rules import is_far_ahead, is_ver
 from .token import MemoryTokenStore, Token, TokenStore
 from .transport import Transport
 
+API_URL: Final = "http://openapi.exmail.qq.com:12211"
+"""Where the provider answers calls (protocol 2.3)."""
+AUTH_URL: Final = "https://exmail.qq.com"
+"""Where it gives tokens and lets people in (protocol 2.3, 3.1.2)."""
 BUSY_WAIT_S: Final = 0.5
 WAIT_S: Final = 60.0
 
@@ -35,8 +40,11 @@ GroupStatus = Literal["all", "inner", "group", "list"]
 class ProviderClient:
     """Calls the provider on behalf of one client id (protocol 2.3 and 3).
 
-    ``session`` is the caller's to close; listen goes out by the way of the session (:meth:`.egress.Egress.session`).
-    ``client_secret`` is asked each time it is needed, so that it can be changed while we run. ``on_call(endpoint,
+    ``async with ProviderClient(client_id=…, client_secret=…) as client:`` opens a session by the way out that the
+    environment names (``HTTPS_PROXY``, ``NO_PROXY``) and closes it at the end. A ``session`` that is given is the
+    caller's to close, and the client can be used without a block; listen goes out by the way of the session
+    (:meth:`bridge.provider.Egress.session`). ``client_secret`` is the key, or a function that is asked for it each time
+    it is needed, so that it can be changed while we run. ``on_call(endpoint,
     outcome, seconds)`` hears of every request that went out, with outcome ``ok``, ``refused``, ``busy``, ``away`` or
     ``token``. ``timeout_s`` bounds the wait for an answer, from when the request is sent; ``wait_s`` the time before
     that, which many calls at once spend waiting for one another. ``rate``: at most so many calls a second, evenly.
@@ -53,11 +61,11 @@ class ProviderClient:
     def __init__(
         self,
         *,
-        api_url: str,
-        auth_url: str,
         client_id: str,
-        client_secret: Callable[[], str],
-        session: aiohttp.ClientSession,
+        client_secret: str | Callable[[], str],
+        api_url: str = API_URL,
+        auth_url: str = AUTH_URL,
+        session: aiohttp.ClientSession | None = None,
         tokens: TokenStore | None = None,
         on_call: Callable[[str, Outcome, float], None] | None = None,
         timeout_s: float = 20,
@@ -69,12 +77,13 @@ class ProviderClient:
         self._transport = Transport(
             api_url=api_url, auth_url=auth_url, session=session, timeout_s=timeout_s, wait_s=wait_s
         )
+        self._brings_session = session is None
         self._auth_url = auth_url
         self._client_id = client_id
         self._call = Calls(
             self._transport,
             client_id=client_id,
-            client_secret=client_secret,
+            client_secret=(lambda: client_secret) if isinstance(client_secret, str) else client_secret,
             store=MemoryTokenStore() if tokens is None else tokens,
             on_call=on_call,
             pace=Pace(rate),
@@ -83,6 +92,15 @@ class ProviderClient:
         )
         self._now = now
         self._highest_ver = 0
+
+    async def __aenter__(self) -> Self:
+        if self._brings_session:
+            self._transport.exchanges.use(Egress.of_environment().session())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._brings_session:
+            await self._transport.exchanges.close()
 
     # Token, login, pushes.
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from ..pushes import MailArrived
 from .documents import NotJson, read_json, to_int, to_text
-from .models import MailArrived
 
 _KEY: Final = rb'[\s,]*+"([^"\\]{0,64}+)"\s*+:\s*+'
 _TEXT: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+'

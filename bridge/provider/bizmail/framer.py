@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from .models import Unreadable
+from ..pushes import Unreadable
 
 DOCUMENT_LIMIT: Final = 16 * 1024 * 1024
 """Bytes of the largest document that is kept until it is whole: a subject of 10 MB is still a mail."""

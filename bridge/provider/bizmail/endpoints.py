@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from ..faults import PERHAPS_DONE
 from . import parameters as p
 from .action import Action
-from .errors import PERHAPS_DONE
 from .parameters import Parameter
 
 UNDOCUMENTED: Final = "undocumented"

@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 import aiohttp
 
-from .egress import ProxyRefused, reason
+from ..egress import Egress, ProxyRefused, egress_of, reason
 
 STALE_MOST: Final = 200
 """Connections of the pool that may turn out to have been closed before one request is given up."""
@@ -41,14 +41,14 @@ class Failure:
 
 
 class Exchanges:
-    """Makes them over one session.
+    """Makes them over one session; one that is opened later is ``None`` until :meth:`use`.
 
     ``wait_s`` bounds the time until a request is sent: for a free connection of the pool, a name, a handshake, of which
     a new connection may take ``connect_s``. The clock of the answer starts when the request is sent, so that what
     waited behind others has its whole time.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, *, connect_s: float, wait_s: float) -> None:
+    def __init__(self, session: aiohttp.ClientSession | None, *, connect_s: float, wait_s: float) -> None:
         self._session = session
         self._connect_s = connect_s
         self._wait_s = wait_s
@@ -56,10 +56,26 @@ class Exchanges:
         self._used: WeakSet[asyncio.BaseTransport] = WeakSet()
         self._loop = _running_loop()
 
+    @property
+    def egress(self) -> Egress:
+        """The way out that the session takes."""
+        return Egress() if self._session is None else egress_of(self._session)
+
+    def use(self, session: aiohttp.ClientSession) -> None:
+        """Go out by this session from now on."""
+        self._session, self._loop = session, _running_loop()
+
+    async def close(self) -> None:
+        """Close the session that is used."""
+        if self._session is not None:
+            await self._session.close()
+
     def misuse(self) -> str | None:
         """Why the session cannot be used here; ``None`` if it can."""
         loop = asyncio.get_running_loop()
         self._loop = self._loop or loop
+        if self._session is None:
+            return "the client is not open: async with ProviderClient(…) as client, or give it a session"
         if self._session.closed:
             return "the client's session is closed"
         return None if loop is self._loop else "the client belongs to another event loop"
@@ -70,11 +86,14 @@ class Exchanges:
         """Send ``body``; the answer may take ``answer_s`` seconds and ``answer_most`` bytes."""
         if (misuse := self.misuse()) is not None:
             return Failure(misuse, sent=False, kind="misused")
+        assert self._session is not None
         until = time.monotonic() + self._wait_s
         for _ in range(STALE_MOST):
             sending = _Sending(body, self._used)
             left_s = until - time.monotonic()
-            got = await self._post(url, headers, sending, left_s=left_s, answer_s=answer_s, answer_most=answer_most)
+            got = await self._post(
+                self._session, url, headers, sending, left_s=left_s, answer_s=answer_s, answer_most=answer_most
+            )
             # Closed before anything was sent: no harm in another connection, for a write neither.
             if not sending.was_stale:
                 return got
@@ -82,6 +101,7 @@ class Exchanges:
 
     async def _post(
         self,
+        session: aiohttp.ClientSession,
         url: str,
         headers: Mapping[str, str],
         sending: _Sending,
@@ -95,7 +115,7 @@ class Exchanges:
         try:
             async with asyncio.timeout(left_s) as clock:
                 sending.when_sent = lambda: clock.reschedule(loop.time() + answer_s)
-                async with self._session.post(
+                async with session.post(
                     url,
                     data=sending,
                     headers={**headers, "Content-Type": "application/x-www-form-urlencoded"},

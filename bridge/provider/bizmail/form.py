@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Final
 
+from ..faults import BadParameter
 from .endpoints import Endpoint
-from .errors import BadParameter
 from .parameters import Parameter
 
 _QUOTED_MOST: Final = 80

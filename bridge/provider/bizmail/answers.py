@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
+from ..faults import UnreadableAnswer
 from . import endpoints
 from .documents import fold_keys, to_int, to_text
 from .endpoints import Endpoint
-from .errors import UnreadableAnswer
 from .models import Action, AddressCheck, AddressKind, AuthKey, Delta, Profile, UserChange
 from .rules import is_ver
 from .token import Token, usable_until

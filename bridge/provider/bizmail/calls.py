@@ -9,9 +9,9 @@ from typing import Any, Final, Literal
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
+from ..faults import Busy, CredentialsRefused, InvalidToken, ProviderAway, ProviderError, ProviderRefused
 from . import answers, endpoints
 from .endpoints import Endpoint
-from .errors import Busy, CredentialsRefused, InvalidToken, ProviderAway, ProviderError, ProviderRefused
 from .form import fill
 from .pace import Pace
 from .token import Token, TokenSource, TokenStore

@@ -17,8 +17,8 @@ from typing import Final
 
 import httptools
 
+from ..pushes import Unreadable
 from .framer import DocumentTooLarge, Framer
-from .models import Unreadable
 
 OVERHEAD_LIMIT: Final = 64 * 1024
 """Bytes of headers, chunk sizes or trailers without a byte of body among them that are put up with."""

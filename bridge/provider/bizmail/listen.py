@@ -13,9 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
-from . import endpoints
-from .asking import SETTLE_S, Asking
-from .errors import (
+from ..faults import (
     AddressNotAllowed,
     InvalidToken,
     ListenEnded,
@@ -27,8 +25,10 @@ from .errors import (
     plain,
     refusal,
 )
+from ..pushes import Online, Push, Refused, Unreadable, VersionChanged
+from . import endpoints
+from .asking import SETTLE_S, Asking
 from .framer import DocumentTooLarge, Framer
-from .models import Online, Push, Refused, Unreadable, VersionChanged
 from .pushes import parse_broken, parse_push
 from .responses import BadResponse, Found, Mark, ResponseReader
 from .token import TokenSource
