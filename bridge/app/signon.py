@@ -5,32 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 from aiohttp import web
 from redis.asyncio import Redis
 
 from bridge import __version__
-from bridge.access.access import Access, Identity
+from bridge.access.access import Access
 from bridge.access.origins import Origins
-from bridge.access.refused import Refused
-from bridge.access.standing import require_standing
 from bridge.app.doors import build_access, build_origins, running_verifier
 from bridge.app.parts import RedisHealth, build_reader, ended, redis_accepted, redis_address, until_stopped
 from bridge.app.provider import accept_corporation, corporation_of, running_client
 from bridge.app.public_port import bind, route_below, serving, url_of
 from bridge.journal.clicks import Clicks
-from bridge.journal.errors import JournalError
 from bridge.journal.keys import Keys
-from bridge.journal.standing import Asker, Standings
+from bridge.journal.standing import Standings
 from bridge.obs.admin import Admin
-from bridge.obs.labels import Click
 from bridge.obs.metrics import Metrics
 from bridge.settings import Settings
-from bridge.signon.click import Visitor, is_navigation
 from bridge.signon.closed import Closed
+from bridge.signon.door import Door
 from bridge.signon.signon import SignOn
-from bridge.signon.verdict import TurnedAway, Verdict
 from bridge.signon.way_in import ProviderLogin
 from bridge.supervision import Shutdown
 
@@ -119,7 +113,7 @@ async def signon_routes(
     await accept_corporation(redis, keys, corporation_of(settings))
     async with running_client(settings, redis, metrics) as client:
         signon = SignOn(
-            door=EdgeDoor(access, origins, Standings(redis, keys), kick_s=settings.edge.kick_s),
+            door=Door(access, origins, Standings(redis, keys), kick_s=settings.edge.kick_s),
             way_in=ProviderLogin(client, settings.provider.client_id, settings.provider.auth_url),
             ledger=Clicks(redis, keys, audit_max=settings.audit.max, audit_s=settings.audit.seconds),
             metrics=metrics,
@@ -133,48 +127,3 @@ async def signon_routes(
             signon.mount(app, prefix)
 
         yield add_routes
-
-
-class EdgeDoor:
-    """The edge's access, origins and standing, in the words of sign-on."""
-
-    def __init__(self, access: Access, origins: Origins, standings: Standings, *, kick_s: int) -> None:
-        self._access = access
-        self._origins = origins
-        self._standings = standings
-        self._kick_s = kick_s
-
-    async def admit(self, request: web.Request) -> Visitor:
-        """Prove who clicks; see :class:`bridge.signon.click.Door`."""
-        try:
-            by_cookie = self._access.credential(request) == "cookie"
-            self._origins.check(request, cookie=by_cookie, navigation=is_navigation(request))
-            identity = await self._access.identify(request)
-        except Refused as refused:
-            raise TurnedAway(_verdict(refused)) from None
-        except JournalError as error:
-            raise ConnectionError(str(error)) from error
-        mailbox, turned_away = identity.mailboxes[0], None
-        try:
-            mailbox = self._access.choose(identity, request.query.get("mailbox"))
-        except Refused as refused:
-            turned_away = _verdict(refused)
-        await self._require_standing(identity, mailbox)
-        return Visitor(mailbox, identity.sid, identity.scope, turned_away)
-
-    async def _require_standing(self, identity: Identity, address: str) -> None:
-        try:
-            [standing] = await self._standings.look([Asker(address, identity.session)])
-        except JournalError as error:
-            raise ConnectionError(str(error)) from error
-        try:
-            # An account that is barred is sign-on's own to refuse: it records whose click that was.
-            require_standing(identity, replace(standing, barred=False), window_s=self._kick_s)
-        except Refused as refused:
-            raise TurnedAway(_verdict(refused)) from None
-
-
-def _verdict(refused: Refused) -> Verdict:
-    # 503: the OA's published keys cannot be had, so nobody can be proved; it is not the visitor's fault.
-    result: Click = "journal" if refused.status == 503 else "refused"
-    return Verdict(result, refused.status, refused.label, refused.message, refused.retry_after_s)

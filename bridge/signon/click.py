@@ -1,4 +1,4 @@
-"""What a click asks for, read from its request alone, and who stands behind it, as the edge's access says."""
+"""What a click asks for, read from its request alone."""
 
 from __future__ import annotations
 
@@ -31,19 +31,6 @@ class Visitor:
     sid: str | None
     scope: frozenset[str]
     turned_away: Verdict | None = None
-
-
-class Door(Protocol):
-    """Says who asks. A ticket is spent by this, whatever follows."""
-
-    async def admit(self, request: web.Request) -> Visitor:
-        """Return the visitor.
-
-        Raises:
-            TurnedAway: nobody is proved, or the page may not ask.
-            ConnectionError: tickets cannot be looked at now.
-        """
-        ...
 
 
 class Ledger(Protocol):

@@ -20,7 +20,8 @@ from aiohttp import hdrs, web
 from bridge.events import timestamp, to_json
 from bridge.obs.metrics import Metrics
 from bridge.provider.faults import ProviderError
-from bridge.signon.click import Door, Ledger, Visitor, client_address, read_mail_id, require_person
+from bridge.signon.click import Ledger, Visitor, client_address, read_mail_id, require_person
+from bridge.signon.door import Door
 from bridge.signon.page import POLICY, render
 from bridge.signon.verdict import OPENED, TurnedAway, Verdict, journal_away, provider_failed, too_many
 from bridge.signon.words import BY_LANGUAGE, ENGLISH, cause, language_of

@@ -19,7 +19,7 @@ ARROWS = LEAVES | {
     "worker": {"provider", "journal", "events", "obs", "supervision"},
     "access": {"journal", "events", "obs"},
     "edge": {"access", "journal", "events", "obs", "supervision"},
-    "signon": {"access", "provider", "events", "obs"},
+    "signon": {"access", "provider", "journal", "events", "obs"},
     "app": {"worker", "edge", "signon", "access", "provider", "journal", "events", "obs", "supervision", "settings"},
     "dev": {"app", "access", "simulator", "provider", "journal", "events", "obs", "supervision", "settings"},
     "commands": {

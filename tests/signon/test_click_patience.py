@@ -8,11 +8,11 @@ from aiohttp import web
 from bridge.app.doors import build_access, build_origins, running_verifier
 from bridge.app.parts import build_reader, redis_address
 from bridge.app.provider import running_client
-from bridge.app.signon import EdgeDoor
 from bridge.journal.clicks import Clicks
 from bridge.journal.standing import Standings
 from bridge.obs.metrics import Metrics
 from bridge.settings import load_settings
+from bridge.signon.door import Door
 from bridge.signon.signon import SignOn
 from bridge.signon.way_in import ProviderLogin
 from bridge.simulator import Kind, Simulator
@@ -34,7 +34,7 @@ async def test_a_silent_provider(redis_url: str, simulator: Simulator) -> None:
         aiohttp.ClientSession() as session,
     ):
         signon = SignOn(
-            door=EdgeDoor(
+            door=Door(
                 build_access(settings, verifier, build_reader(settings, redis)),
                 build_origins(settings),
                 Standings(redis, KEYS),
