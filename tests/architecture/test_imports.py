@@ -6,6 +6,7 @@ A room may import what its line names and nothing else of ours; a library may be
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,38 @@ def test_every_import_follows_an_arrow():
                 allowed = place.startswith(ADDRESSES.get(library_of(module), ("",)))
             if not allowed:
                 wrong.append(f"bridge/{place}:{line} imports {module}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_architecture_page_draws_these_arrows():
+    """The table of ``docs/architecture.md`` and the one that is held here are the same."""
+    page = (ROOT / "docs/architecture.md").read_text()
+    rows = re.findall(r"^\| ((?:`\w+` ?)+)\|[^|]*\|([^|]*)\|$", page, re.MULTILINE)
+    drawn = {
+        room: set(filter(None, names.strip().split(", ")))
+        for rooms, names in rows
+        for room in rooms.replace("`", "").split()
+    }
+    assert drawn == ARROWS
+
+
+ROOMS_OF_THE_SIMULATOR = {
+    "world": set(),
+    "faults": set(),
+    "wire": {"world", "faults"},
+    "api": {"world", "faults", "wire"},
+}
+
+
+def test_the_rooms_of_the_simulator_have_arrows_too():
+    """The world knows no protocol, the wire no endpoint; what puts them together stands beside them."""
+    wrong = []
+    for path in sorted((ROOT / "bridge/simulator").glob("*/*.py")):
+        room = path.parent.name
+        for line, module in imports_of(path):
+            other = module.removeprefix("bridge.simulator.").split(".")[0]
+            if other in ROOMS_OF_THE_SIMULATOR and other not in {room, *ROOMS_OF_THE_SIMULATOR[room]}:
+                wrong.append(f"{path.relative_to(ROOT)}:{line} imports {module}")
     assert not wrong, "\n".join(wrong)
 
 
