@@ -5,14 +5,13 @@ A frame is built once an entry and transport, when the first connection needs it
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from bridge.access import codes
 from bridge.edge.transport import wire
 from bridge.events import Position, embedded, to_json
 from bridge.journal.reader import Opened, Upstream
-
-Transport = Literal["websocket", "sse"]
+from bridge.obs.labels import Transport as Transport
 
 
 def ws_frame(payload: bytes, opcode: int = wire.TEXT) -> bytes:

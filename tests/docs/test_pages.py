@@ -210,3 +210,12 @@ def test_what_the_architecture_page_names_is_there():
     assert not {name for name in named if not (ROOT / name).exists()}
     for room in (path for path in (ROOT / "bridge").iterdir() if path.is_dir() and not path.name.startswith("_")):
         assert f"{room.name}/" in text
+
+
+def test_what_contributing_names_is_there():
+    """Each file or folder that the table of changes names exists."""
+    named = set(
+        re.findall(r"`((?:bridge|tests|docs|deploy|dashboards)/[\w./]*)`", (ROOT / "CONTRIBUTING.md").read_text())
+    )
+    assert len(named) > 40
+    assert not {name for name in named if not (ROOT / name).exists()}
