@@ -15,7 +15,7 @@ from aiohttp import web
 from bridge.app.egress import build_egress
 from bridge.app.parts import redis_address
 from bridge.app.public_port import cookie_path, route_below
-from bridge.settings import Settings, SettingsError, SettingsFileError, calling
+from bridge.settings import Settings, SettingsError, SettingsFileError, calling, require_for
 
 
 def check_fitness(settings: Settings, *programs: str, processes: int = 1) -> None:
@@ -30,7 +30,7 @@ def check_fitness(settings: Settings, *programs: str, processes: int = 1) -> Non
     problems: list[str] = []
     for program in programs:
         try:
-            settings.require_for(program, processes=processes)
+            require_for(settings, program, processes=processes)
             build_egress(settings, *(url for _, url in calling(settings, program)))
         except SettingsFileError:
             # The file of certificates, told below.

@@ -7,7 +7,7 @@ import asyncio
 import sys
 
 from bridge.commands.command import FAILED, OK, Command, add_settings_options, settings_of
-from bridge.settings import Settings
+from bridge.settings import Settings, require_for
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
-    settings.require_for("worker")
+    require_for(settings, "worker")
     return asyncio.run(_adopt(settings))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bridge.settings.errors import SettingsError, SettingsFileError
 from bridge.settings.load import DEFAULT_CONFIG, load_settings
-from bridge.settings.needs import calling, listening
+from bridge.settings.needs import calling, listening, require_for
 from bridge.settings.reference import reference, show
 from bridge.settings.secret import Secret
 from bridge.settings.table import Settings
@@ -25,5 +25,6 @@ __all__ = [
     "listening",
     "load_settings",
     "reference",
+    "require_for",
     "show",
 ]

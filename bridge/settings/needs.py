@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import combinations
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from bridge.settings.errors import SettingsError
+from bridge.settings.table import Settings
 from bridge.settings.values import Address
-
-if TYPE_CHECKING:
-    from bridge.settings.table import Settings
 
 _ANY: Final = ("0.0.0.0", "::")  # noqa: S104 - compared with, never listened on
 _LAST_PORT: Final = 65535
 
 
-def unmet(settings: Settings, command: str, *, processes: int = 1) -> Iterator[str]:
+def require_for(settings: Settings, command: str, *, processes: int = 1) -> None:
+    """Check what ``command`` (``worker``, ``edge``, ``signon``, ``api``) cannot do without, or have twice.
+
+    Raises:
+        SettingsError: what is missing or set twice.
+    """
+    if problems := list(_unmet(settings, command, processes=processes)):
+        raise SettingsError(problems)
+
+
+def _unmet(settings: Settings, command: str, *, processes: int = 1) -> Iterator[str]:
     """Yield what is missing, or set twice, for ``command`` (``worker``, ``edge``, ``signon``, ``api``).
 
     ``processes``: of ``edge --workers``, each of which has an admin port of its own.

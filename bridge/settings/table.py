@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from bridge.settings.egress import Egress
-from bridge.settings.errors import SettingsError
-from bridge.settings.needs import unmet
 from bridge.settings.provider import Provider
 from bridge.settings.redis import Redis
 from bridge.settings.secret import Secret
@@ -332,15 +330,6 @@ class Settings:
         "full",
         "What of a mail may be stored and published: full, subject (no summary), sender (no subject), count (nothing).",
     )
-
-    def require_for(self, command: str, *, processes: int = 1) -> None:
-        """Check what ``command`` (``worker``, ``edge``, ``signon``, ``api``) cannot do without, or have twice.
-
-        Raises:
-            SettingsError: what is missing or set twice.
-        """
-        if problems := list(unmet(self, command, processes=processes)):
-            raise SettingsError(problems)
 
 
 GROUPS: Final[Mapping[str, type[Any]]] = {

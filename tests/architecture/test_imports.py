@@ -89,6 +89,25 @@ def test_the_architecture_page_draws_these_arrows():
     assert drawn == ARROWS
 
 
+def test_no_file_imports_in_a_circle():
+    """Not behind ``TYPE_CHECKING`` either: what knows each other is one thing, or lacks a third that both know."""
+    names = {}
+    for path in (ROOT / "bridge").rglob("*.py"):
+        names[".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")] = path
+    imports = {
+        name: {each for _, module in imports_of(path) for each in (module, module.rpartition(".")[0]) if each in names}
+        # What a package gathers from its own files is a face, not a need.
+        - ({other for other in names if other.startswith(f"{name}.")} if path.name == "__init__.py" else set())
+        for name, path in names.items()
+    }
+    for name in imports:
+        imports[name] -= {name, *(name.rsplit(".", depth)[0] for depth in range(1, name.count(".") + 1))}
+    free: set[str] = set()
+    while more := {name for name, needs in imports.items() if name not in free and needs <= free}:
+        free |= more
+    assert not set(imports) - free, f"these lead to each other: {sorted(set(imports) - free)}"
+
+
 ROOMS_OF_THE_SIMULATOR = {
     "world": set(),
     "faults": set(),

@@ -15,7 +15,7 @@ from bridge.access.refused import Label
 from bridge.cli import COMMANDS, build_parser
 from bridge.journal.keys import Keys
 from bridge.obs.metrics import Metrics
-from bridge.settings import load_settings
+from bridge.settings import load_settings, require_for
 from bridge.settings.table import TABLE
 from tests.docs.pages import PAGES, ROOT, Page
 
@@ -108,9 +108,9 @@ def test_the_readmes_settings_file_starts_every_part(page: Page, tmp_path: Path)
         "BRIDGE_EDGE_JWT_SECRET": "a-secret-for-tests-of-32-bytes-or-more",
     }
     settings = load_settings(secrets, tmp_path / "bridge.toml")
-    settings.require_for("worker")
-    settings.require_for("edge")
-    settings.require_for("signon")
+    require_for(settings, "worker")
+    require_for(settings, "edge")
+    require_for(settings, "signon")
 
 
 def test_the_readmes_nginx_lines_are_those_of_the_file():

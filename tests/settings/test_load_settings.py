@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.settings import Address, Secret, SettingsError, SettingsFileError, load_settings, show
+from bridge.settings import Address, Secret, SettingsError, SettingsFileError, load_settings, require_for, show
 from bridge.settings.values import secret_text
 
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
@@ -283,12 +283,12 @@ def test_an_unset_secret_is_false_and_says_so_when_called():
 def test_worker_needs_the_client():
     """``worker`` names everything it lacks at once."""
     with pytest.raises(SettingsError) as refused:
-        load_settings({}).require_for("worker")
+        require_for(load_settings({}), "worker")
     assert [problem.split()[0] for problem in refused.value.problems] == [
         "BRIDGE_PROVIDER_CLIENT_ID",
         "BRIDGE_PROVIDER_CLIENT_SECRET",
     ]
-    load_settings({"BRIDGE_PROVIDER_CLIENT_ID": "a", "BRIDGE_PROVIDER_CLIENT_SECRET": "b"}).require_for("worker")
+    require_for(load_settings({"BRIDGE_PROVIDER_CLIENT_ID": "a", "BRIDGE_PROVIDER_CLIENT_SECRET": "b"}), "worker")
 
 
 def test_edge_needs_exactly_one_way_to_verify():
@@ -296,9 +296,9 @@ def test_edge_needs_exactly_one_way_to_verify():
     both = {"BRIDGE_EDGE_JWT_SECRET": SECRET, "BRIDGE_EDGE_JWKS_URL": "https://oa.corp.com/jwks"}
     for environ, how in (({}, "neither is set"), (both, "both are set")):
         with pytest.raises(SettingsError, match=how):
-            load_settings(environ).require_for("edge")
+            require_for(load_settings(environ), "edge")
     for name, value in both.items():
-        load_settings({name: value}).require_for("edge")
+        require_for(load_settings({name: value}), "edge")
 
 
 @pytest.mark.parametrize(

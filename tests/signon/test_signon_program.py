@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from bridge.journal.embedded import EmbeddedServer
-from bridge.settings import SettingsError, load_settings
+from bridge.settings import SettingsError, load_settings, require_for
 from bridge.simulator import Simulator
 from tests.support.clicks import Browser, credentials
 from tests.support.processes import free_port, program
@@ -64,6 +64,6 @@ async def test_it_serves_and_ends(own_server: EmbeddedServer, simulator: Simulat
 )
 def test_what_it_cannot_do_without(environ: dict[str, str], problem: str) -> None:
     """The provider's credentials, a way to prove tokens, and something to serve."""
-    load_settings(COMPLETE).require_for("signon")
+    require_for(load_settings(COMPLETE), "signon")
     with pytest.raises(SettingsError, match=problem):
-        load_settings(COMPLETE | environ).require_for("signon")
+        require_for(load_settings(COMPLETE | environ), "signon")

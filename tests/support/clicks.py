@@ -13,7 +13,7 @@ import aiohttp
 
 from bridge.app.signon import serve_signon
 from bridge.obs.metrics import Metrics
-from bridge.settings import load_settings
+from bridge.settings import load_settings, require_for
 from bridge.simulator import Simulator
 from tests.support.stage import SECRET, running_edge, token
 
@@ -140,7 +140,7 @@ async def signon_alone(redis_url: str, simulator: Simulator, **environ: str) -> 
             **credentials(simulator, **environ),
         }
     )
-    settings.require_for("signon")
+    require_for(settings, "signon")
     stop = asyncio.Event()
     serving: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     metrics = Metrics(worker=False, edge=False, signon=True)

@@ -12,7 +12,7 @@ from bridge.commands.api.words import add_arguments, called
 from bridge.commands.command import MISUSED, OK, Command, settings_of
 from bridge.provider.bizmail.endpoints import ENDPOINTS, LISTEN, LOGIN, TOKEN, Endpoint
 from bridge.provider.faults import BadParameter
-from bridge.settings import Settings
+from bridge.settings import Settings, require_for
 from bridge.supervision import StartRefused
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _run(arguments: argparse.Namespace) -> int:
             return _misused(f"not done, it needs --yes: {endpoint.warning}")
         values |= _password(endpoint, arguments)
         settings = settings_of(arguments)
-        settings.require_for("api")
+        require_for(settings, "api")
         asyncio.run(_act(settings, endpoint, values, as_json=arguments.json, anew=getattr(arguments, "anew", False)))
     except BadParameter as error:
         return _misused(str(error))
