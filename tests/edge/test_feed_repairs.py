@@ -77,7 +77,7 @@ async def test_an_answer_that_live_entries_overtook_gives_nothing_twice(redis_ur
         assert late.status == "expired"
         await writer.commit([mail("Z6")])
         await heard(peer, b"Z6")
-        edge.feed._questions._mend(opening.tail, asked, late, opening.tail.subscribers)
+        edge.feed._loader._mend(opening.tail, asked, late, opening.tail.cursors)
         await writer.commit([mail("Z7")])
         told = await heard(peer, b"Z7")
         assert b"expired" not in told
@@ -89,7 +89,7 @@ async def test_a_position_that_is_ahead_waits_for_the_leader_who_finds_out(redis
     async with leading_writer(redis_url) as (writer, redis), bare_edge(redis_url) as edge:
         [before] = await writer.commit([mail("Z1")])
         opening = asyncio.create_task(edge.open(after=Position(before.epoch, 30)))
-        await until(lambda: edge.feed._questions._ahead_at > 0)
+        await until(lambda: edge.feed._loader._ahead_at > 0)
         await redis.set(KEYS.commits, 0)
         [after] = await writer.commit([mail("Z2")])
         opened = (await opening).opened

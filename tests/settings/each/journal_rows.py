@@ -11,7 +11,7 @@ from bridge.journal.calls import Bury, RecordCount, RecordMail
 from bridge.journal.clicks import Clicks
 from bridge.journal.errors import JournalError
 from bridge.journal.reader import OpenRequest
-from bridge.provider.models import MailArrived, UnreadChanged
+from bridge.provider.pushes import MailArrived, UnreadChanged
 from bridge.worker.translate import Translator
 from tests.settings.each.bench import Bench, Row
 from tests.support.stage import BOB, KEYS

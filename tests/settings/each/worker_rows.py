@@ -11,8 +11,8 @@ from bridge.app.egress import open_session
 from bridge.app.provider import build_client
 from bridge.app.worker import _options
 from bridge.obs.metrics import Metrics
-from bridge.provider.asking import Asking
-from bridge.provider.models import MailArrived, Profile
+from bridge.provider import MailArrived, Profile
+from bridge.provider.bizmail.asking import Asking
 from bridge.settings.table import PROFILE_FIELDS
 from bridge.worker.backlog import Backlog
 from bridge.worker.fold import stored_profile
