@@ -22,6 +22,7 @@ from bridge.journal.writer import Writer
 from bridge.obs.metrics import Metrics
 from bridge.provider.bizmail.client import ProviderClient
 from bridge.provider.faults import NotFound, ProviderError, ProviderRefused
+from bridge.provider.pace import Pace
 from bridge.worker.profiles import CONCERNS_ALL
 from bridge.worker.translate import Translator
 
@@ -48,22 +49,6 @@ class ReconcilePace:
 
 
 USUAL_PACE: Final = ReconcilePace()
-
-
-class Budget:
-    """At most ``rate`` turns a second, evenly; what was not used is not saved. ``now`` gives seconds."""
-
-    def __init__(self, rate: float, *, now: Callable[[], float]) -> None:
-        self._interval_s = 1 / rate
-        self._now = now
-        self._next_s = 0.0
-
-    def turn_s(self) -> float:
-        """Take the next turn; return how many seconds it is away."""
-        now = self._now()
-        due = max(self._next_s, now)
-        self._next_s = due + self._interval_s
-        return due - now
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +100,7 @@ class Reconciler:
         self._metrics = metrics
         self._hearing = hearing
         self._caught_up = caught_up
-        self._budget = Budget(rate, now=now)
+        self._pace_of_calls = Pace(rate, now=now)
         self._batch = max(1, int(rate))
         self._sweep = sweep
         self._pace = pace
@@ -276,7 +261,7 @@ class Reconciler:
             if 0 <= now_ms - stored.as_of < self._pace.settle_s * 1000:
                 # A push outruns the provider's own count; an answer now could be the older one.
                 return False
-        await asyncio.sleep(self._budget.turn_s())
+        await asyncio.sleep(self._pace_of_calls.turn_s())
         # Read after the wait for our turn: what was pushed in it is no reason to ask twice.
         [stored], _ = await self._mirror.counted([mailbox])
         try:

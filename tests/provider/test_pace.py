@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.provider.bizmail.client import ProviderClient
-from bridge.provider.bizmail.pace import Pace
+from bridge.provider.pace import Pace
 from tests.provider.bare_provider import BareProvider
 
 COUNT = "/openapi/mail/newcount"

@@ -13,8 +13,9 @@ from bridge.journal.calls import Announce, RecordCount
 from bridge.journal.connect import RedisAddress
 from bridge.journal.mirror import Mirror
 from bridge.provider.bizmail.calls import AWAY_TRIES
+from bridge.provider.pace import Pace
 from bridge.simulator import Kind, Simulator
-from bridge.worker.reconcile import Budget, Reconciler
+from bridge.worker.reconcile import Reconciler
 from tests.support.redis_proxy import redis_proxy
 from tests.support.waiting import until
 from tests.support.workers import BOB, KEYS, Told
@@ -282,12 +283,12 @@ async def test_an_answer_beside_pushes_that_are_not_told_accuses_nobody(
 def test_a_budget_spaces_its_turns_evenly() -> None:
     """4 a second: the first at once, then every quarter; time that nobody used is not saved for a burst."""
     now = 100.0
-    budget = Budget(4, now=lambda: now)
-    assert [budget.turn_s() for _ in range(3)] == [0, 0.25, 0.5]
+    pace = Pace(4, now=lambda: now)
+    assert [pace.turn_s() for _ in range(3)] == [0, 0.25, 0.5]
     now = 200.0
-    assert [budget.turn_s() for _ in range(3)] == [0, 0.25, 0.5]
+    assert [pace.turn_s() for _ in range(3)] == [0, 0.25, 0.5]
     now = 200.5
-    assert budget.turn_s() == 0.25
+    assert pace.turn_s() == 0.25
 
 
 async def test_a_push_that_just_came_is_given_time(parts: Parts, simulator: Simulator, told: Told) -> None:

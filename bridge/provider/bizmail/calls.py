@@ -10,10 +10,10 @@ from typing import Any, Final, Literal
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from ..faults import Busy, CredentialsRefused, InvalidToken, ProviderAway, ProviderError, ProviderRefused
+from ..pace import Pace
 from . import answers, endpoints
 from .endpoints import Endpoint
 from .form import fill
-from .pace import Pace
 from .token import Token, TokenSource, TokenStore
 from .transport import Form, TokenStyle, Transport
 

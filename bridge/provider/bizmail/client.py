@@ -14,13 +14,13 @@ from typing import Final, Literal, Self, Unpack
 import aiohttp
 
 from ..egress import Egress
+from ..pace import Pace
 from . import answers, endpoints, login
 from .asking import SETTLE_S
 from .calls import Calls, Outcome
 from .form import series
 from .listen import ListenSession
 from .models import AddressCheck, AuthKey, Delta, Profile, ProfileFields
-from .pace import Pace
 from .parameters import MOST_CHECKED
 from .rules import is_far_ahead, is_ver
 from .token import MemoryTokenStore, Token, TokenStore

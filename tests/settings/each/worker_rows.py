@@ -13,10 +13,10 @@ from bridge.app.worker import _options
 from bridge.obs.metrics import Metrics
 from bridge.provider import MailArrived, Profile
 from bridge.provider.bizmail.asking import Asking
+from bridge.provider.pace import Pace
 from bridge.settings.table import PROFILE_FIELDS
 from bridge.worker.backlog import Backlog
 from bridge.worker.fold import stored_profile
-from bridge.worker.reconcile import Budget
 from bridge.worker.rival import Rival
 from bridge.worker.translate import Translator
 from tests.settings.each.bench import Bench, Row
@@ -149,8 +149,8 @@ async def backlog(bench: Bench, value: str) -> None:
 
 
 async def newcount_rate(bench: Bench, value: str) -> None:
-    budget = Budget(_options(bench.settings(BRIDGE_WORKER_NEWCOUNT_RATE=value)).newcount_rate, now=lambda: 0.0)
-    turns = [budget.turn_s() for _ in range(11)]
+    pace = Pace(_options(bench.settings(BRIDGE_WORKER_NEWCOUNT_RATE=value)).newcount_rate, now=lambda: 0.0)
+    turns = [pace.turn_s() for _ in range(11)]
     assert abs(turns[-1] - 10 / float(value)) < 1e-6
 
 
