@@ -1,8 +1,9 @@
 """The upstream: what it pushes and what can go wrong (the vocabulary), the way out to it, and a room for each dialect.
 
 :mod:`.pushes` and :mod:`.faults` are what the worker and the sign-on know. :mod:`.egress`, :mod:`.proxy` and
-:mod:`.pace` are how anything gets out to a provider. :mod:`.bizmail` is BizMail OpenApi v1.4, the only dialect so far. This package
-imports nothing else of the bridge and could be published on its own (``docs/provider.md``). Its front door is here:
+:mod:`.pace` are how anything gets out to a provider. :mod:`.bizmail` is BizMail OpenApi v1.4, the only dialect so far.
+This package imports nothing else of the bridge and could be published on its own (``docs/provider.md``). Its front door
+is here:
 
     async with ProviderClient(client_id=…, client_secret=…) as client:
         print(await client.newcount("bob@gzdev.com"))
