@@ -3,7 +3,7 @@
 UV ?= uv
 COMPILE = $(UV) pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 --no-header --no-annotate
 
-.PHONY: dev test lint bench fuzz autobahn crash lock model settings soak
+.PHONY: dev test lint bench churn fuzz autobahn crash lock model settings soak
 
 dev:
 	python3 -m bridge dev
@@ -19,6 +19,10 @@ lint:
 
 bench:
 	.venv/bin/python -m tests.bench
+
+# What 300,000 connections that come and go leave in an edge's memory.
+churn:
+	.venv/bin/python -m tests.bench.churn
 
 # The whole bridge while things break, seed after seed, for so many seconds.
 FOR ?= 3600
