@@ -1,6 +1,6 @@
 """``python -m tests.bench.churn``: connections that come and go, and what an edge's memory says to it.
 
-Each goes by a close, a reset, or in the middle of its handshake. The resident memory of the edge is printed as they come;
+Each goes by a close, a reset, or in the middle of its handshake. The resident memory of the edge is printed meanwhile;
 flat is what is promised.
 """
 
