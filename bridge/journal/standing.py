@@ -32,8 +32,9 @@ class Asker:
 class Standing:
     """How somebody stands at ``at``.
 
-    ``account`` is what the address means. ``moved``: when it came to mean another person. ``out_until``: the session is
-    kept out so long. ``ended``: when the mailbox's connections were last ended; who came later may stay.
+    ``account`` is what the address means. ``moved``: when it came to mean another person, because it came to another
+    account or because somebody else came to have the account. ``out_until``: the session is kept out so long.
+    ``ended``: when the mailbox's connections were last ended; who came later may stay.
     """
 
     at: int

@@ -130,6 +130,31 @@ async def test_the_same_address_for_another_person_ends_it_too(stage: Any, trans
         assert len(await new.events(1)) == 1
 
 
+async def test_an_alias_ends_with_the_person_behind_its_account(stage: Any, transport: str) -> None:
+    """The account was made anew by somebody who was given the same alias: it means what it meant, and nobody of before.
+
+    Nothing of his is shown to the former holder, neither on what is open nor on a new connection with his credential.
+    """
+    url, writer, _ = stage
+    await writer.commit([Advance(None, None, slaves={ALIAS: BOB})])
+    async with (
+        await connect(url, transport, ALIAS, iat=OLD) as old,
+        await connect(url, transport, ALIAS, iat=fresh()) as new,
+    ):
+        for client in (old, new):
+            assert (await client.frame()).data["data"]["mailbox"] == BOB
+        await writer.commit(
+            [Forget(BOB, anew=True), Advance(None, None, moved=[BOB], events=[changed(BOB, [ALIAS])]), mail("Z1")]
+        )
+        assert await old.end() == 3009
+        assert not any("Z1" in str(frame.data) for frame in old.frames)
+        snapshot = await new.until("exmail.snapshot")
+        assert [event["data"]["mail_id"] for event in snapshot.data["data"]["recent"]] == ["Z1"]
+    async with await connect(url, transport, ALIAS, iat=OLD) as again:
+        assert await again.end() == 3009
+        assert not any("Z1" in str(frame.data) for frame in again.frames)
+
+
 async def test_an_old_credential_does_not_lead_into_the_new_holders_mailbox(stage: Any, transport: str) -> None:
     """Older, or without a word of its age: 3009. What was signed afterwards opens it."""
     url, writer, _ = stage

@@ -47,6 +47,19 @@ async def test_an_address_means_what_the_mirror_says(standings: Standings, write
     assert found.moved <= found.at
 
 
+async def test_an_alias_means_another_person_with_its_account(standings: Standings, writer: Writer, redis: Any) -> None:
+    """Somebody else has the account: the alias is his, under the same name. The later of the two changes counts."""
+    await writer.commit([Advance(None, None, slaves={SLAVE: BOB}, moved=[BOB])])
+    assert (await one(standings, SLAVE)).moved == (await one(standings, BOB)).moved is not None
+    at = (await one(standings, BOB)).at
+    for alias_at, account_at in ((at - 5, at - 9), (at - 9, at - 5)):
+        await redis.zadd(KEYS.moved, {SLAVE: alias_at, BOB: account_at})
+        assert (await one(standings, SLAVE)).moved == at - 5
+        assert (await one(standings, BOB)).moved == account_at
+    await redis.zrem(KEYS.moved, BOB)
+    assert (await one(standings, SLAVE)).moved == at - 9
+
+
 @pytest.mark.parametrize(
     ("mailbox", "session", "out", "in_"),
     [

@@ -192,6 +192,8 @@ end
 -- look: KEYS 1 slaves 2 barred 3 moved 4 kicked   ARGV pairs of an address and a session ('' = none)
 --   returns {1, now ms, for each pair five: the account that the address means now, 1 if it is barred, when the address
 --   came to mean another person, until when the session is kept out, when its connections were last ended; false = never}
+--   A person is behind an account: an alias means another one since it came to the account, or since somebody else has
+--   that, whichever was later. Of the second nothing is written under the alias, which may be the same as before.
 if verb == 'look' then
   local any_moved, any_kicked = redis.call('EXISTS', KEYS[3]) == 1, redis.call('EXISTS', KEYS[4]) == 1
   local answer = {1, now_ms()}
@@ -199,7 +201,11 @@ if verb == 'look' then
     local address, session = ARGV[i], ARGV[i + 1]
     local account = sound(redis.pcall('HGET', KEYS[1], address), KEYS[1]) or address
     local moved, out, ended = false, false, false
-    if any_moved then moved = sound(redis.pcall('ZSCORE', KEYS[3], address), KEYS[3]) end
+    if any_moved then
+      moved = sound(redis.pcall('ZSCORE', KEYS[3], address), KEYS[3])
+      local with_account = account ~= address and redis.call('ZSCORE', KEYS[3], account)
+      if with_account and (not moved or tonumber(with_account) > tonumber(moved)) then moved = with_account end
+    end
     if any_kicked then
       ended = sound(redis.pcall('ZSCORE', KEYS[4], 'mailbox:' .. account), KEYS[4])
       if session ~= '' then
