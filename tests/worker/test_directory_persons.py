@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from bridge.journal.reader import OpenRequest, Reader
-from bridge.journal.standing import Asker, Standings
 from bridge.simulator import Kind, Simulator
 from bridge.worker.directory import Directory
 from tests.support.stage import count, mail
@@ -91,19 +90,6 @@ async def test_deleted_and_made_anew_within_one_delta_is_another_person(
     assert await kept(parts, other) == 2
     assert await moved(parts) == {BOB, SLAVE}
     assert [data["profile"]["name"] for data in await told.data("directory.user.updated")] == ["Another Bob"]
-
-
-async def test_an_alias_of_an_account_that_was_made_anew_is_another_persons_too(
-    parts: Parts, simulator: Simulator, told: Told, directory: Directory
-) -> None:
-    """The new holder was given the same alias: it means the same account, and somebody else."""
-    simulator.world.delete_user(BOB)
-    simulator.world.add_user(BOB, name="Another Bob", slaves=(SLAVE,))
-    await look(directory)
-    [account, alias] = await Standings(parts.redis, KEYS).look([Asker(BOB, ""), Asker(SLAVE, "")])
-    assert alias.account == BOB
-    assert account.moved is not None
-    assert alias.moved == account.moved
 
 
 async def test_a_deletion_that_is_followed_by_an_addition_is_another_person_before_any_second_look(
