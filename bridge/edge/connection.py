@@ -49,7 +49,8 @@ class Connection(asyncio.Protocol, ABC):
         self.hub = hub
         self.frames = hub.frames
         self.identity = identity
-        self.cursors: list[Cursor] = []
+        # A tuple, because ten thousand connections have one cursor each.
+        self.cursors: tuple[Cursor, ...] = ()
         self.transport: asyncio.Transport | None = None
         self.code = 0
         self.slot = 0
@@ -88,7 +89,7 @@ class Connection(asyncio.Protocol, ABC):
     def follow(self, ring: Ring, *, address: str = "", opened_at: int = 0) -> Cursor:
         """A cursor of this connection over a mailbox's entries; it has yet to begin."""
         cursor = self.cursor_type(self, ring, address=address, opened_at=opened_at)
-        self.cursors.append(cursor)
+        self.cursors = (*self.cursors, cursor)
         return cursor
 
     def say(self, frame: Frame) -> None:
@@ -150,7 +151,7 @@ class Connection(asyncio.Protocol, ABC):
         self._hold()
         self.transport = None
         self.hub.discard(self)
-        # They know us: without the list no circle is left for Python's collector.
-        cursors, self.cursors = self.cursors, []
+        # They know us: without this no circle is left for Python's collector.
+        cursors, self.cursors = self.cursors, ()
         for cursor in cursors:
             cursor.leave()
