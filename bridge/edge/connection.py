@@ -151,7 +151,7 @@ class Connection(asyncio.Protocol, ABC):
         self._hold()
         self.transport = None
         self.hub.discard(self)
-        # They know us: without this no circle is left for Python's collector.
+        # They know us; letting go of them leaves no circle for Python's collector.
         cursors, self.cursors = self.cursors, ()
         for cursor in cursors:
             cursor.leave()
