@@ -22,6 +22,11 @@ from tests.docs.pages import PAGES, ROOT, Page
 README = Page(ROOT / "README.md")
 CHINESE = Page(ROOT / "README.zh-CN.md")
 DOCS = ROOT / "docs"
+DEPLOYMENT = Page(DOCS / "deployment.md")
+EVENTS = Page(DOCS / "events.md")
+USERS = ("choosing", "client", "deployment", "embedding", "events", "operations", "performance", "provider", "signing")
+FOR_USERS = [Page(DOCS / f"{name}.md") for name in USERS]
+SUMMARY = "**摘要。**"
 
 
 def ids(path: Path) -> str:
@@ -53,9 +58,23 @@ def test_both_readmes_say_the_same():
     assert rows[0] == rows[1]
 
 
-def test_chinese_is_set_as_chinese():
+def test_the_readme_leads_to_every_page():
+    """What is too long for the README is one click away from it."""
+    assert not {f"docs/{path.name}" for path in DOCS.glob("*.md")} - set(README.links)
+
+
+@pytest.mark.parametrize("page", FOR_USERS, ids=lambda page: page.path.stem)
+def test_a_page_for_users_has_a_chinese_summary(page: Page):
+    """Whoever reads no English learns from the first paragraph what the page is about; the Chinese README says so."""
+    assert page.prose.split("\n\n")[1].startswith(SUMMARY)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=ids)
+def test_chinese_is_set_as_chinese(path: Path):
     """No half-width comma, colon or parenthesis beside a Chinese character."""
-    prose = re.sub(r"`[^`]*`|\]\([^)]*\)", "", CHINESE.prose)
+    paragraphs = Page(path).prose.split("\n\n")
+    chinese = [text for text in paragraphs if path == CHINESE.path or text.startswith(SUMMARY)]
+    prose = re.sub(r"`[^`]*`|\]\([^)]*\)", "", "\n\n".join(chinese))
     assert not re.findall(r"[\u4e00-\u9fff][,:;?!()]|[,:;?!()][\u4e00-\u9fff]", prose)
 
 
@@ -97,10 +116,9 @@ def test_every_metric_exists(path: Path):
     assert not {name for name in re.findall(r"\bexmail_bridge_\w+", Page(path).text) if name not in exported}
 
 
-@pytest.mark.parametrize("page", [README, CHINESE], ids=["en", "zh"])
-def test_the_readmes_settings_file_starts_every_part(page: Page, tmp_path: Path):
-    """With the file of "Production" and the two secrets, worker, edge and sign-on have all they need."""
-    text = page.block("toml")
+def test_the_settings_file_of_deployment_starts_every_part(tmp_path: Path):
+    """With the file of ``docs/deployment.md`` and the two secrets, worker, edge and sign-on have all they need."""
+    text = DEPLOYMENT.block("toml")
     tomllib.loads(text)
     (tmp_path / "bridge.toml").write_text(text)
     secrets = {
@@ -113,20 +131,20 @@ def test_the_readmes_settings_file_starts_every_part(page: Page, tmp_path: Path)
     require_for(settings, "signon")
 
 
-def test_the_readmes_nginx_lines_are_those_of_the_file():
-    """What the README shows of nginx stands in the file that is tested."""
+def test_the_nginx_lines_of_deployment_are_those_of_the_file():
+    """What ``docs/deployment.md`` shows of nginx stands in the file that is tested."""
     file = [line.strip() for line in (ROOT / "deploy" / "proxy" / "nginx.conf").read_text().splitlines()]
-    shown = [line.strip() for line in README.block("nginx").splitlines() if line.strip()]
+    shown = [line.strip() for line in DEPLOYMENT.block("nginx").splitlines() if line.strip()]
     assert not [line for line in shown if line not in file]
 
 
 def test_names_in_redis_are_those_of_the_code():
     """Channels and keys on the pages are the ones that the bridge writes."""
     keys = Keys("exmail")
-    for page in (README, Page(DOCS / "events.md")):
+    for page in (README, EVENTS):
         assert keys.kind_channel("mail.new") in page.block("sh", holding="SUBSCRIBE")
         assert keys.events in page.block("sh", holding="XREAD")
-        assert keys.events in page.block("python", holding="xread")
+    assert keys.events in EVENTS.block("python", holding="xread")
     text = (DOCS / "events.md").read_text()
     for name in (
         keys.mailbox_channel("<address>"),

@@ -26,6 +26,7 @@ from tests.support.waiting import until
 SIGNING = Page(ROOT / "docs" / "signing.md")
 EVENTS = Page(ROOT / "docs" / "events.md")
 CLIENT = Page(ROOT / "docs" / "client.md")
+EMBEDDING = Page(ROOT / "docs" / "embedding.md")
 READMES = [Page(ROOT / "README.md"), Page(ROOT / "README.zh-CN.md")]
 PLACE = "https://oa.corp.com/exmail/"
 
@@ -85,16 +86,9 @@ def test_a_mailbox_adds_no_claims_to_a_token(mailbox: str, tmp_path: Path, requi
     assert (ran.returncode != 0, ran.stdout) == (True, "")
 
 
-def test_the_readmes_sign_as_the_page_does():
-    """The README's Python is the one that is tested."""
-    for readme in READMES:
-        assert readme.block("python", holding="exmail_token") == SIGNING.block("python")
-
-
-@pytest.mark.parametrize("page", [EVENTS, *READMES], ids=["events", "en", "zh"])
-async def test_the_python_reader_prints_what_is_published(page: Page, redis_url: str, tmp_path: Path):
+async def test_the_python_reader_prints_what_is_published(redis_url: str, tmp_path: Path):
     """The few lines for another service follow the stream of a running bridge, and say where it has a hole."""
-    text = page.block("python", holding="xread")
+    text = EVENTS.block("python", holding="xread")
     assert "redis://127.0.0.1:6379/0" in text
     (tmp_path / "reader.py").write_text(text.replace("redis://127.0.0.1:6379/0", redis_url))
     reader = await asyncio.create_subprocess_exec(
@@ -180,9 +174,9 @@ async def pasted(require_binary: Callable[[str], str], redis_url: str, lines: st
         await browser.close()
 
 
-@pytest.mark.parametrize("page", READMES, ids=["en", "zh"])
+@pytest.mark.parametrize("page", [EMBEDDING, *READMES], ids=["embedding", "en", "zh"])
 async def test_the_pasted_lines_show_the_badge(page: Page, redis_url: str, require_binary: Callable[[str], str]):
-    """The README's lines in a page of the OA: the count appears, and rises with the next mail."""
+    """The lines in a page of the OA: the count appears, and rises with the next mail."""
     lines = page.block("html", holding="client.js")
     assert PLACE in lines
     async with leading_writer(redis_url) as (writer, _):
@@ -194,10 +188,9 @@ async def test_the_pasted_lines_show_the_badge(page: Page, redis_url: str, requi
             await expect(oa.page).to_have_title("(8) OA")
 
 
-@pytest.mark.parametrize("page", READMES, ids=["en", "zh"])
-async def test_the_pasted_list_goes_with_the_badge(page: Page, redis_url: str, require_binary: Callable[[str], str]):
+async def test_the_pasted_list_goes_with_the_badge(redis_url: str, require_binary: Callable[[str], str]):
     """Both blocks are one connection; after a reload the newest mails stand there, and the keyboard opens one."""
-    lines = page.block("html", holding="client.js") + page.block("html", holding="mail.open")
+    lines = EMBEDDING.block("html", holding="client.js") + EMBEDDING.block("html", holding="mail.open")
     async with leading_writer(redis_url) as (writer, _):
         await writer.commit([mail("1", 7, subject="first")])
         async with pasted(require_binary, redis_url, lines) as oa:
@@ -241,7 +234,7 @@ async def test_the_pasted_ticket_is_a_good_one_or_none(require_binary: Callable[
 @pytest.mark.parametrize("holding", ["<script setup>", "$(function"])
 def test_the_other_scripts_can_be_read(holding: str, require_binary: Callable[[str], str], tmp_path: Path):
     """The Vue and jQuery variants are JavaScript, and call what ``/client.js`` has."""
-    block = READMES[0].block("html", holding=holding)
+    block = EMBEDDING.block("html", holding=holding)
     script = block.partition("<script")[2].partition(">")[2].partition("</script>")[0]
     assert "ExmailBridge.connect(" in script
     (tmp_path / "script.mjs").write_text(script)
