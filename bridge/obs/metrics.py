@@ -70,7 +70,7 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         self.build_info = Gauge(
-            f"{PREFIX}build_info", "Always 1; the label tells which version runs.", ["version"], registry=self.registry
+            f"{PREFIX}build_info", "Always 1; the label says which version runs.", ["version"], registry=self.registry
         )
         self.build_info.labels(version).set(1)
         self._readiness(Declaring(self.registry))
@@ -100,74 +100,79 @@ class Metrics:
 
     def _readiness(self, declare: Declaring) -> None:
         self.ready = declare.gauge(
-            "ready", "1 while /readyz says ok; 0: the process cannot do its work, exmail_bridge_unready says why."
+            "ready", "1 while /readyz says ok; if 0, the process cannot do its work and exmail_bridge_unready says why."
         )
         self.unready: Closed[Unreadiness, Gauge] = declare.gauges(
             "unready",
-            "1 for the reason that /readyz fails with; see operations, ExmailBridgeNotReady.",
+            "1 for the reason why /readyz fails; see ExmailBridgeNotReady in docs/operations.md.",
             reason=Unreadiness,
         )
 
     def _redis(self, declare: Declaring, declare_writable: Declaring) -> None:
         self.redis_reachable = declare.gauge(
-            "redis_reachable", "1 while Redis answers this process's questions; 0: nothing new can be told."
+            "redis_reachable", "1 while Redis answers this process; if 0, it delivers nothing new."
         )
         self.redis_writable = declare_writable.gauge(
-            "redis_writable", "1 while Redis takes a write of this process; 0 and reachable: it is full or read-only."
+            "redis_writable",
+            "1 while Redis accepts this process's writes; 0 while reachable: Redis is full or read-only.",
         )
 
     def _upstream(self, declare: Declaring) -> None:
         self.upstream_state: Closed[ProviderState, Gauge] = declare.gauges(
             "upstream_state",
-            "1 for how the leader stands with the provider; any but connected for minutes: no mail is announced.",
+            "1 for the state towards the provider; if not connected for minutes, no mail is announced.",
             state=ProviderState,
         )
         self.upstream_connected = declare.gauge(
             "upstream_connected",
-            "1 while listen gave a byte within the silence limit; 0 on the leader: no mail is announced.",
+            "1 while listen delivers bytes within the silence limit; 0 on the leader: no mail is announced.",
         )
         self.upstream_last_byte = declare.gauge(
             "upstream_last_byte_timestamp_seconds",
-            "When the listen connection last gave a byte; older than minutes: deaf, whatever else looks well.",
+            "When the listen connection last delivered a byte; minutes ago: it is dead even if it looks open.",
         )
         self.listen_sessions: Closed[ListenOutcome, Counter] = declare.counters(
             "listen_sessions",
-            "Listen sessions that ended, by how; others than ended and shutdown rising: see provider and network.",
+            "Listen sessions that ended, by outcome; if any but ended and shutdown rises, check provider and network.",
             outcome=ListenOutcome,
         )
         self.pushes: Closed[PushKind, Counter] = declare.counters(
             "pushes",
-            "Pushes read from the provider; none in working hours: see upstream_connected.",
+            "Pushes read from the provider; if none come in working hours, check upstream_connected.",
             type=PushKind,
         )
         self.documents_dropped: Closed[Dropped, Counter] = declare.counters(
-            "documents_dropped", "Provider documents we could not read; rising: the wire changed.", reason=Dropped
+            "documents_dropped",
+            "Provider documents that could not be read; if it rises, the provider's format has changed.",
+            reason=Dropped,
         )
 
     def _calls(self, declare: Declaring) -> None:
         self.provider_calls: Closed[tuple[Endpoint, CallOutcome], Counter] = declare.counters(
             "provider_calls",
-            "Calls to the provider; busy: ask less, token: another program renews it, away: network.",
+            "Calls to the provider; busy: call less often, token: another program renews it, away: check the network.",
             endpoint=Endpoint,
             outcome=CallOutcome,
         )
         self.provider_call_seconds: Closed[Endpoint, Histogram] = declare.histograms(
             "provider_call_seconds",
-            "How long the provider took to answer; rising: it is loaded.",
+            "How long the provider took to answer; if it rises, the provider is loaded.",
             _CALL_S,
             endpoint=Endpoint,
         )
 
     def _writer(self, declare: Declaring) -> None:
-        self.leader = declare.gauge("leader", "1 on the worker that leads; the sum over all workers should be 1.")
+        self.leader = declare.gauge("leader", "1 on the leading worker; the sum over all workers should be 1.")
         self.generation = declare.gauge(
-            "generation", "Redis's clock in ms when the generation began; a rise: Redis went back and lost commits."
+            "generation",
+            "When the current generation began, by Redis's clock in ms; if it rises, Redis went back and lost commits.",
         )
         self.cursor_ver = declare.gauge(
-            "cursor_ver", "The Ver whose member changes are applied; falling behind the provider's: syncs fail."
+            "cursor_ver", "The Ver whose member changes are applied; if it falls behind the provider's, syncs fail."
         )
         self.cursor_age = declare.gauge(
-            "cursor_age_seconds", "Time since the cursor last proved current; growing: the directory grows stale."
+            "cursor_age_seconds",
+            "Time since the directory was last known to be current; if it grows, the directory is stale.",
         )
         self.commits: Closed[Committed, Counter] = declare.counters(
             "commits",
@@ -175,77 +180,82 @@ class Metrics:
             result=Committed,
         )
         self.commit_seconds = declare.histogram(
-            "commit_seconds", "One round trip of commits; above some ms: Redis or the way to it is slow.", _FAST_S
+            "commit_seconds", "One round trip of commits; above a few ms, Redis or the network to it is slow.", _FAST_S
         )
-        self.backlog = declare.gauge("backlog_pushes", "Pushes read and not yet committed; growing: Redis is away.")
+        self.backlog = declare.gauge(
+            "backlog_pushes", "Pushes read but not yet committed; if it grows, Redis is away or takes no writes."
+        )
         self.backlog_age = declare.gauge(
             "backlog_age_seconds",
-            "Age of the oldest push that is not committed; growing: Redis is away or takes no writes.",
+            "Age of the oldest push that is not committed; if it grows, Redis is away or takes no writes.",
         )
         self.backlog_dropped = declare.counter(
-            "backlog_dropped", "Pushes given up because another worker took the lead; they are announced as missed."
+            "backlog_dropped", "Pushes given up because another worker took the lead; they were announced as missed."
         )
         self.reader_unread = declare.gauge(
             "reader_unread_ratio",
-            "Events that the slowest consumer group has not finished, by BRIDGE_EVENTS_MAX; near 1: it loses some.",
+            "Unfinished events of the slowest consumer group, as a share of BRIDGE_EVENTS_MAX; near 1, it loses some.",
         )
         self.directory_syncs: Closed[tuple[SyncKind, SyncOutcome], Counter] = declare.counters(
             "directory_syncs",
-            "Directory syncs; failed without a changed after it: it grows stale, short: a List came short.",
+            "Directory syncs; failed with no success after it: the directory is stale, short: a list lacked lines.",
             kind=SyncKind,
             outcome=SyncOutcome,
         )
         self.directory_held = declare.gauge(
             "directory_held",
-            "Accounts that the provider deleted and the mirror keeps until somebody decides: `directory held`.",
+            "Accounts the provider deleted that are kept until somebody decides; see `exmail-bridge directory held`.",
         )
         self.directory_held_age = declare.gauge(
-            "directory_held_age_seconds", "How long the oldest of them has been waiting; growing: nobody decides."
+            "directory_held_age_seconds",
+            "How long the oldest held deletion has waited; if it grows, nobody has decided.",
         )
         self.directory_owed = declare.gauge(
             "directory_owed",
-            "Accounts of which the provider owes an answer; not falling: they cannot be read, see `directory owed`.",
+            "Accounts the provider owes an answer about; if it does not fall, see `exmail-bridge directory owed`.",
         )
         self.directory_owed_age = declare.gauge(
             "directory_owed_age_seconds",
-            "How long the oldest of them has been owed; an hour: old profiles are in use, or somebody is barred.",
+            "How long the oldest answer has been owed; an hour: profiles are old, or somebody is locked out.",
         )
         self.reconciled: Closed[Reconciled, Counter] = declare.counters(
             "reconciled",
-            "Counts asked for after a gap; many corrected: much was missed, failed: see provider_calls.",
+            "Counts asked for after a gap; many corrected: much was missed, failed: check provider_calls.",
             result=Reconciled,
         )
         self.conflicts = declare.counter(
             "upstream_conflicts",
-            "Times that we left the connection to another listener, which kept taking it; not 0: find and end it.",
+            "Times another listener kept taking the connection and the bridge paused; if not 0, find and stop it.",
         )
         self.mails_missed = declare.counter(
             "mails_missed",
-            "Mails that can never be announced, at least: a count rose over a gap by more than what was pushed.",
+            "At least so many mails can never be announced: counts rose over a gap by more than was pushed.",
         )
         self.reconcile_drift = declare.histogram(
             "reconcile_drift_messages",
-            "How far a stored count was from the provider's; large: pushes are lost.",
+            "How far stored counts were from the provider's; if large, pushes are lost.",
             (0, 1, 2, 5, 10, 50, 100, 1000),
         )
 
     def _edge(self, declare: Declaring) -> None:
         self.edge_connections: Closed[Transport, Gauge] = declare.gauges(
             "edge_connections",
-            "Open browser connections; a sudden fall: a proxy or this edge cut them.",
+            "Open browser connections; a sudden fall means that a proxy or this edge cut them.",
             transport=Transport,
         )
         self.edge_connects: Closed[Transport, Counter] = declare.counters(
-            "edge_connects", "Connections accepted; far above the open ones: clients flap.", transport=Transport
+            "edge_connects",
+            "Connections accepted; if far more than are open, clients keep reconnecting.",
+            transport=Transport,
         )
         self.edge_closes: Closed[Close, Counter] = declare.counters(
             "edge_closes",
-            "Connections that ended, by code; 3500-3999: clients that will not return.",
+            "Connections that ended, by code; after 3500-3999 the client does not return.",
             code=Close,
         )
         self.edge_turned_away: Closed[TurnedAway, Counter] = declare.counters(
             "edge_turned_away",
-            "Pages that got no connection, by the code that they were told; 3500-3999: they will not return.",
+            "Connections refused, by the code sent; after 3500-3999 the client does not return.",
             code=TurnedAway,
         )
         self.edge_resumes: Closed[Resumed, Counter] = declare.counters(
@@ -255,50 +265,58 @@ class Metrics:
         )
         self.edge_refusals: Closed[Refusal, Counter] = declare.counters(
             "edge_refusals",
-            "Requests refused, by the check that failed; rising: tokens or origins are wrong.",
+            "Requests refused, by the check that failed; if it rises, tokens or origins are wrong.",
             reason=Refusal,
         )
         self.edge_frames: Closed[Transport, Counter] = declare.counters(
             "edge_frames",
-            "Frames written to sockets; 0 while commits publish: delivery is broken.",
+            "Frames written to sockets; if none while mails are committed, delivery is broken.",
             transport=Transport,
         )
         self.edge_slow_cuts = declare.counter(
-            "edge_slow_cuts", "Connections cut because they did not read; rising: a bad network or a hanging page."
+            "edge_slow_cuts",
+            "Connections cut because they did not read; if it rises, a network is bad or a page hangs.",
         )
         self.edge_leader_seen = declare.gauge(
             "edge_leader_seen",
-            "1 while a worker leads, as this edge's Redis knows; 0 here and not elsewhere: it is on another Redis.",
+            "1 while this edge sees a leading worker; 0 on this edge only: it is connected to another Redis.",
         )
-        self.edge_mailboxes = declare.gauge("edge_mailboxes", "Mailboxes this edge follows; drives its memory.")
+        self.edge_mailboxes = declare.gauge(
+            "edge_mailboxes", "Mailboxes that this edge follows; its memory grows with them."
+        )
         self.delivery_seconds = declare.histogram(
-            "delivery_seconds", "From the push's arrival to the socket write; the number users feel.", _FAST_S
+            "delivery_seconds",
+            "Time from the push's arrival to the write to the browser's socket; this is the delay that users notice.",
+            _FAST_S,
         )
         self.feed_lag_seconds = declare.histogram(
             "feed_lag_seconds",
-            "Round trip of a probe through Redis's pub/sub; rising: Redis or this edge is loaded.",
+            "Round trip of a probe through Redis's pub/sub; if it rises, Redis or this edge is loaded.",
             _FAST_S,
         )
         self.feed_gaps: Closed[Gap, Counter] = declare.counters(
             "feed_gaps",
-            "Losses of pub/sub found and repaired from the journal; steady: see client-output-buffer-limit pubsub.",
+            "Pub/sub losses, repaired from the journal; if they go on, raise client-output-buffer-limit pubsub.",
             kind=Gap,
         )
         self.feed_reconnects = declare.counter(
-            "feed_reconnects", "Times the pub/sub connection was built again; rising: Redis or the way to it flaps."
+            "feed_reconnects",
+            "Times the pub/sub connection was reopened; if it rises, Redis or the network to it is unstable.",
         )
 
         self.feed_deaf = declare.counter(
             "feed_deaf",
-            "Times the pub/sub connection was open and brought nothing, and was built again; not 0: see the network.",
+            "Times the pub/sub connection was open but silent and was reopened; if not 0, check the network.",
         )
 
     def _signon(self, declare: Declaring) -> None:
         self.signon_clicks: Closed[Click, Counter] = declare.counters(
             "signon_clicks",
-            "Clicks that should open a mail; away, busy, denied: the provider, limited: a page in a loop.",
+            "Clicks to open a mail; away, busy, denied: check the provider, limited: a page opens windows in a loop.",
             result=Click,
         )
         self.signon_seconds = declare.histogram(
-            "signon_seconds", "From the click to our answer; rising: the provider's mail/authkey is slow.", _CALL_S
+            "signon_seconds",
+            "Time from the click to the answer; if it rises, the provider's mail/authkey is slow.",
+            _CALL_S,
         )
