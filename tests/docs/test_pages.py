@@ -20,8 +20,9 @@ from bridge.settings.table import TABLE
 from tests.docs.pages import PAGES, ROOT, Page
 
 README = Page(ROOT / "README.md")
-CHINESE = Page(ROOT / "README.zh-CN.md")
 DOCS = ROOT / "docs"
+IN_CHINESE = ".zh-CN.md"
+CHINESE = [Page(path) for path in PAGES if path.name.endswith(IN_CHINESE)]
 DEPLOYMENT = Page(DOCS / "deployment.md")
 EVENTS = Page(DOCS / "events.md")
 USERS = ("choosing", "client", "deployment", "embedding", "events", "operations", "performance", "provider", "signing")
@@ -47,33 +48,53 @@ def test_no_link_is_dead(path: Path):
     assert not dead
 
 
-def test_both_readmes_say_the_same():
+def english_of(page: Page) -> Page:
+    """The page of which this is the Chinese one."""
+    return Page(page.path.with_name(page.path.name.replace(IN_CHINESE, ".md")))
+
+
+@pytest.mark.parametrize("chinese", CHINESE, ids=lambda page: page.path.stem)
+def test_a_page_says_the_same_in_both_languages(chinese: Page):
     """Heading by heading, block by block, link by link: a change in one language is a change in the other."""
-    assert README.levels == CHINESE.levels
-    assert README.blocks == CHINESE.blocks
-    english = ["README" if link.startswith("README") else link for link in README.links]
-    chinese = ["README" if link.startswith("README") else link for link in CHINESE.links]
-    assert sorted(english) == sorted(chinese)
-    rows = [len(re.findall(r"^\|", page.prose, re.MULTILINE)) for page in (README, CHINESE)]
+    english = english_of(chinese)
+    assert english.levels == chinese.levels
+    assert english.blocks == chinese.blocks
+    links = [sorted(link.replace(IN_CHINESE, ".md") for link in page.links) for page in (english, chinese)]
+    assert links[0] == links[1]
+    rows = [len(re.findall(r"^\|", page.prose, re.MULTILINE)) for page in (english, chinese)]
     assert rows[0] == rows[1]
+    names = [set(re.findall(r"`([^`\n]+)`", page.prose)) for page in (english, chinese)]
+    assert names[0] == names[1]
+
+
+@pytest.mark.parametrize("chinese", CHINESE, ids=lambda page: page.path.stem)
+def test_each_language_leads_to_the_other_and_else_stays(chinese: Page):
+    """Each begins with the link to the other; else Chinese leads to no English page that exists in Chinese too."""
+    english = english_of(chinese)
+    assert english.prose.split("\n\n")[1] == f"[中文]({chinese.path.name})"
+    assert chinese.prose.split("\n\n")[1] == f"[English]({english.path.name})"
+    others = {(chinese.path.parent / link.partition("#")[0]).resolve() for link in chinese.links[1:]}
+    assert not others & {english_of(page).path for page in CHINESE}
 
 
 def test_the_readme_leads_to_every_page():
     """What is too long for the README is one click away from it."""
-    assert not {f"docs/{path.name}" for path in DOCS.glob("*.md")} - set(README.links)
+    pages = {f"docs/{path.name}" for path in DOCS.glob("*.md") if not path.name.endswith(IN_CHINESE)}
+    assert not pages - set(README.links)
 
 
 @pytest.mark.parametrize("page", FOR_USERS, ids=lambda page: page.path.stem)
-def test_a_page_for_users_has_a_chinese_summary(page: Page):
-    """Whoever reads no English learns from the first paragraph what the page is about; the Chinese README says so."""
-    assert page.prose.split("\n\n")[1].startswith(SUMMARY)
+def test_a_page_for_users_has_a_chinese_page_or_summary(page: Page):
+    """Whoever reads no English is led to the same page in Chinese, or told by the first paragraph what it is about."""
+    translated = page.path in {english_of(chinese).path for chinese in CHINESE}
+    assert page.prose.split("\n\n")[1].startswith("[中文]" if translated else SUMMARY)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=ids)
 def test_chinese_is_set_as_chinese(path: Path):
     """No half-width comma, colon or parenthesis beside a Chinese character."""
     paragraphs = Page(path).prose.split("\n\n")
-    chinese = [text for text in paragraphs if path == CHINESE.path or text.startswith(SUMMARY)]
+    chinese = [text for text in paragraphs if path.name.endswith(IN_CHINESE) or text.startswith(SUMMARY)]
     prose = re.sub(r"`[^`]*`|\]\([^)]*\)", "", "\n\n".join(chinese))
     assert not re.findall(r"[\u4e00-\u9fff][,:;?!()]|[,:;?!()][\u4e00-\u9fff]", prose)
 
