@@ -263,6 +263,7 @@ class Feed:
                 tails = list(self._tails.values())
                 await subscription.subscribe([self._keys.mailbox_channel(tail.mailbox) for tail in tails])
                 self._subscription = subscription
+                self._loader.dialled()
                 self.connected.set()
                 self._confirmed(tails)
                 if not first:

@@ -7,7 +7,8 @@ An address that comes to mean another person begins a new epoch. So whoever has 
 before anything of another epoch is shown to him: the change of person was stored before it.
 
 A position that is ahead of the journal was given by a server that knew more. A leader who finds that out begins a new
-generation for all; until there is one such a position waits, for a bounded time: or its mailbox would begin anew twice.
+generation for all, at about the time when this edge comes to the same server. For a few seconds from then on such a
+position waits, or its mailbox would begin anew twice; later it is nobody's, and its mailbox begins anew at once.
 """
 
 from __future__ import annotations
@@ -35,8 +36,6 @@ log = logging.getLogger(__name__)
 
 _BATCH: Final = 64
 """Different questions of each kind in a round trip: with 64 KiB an answer 12 MiB at most."""
-_IMPATIENT_S: Final = 60.0
-"""After positions have waited in vain, none waits again for so long."""
 T = TypeVar("T")
 
 
@@ -52,7 +51,8 @@ class _Opening:
 class Loader:
     """Collects what this process wants to know and asks for it, anew after ``pace.reconnect_s`` while Redis is away.
 
-    ``look`` ends the connections of those who may not stay.
+    ``look`` ends the connections of those who may not stay. ``waited`` counts the answers that were put off, because a
+    leader may know better soon.
     """
 
     def __init__(
@@ -66,7 +66,8 @@ class Loader:
     ) -> None:
         self._look = look
         self._ahead_s = pace.ahead_s
-        self._ahead_at = -inf
+        self._dialled_at = -inf
+        self.waited = 0
         self._reader = reader
         self._standings = standings
         self._metrics = metrics
@@ -95,6 +96,10 @@ class Loader:
         elif tail not in self._gaps:
             self._metrics.feed_gaps[kind].inc()
             self.look_again(tail)
+
+    def dialled(self) -> None:
+        """Redis was dialled anew; it may be another server."""
+        self._dialled_at = asyncio.get_running_loop().time()
 
     def look_again(self, tail: Tail) -> None:
         """Something may have happened to a tail's account: ask the journal whether it still may be followed."""
@@ -197,21 +202,19 @@ class Loader:
             self._ask_later(waits)
 
     def _patient(self, request: OpenRequest) -> OpenRequest:
-        """Positions that are ahead wait, unless some have waited long enough lately."""
-        since_s = asyncio.get_running_loop().time() - self._ahead_at
-        return replace(request, patient=not self._ahead_s <= since_s < _IMPATIENT_S)
+        """A position that is ahead waits as long as a leader may not have come to this server yet."""
+        since_s = asyncio.get_running_loop().time() - self._dialled_at
+        return replace(request, patient=since_s < self._ahead_s)
 
     def _ask_later(self, questions: Sequence[Callable[[], None]]) -> None:
-        loop = asyncio.get_running_loop()
-        if loop.time() - self._ahead_at >= _IMPATIENT_S:
-            self._ahead_at = loop.time()
+        self.waited += len(questions)
 
         def again() -> None:
             for question in questions:
                 question()
             self.work.set()
 
-        loop.call_later(self._pause_s, again)
+        asyncio.get_running_loop().call_later(self._pause_s, again)
 
     def _next_openings(self) -> list[_Opening]:
         """As many as make a batch of different questions; whoever asks the same goes along."""

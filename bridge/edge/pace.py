@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Pace:
     """How often the feed looks after itself, in seconds.
 
-    ``ahead_s``: how long a position that the journal does not know yet, or any more, waits for a leader who does.
+    ``ahead_s``: how long after Redis was dialled a position that the journal does not know waits for a leader who does;
+    less than a browser waits for an answer.
     """
 
     probe_s: float = 2.0
@@ -17,4 +18,4 @@ class Pace:
     tops_s: float = 15.0
     reconnect_s: float = 0.25
     idle_s: float = 10.0
-    ahead_s: float = 12.0
+    ahead_s: float = 6.0

@@ -89,7 +89,7 @@ async def test_a_position_that_is_ahead_waits_for_the_leader_who_finds_out(redis
     async with leading_writer(redis_url) as (writer, redis), bare_edge(redis_url) as edge:
         [before] = await writer.commit([mail("Z1")])
         opening = asyncio.create_task(edge.open(after=Position(before.epoch, 30)))
-        await until(lambda: edge.feed._loader._ahead_at > 0)
+        await until(lambda: edge.feed._loader.waited > 0)
         await redis.set(KEYS.commits, 0)
         [after] = await writer.commit([mail("Z2")])
         opened = (await opening).opened
@@ -97,7 +97,7 @@ async def test_a_position_that_is_ahead_waits_for_the_leader_who_finds_out(redis
 
 
 async def test_a_position_that_is_ahead_waits_no_longer_than_it_may(redis_url: str) -> None:
-    """Nobody finds out: then its mailbox begins anew, alone."""
+    """Nobody finds out: then its mailbox begins anew, alone; and later at once, for who shows what nobody gave."""
     async with (
         leading_writer(redis_url) as (writer, _),
         bare_edge(redis_url, replace(STILL, ahead_s=0.1)) as edge,
@@ -105,6 +105,10 @@ async def test_a_position_that_is_ahead_waits_no_longer_than_it_may(redis_url: s
         [bob] = await writer.commit([mail("Z1")])
         opened = (await edge.open(after=Position(bob.epoch, 30))).opened
         assert (opened.status, opened.ahead, opened.top.seq) == ("epoch", True, 0)
+        waited = edge.feed._loader.waited
+        again = (await edge.open(after=Position(opened.top.epoch, 30))).opened
+        assert (again.status, again.ahead) == ("epoch", True)
+        assert edge.feed._loader.waited == waited
 
 
 async def test_a_connection_lost_before_the_first_answer_is_a_gap_too(redis_url: str) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
+from bridge.edge.pace import Pace
 from tests.fuzz.mutate import Mutator
 from tests.fuzz.targets import TARGETS
 from tests.support.browser_side import OPENERS, open_ws
@@ -92,13 +93,17 @@ async def test_any_bytes_from_many_clients_hurt_nobody_else(redis_url: str) -> N
         assert len(await other.events(1)) == 1
 
 
+IMPATIENT = Pace(ahead_s=0.2)
+"""Nobody of these comes from a failover."""
+
+
 @pytest.mark.parametrize("kind", OPENERS)
 async def test_any_position_is_answered_with_a_snapshot(redis_url: str, kind: str) -> None:
     """Never a refusal, which would end an ``EventSource`` for good; what is none of ours resumes nothing."""
     target = TARGETS["position"]
     mutator = Mutator(target.seeds, target.words, longest=target.longest, seed=4)
     random = Random(5)
-    async with leading_writer(redis_url) as (writer, _), running_edge(redis_url) as (url, _):
+    async with leading_writer(redis_url) as (writer, _), running_edge(redis_url, IMPATIENT) as (url, _):
         [outcome] = await writer.commit([mail("Z1")])
         texts = [mutator.next() for _ in range(100)]
         for text in (*texts, b"%b-2" % outcome.epoch.encode(), b"%b-999999999999999999" % outcome.epoch.encode()):
