@@ -79,7 +79,7 @@ async def _taken(theatre: Theatre) -> Picture:
     """
     redis: Any = theatre.redis
     lacks = ""
-    for _ in range(_TRIES):
+    for number in range(_TRIES):
         before = await redis.get(KEYS.commits)
         entries = await redis.xrange(KEYS.events)
         mailboxes = theatre.boxes
@@ -100,6 +100,8 @@ async def _taken(theatre: Theatre) -> Picture:
             lacks = "users do not come to see what there is"
         elif picture.people is None or not (lacks := differences(theatre, picture.people)):
             return picture
+        else:
+            lacks = differences(theatre, picture.people, in_full=number == _TRIES - 1)
         await asyncio.sleep(0.2)
     raise AssertionError(lacks)
 

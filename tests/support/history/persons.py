@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from bridge.events import parse_position
+from tests.support.history.evidence import evidence
+from tests.support.history.knowledge import account_of, is_sure
 from tests.support.history.staff import DESKS, PLACES, Tenure
 from tests.support.members import mirrored, mirrored_slaves, slaves_of
 from tests.support.stage import KEYS
@@ -43,6 +45,7 @@ class People:
     barred: set[str]
     owed: set[str]
     held: bytes | None
+    moved: dict[str, int]
     histories: dict[str, set[str]]
     browsers: tuple[Browser, ...]
 
@@ -55,6 +58,7 @@ async def taken(theatre: Theatre) -> People:
     barred = {address.decode() for address in await redis.smembers(KEYS.barred)}
     owed = {alias.decode() for alias in await redis.hkeys(KEYS.owed)}
     held = await redis.get(KEYS.held)
+    moved = {address.decode(): int(at) for address, at in await redis.zrange(KEYS.moved, 0, -1, withscores=True)}
     histories = {place: await _history(redis, place) for place in PLACES}
     return People(
         mirror,
@@ -63,6 +67,7 @@ async def taken(theatre: Theatre) -> People:
         barred - set(DESKS),
         owed,
         held,
+        moved,
         histories,
         tuple(_browser(tenure) for tenure in theatre.staff.tenures),
     )
@@ -80,8 +85,11 @@ def _browser(tenure: Tenure) -> Browser:
     )
 
 
-def differences(theatre: Theatre, people: People) -> str:
-    """What is not yet, or not any more, as the provider has it; empty: nothing. A browser may be on its way back."""
+def differences(theatre: Theatre, people: People, *, in_full: bool = False) -> str:
+    """What is not yet, or not any more, as the provider has it; empty: nothing. A browser may be on its way back.
+
+    ``in_full``: with all that is known of such a browser, which takes a while.
+    """
     truth = theatre.world.accounts
     names = {alias: account.name for alias, account in truth.items()}
     if people.mirror != names:
@@ -93,10 +101,11 @@ def differences(theatre: Theatre, people: People) -> str:
     if people.owed or people.held is not None:
         return f"owed are {people.owed}, held is {people.held!r}"
     for browser in people.browsers:
-        if not _sure(theatre, browser.tenure):
+        if not is_sure(theatre, browser.tenure):
             continue
         if browser.is_open != _may_look(theatre, browser.tenure):
-            return str(browser)
+            more = evidence(theatre, browser.tenure, people.slaves, people.moved) if in_full else ""
+            return f"{browser}{more}"
         if not browser.is_open and browser.codes[-1:] not in _MEANT:
             return f"{browser}: not told why"
     return ""
@@ -108,7 +117,7 @@ def check_persons(theatre: Theatre, people: People) -> None:
     Raises:
         AssertionError: a promise does not hold.
     """
-    differs = differences(theatre, people)
+    differs = differences(theatre, people, in_full=True)
     assert not differs, differs
     for browser in people.browsers:
         _check_eyes(theatre, browser, people.histories)
@@ -116,9 +125,9 @@ def check_persons(theatre: Theatre, people: People) -> None:
         _check_history(theatre, place, history)
 
 
-async def settled(theatre: Theatre) -> str:
+async def settled(theatre: Theatre, *, in_full: bool = False) -> str:
     """What differs still, as :func:`differences` says it."""
-    return differences(theatre, await taken(theatre))
+    return differences(theatre, await taken(theatre), in_full=in_full)
 
 
 def out(theatre: Theatre) -> set[str]:
@@ -134,54 +143,24 @@ def _may_look(theatre: Theatre, tenure: Tenure) -> bool:
     return not theatre.world.accounts[alias].disabled
 
 
-def _sure(theatre: Theatre, tenure: Tenure) -> bool:
-    """Whether the bridge can know that the next holder is another person.
-
-    A listing of everybody says who is there, not that he was deleted and made anew: where one was asked for before a
-    line had said that he was deleted, the former holder cannot be told from the present one. An alias that was given
-    and taken away between two answers was nobody's, as far as the answers tell.
-    """
-    if tenure.until is None:
-        return True
-    if tenure.address in DESKS:
-        present = theatre.staff.holder(tenure.address)
-        return _was_seen(theatre, tenure) and (present is None or present.person != tenure.person)
-    if tenure.address not in theatre.world.accounts:
-        return True
-    nexts = [each for each in theatre.staff.tenures if each.address == tenure.address and each.since >= tenure.until]
-    # A Ver that the provider made up tells of nothing that was applied.
-    real = {entry.ver for entry in theatre.world.directory if entry.ver >= nexts[0].from_ver}
-    applied = min((sight.at for sight in theatre.sights if sight.ver in real), default=float("inf"))
-    everybody = [
-        call.at_s
-        for call in theatre.provider.calls.of("user/list")
-        if call.params.get("ver") == ["0"] and tenure.ended is not None and tenure.ended <= call.at_s <= applied
-    ]
-    known = {entry.ver for entry in theatre.world.directory if entry.ver >= tenure.until_ver}
-    said = min((sight.at for sight in theatre.sights if sight.ver in known), default=float("inf"))
-    return not everybody or said < everybody[0]
-
-
-def _was_seen(theatre: Theatre, tenure: Tenure) -> bool:
-    """Whether the cursor stood for a while where the address was his, and his profile had been read."""
-    account = next(each.address for each in theatre.staff.tenures if each.person == tenure.person)
-    real = {entry.ver for entry in theatre.world.directory if tenure.from_ver <= entry.ver < tenure.until_ver}
-    return any(sight.ver in real and account not in sight.owed for sight in theatre.sights)
-
-
 def _check_eyes(theatre: Theatre, browser: Browser, histories: dict[str, set[str]]) -> None:
     """Nothing of a later holder went to a connection that a former one opened."""
     tenure = browser.tenure
-    if tenure.until is None or not _sure(theatre, tenure):
+    if tenure.until is None or not is_sure(theatre, tenure):
         return
-    if tenure.address in DESKS:
+    place = tenure.address
+    if place in DESKS:
         seen = browser.mailboxes & _later_places(theatre, tenure)
         assert not seen, f"{browser}: it showed {seen}"
-        return
-    present = theatre.staff.holder(tenure.address)
+        # Nor of whoever has the account now that was his.
+        account = account_of(theatre, tenure.person)
+        if account.until is None or not is_sure(theatre, account):
+            return
+        place = account.address
+    present = theatre.staff.holder(place)
     if present is not None:
         # Those that are in his history; others outran the news of him, and nobody could know whose they were.
-        theirs = histories[tenure.address] & _mails_since(theatre, tenure.address, present.since)
+        theirs = histories[place] & _mails_since(theatre, place, present.since)
         assert not browser.mails & theirs, f"{browser}: it showed the next holder's {browser.mails & theirs}"
 
 
@@ -207,7 +186,7 @@ async def _history(redis: Any, place: str) -> set[str]:
 def _check_history(theatre: Theatre, place: str, history: set[str]) -> None:
     """The history of an address is its present holder's; nothing of a former one is left."""
     formers = [each for each in theatre.staff.tenures if each.address == place and each.until is not None]
-    if not formers or not _sure(theatre, formers[-1]):
+    if not formers or not is_sure(theatre, formers[-1]):
         return
     present = theatre.staff.holder(place)
     allowed = set() if present is None else _mails_since(theatre, place, present.since)

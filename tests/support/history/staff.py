@@ -48,9 +48,11 @@ class Tenure:
 
 @dataclass(slots=True, eq=False)
 class Visit:
-    """One connection. ``is_open``: it was let in and did not end. ``signed``: its token's ``iat``."""
+    """One connection. ``is_open``: it was let in and did not end. ``signed``: its token's ``iat``; ``opened``: when it
+    was let in, epoch seconds."""
 
     signed: float
+    opened: float | None = None
     is_open: bool = False
     code: int | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -201,6 +203,7 @@ async def _visit(visit: Visit, url: str, transport: str, credential: dict[str, s
                     continue
                 if frame.type == "exmail.snapshot":
                     visit.is_open = True
+                    visit.opened = visit.opened or time.time()
                     visit.events += frame.data["data"].get("recent", [])
                 elif "id" in frame.data:
                     visit.events.append(frame.data)

@@ -52,13 +52,15 @@ HOSTILE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """The cursor, who is owed, and the mirror's names, read in one step. ``names``: alias → number within its name.
+    """The cursor, who is owed, and the mirror's names and aliases, read in one step.
 
-    ``at``: monotonic clock, after reading.
+    ``names``: alias → number within its name; ``slaves``: further address → account. ``at``: monotonic clock, after
+    reading.
     """
 
     ver: int
     names: dict[str, int]
+    slaves: dict[str, str]
     owed: set[str]
     at: float
 
@@ -193,10 +195,13 @@ class Theatre:
                 pipeline: Any = self.redis.pipeline(transaction=True)
                 pipeline.get(KEYS.ver)
                 pipeline.hgetall(KEYS.directory)
+                pipeline.hgetall(KEYS.slaves)
                 pipeline.hkeys(KEYS.owed)
-                ver, mirror, owed = await pipeline.execute()
+                ver, mirror, slaves, owed = await pipeline.execute()
                 names = {alias.decode(): number_in(orjson.loads(profile)["name"]) for alias, profile in mirror.items()}
-                self.sights.append(Sight(int(ver or 0), names, {alias.decode() for alias in owed}, time.monotonic()))
+                aliases = {slave.decode(): alias.decode() for slave, alias in slaves.items()}
+                out = {alias.decode() for alias in owed}
+                self.sights.append(Sight(int(ver or 0), names, aliases, out, time.monotonic()))
             await asyncio.sleep(0.05)
 
     async def _read(self) -> None:
@@ -261,7 +266,11 @@ class Theatre:
             self._rename(self.boxes[0])
         await self._settled("the cursor stays behind", self._directory_behind)
         if self.people:
-            await self._settled("people are not what the provider says", lambda: persons.settled(self))
+            await self._settled(
+                "people are not what the provider says",
+                lambda: persons.settled(self),
+                in_full=lambda: persons.settled(self, in_full=True),
+            )
         # What was owed was answered by then, and moves no cursor.
         await self._settled("the reader of the stream stays behind", self._reader_behind)
 
@@ -286,8 +295,15 @@ class Theatre:
         self.world.modify_user(alias, name=f"name {number}")
         self.renamed.append((self.world.ver, alias, number))
 
-    async def _settled(self, otherwise: str, lacking: Callable[[], Awaitable[str]]) -> None:
-        """Wait until nothing is lacking any more; ``lacking`` says what is, for whoever reads of it."""
+    async def _settled(
+        self,
+        otherwise: str,
+        lacking: Callable[[], Awaitable[str]],
+        *,
+        in_full: Callable[[], Awaitable[str]] | None = None,
+    ) -> None:
+        """Wait until nothing is lacking any more; ``lacking`` says what is, for whoever reads of it, and ``in_full``
+        with everything that may be of use."""
         lacks = ""
 
         async def whole() -> bool:
@@ -299,6 +315,7 @@ class Theatre:
             await until(whole, within_s=_PATIENCE_S)
         except TimeoutError:
             upstream = await self.redis.hgetall(KEYS.upstream)
+            lacks = (in_full and await in_full()) or lacks
             raise AssertionError(f"{otherwise}: {lacks}; upstream: {upstream}") from None
 
     async def _connected(self) -> bool:

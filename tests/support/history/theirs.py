@@ -123,8 +123,10 @@ async def keep_our_place(theatre: Theatre, dice: random.Random) -> None:
 @breaks("directory")
 async def list_short(theatre: Theatre, dice: random.Random) -> None:
     """``user/list`` leaves lines out, and does not insist on it: three times alike would be believed."""
-    theatre.provider.faults.on(Kind.LIST_SHORT, endpoint="user/list", value=dice.randrange(1, 4), times=2)
+    fault = theatre.provider.faults.on(Kind.LIST_SHORT, endpoint="user/list", value=dice.randrange(1, 4), times=2)
     await asyncio.sleep(dice.uniform(0.5, 1.5))
+    # What nobody asked for meanwhile must not add up with the next one of this kind.
+    theatre.provider.faults.end(fault)
 
 
 @breaks("directory")

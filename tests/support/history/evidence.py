@@ -1,0 +1,71 @@
+"""What is known of a browser that should be open and is not, or the other way round: for whoever has to find out why.
+
+Times are seconds since the browser's holder came to have the address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from tests.support.history.knowledge import account_of, is_sure, was_seen
+from tests.support.history.staff import Tenure
+
+if TYPE_CHECKING:
+    from tests.support.history.theatre import Theatre
+
+_VISITS = 5
+
+
+def evidence(theatre: Theatre, tenure: Tenure, slaves: Mapping[str, str], moved: Mapping[str, int]) -> str:
+    """What the browser did, what is stored of its address now and was stored before, and who had the address when.
+
+    ``slaves``: address → account, as stored; ``moved``: address → when it came to mean another person, epoch ms.
+    """
+    account = account_of(theatre, tenure.person).address
+    meant = slaves.get(tenure.address, tenure.address)
+    concerned = dict.fromkeys([tenure.address, account, meant])
+
+    def at(wall_s: float | None) -> str:
+        return "-" if wall_s is None else f"{wall_s - tenure.since:.3f}"
+
+    def when(address: str) -> str:
+        return f"{address} {at(moved[address] / 1000)}" if address in moved else f"{address} never"
+
+    visits = [
+        f"token of {at(visit.signed)}, let in at {at(visit.opened)}, {'open' if visit.is_open else 'ended'} "
+        f"{visit.code}, showed {sorted({str(event['data'].get('mailbox')) for event in visit.events})}"
+        for visit in tenure.visits[-_VISITS:]
+    ]
+    tenures = [
+        f"{each.address} of {each.person} from {at(each.since)} (Ver {each.from_ver}) to {at(each.until)} "
+        f"(Ver {each.until_ver}), seen: {was_seen(theatre, each)}, sure: {is_sure(theatre, each)}"
+        for each in theatre.staff.tenures
+        if each.address in concerned
+    ]
+    asked = [
+        f"{call.at_s - tenure.began:.3f} after Ver {call.params.get('ver', ['?'])[0]}"
+        for call in theatre.provider.calls.of("user/list")
+    ]
+    parts = {
+        f"{len(tenure.visits)} visits, the last": visits,
+        "stored now": [f"it means {meant}", *(f"moved {when(address)}" for address in concerned)],
+        "tenures": tenures,
+        "stored then": _sights(theatre, tenure),
+        "user/list asked": asked,
+    }
+    return "\n".join(["", *(f"  {name}: " + "\n    ".join(lines) for name, lines in parts.items())])
+
+
+def _sights(theatre: Theatre, tenure: Tenure) -> list[str]:
+    """The cursor, and what the address meant, each time that one of them changed."""
+    account = account_of(theatre, tenure.person).address
+    states = [
+        (sight.ver, sight.slaves.get(tenure.address, "nobody"), account in sight.owed, sight.at - tenure.began)
+        for sight in theatre.sights
+    ]
+    return [
+        f"{next(group)[3]:.3f}: Ver {ver}, alias of {meant}{', account owed' if is_owed else ''}"
+        for (ver, meant, is_owed), group in groupby(states, key=lambda state: state[:3])
+    ]
