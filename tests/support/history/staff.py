@@ -121,6 +121,15 @@ class Staff:
         """Everybody who was about to leave stays."""
         self._leaving.clear()
 
+    def succeed(self) -> None:
+        """Who has an alias is succeeded, in his account and in the alias: both go on by name, and are another's."""
+        for desk in DESKS:
+            for place, account in list(self._world.accounts.items()):
+                if desk in account.slaves:
+                    self._delete(place)
+                    self._come(place, slaves=account.slaves)
+                    return
+
     def _next(self) -> int:
         self._hired += 1
         return self._hired
@@ -131,19 +140,23 @@ class Staff:
         elif place not in self._leaving:
             self._leaving[place] = time.time() + QUIET_S
 
-    def _come(self, place: str) -> None:
+    def _come(self, place: str, *, slaves: tuple[str, ...] = ()) -> None:
         person = self._next()
-        self._world.add_user(place, name=f"person {person}", slaves=())
-        self._begin(place, person)
+        self._world.add_user(place, name=f"person {person}", slaves=slaves)
+        for address in (place, *slaves):
+            self._begin(address, person)
 
     def _leave(self, place: str) -> None:
-        for slave in self._world.accounts[place].slaves:
-            self._end(slave)
-        self._world.delete_user(place)
-        self._end(place)
+        self._delete(place)
         if self._dice.random() < 0.5:
             # Within one answer of user/list, perhaps.
             self._come(place)
+
+    def _delete(self, place: str) -> None:
+        addresses = (place, *self._world.accounts[place].slaves)
+        self._world.delete_user(place)
+        for address in addresses:
+            self._end(address)
 
     def _switch(self, place: str) -> None:
         account = self._world.accounts.get(place)

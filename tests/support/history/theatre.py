@@ -262,6 +262,7 @@ class Theatre:
         async with self._signs_of_life():
             await self._settled("a count stays in doubt", self._counts_in_doubt)
         if self.people:
+            self.staff.succeed()
             # A Ver that the provider made up is found out by the next change.
             self._rename(self.boxes[0])
         await self._settled("the cursor stays behind", self._directory_behind)
