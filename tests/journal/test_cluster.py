@@ -39,7 +39,7 @@ async def test_a_killed_node_is_followed_by_its_replica(
                 assert int(client.get(KEYS.commits)) == 1
                 await until(lambda: client.wait(1, 0) == 1)
             cluster.owner.kill()
-            # A commit that goes into a connection which is dead already may have been applied by somebody, and a generation
+            # A commit into a connection that is dead already may have been applied by somebody, and a generation
             # would begin: here it is sent to nobody before there is a master again.
             with pytest.raises(JournalAway):
                 await reader.written()

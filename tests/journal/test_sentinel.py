@@ -49,7 +49,7 @@ async def test_a_killed_master_is_followed_by_its_replica(
         generation = writer.generation
         await until(servers.replicated)
         servers.servers[0].kill()
-        # A commit that goes into a connection which is dead already may have been applied by somebody, and a generation
+        # A commit into a connection that is dead already may have been applied by somebody, and a generation
         # would begin: here it is sent to nobody before there is a master again.
         with pytest.raises(JournalAway):
             await reader.written()
