@@ -1,13 +1,14 @@
 """The writes that a leader can make, as data.
 
-Each call knows its keys and arguments for ``lua/writing.lua``; the writer adds the lease and the call number.
+Each call knows its keys and arguments for ``lua/writing.lua`` and ``lua/counts.lua``; the writer adds the lease and the
+call number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from bridge.events import DIRECTORY, SYSTEM, Event
 from bridge.journal.keys import Keys
@@ -29,12 +30,36 @@ class Retention:
     dead_s: int = 7 * 86_400
 
 
+class Rendered(NamedTuple):
+    """A call as the script takes it. ``keys``: from the fourth on. ``arguments``: named and ordered as the verb reads
+    them (a test compares the two). ``more``: what stands behind them, where the verb takes a list."""
+
+    keys: Sequence[str]
+    verb: str
+    arguments: Mapping[str, Argument]
+    more: Sequence[Argument] = ()
+
+
 class Call(Protocol):
     """One numbered write."""
 
-    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
-        """Return keys 4…, the verb, and the arguments from the fifth on."""
+    def render(self, keys: Keys, retention: Retention) -> Rendered:
+        """What the script is given."""
         ...
+
+
+def _history(retention: Retention) -> Mapping[str, Argument]:
+    """How much is kept where an event is published."""
+    return {
+        "history_max": retention.history_events,
+        "history_ms": retention.history_s * 1000,
+        "events_max": retention.events_max,
+    }
+
+
+def _count_keys(keys: Keys, mailbox: str) -> tuple[str, ...]:
+    """Of mail, push and poll."""
+    return keys.state(mailbox), keys.log(mailbox), keys.events, keys.seen(mailbox), keys.upstream, keys.wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +77,27 @@ class RecordMail:
     correction: Event
     dead: str = ""
 
-    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
-        more_keys, verb, arguments = _record(
-            keys, retention, "mail", self.mail_id, self.unread, 0, self.event, self.correction.body
+    def render(self, keys: Keys, retention: Retention) -> Rendered:
+        mailbox = self.event.stream
+        record_keys = _count_keys(keys, mailbox)
+        return Rendered(
+            (*record_keys, keys.dead) if self.dead else record_keys,
+            "mail",
+            {
+                "mailbox": mailbox,
+                "mail_id": self.mail_id,
+                "unread": "" if self.unread is None else self.unread,
+                "body": self.event.body,
+                "correction": self.correction.body,
+                "dead": self.dead,
+                "seen_ms": _SEEN_MS,
+                "seen_max": _SEEN_ENTRIES,
+                **_history(retention),
+                "mailbox_channel": keys.mailbox_channel(mailbox),
+                "mail_new_channel": keys.kind_channel("mail.new"),
+                "mail_unread_channel": keys.kind_channel("mail.unread"),
+            },
         )
-        if self.dead:
-            return (*more_keys, keys.dead), verb, (*arguments, self.dead)
-        return more_keys, verb, arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +107,20 @@ class RecordCount:
     event: Event
     unread: int
 
-    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
-        return _record(keys, retention, "push", "", self.unread, 0, self.event, b"")
+    def render(self, keys: Keys, retention: Retention) -> Rendered:
+        mailbox = self.event.stream
+        return Rendered(
+            _count_keys(keys, mailbox),
+            "push",
+            {
+                "mailbox": mailbox,
+                "unread": self.unread,
+                "body": self.event.body,
+                **_history(retention),
+                "mailbox_channel": keys.mailbox_channel(mailbox),
+                "mail_unread_channel": keys.kind_channel("mail.unread"),
+            },
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,44 +138,24 @@ class RecordPoll:
     missed: Event
     proven: int | None = None
 
-    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
-        proven = "" if self.proven is None else str(self.proven)
-        return _record(keys, retention, "poll", proven, self.unread, self.asked_at, self.event, self.missed.body)
-
-
-def _record(
-    keys: Keys,
-    retention: Retention,
-    kind: str,
-    mail_id: str,
-    unread: int | None,
-    asked_at: int,
-    event: Event,
-    more: bytes,
-) -> tuple[Sequence[str], str, Sequence[Argument]]:
-    mailbox = event.stream
-    return (
-        (keys.state(mailbox), keys.log(mailbox), keys.events, keys.seen(mailbox), keys.upstream, keys.wanted),
-        "record",
-        (
-            kind,
-            mail_id,
-            "" if unread is None else unread,
-            asked_at,
-            mailbox,
-            event.body,
-            more,
-            retention.history_events,
-            retention.history_s * 1000,
-            retention.events_max,
-            keys.mailbox_channel(mailbox),
-            keys.kind_channel("mail.new"),
-            keys.kind_channel("mail.unread"),
-            _SEEN_MS,
-            _SEEN_ENTRIES,
-            keys.kind_channel("mail.missed"),
-        ),
-    )
+    def render(self, keys: Keys, retention: Retention) -> Rendered:
+        mailbox = self.event.stream
+        return Rendered(
+            _count_keys(keys, mailbox),
+            "poll",
+            {
+                "mailbox": mailbox,
+                "unread": self.unread,
+                "asked_at": self.asked_at,
+                "proven": "" if self.proven is None else self.proven,
+                "body": self.event.body,
+                "missed_body": self.missed.body,
+                **_history(retention),
+                "mailbox_channel": keys.mailbox_channel(mailbox),
+                "mail_unread_channel": keys.kind_channel("mail.unread"),
+                "mail_missed_channel": keys.kind_channel("mail.missed"),
+            },
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,19 +168,17 @@ class Announce:
     event: Event
     upstream: Mapping[str, str] = field(default_factory=dict)
 
-    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
-        return (
+    def render(self, keys: Keys, retention: Retention) -> Rendered:
+        return Rendered(
             (keys.state(SYSTEM), keys.log(SYSTEM), keys.events, keys.upstream),
             "announce",
-            (
-                self.event.type,
-                self.event.body,
-                retention.history_events,
-                retention.history_s * 1000,
-                retention.events_max,
-                keys.kind_channel("system"),
-                *(part for pair in self.upstream.items() for part in pair),
-            ),
+            {
+                "type": self.event.type,
+                "body": self.event.body,
+                **_history(retention),
+                "channel": keys.kind_channel("system"),
+            },
+            [part for pair in self.upstream.items() for part in pair],
         )
 
 
@@ -164,9 +193,9 @@ class Forget:
     mailbox: str
     anew: bool = False
 
-    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
+    def render(self, keys: Keys, retention: Retention) -> Rendered:
         mailbox = self.mailbox
-        return (
+        return Rendered(
             (
                 keys.state(mailbox),
                 keys.log(mailbox),
@@ -177,7 +206,7 @@ class Forget:
                 keys.online,
             ),
             "forget",
-            (mailbox, "anew" if self.anew else ""),
+            {"mailbox": mailbox, "anew": "1" if self.anew else ""},
         )
 
 
@@ -191,9 +220,9 @@ class Carry:
     mailbox: str
     former: str
 
-    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
+    def render(self, keys: Keys, retention: Retention) -> Rendered:
         mailbox, former = self.mailbox, self.former
-        return (
+        return Rendered(
             (
                 keys.state(mailbox),
                 keys.log(mailbox),
@@ -205,7 +234,7 @@ class Carry:
                 keys.seen(former),
             ),
             "carry",
-            (mailbox, former),
+            {"mailbox": mailbox, "former": former},
         )
 
 
@@ -224,11 +253,12 @@ class Scrub:
     stream: Stream
     ids: Sequence[bytes]
 
-    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
-        return (
+    def render(self, keys: Keys, retention: Retention) -> Rendered:
+        return Rendered(
             (keys.state(DIRECTORY), keys.log(DIRECTORY), keys.events, keys.audit, keys.dead),
             "scrub",
-            (self.stream, *self.ids),
+            {"stream": self.stream},
+            self.ids,
         )
 
 
@@ -241,11 +271,18 @@ class Bury:
     document: bytes
     kept: Kept
 
-    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
-        return (
+    def render(self, keys: Keys, retention: Retention) -> Rendered:
+        return Rendered(
             (keys.state(SYSTEM), keys.log(SYSTEM), keys.events, keys.dead),
             "bury",
-            (self.reason, self.size, self.document, self.kept, retention.dead_max, retention.dead_s * 1000),
+            {
+                "reason": self.reason,
+                "size": self.size,
+                "document": self.document,
+                "kept": self.kept,
+                "dead_max": retention.dead_max,
+                "dead_ms": retention.dead_s * 1000,
+            },
         )
 
 
@@ -278,28 +315,27 @@ class Advance:
     moved: Sequence[str] = ()
     stage: str = ""
 
-    def render(self, keys: Keys, retention: Retention) -> tuple[Sequence[str], str, Sequence[Argument]]:
+    def render(self, keys: Keys, retention: Retention) -> Rendered:
         pairs: Sequence[Mapping[str, str | bytes]] = (self.profiles, self.slaves, self.owed)
         names = (self.removed, self.slaves_removed, self.barred, self.unbarred, self.settled, self.moved)
-        ver: Argument = "" if self.to_ver is None else self.to_ver
-        arguments: list[Argument] = [
-            "" if self.expect_ver is None else self.expect_ver,
-            self.stage if self.into == "next" else ver,
-            self.into,
-            retention.history_events,
-            retention.history_s * 1000,
-            retention.events_max,
-            keys.kind_channel("directory"),
-            "" if self.held is None else self.held or "-",
-            ",".join(str(len(each)) for each in (*pairs, *names, self.events)),
-        ]
+        arguments: dict[str, Argument] = {
+            "into": self.into,
+            "expected_ver": "" if self.expect_ver is None else self.expect_ver,
+            "to_ver": "" if self.to_ver is None else self.to_ver,
+            "stage": self.stage,
+            "held": "" if self.held is None else self.held or "-",
+            **_history(retention),
+            "channel": keys.kind_channel("directory"),
+            "sizes": ",".join(str(len(each)) for each in (*pairs, *names, self.events)),
+        }
+        more: list[Argument] = []
         for each in pairs:
-            arguments += (part for pair in each.items() for part in pair)
+            more += (part for pair in each.items() for part in pair)
         for some in names:
-            arguments += some
+            more += some
         for event in self.events:
-            arguments += (event.type, event.body)
-        return (
+            more += (event.type, event.body)
+        return Rendered(
             (
                 keys.state(DIRECTORY),
                 keys.log(DIRECTORY),
@@ -318,4 +354,5 @@ class Advance:
             ),
             "advance",
             arguments,
+            more,
         )

@@ -1,4 +1,7 @@
-"""A mailbox's stored count, and whether it is to be believed: as ``lua/reading.lua`` has it."""
+"""A mailbox's stored count, and whether it is to be believed.
+
+The rule is the script's, ``is_doubtful`` in ``lua/reading.lua``; ``tests/journal/test_counted.py`` compares the two.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ def read_counted(fields: Sequence[bytes | None], *, generation: bytes | None, ga
     """Read :data:`COUNTED_FIELDS`. ``gap``: the number of the newest gap.
 
     What an older generation stored is absent, and doubtful if it had a count: mails may be missing between the two.
+    After a proven loss the script compares with nothing of it; here it is doubtful all the same, so that somebody asks.
     """
     of, seq, unread, as_of, stored_gap, base, suspect = fields
     if seq is None or of != generation:

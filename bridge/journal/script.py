@@ -19,7 +19,8 @@ from bridge.journal.pipe import Pipe
 from bridge.journal.raw import pack
 
 SOURCE = b"\n".join(
-    files("bridge.journal").joinpath("lua", f"{part}.lua").read_bytes() for part in ("lease", "reading", "writing")
+    files("bridge.journal").joinpath("lua", f"{part}.lua").read_bytes()
+    for part in ("lease", "reading", "writing", "counts")
 )
 _SHA = hashlib.sha1(SOURCE, usedforsecurity=False).hexdigest()
 

@@ -358,12 +358,13 @@ class Writer:
         first = (keys.lease, keys.commits, keys.generation)
         # On another server than the one that answered last, a claim must find out first what is missing there. Behind
         # the first call the numbers see to that, but not where perhaps more was published than was confirmed.
-        bound, unsure = f":{self._server}", self._sent > base
+        unsure = self._sent > base
         rendered = []
         for number, call in enumerate(calls, base + 1):
-            more_keys, verb, arguments = call.render(keys, self._retention)
-            epoch = new_epoch() + (bound if unsure or number == base + 1 else "")
-            rendered.append(((*first, *more_keys), (verb, lease, number, epoch, *arguments)))
+            own = call.render(keys, self._retention)
+            server = self._server if unsure or number == base + 1 else ""
+            arguments = (own.verb, lease, number, new_epoch(), server, *own.arguments.values(), *own.more)
+            rendered.append(((*first, *own.keys), arguments))
         sent, self._sent = self._sent, max(self._sent, base + len(calls))
         try:
             answers = await self._script.run(rendered)

@@ -130,7 +130,7 @@ async def test_an_unknown_verb_changes_nothing(redis: Any, writer: Writer) -> No
 
     lease = (await redis.get(KEYS.lease)).decode()
     keys = (KEYS.lease, KEYS.commits, KEYS.generation, KEYS.state(SYSTEM))
-    [answer] = await Script(redis).run([(keys, ("dance", lease, 1, "abcdefgh"))])
+    [answer] = await Script(redis).run([(keys, ("dance", lease, 1, "abcdefgh", ""))])
     assert answer[:2] == [0, b"verb"]
 
 

@@ -11,6 +11,7 @@ from tests.model.actors import Request, Session
 from tests.model.cast import Cast
 from tests.model.datasets import RECOLLECT, Asked, Datasets
 from tests.model.promises import (
+    NUMBERED,
     Broken,
     Given,
     check_call,
@@ -186,7 +187,7 @@ class Explorer:
         if arguments[0] == "claim":
             return stray.server == newest
         data = self.datasets[server.dataset]
-        numbered = arguments[0] in ("record", "advance")
+        numbered = arguments[0] in NUMBERED
         return arguments[1] == data.lease and not (numbered and int(arguments[2]) <= data.commits)
 
     def asked(self, state: State, action: str) -> Asked | None:

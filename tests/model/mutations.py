@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 MUTATIONS: Final[dict[str, tuple[str, str, str]]] = {
-    "anybody may write": ("pause and cut", "if held[1] ~= ARGV[2] then return {0, 'lease'} end", ""),
+    "anybody may write": ("pause and cut", "if stored_lease ~= lease then return {0, 'lease'} end", ""),
     "a call that was applied is applied again": ("crash and cut", "if call <= commits then return {5} end", ""),
     "numbers that Redis lost are not missed": (
         "failover of an idle leader",
@@ -20,12 +20,12 @@ MUTATIONS: Final[dict[str, tuple[str, str, str]]] = {
     "a lease that ran out is as good as one that is held": ("failover and pause", "not (mine and same)", "not same"),
     "a renewal makes any server the recorded one": (
         "failover and pause",
-        "if commits < tonumber(ARGV[6]) then return {0, 'back'} end",
+        "if commits < tonumber(sent) then return {0, 'back'} end",
         "",
     ),
     "a renewal does not look at the lease": (
         "failover and pause",
-        "if redis.call('GET', KEYS[1]) ~= ARGV[2] then return {0, 'lease'} end\n  local commits, server",
+        "if redis.call('GET', KEYS[1]) ~= lease then return {0, 'lease'} end\n  local commits, server",
         "local commits, server",
     ),
     "a leader of a lost generation is not noticed": (
@@ -35,12 +35,12 @@ MUTATIONS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "what was sent to a server that is gone is forgotten": (
         "published, lost and sent again",
-        "or (same and moved and commits < tonumber(ARGV[8]))",
+        "or (same and moved and commits < tonumber(sent))",
         "",
     ),
     "a call is as good on one server as on another": (
         "published, lost and sent again",
-        "if #ARGV[4] > 8 and string.sub(ARGV[4], 10) ~= run_id() then return {0, 'back', commits} end",
+        "if server ~= '' and server ~= run_id() then return {0, 'back', commits} end",
         "",
     ),
     "only the data say which server it was": (
@@ -50,45 +50,45 @@ MUTATIONS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "nobody is believed who remembers more": (
         "an old server again",
-        "(remembered and remembered >= generation)",
+        "(proven and proven >= generation)",
         "false",
     ),
     "a position that is ahead proves nothing": (
         "an old server again",
-        "s[1] ~= generation or s[2] ~= ARGV[5] or tonumber(s[3]) < tonumber(ARGV[6])",
+        "of ~= generation or epoch ~= known_epoch or tonumber(seq) < tonumber(known_seq)",
         "false",
     ),
     "a clock that is behind numbers generations": (
         "clocks that are behind",
-        "math.max(generation, told_generation, remembered or 0) + 1",
+        "math.max(generation, told_generation, proven or 0) + 1",
         "0",
     ),
     "a leader is known by his fence": (
         "two servers that went apart, and a lag",
-        "leader == ARGV[4] .. ':' .. ARGV[7] .. ':' .. ARGV[2]",
+        "leader == known_fence .. ':' .. known_generation .. ':' .. token",
         "fence == told_fence",
     ),
     "the fence stays": ("pause and cut", "if not mine or back then fence =", "if false then fence ="),
     "a mailbox outlives its generation": (
         "failover of an idle leader",
-        "if f[2] and f[1] == generation then return s end",
-        "if f[2] then return s end",
+        "if epoch and of == generation then return s end",
+        "if epoch then return s end",
     ),
     "the lease is anybody's": ("failover of an idle leader", "if holder and not mine then", "if false then"),
-    "the cursor is not compared": ("directory and failover", "if ver ~= ARGV[5] then return {6, ver} end", ""),
+    "the cursor is not compared": ("directory and failover", "if ver ~= expected_ver then return {6, ver} end", ""),
     "the cursor moves with the first piece": (
         "directory and failover",
-        "if ARGV[6] ~= '' then redis.call('SET', KEYS[7], ARGV[6]) end",
+        "if to_ver ~= '' then redis.call('SET', KEYS[7], to_ver) end",
         "redis.call('INCR', KEYS[7])",
     ),
     "the cursor moves without the data": (
         "directory and failover",
-        "each(1, 2, function(alias, profile) redis.call('HSET', KEYS[8], alias, profile) end)",
+        "profiles.each(function(alias, profile) redis.call('HSET', KEYS[8], alias, profile) end)",
         "",
     ),
     "a write is not counted": (
         "directory and failover",
-        "local ver = redis.call('GET', KEYS[7]) or ''\n  redis.call('SET', KEYS[2], ARGV[3])",
+        "local ver = redis.call('GET', KEYS[7]) or ''\n  commit()",
         "local ver = redis.call('GET', KEYS[7]) or ''",
     ),
 }

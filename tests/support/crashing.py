@@ -1,6 +1,6 @@
 """``python -m tests.support.crashing POINT ACTION worker|edge …``: the ordinary program, which ends itself at a point.
 
-A point is named after an effect at the program's border: ``before redis record``, ``after provider user/list``,
+A point is named after an effect at the program's border: ``before redis mail``, ``after provider user/list``,
 ``before browser event``. At its first pass the process sends itself ACTION (``KILL``, ``STOP`` or ``TERM``). With the
 action ``RECORD`` it only names each point that it passes the first time. The border's functions are wrapped in this
 process; the product knows nothing of it. What is passed or done stands on standard error, one line each.

@@ -1,13 +1,13 @@
 -- ------------------------------------------------------------------------------------------ reading
--- A stream's state, KEYS[4]. One of an older generation counts as absent: a new epoch, seq from 1. Its count stays in
+-- A stream's state, KEYS[4], by name; a field that is not stored is false or nil. One of an older generation counts as absent: a new epoch, seq from 1. Its count stays in
 -- `old`, see carried_base.
 local function stream_state(generation, new_epoch)
-  local f = redis.call('HMGET', KEYS[4], 'generation', 'epoch', 'seq', 'unread', 'as_of', 'gap', 'base', 'base_at',
-    'news', 'suspect')
-  local s = {epoch = f[2], seq = tonumber(f[3] or '0'), unread = f[4], as_of = f[5], gap = f[6] or '0', base = f[7],
-    base_at = f[8] or '0', news = f[9] or '0', suspect = f[10]}
-  if f[2] and f[1] == generation then return s end
-  return {epoch = new_epoch, seq = 0, gap = '0', absent = true, old = s, old_generation = tonumber(f[1] or '0')}
+  local of, epoch, seq, unread, as_of, gap, base, base_at, news, suspect = unpack(redis.call('HMGET', KEYS[4],
+    'generation', 'epoch', 'seq', 'unread', 'as_of', 'gap', 'base', 'base_at', 'news', 'suspect'))
+  local s = {epoch = epoch, seq = tonumber(seq or '0'), unread = unread, as_of = as_of, gap = gap or '0', base = base,
+    base_at = base_at or '0', news = news or '0', suspect = suspect}
+  if epoch and of == generation then return s end
+  return {epoch = new_epoch, seq = 0, gap = '0', absent = true, old = s, old_generation = tonumber(of or '0')}
 end
 
 -- A count from before a generation that began without proof of a loss is still the last that was true: what the
@@ -25,7 +25,8 @@ end
 
 -- Pushes may have been missed since the stored count was true, and nobody has asked for the count since. Gaps are
 -- numbered; the number that a count was stored under stands beside it. A suspected base counts from the next gap on.
--- (In Python: bridge/journal/counted.py.)
+-- This is the rule; bridge/journal/counted.py says the same of what Python reads, and tests/journal/test_counted.py
+-- compares the two.
 local function is_doubtful(s, gap)
   gap = gap or '0'
   if s.base then return s.suspect ~= gap end
@@ -37,9 +38,14 @@ local function store_base(s)
   if s.suspect then redis.call('HSET', KEYS[4], 'suspect', s.suspect) else redis.call('HDEL', KEYS[4], 'suspect') end
 end
 
+-- An entry of a log is an id, '<seq>-0', and one field, the event.
+local function id_of(entry) return entry[1] end
+local function event_of(entry) return entry[2][2] end
+local function seq_of(entry) return tonumber(string.match(entry[1], '^%d+')) end
+
 local function events_of(entries)
   local events = {}
-  for i = 1, #entries do events[i] = entries[i][2][2] end
+  for i = 1, #entries do events[i] = event_of(entries[i]) end
   return events
 end
 
@@ -56,12 +62,12 @@ local function read_log(before, from, most, bytes)
       entries = redis.call('XRANGE', KEYS[5], from, '+', 'COUNT', count)
     end
     for i = 1, #entries do
-      bytes = bytes - #entries[i][2][2]
+      bytes = bytes - #event_of(entries[i])
       if bytes < 0 and #found > 0 then break end
       found[#found + 1] = entries[i]
     end
     if #entries < count then break end
-    from = '(' .. entries[#entries][1]
+    from = '(' .. id_of(entries[#entries])
   end
   return found
 end
@@ -73,7 +79,7 @@ local function recent_mails(limit, bytes)
   while #mails < limit and looked < 1000 do
     local entries = redis.call('XREVRANGE', KEYS[5], last, '-', 'COUNT', 40)
     for i = 1, #entries do
-      local event = entries[i][2][2]
+      local event = event_of(entries[i])
       if string.find(event, '"type":"exmail.mail.new"', 1, true) then
         bytes = bytes - #event
         if bytes < 0 and #mails > 0 then return mails end
@@ -82,7 +88,7 @@ local function recent_mails(limit, bytes)
       if #mails == limit then break end
     end
     if #entries < 40 then break end
-    last, looked = '(' .. entries[#entries][1], looked + 40
+    last, looked = '(' .. id_of(entries[#entries]), looked + 40
   end
   return mails
 end
@@ -113,83 +119,87 @@ local function takes_no_writes(answer)
 end
 
 -- open: KEYS 1 lease 2 wanted 3 generation 4 state 5 log 6 directory 7 slaves 8 upstream 9 barred
---   ARGV new epoch, address, after epoch ('' = none), after seq, most entries, most recent mails, stale ms ('' = do not
---   ask), most bytes of events
+--   after_epoch: '' = no position  most_recent: how many mails without one  stale_ms: '' = do not ask for the count
+--   patient: '1' = a position that is ahead begins nothing yet
 --   returns {2, alias} for a slave, {3} for an account that is disabled or deleted, else
 --   {1, epoch, seq, unread, as_of, status, events, known, led, upstream state, since, why, generation}
 --   status: resumed (events = what follows the position, in order, as far as the bytes allow) · first, expired, epoch
 --   (events = the recent mails)
 --   ahead: the position was given by a server that knew more; this mailbox begins a new epoch, so that the seq which
---   follows cannot be taken for one that was given already. With ARGV 10 '1': {4} instead, and nothing is written
+--   follows cannot be taken for one that was given already. To who is patient: {4} instead, and nothing is written
 if verb == 'open' then
-  local alias = sound(redis.pcall('HGET', KEYS[7], ARGV[3]), KEYS[7])
+  local new_epoch, address, after_epoch, after_seq, most_entries, most_recent, stale_ms, most_bytes, patient =
+    unpack(ARGV, 2, 10)
+  local alias = sound(redis.pcall('HGET', KEYS[7], address), KEYS[7])
   if alias then return {2, alias} end
-  if sound(redis.pcall('SISMEMBER', KEYS[9], ARGV[3]), KEYS[9]) == 1 then return {3} end
+  if sound(redis.pcall('SISMEMBER', KEYS[9], address), KEYS[9]) == 1 then return {3} end
   local generation = sound(redis.pcall('GET', KEYS[3]), KEYS[3]) or '0'
-  local up = or_else(redis.pcall('HMGET', KEYS[8], 'state', 'since', 'why', 'gap', 'lost'), {false, false, false})
-  local s = stream_state(generation, ARGV[2])
-  carried_base(s, up[5])
-  local after, most = tonumber(ARGV[5]), tonumber(ARGV[6])
+  local upstream, since, why, gap, lost =
+    unpack(or_else(redis.pcall('HMGET', KEYS[8], 'state', 'since', 'why', 'gap', 'lost'), {false, false, false}))
+  local s = stream_state(generation, new_epoch)
+  carried_base(s, lost)
+  local after, bytes = tonumber(after_seq), tonumber(most_bytes)
   local status, events, ahead = 'first', nil, false
-  if ARGV[4] ~= '' then
-    ahead = ARGV[4] == s.epoch and after > s.seq
-    if ahead and ARGV[10] == '1' then return {4} end
-    if ARGV[4] ~= s.epoch or ahead then
+  if after_epoch ~= '' then
+    ahead = after_epoch == s.epoch and after > s.seq
+    if ahead and patient == '1' then return {4} end
+    if after_epoch ~= s.epoch or ahead then
       status = ahead and 'ahead' or 'epoch'
-    elseif s.seq - after > most then
+    elseif s.seq - after > tonumber(most_entries) then
       status = 'expired'
     else
       local entries = {}
-      if after < s.seq then entries = read_log(false, whole(after + 1), s.seq - after, tonumber(ARGV[9])) end
+      if after < s.seq then entries = read_log(false, whole(after + 1), s.seq - after, bytes) end
       -- The log may have expired or been trimmed; it never has holes.
-      if after == s.seq or (entries[1] and entries[1][1] == whole(after + 1) .. '-0') then
+      if after == s.seq or (entries[1] and id_of(entries[1]) == whole(after + 1) .. '-0') then
         status, events = 'resumed', events_of(entries)
       else
         status = 'expired'
       end
     end
   end
-  if not events then events = s.absent and {} or recent_mails(tonumber(ARGV[7]), tonumber(ARGV[9])) end
-  local known = or_else(redis.pcall('HEXISTS', KEYS[6], ARGV[3]), 0)
+  if not events then events = s.absent and {} or recent_mails(tonumber(most_recent), bytes) end
+  local known = or_else(redis.pcall('HEXISTS', KEYS[6], address), 0)
   local led = redis.call('EXISTS', KEYS[1])
-  local stale = ARGV[8] ~= ''
-    and (not s.unread or tonumber(s.as_of or '0') < now_ms() - tonumber(ARGV[8]) or is_doubtful(s, up[4]))
+  local stale = stale_ms ~= ''
+    and (not s.unread or tonumber(s.as_of or '0') < now_ms() - tonumber(stale_ms) or is_doubtful(s, gap))
   if s.absent then
     redis.call('DEL', KEYS[4], KEYS[5])
     redis.call('HSET', KEYS[4], 'generation', generation, 'epoch', s.epoch, 'seq', '0')
     if s.base then store_base(s) end
   elseif ahead then
-    s.epoch, s.seq = ARGV[2], 0
+    s.epoch, s.seq = new_epoch, 0
     redis.call('DEL', KEYS[5])
     redis.call('HSET', KEYS[4], 'epoch', s.epoch, 'seq', '0')
   end
   if stale then
-    local noted = redis.pcall('SADD', KEYS[2], ARGV[3])
+    local noted = redis.pcall('SADD', KEYS[2], address)
     if not takes_no_writes(noted) then or_else(noted) end
   end
-  return {1, s.epoch, s.seq, s.unread or false, s.as_of or false, status, events, known, led, up[1], up[2], up[3],
+  return {1, s.epoch, s.seq, s.unread or false, s.as_of or false, status, events, known, led, upstream, since, why,
     generation}
 end
 
--- page: KEYS as open   ARGV new epoch, address, after epoch ('' = the newest), after seq, most entries, most bytes
+-- page: KEYS as open   after_epoch: '' = the newest page
 --   returns {2, alias}, {3} or {1, epoch, seq, events, seq of the first event or 0}; creates nothing
 if verb == 'page' then
-  local alias = sound(redis.pcall('HGET', KEYS[7], ARGV[3]), KEYS[7])
+  local new_epoch, address, after_epoch, after_seq, most_entries, most_bytes = unpack(ARGV, 2, 7)
+  local alias = sound(redis.pcall('HGET', KEYS[7], address), KEYS[7])
   if alias then return {2, alias} end
-  if sound(redis.pcall('SISMEMBER', KEYS[9], ARGV[3]), KEYS[9]) == 1 then return {3} end
-  local s = stream_state(sound(redis.pcall('GET', KEYS[3]), KEYS[3]) or '0', ARGV[2])
-  local entries = {}
-  if not s.absent and ARGV[4] == s.epoch then
-    entries = read_log(false, whole(tonumber(ARGV[5]) + 1), tonumber(ARGV[6]), tonumber(ARGV[7]))
+  if sound(redis.pcall('SISMEMBER', KEYS[9], address), KEYS[9]) == 1 then return {3} end
+  local s = stream_state(sound(redis.pcall('GET', KEYS[3]), KEYS[3]) or '0', new_epoch)
+  local entries, most, bytes = {}, tonumber(most_entries), tonumber(most_bytes)
+  if not s.absent and after_epoch == s.epoch then
+    entries = read_log(false, whole(tonumber(after_seq) + 1), most, bytes)
   elseif not s.absent then
-    local newest = read_log(true, '+', tonumber(ARGV[6]), tonumber(ARGV[7]))
+    local newest = read_log(true, '+', most, bytes)
     for i = #newest, 1, -1 do entries[#entries + 1] = newest[i] end
   end
-  local first = entries[1] and tonumber(string.match(entries[1][1], '^%d+')) or 0
+  local first = entries[1] and seq_of(entries[1]) or 0
   return {1, s.epoch, s.seq, events_of(entries), first}
 end
 
--- look: KEYS 1 slaves 2 barred 3 moved 4 kicked   ARGV pairs of an address and a session ('' = none)
+-- look: KEYS 1 slaves 2 barred 3 moved 4 kicked   its arguments are pairs of an address and a session ('' = none)
 --   returns {1, now ms, for each pair five: the account that the address means now, 1 if it is barred, when the address
 --   came to mean another person, until when the session is kept out, when its connections were last ended; false = never}
 --   A person is behind an account: an alias means another one since it came to the account, or since somebody else has
@@ -221,17 +231,18 @@ if verb == 'look' then
   return answer
 end
 
--- kick: KEYS 1 slaves 2 kicked   ARGV address ('' = every mailbox), session ('' = everybody's), ms that it holds, channel
+-- kick: KEYS 1 slaves 2 kicked   address: '' = every mailbox  session: '' = everybody's  holds_ms: how long it holds
 --   A session is kept out; a mailbox's connections end, and nobody is kept out. Returns {1}.
 if verb == 'kick' then
-  local name, now, lasts = '', now_ms(), tonumber(ARGV[4])
-  if ARGV[2] ~= '' then name = 'mailbox:' .. (redis.call('HGET', KEYS[1], ARGV[2]) or ARGV[2]) end
-  if ARGV[3] ~= '' then name = (name == '' and '' or name .. ' ') .. 'sid:' .. ARGV[3] end
-  redis.call('ZADD', KEYS[2], 'GT', whole(ARGV[3] == '' and now or now + lasts), name)
+  local address, session, holds_ms, channel = unpack(ARGV, 2, 5)
+  local name, now, lasts = '', now_ms(), tonumber(holds_ms)
+  if address ~= '' then name = 'mailbox:' .. (redis.call('HGET', KEYS[1], address) or address) end
+  if session ~= '' then name = (name == '' and '' or name .. ' ') .. 'sid:' .. session end
+  redis.call('ZADD', KEYS[2], 'GT', whole(session == '' and now or now + lasts), name)
   -- What holds no longer: a mailbox's entry says when it was ended, a session's until when it is out.
   redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', whole(now - lasts))
   if redis.call('PTTL', KEYS[2]) < 2 * lasts then redis.call('PEXPIRE', KEYS[2], whole(2 * lasts)) end
-  redis.call('PUBLISH', ARGV[5], name)
+  redis.call('PUBLISH', channel, name)
   return {1}
 end
 
