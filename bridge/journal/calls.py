@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, Protocol
 
 from bridge.events import DIRECTORY, SYSTEM, Event
 from bridge.journal.keys import Keys
@@ -30,14 +30,9 @@ class Retention:
     dead_s: int = 7 * 86_400
 
 
-class Rendered(NamedTuple):
-    """A call as the script takes it. ``keys``: from the fourth on. ``arguments``: named and ordered as the verb reads
-    them (a test compares the two). ``more``: what stands behind them, where the verb takes a list."""
-
-    keys: Sequence[str]
-    verb: str
-    arguments: Mapping[str, Argument]
-    more: Sequence[Argument] = ()
+Rendered = tuple[Sequence[str], str, Mapping[str, Argument], Sequence[Argument]]
+"""A call as the script takes it: the keys from the fourth on; the verb; its arguments, named and ordered as the verb
+reads them (a test compares the two); and what stands behind them, where the verb takes a list."""
 
 
 class Call(Protocol):
@@ -80,7 +75,7 @@ class RecordMail:
     def render(self, keys: Keys, retention: Retention) -> Rendered:
         mailbox = self.event.stream
         record_keys = _count_keys(keys, mailbox)
-        return Rendered(
+        return (
             (*record_keys, keys.dead) if self.dead else record_keys,
             "mail",
             {
@@ -92,11 +87,14 @@ class RecordMail:
                 "dead": self.dead,
                 "seen_ms": _SEEN_MS,
                 "seen_max": _SEEN_ENTRIES,
-                **_history(retention),
+                "history_max": retention.history_events,
+                "history_ms": retention.history_s * 1000,
+                "events_max": retention.events_max,
                 "mailbox_channel": keys.mailbox_channel(mailbox),
                 "mail_new_channel": keys.kind_channel("mail.new"),
                 "mail_unread_channel": keys.kind_channel("mail.unread"),
             },
+            (),
         )
 
 
@@ -109,17 +107,20 @@ class RecordCount:
 
     def render(self, keys: Keys, retention: Retention) -> Rendered:
         mailbox = self.event.stream
-        return Rendered(
+        return (
             _count_keys(keys, mailbox),
             "push",
             {
                 "mailbox": mailbox,
                 "unread": self.unread,
                 "body": self.event.body,
-                **_history(retention),
+                "history_max": retention.history_events,
+                "history_ms": retention.history_s * 1000,
+                "events_max": retention.events_max,
                 "mailbox_channel": keys.mailbox_channel(mailbox),
                 "mail_unread_channel": keys.kind_channel("mail.unread"),
             },
+            (),
         )
 
 
@@ -140,7 +141,7 @@ class RecordPoll:
 
     def render(self, keys: Keys, retention: Retention) -> Rendered:
         mailbox = self.event.stream
-        return Rendered(
+        return (
             _count_keys(keys, mailbox),
             "poll",
             {
@@ -150,11 +151,14 @@ class RecordPoll:
                 "proven": "" if self.proven is None else self.proven,
                 "body": self.event.body,
                 "missed_body": self.missed.body,
-                **_history(retention),
+                "history_max": retention.history_events,
+                "history_ms": retention.history_s * 1000,
+                "events_max": retention.events_max,
                 "mailbox_channel": keys.mailbox_channel(mailbox),
                 "mail_unread_channel": keys.kind_channel("mail.unread"),
                 "mail_missed_channel": keys.kind_channel("mail.missed"),
             },
+            (),
         )
 
 
@@ -169,7 +173,7 @@ class Announce:
     upstream: Mapping[str, str] = field(default_factory=dict)
 
     def render(self, keys: Keys, retention: Retention) -> Rendered:
-        return Rendered(
+        return (
             (keys.state(SYSTEM), keys.log(SYSTEM), keys.events, keys.upstream),
             "announce",
             {
@@ -195,7 +199,7 @@ class Forget:
 
     def render(self, keys: Keys, retention: Retention) -> Rendered:
         mailbox = self.mailbox
-        return Rendered(
+        return (
             (
                 keys.state(mailbox),
                 keys.log(mailbox),
@@ -207,6 +211,7 @@ class Forget:
             ),
             "forget",
             {"mailbox": mailbox, "anew": "1" if self.anew else ""},
+            (),
         )
 
 
@@ -222,7 +227,7 @@ class Carry:
 
     def render(self, keys: Keys, retention: Retention) -> Rendered:
         mailbox, former = self.mailbox, self.former
-        return Rendered(
+        return (
             (
                 keys.state(mailbox),
                 keys.log(mailbox),
@@ -235,6 +240,7 @@ class Carry:
             ),
             "carry",
             {"mailbox": mailbox, "former": former},
+            (),
         )
 
 
@@ -254,7 +260,7 @@ class Scrub:
     ids: Sequence[bytes]
 
     def render(self, keys: Keys, retention: Retention) -> Rendered:
-        return Rendered(
+        return (
             (keys.state(DIRECTORY), keys.log(DIRECTORY), keys.events, keys.audit, keys.dead),
             "scrub",
             {"stream": self.stream},
@@ -272,7 +278,7 @@ class Bury:
     kept: Kept
 
     def render(self, keys: Keys, retention: Retention) -> Rendered:
-        return Rendered(
+        return (
             (keys.state(SYSTEM), keys.log(SYSTEM), keys.events, keys.dead),
             "bury",
             {
@@ -283,6 +289,7 @@ class Bury:
                 "dead_max": retention.dead_max,
                 "dead_ms": retention.dead_s * 1000,
             },
+            (),
         )
 
 
@@ -335,7 +342,7 @@ class Advance:
             more += some
         for event in self.events:
             more += (event.type, event.body)
-        return Rendered(
+        return (
             (
                 keys.state(DIRECTORY),
                 keys.log(DIRECTORY),

@@ -361,10 +361,10 @@ class Writer:
         unsure = self._sent > base
         rendered = []
         for number, call in enumerate(calls, base + 1):
-            own = call.render(keys, self._retention)
+            more_keys, verb, named, more = call.render(keys, self._retention)
             server = self._server if unsure or number == base + 1 else ""
-            arguments = (own.verb, lease, number, new_epoch(), server, *own.arguments.values(), *own.more)
-            rendered.append(((*first, *own.keys), arguments))
+            arguments = (verb, lease, number, new_epoch(), server, *named.values(), *more)
+            rendered.append(((*first, *more_keys), arguments))
         sent, self._sent = self._sent, max(self._sent, base + len(calls))
         try:
             answers = await self._script.run(rendered)

@@ -65,15 +65,15 @@ def test_arguments_are_read_by_name_alone() -> None:
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: type(call).__name__)
 def test_a_call_gives_what_its_verb_reads(call: Call) -> None:
     """The same names in the same order; what stands behind them only where the verb takes a list."""
-    rendered = call.render(KEYS, Retention())
-    read = reading(rendered.verb)
-    assert (list(rendered.arguments), int(read[2])) == (names(read[1]), OWN)
-    assert read[4] is not None or not rendered.more
+    _, verb, arguments, more = call.render(KEYS, Retention())
+    read = reading(verb)
+    assert (list(arguments), int(read[2])) == (names(read[1]), OWN)
+    assert read[4] is not None or not more
 
 
 def test_every_verb_is_asked_for() -> None:
     """The calls above are all that there are behind the place where the call number is looked at."""
     _, numbered = CODE.split("local lease, call_number,")
-    assert {call.render(KEYS, Retention()).verb for call in CALLS} == set(
+    assert {call.render(KEYS, Retention())[1] for call in CALLS} == set(
         re.findall(r"if verb == '(\w+)' then\n", numbered)
     )

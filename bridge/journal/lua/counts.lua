@@ -7,8 +7,8 @@
 -- first answer counts may still be under way, and then nothing was missed. A mail whose count is higher than it explains
 -- tells of a gap too, of this mailbox alone. A count that rises by a poll where no gap is known is suspected: perhaps the
 -- connection has been dead for a while and nobody has noticed; the gap that is found then reaches back before this poll.
--- Where they return 1, or 3 for a count, they return also: how many mails were missed as far as is known, and 1 where that
--- must be asked once more.
+-- With 1, and with 3, they return also: how many mails were missed as far as is known, and 1 where that must be asked once
+-- more.
 if verb == 'mail' or verb == 'push' or verb == 'poll' then
   local now = now_ms()
   local gap, lost = unpack(redis.call('HMGET', KEYS[8], 'gap', 'lost'))
@@ -143,7 +143,8 @@ if verb == 'mail' or verb == 'push' or verb == 'poll' then
     note_base()
     if is_missed then
       publish('exmail.mail.missed', mailbox, missed_body .. whole(tonumber(missed_since)) .. ',"until":' .. as_of
-        .. ',"at_least":' .. whole(missed) .. '}}', history_max, history_ms, events_max, mailbox_channel, mail_missed_channel)
+        .. ',"at_least":' .. whole(missed) .. '}}', history_max, history_ms, events_max, mailbox_channel,
+        mail_missed_channel)
     end
     if unread ~= state.unread then
       publish('exmail.mail.unread', mailbox, body .. as_of .. '}}', history_max, history_ms, events_max, mailbox_channel,

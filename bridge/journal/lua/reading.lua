@@ -1,6 +1,6 @@
 -- ------------------------------------------------------------------------------------------ reading
--- A stream's state, KEYS[4], by name; a field that is not stored is false or nil. One of an older generation counts as absent: a new epoch, seq from 1. Its count stays in
--- `old`, see carried_base.
+-- A stream's state, KEYS[4], by name; a field that is not stored is false or nil. One of an older generation counts as
+-- absent: a new epoch, seq from 1. Its count stays in `old`, see carried_base.
 local function stream_state(generation, new_epoch)
   local of, epoch, seq, unread, as_of, gap, base, base_at, news, suspect = unpack(redis.call('HMGET', KEYS[4],
     'generation', 'epoch', 'seq', 'unread', 'as_of', 'gap', 'base', 'base_at', 'news', 'suspect'))
@@ -39,196 +39,201 @@ local function store_base(s)
 end
 
 -- An entry of a log is an id, '<seq>-0', and one field, the event.
-local function id_of(entry) return entry[1] end
 local function event_of(entry) return entry[2][2] end
 local function seq_of(entry) return tonumber(string.match(entry[1], '^%d+')) end
 
-local function events_of(entries)
-  local events = {}
-  for i = 1, #entries do events[i] = event_of(entries[i]) end
-  return events
-end
+-- Functions are made anew at each call, so those that only reading verbs use are made for them alone: no write pays for
+-- them.
+if verb == 'open' or verb == 'page' or verb == 'look' then
+  local function id_of(entry) return entry[1] end
 
--- Entries of the log from an id on (before: up to it, the newest first), at most so many and at most so many bytes;
--- one at least, if there is one.
-local function read_log(before, from, most, bytes)
-  local found, piece = {}, 32
-  while #found < most and bytes > 0 do
-    local count = math.min(piece, most - #found)
-    local entries
-    if before then
-      entries = redis.call('XREVRANGE', KEYS[5], from, '-', 'COUNT', count)
-    else
-      entries = redis.call('XRANGE', KEYS[5], from, '+', 'COUNT', count)
-    end
-    for i = 1, #entries do
-      bytes = bytes - #event_of(entries[i])
-      if bytes < 0 and #found > 0 then break end
-      found[#found + 1] = entries[i]
-    end
-    if #entries < count then break end
-    from = '(' .. id_of(entries[#entries])
+  local function events_of(entries)
+    local events = {}
+    for i = 1, #entries do events[i] = event_of(entries[i]) end
+    return events
   end
-  return found
-end
 
--- The newest mails, oldest first. Counts stand between them in the log, so it is read in pieces, and not to its end: a
--- log of a hundred thousand counts must not hold up everybody.
-local function recent_mails(limit, bytes)
-  local mails, last, looked = {}, '+', 0
-  while #mails < limit and looked < 1000 do
-    local entries = redis.call('XREVRANGE', KEYS[5], last, '-', 'COUNT', 40)
-    for i = 1, #entries do
-      local event = event_of(entries[i])
-      if string.find(event, '"type":"exmail.mail.new"', 1, true) then
-        bytes = bytes - #event
-        if bytes < 0 and #mails > 0 then return mails end
-        table.insert(mails, 1, event)
-      end
-      if #mails == limit then break end
-    end
-    if #entries < 40 then break end
-    last, looked = '(' .. id_of(entries[#entries]), looked + 40
-  end
-  return mails
-end
-
--- What concerns everybody may be of another type too. Where nobody can be judged without it, its name is told; where it
--- only tells something besides, it counts as empty.
-local function is_of_another_type(answer)
-  if type(answer) ~= 'table' or not answer.err then return false end
-  if not string.find(answer.err, 'WRONGTYPE', 1, true) then error(answer) end
-  return true
-end
-
-local function sound(answer, key)
-  if is_of_another_type(answer) then error({err = 'WRONGTYPE ' .. key .. ' concerns everybody, and is of another type'}) end
-  return answer
-end
-
-local function or_else(answer, nothing)
-  if is_of_another_type(answer) then return nothing end
-  return answer
-end
-
--- A favour that a server does not do which takes no writes now: full, or read-only by its own rules. A replica is
--- another matter: whoever asks it is at the wrong server, and has to learn of it.
-local function takes_no_writes(answer)
-  local word = type(answer) == 'table' and answer.err and string.match(answer.err, '^%-?(%u+)')
-  return word == 'OOM' or word == 'MISCONF' or word == 'NOREPLICAS'
-end
-
--- open: KEYS 1 lease 2 wanted 3 generation 4 state 5 log 6 directory 7 slaves 8 upstream 9 barred
---   after_epoch: '' = no position  most_recent: how many mails without one  stale_ms: '' = do not ask for the count
---   patient: '1' = a position that is ahead begins nothing yet
---   returns {2, alias} for a slave, {3} for an account that is disabled or deleted, else
---   {1, epoch, seq, unread, as_of, status, events, known, led, upstream state, since, why, generation}
---   status: resumed (events = what follows the position, in order, as far as the bytes allow) · first, expired, epoch
---   (events = the recent mails)
---   ahead: the position was given by a server that knew more; this mailbox begins a new epoch, so that the seq which
---   follows cannot be taken for one that was given already. To who is patient: {4} instead, and nothing is written
-if verb == 'open' then
-  local new_epoch, address, after_epoch, after_seq, most_entries, most_recent, stale_ms, most_bytes, patient =
-    unpack(ARGV, 2, 10)
-  local alias = sound(redis.pcall('HGET', KEYS[7], address), KEYS[7])
-  if alias then return {2, alias} end
-  if sound(redis.pcall('SISMEMBER', KEYS[9], address), KEYS[9]) == 1 then return {3} end
-  local generation = sound(redis.pcall('GET', KEYS[3]), KEYS[3]) or '0'
-  local upstream, since, why, gap, lost =
-    unpack(or_else(redis.pcall('HMGET', KEYS[8], 'state', 'since', 'why', 'gap', 'lost'), {false, false, false}))
-  local s = stream_state(generation, new_epoch)
-  carried_base(s, lost)
-  local after, bytes = tonumber(after_seq), tonumber(most_bytes)
-  local status, events, ahead = 'first', nil, false
-  if after_epoch ~= '' then
-    ahead = after_epoch == s.epoch and after > s.seq
-    if ahead and patient == '1' then return {4} end
-    if after_epoch ~= s.epoch or ahead then
-      status = ahead and 'ahead' or 'epoch'
-    elseif s.seq - after > tonumber(most_entries) then
-      status = 'expired'
-    else
-      local entries = {}
-      if after < s.seq then entries = read_log(false, whole(after + 1), s.seq - after, bytes) end
-      -- The log may have expired or been trimmed; it never has holes.
-      if after == s.seq or (entries[1] and id_of(entries[1]) == whole(after + 1) .. '-0') then
-        status, events = 'resumed', events_of(entries)
+  -- Entries of the log from an id on (before: up to it, the newest first), at most so many and at most so many bytes;
+  -- one at least, if there is one.
+  local function read_log(before, from, most, bytes)
+    local found, piece = {}, 32
+    while #found < most and bytes > 0 do
+      local count = math.min(piece, most - #found)
+      local entries
+      if before then
+        entries = redis.call('XREVRANGE', KEYS[5], from, '-', 'COUNT', count)
       else
+        entries = redis.call('XRANGE', KEYS[5], from, '+', 'COUNT', count)
+      end
+      for i = 1, #entries do
+        bytes = bytes - #event_of(entries[i])
+        if bytes < 0 and #found > 0 then break end
+        found[#found + 1] = entries[i]
+      end
+      if #entries < count then break end
+      from = '(' .. id_of(entries[#entries])
+    end
+    return found
+  end
+
+  -- The newest mails, oldest first. Counts stand between them in the log, so it is read in pieces, and not to its end: a
+  -- log of a hundred thousand counts must not hold up everybody.
+  local function recent_mails(limit, bytes)
+    local mails, last, looked = {}, '+', 0
+    while #mails < limit and looked < 1000 do
+      local entries = redis.call('XREVRANGE', KEYS[5], last, '-', 'COUNT', 40)
+      for i = 1, #entries do
+        local event = event_of(entries[i])
+        if string.find(event, '"type":"exmail.mail.new"', 1, true) then
+          bytes = bytes - #event
+          if bytes < 0 and #mails > 0 then return mails end
+          table.insert(mails, 1, event)
+        end
+        if #mails == limit then break end
+      end
+      if #entries < 40 then break end
+      last, looked = '(' .. id_of(entries[#entries]), looked + 40
+    end
+    return mails
+  end
+
+  -- What concerns everybody may be of another type too. Where nobody can be judged without it, its name is told; where it
+  -- only tells something besides, it counts as empty.
+  local function is_of_another_type(answer)
+    if type(answer) ~= 'table' or not answer.err then return false end
+    if not string.find(answer.err, 'WRONGTYPE', 1, true) then error(answer) end
+    return true
+  end
+
+  local function sound(answer, key)
+    if not is_of_another_type(answer) then return answer end
+    error({err = 'WRONGTYPE ' .. key .. ' concerns everybody, and is of another type'})
+  end
+
+  local function or_else(answer, nothing)
+    if is_of_another_type(answer) then return nothing end
+    return answer
+  end
+
+  -- A favour that a server does not do which takes no writes now: full, or read-only by its own rules. A replica is
+  -- another matter: whoever asks it is at the wrong server, and has to learn of it.
+  local function takes_no_writes(answer)
+    local word = type(answer) == 'table' and answer.err and string.match(answer.err, '^%-?(%u+)')
+    return word == 'OOM' or word == 'MISCONF' or word == 'NOREPLICAS'
+  end
+
+  -- open: KEYS 1 lease 2 wanted 3 generation 4 state 5 log 6 directory 7 slaves 8 upstream 9 barred
+  --   after_epoch: '' = no position  most_recent: how many mails without one  stale_ms: '' = do not ask for the count
+  --   patient: '1' = a position that is ahead begins nothing yet
+  --   returns {2, alias} for a slave, {3} for an account that is disabled or deleted, else
+  --   {1, epoch, seq, unread, as_of, status, events, known, led, upstream state, since, why, generation}
+  --   status: resumed (events = what follows the position, in order, as far as the bytes allow) · first, expired, epoch
+  --   (events = the recent mails)
+  --   ahead: the position was given by a server that knew more; this mailbox begins a new epoch, so that the seq which
+  --   follows cannot be taken for one that was given already. To who is patient: {4} instead, and nothing is written
+  if verb == 'open' then
+    local new_epoch, address, after_epoch, after_seq, most_entries, most_recent, stale_ms, most_bytes, patient =
+      unpack(ARGV, 2, 10)
+    local alias = sound(redis.pcall('HGET', KEYS[7], address), KEYS[7])
+    if alias then return {2, alias} end
+    if sound(redis.pcall('SISMEMBER', KEYS[9], address), KEYS[9]) == 1 then return {3} end
+    local generation = sound(redis.pcall('GET', KEYS[3]), KEYS[3]) or '0'
+    local upstream, since, why, gap, lost =
+      unpack(or_else(redis.pcall('HMGET', KEYS[8], 'state', 'since', 'why', 'gap', 'lost'), {false, false, false}))
+    local s = stream_state(generation, new_epoch)
+    carried_base(s, lost)
+    local after, bytes = tonumber(after_seq), tonumber(most_bytes)
+    local status, events, ahead = 'first', nil, false
+    if after_epoch ~= '' then
+      ahead = after_epoch == s.epoch and after > s.seq
+      if ahead and patient == '1' then return {4} end
+      if after_epoch ~= s.epoch or ahead then
+        status = ahead and 'ahead' or 'epoch'
+      elseif s.seq - after > tonumber(most_entries) then
         status = 'expired'
+      else
+        local entries = {}
+        if after < s.seq then entries = read_log(false, whole(after + 1), s.seq - after, bytes) end
+        -- The log may have expired or been trimmed; it never has holes.
+        if after == s.seq or (entries[1] and id_of(entries[1]) == whole(after + 1) .. '-0') then
+          status, events = 'resumed', events_of(entries)
+        else
+          status = 'expired'
+        end
       end
     end
-  end
-  if not events then events = s.absent and {} or recent_mails(tonumber(most_recent), bytes) end
-  local known = or_else(redis.pcall('HEXISTS', KEYS[6], address), 0)
-  local led = redis.call('EXISTS', KEYS[1])
-  local stale = stale_ms ~= ''
-    and (not s.unread or tonumber(s.as_of or '0') < now_ms() - tonumber(stale_ms) or is_doubtful(s, gap))
-  if s.absent then
-    redis.call('DEL', KEYS[4], KEYS[5])
-    redis.call('HSET', KEYS[4], 'generation', generation, 'epoch', s.epoch, 'seq', '0')
-    if s.base then store_base(s) end
-  elseif ahead then
-    s.epoch, s.seq = new_epoch, 0
-    redis.call('DEL', KEYS[5])
-    redis.call('HSET', KEYS[4], 'epoch', s.epoch, 'seq', '0')
-  end
-  if stale then
-    local noted = redis.pcall('SADD', KEYS[2], address)
-    if not takes_no_writes(noted) then or_else(noted) end
-  end
-  return {1, s.epoch, s.seq, s.unread or false, s.as_of or false, status, events, known, led, upstream, since, why,
-    generation}
-end
-
--- page: KEYS as open   after_epoch: '' = the newest page
---   returns {2, alias}, {3} or {1, epoch, seq, events, seq of the first event or 0}; creates nothing
-if verb == 'page' then
-  local new_epoch, address, after_epoch, after_seq, most_entries, most_bytes = unpack(ARGV, 2, 7)
-  local alias = sound(redis.pcall('HGET', KEYS[7], address), KEYS[7])
-  if alias then return {2, alias} end
-  if sound(redis.pcall('SISMEMBER', KEYS[9], address), KEYS[9]) == 1 then return {3} end
-  local s = stream_state(sound(redis.pcall('GET', KEYS[3]), KEYS[3]) or '0', new_epoch)
-  local entries, most, bytes = {}, tonumber(most_entries), tonumber(most_bytes)
-  if not s.absent and after_epoch == s.epoch then
-    entries = read_log(false, whole(tonumber(after_seq) + 1), most, bytes)
-  elseif not s.absent then
-    local newest = read_log(true, '+', most, bytes)
-    for i = #newest, 1, -1 do entries[#entries + 1] = newest[i] end
-  end
-  local first = entries[1] and seq_of(entries[1]) or 0
-  return {1, s.epoch, s.seq, events_of(entries), first}
-end
-
--- look: KEYS 1 slaves 2 barred 3 moved 4 kicked   its arguments are pairs of an address and a session ('' = none)
---   returns {1, now ms, for each pair five: the account that the address means now, 1 if it is barred, when the address
---   came to mean another person, until when the session is kept out, when its connections were last ended; false = never}
---   A person is behind an account: an alias means another one since it came to the account, or since somebody else has
---   that, whichever was later. Of the second nothing is written under the alias, which may be the same as before.
-if verb == 'look' then
-  local any_moved, any_kicked = redis.call('EXISTS', KEYS[3]) == 1, redis.call('EXISTS', KEYS[4]) == 1
-  local answer = {1, now_ms()}
-  for i = 2, #ARGV, 2 do
-    local address, session = ARGV[i], ARGV[i + 1]
-    local account = sound(redis.pcall('HGET', KEYS[1], address), KEYS[1]) or address
-    local moved, out, ended = false, false, false
-    if any_moved then
-      moved = sound(redis.pcall('ZSCORE', KEYS[3], address), KEYS[3])
-      local with_account = account ~= address and redis.call('ZSCORE', KEYS[3], account)
-      if with_account and (not moved or tonumber(with_account) > tonumber(moved)) then moved = with_account end
+    if not events then events = s.absent and {} or recent_mails(tonumber(most_recent), bytes) end
+    local known = or_else(redis.pcall('HEXISTS', KEYS[6], address), 0)
+    local led = redis.call('EXISTS', KEYS[1])
+    local stale = stale_ms ~= ''
+      and (not s.unread or tonumber(s.as_of or '0') < now_ms() - tonumber(stale_ms) or is_doubtful(s, gap))
+    if s.absent then
+      redis.call('DEL', KEYS[4], KEYS[5])
+      redis.call('HSET', KEYS[4], 'generation', generation, 'epoch', s.epoch, 'seq', '0')
+      if s.base then store_base(s) end
+    elseif ahead then
+      s.epoch, s.seq = new_epoch, 0
+      redis.call('DEL', KEYS[5])
+      redis.call('HSET', KEYS[4], 'epoch', s.epoch, 'seq', '0')
     end
-    if any_kicked then
-      ended = sound(redis.pcall('ZSCORE', KEYS[4], 'mailbox:' .. account), KEYS[4])
-      if session ~= '' then
-        out = redis.call('ZSCORE', KEYS[4], 'sid:' .. session)
-        local here = redis.call('ZSCORE', KEYS[4], 'mailbox:' .. account .. ' sid:' .. session)
-        if here and (not out or tonumber(here) > tonumber(out)) then out = here end
+    if stale then
+      local noted = redis.pcall('SADD', KEYS[2], address)
+      if not takes_no_writes(noted) then or_else(noted) end
+    end
+    return {1, s.epoch, s.seq, s.unread or false, s.as_of or false, status, events, known, led, upstream, since, why,
+      generation}
+  end
+
+  -- page: KEYS as open   after_epoch: '' = the newest page
+  --   returns {2, alias}, {3} or {1, epoch, seq, events, seq of the first event or 0}; creates nothing
+  if verb == 'page' then
+    local new_epoch, address, after_epoch, after_seq, most_entries, most_bytes = unpack(ARGV, 2, 7)
+    local alias = sound(redis.pcall('HGET', KEYS[7], address), KEYS[7])
+    if alias then return {2, alias} end
+    if sound(redis.pcall('SISMEMBER', KEYS[9], address), KEYS[9]) == 1 then return {3} end
+    local s = stream_state(sound(redis.pcall('GET', KEYS[3]), KEYS[3]) or '0', new_epoch)
+    local entries, most, bytes = {}, tonumber(most_entries), tonumber(most_bytes)
+    if not s.absent and after_epoch == s.epoch then
+      entries = read_log(false, whole(tonumber(after_seq) + 1), most, bytes)
+    elseif not s.absent then
+      local newest = read_log(true, '+', most, bytes)
+      for i = #newest, 1, -1 do entries[#entries + 1] = newest[i] end
+    end
+    local first = entries[1] and seq_of(entries[1]) or 0
+    return {1, s.epoch, s.seq, events_of(entries), first}
+  end
+
+  -- look: KEYS 1 slaves 2 barred 3 moved 4 kicked   its arguments are pairs of an address and a session ('' = none)
+  --   returns {1, now ms, for each pair five: the account that the address means now, 1 if it is barred, when the address
+  --   came to mean another person, until when the session is kept out, when its connections were last ended; false = never}
+  --   A person is behind an account: an alias means another one since it came to the account, or since somebody else has
+  --   that, whichever was later. Of the second nothing is written under the alias, which may be the same as before.
+  if verb == 'look' then
+    local any_moved, any_kicked = redis.call('EXISTS', KEYS[3]) == 1, redis.call('EXISTS', KEYS[4]) == 1
+    local answer = {1, now_ms()}
+    for i = 2, #ARGV, 2 do
+      local address, session = ARGV[i], ARGV[i + 1]
+      local account = sound(redis.pcall('HGET', KEYS[1], address), KEYS[1]) or address
+      local moved, out, ended = false, false, false
+      if any_moved then
+        moved = sound(redis.pcall('ZSCORE', KEYS[3], address), KEYS[3])
+        local with_account = account ~= address and redis.call('ZSCORE', KEYS[3], account)
+        if with_account and (not moved or tonumber(with_account) > tonumber(moved)) then moved = with_account end
       end
+      if any_kicked then
+        ended = sound(redis.pcall('ZSCORE', KEYS[4], 'mailbox:' .. account), KEYS[4])
+        if session ~= '' then
+          out = redis.call('ZSCORE', KEYS[4], 'sid:' .. session)
+          local here = redis.call('ZSCORE', KEYS[4], 'mailbox:' .. account .. ' sid:' .. session)
+          if here and (not out or tonumber(here) > tonumber(out)) then out = here end
+        end
+      end
+      local n = #answer
+      answer[n + 1], answer[n + 2] = account, sound(redis.pcall('SISMEMBER', KEYS[2], account), KEYS[2])
+      answer[n + 3], answer[n + 4], answer[n + 5] = moved, out, ended
     end
-    local n = #answer
-    answer[n + 1], answer[n + 2] = account, sound(redis.pcall('SISMEMBER', KEYS[2], account), KEYS[2])
-    answer[n + 3], answer[n + 4], answer[n + 5] = moved, out, ended
+    return answer
   end
-  return answer
 end
 
 -- kick: KEYS 1 slaves 2 kicked   address: '' = every mailbox  session: '' = everybody's  holds_ms: how long it holds
