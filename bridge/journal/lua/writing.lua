@@ -59,7 +59,8 @@ local function publish(kind, mailbox, body, history_max, history_ms, events_max,
   redis.call('XADD', KEYS[5], 'MAXLEN', history_max, n .. '-0', 'event', event)
   redis.call('PEXPIRE', KEYS[5], history_ms)
   if seq % 16 == 0 then drop_over_age(now_ms() - history_ms) end
-  redis.call('XADD', KEYS[6], 'MAXLEN', '~', events_max, generation .. '-*', 'event', event, 'type', kind, 'mailbox', mailbox)
+  redis.call('XADD', KEYS[6], 'MAXLEN', '~', events_max, generation .. '-*', 'event', event, 'type', kind,
+    'mailbox', mailbox)
   redis.call('PUBLISH', channel, event)
   if kind_channel ~= '' then redis.call('PUBLISH', kind_channel, event) end
 end
