@@ -37,15 +37,6 @@ PACKAGES = {
 """Programs that tests may ask for, and the Debian package that brings each."""
 
 
-LONGEST = ("test_history.py", "test_model.py", "test_history_clocks.py", "test_alerts_fire.py", "test_crash_points.py")
-"""Files that take a minute or so, in the order in which they begin: the short ones fill up the end."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, or one process would be busy with them when the others have nothing left to do."""
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
-
-
 def pytest_configure() -> None:
     """Programs end by signals: what ``nohup`` or a shell's ``&`` has had ignored, they would ignore, too."""
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):

@@ -39,13 +39,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _everything() -> list[str]:
-    """Files beside each other: many tests wait most of the time. The tests of one file share what they start.
-
-    In the order of ``tests/conftest.py``: by itself xdist begins with the files that have many tests, and would leave
-    two long ones for the end.
-    """
-    at_once = str(max(2, min(os.cpu_count() or 1, _MOST_AT_ONCE)))
-    return ["-n", at_once, "--dist", "loadfile", "--no-loadscope-reorder"]
+    """Files beside each other: many tests wait most of the time. The tests of one file share what they start."""
+    return ["-n", str(max(2, min(os.cpu_count() or 1, _MOST_AT_ONCE))), "--dist", "loadfile"]
 
 
 COMMAND = Command(
