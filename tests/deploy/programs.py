@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -14,14 +13,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 STOP_S = 20
-
-
-def free_port() -> int:
-    """A port below the ephemeral range: a client that retries a closed ephemeral port can connect to itself."""
-    while True:
-        port = random.randint(20000, 30000)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
 
 
 @asynccontextmanager

@@ -17,10 +17,10 @@ import pytest
 from playwright.async_api import Page, async_playwright
 from redis.asyncio import Redis
 
-from tests.deploy.programs import free_port
 from tests.support.browser_side import Refused, open_sse, open_ws
 from tests.support.clicks import signon_alone
 from tests.support.nginx import running_nginx
+from tests.support.processes import free_port
 from tests.support.stage import KEYS, bearer, leading_writer, mail, running_edge, token
 from tests.support.waiting import until
 from tests.support.workers import simulating

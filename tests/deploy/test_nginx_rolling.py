@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from bridge.journal.writer import Writer
-from tests.deploy.programs import free_port
 from tests.support.browser_side import Refused, open_sse, open_ws
 from tests.support.nginx import running_nginx
-from tests.support.processes import Program, edge_environ, program
+from tests.support.processes import Program, edge_environ, free_port, program
 from tests.support.stage import ANN, BOB, bearer, leading_writer, mail
 from tests.support.waiting import until
 

@@ -17,8 +17,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.obs.metrics import Metrics
-from tests.deploy.programs import ROOT, accepts, bridge, free_port, running
+from tests.deploy.programs import ROOT, accepts, bridge, running
 from tests.support.browser_side import open_sse, open_ws
+from tests.support.processes import free_port
 from tests.support.prometheus import RULES, Prometheus, scraping
 from tests.support.stage import SECRET, bearer
 from tests.support.waiting import until

@@ -15,10 +15,10 @@ from redis.asyncio import Redis
 
 from bridge.journal.embedded import EmbeddedServer
 from bridge.simulator import Simulator
-from tests.deploy.programs import accepts, free_port
+from tests.deploy.programs import accepts
 from tests.support.browser_side import SseClient, open_sse
 from tests.support.clicks import credentials
-from tests.support.processes import Program, edge_environ, program, worker_environ
+from tests.support.processes import Program, edge_environ, free_port, program, worker_environ
 from tests.support.prometheus import RULES, Prometheus, scraping
 from tests.support.redis_proxy import RedisProxy, redis_proxy
 from tests.support.stage import SECRET, bearer

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
+import random
 import signal
+import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -150,13 +153,24 @@ async def http_get(host: str, port: int, path: str) -> tuple[int, str]:
     return int(head.split()[1]), body.decode()
 
 
-def free_port() -> int:
-    """A port below the ephemeral ones, so that a client that retries it cannot connect to itself."""
-    import random
-    import socket
+_STRETCH = 1500
 
-    while True:
-        port = random.randint(20_000, 32_000)
+
+def _ports() -> Iterator[int]:
+    """Ports below the ephemeral ones, each again only after all others; each process of a run has its own."""
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8
+    first = random.randrange(_STRETCH)
+    for number in itertools.count(first):
+        yield 20_000 + process * _STRETCH + number % _STRETCH
+
+
+_PORTS = _ports()
+
+
+def free_port() -> int:
+    """A port below the ephemeral ones: a client that retries it cannot connect to itself. Nobody else is given it."""
+    for port in _PORTS:
         with socket.socket() as sock, suppress(OSError):
             sock.bind(("127.0.0.1", port))
             return port
+    raise AssertionError("ports never end")

@@ -12,7 +12,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.deploy.programs import ROOT, accepts, free_port, running
+from tests.deploy.programs import ROOT, accepts, running
+from tests.support.processes import free_port
 from tests.support.waiting import until
 
 RULES = ROOT / "deploy" / "prometheus"
