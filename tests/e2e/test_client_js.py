@@ -11,6 +11,16 @@ from playwright.async_api import Page
 from tests.support.client_tab import begin, come_back, told, until, waits
 from tests.support.scripted_edge import CLIENT_JS, EPOCH, ScriptedEdge, closing, event, snapshot
 
+NOTES_OPEN_SOCKETS = """
+  window.WebSocket = class extends WebSocket {
+    constructor(...values) {
+      super(...values);
+      this.addEventListener('open', () => { socketsOpened += 1; });
+    }
+  };
+  window.socketsOpened = 0;
+"""
+
 
 @pytest.mark.parametrize("code", [1001, 1011, 3001, 3005, 3008, 3013, 3499, 4000, 4499])
 async def test_codes_that_say_come_back(tab: Page, edge: ScriptedEdge, code: int) -> None:
@@ -136,7 +146,9 @@ async def test_silence_is_a_lost_connection(tab: Page, edge: ScriptedEdge) -> No
 
 async def test_a_handshake_without_an_answer_is_given_up(tab: Page, edge: ScriptedEdge) -> None:
     """An edge that accepts and says nothing is left after twenty seconds."""
+    await tab.evaluate(NOTES_OPEN_SOCKETS)
     await begin(tab, edge)
+    await until(tab, "window.socketsOpened === 1")  # the twenty seconds begin there, by the page's clock
     await tab.clock.run_for(27_000)
     await edge.connection()
 

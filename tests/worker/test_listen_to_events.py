@@ -202,10 +202,12 @@ async def test_a_token_that_is_refused_when_asking_again_is_renewed(
     """After a cut the old token has expired meanwhile: one renewal, and the session stands."""
     async with running_worker(redis_url, simulator) as worker:
         await listening(simulator, told)
+        tokens = simulator.calls.count("token")
         simulator.world.expire_tokens()
         simulator.cut(Cut.RST)
         await told.wait("upstream.missed")
-        assert simulator.calls.count("listen", "1200") == 1
+        # Whoever asks first is refused: the listener, or a count that is asked for just then.
+        assert simulator.calls.count("token") == tokens + 1
         assert worker.metric("listen_sessions_total", outcome="refused") == 0
         simulator.world.deliver_mail(BOB)
         await told.wait_mails(1)
