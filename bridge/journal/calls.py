@@ -303,7 +303,8 @@ class Advance:
     ``barred``/``unbarred``: addresses that may not be opened from now on, and that may again.
     ``held``: deletions that wait for somebody to decide, as JSON; ``b""`` = none do any more, None = as they are.
     ``owed``/``settled``: accounts whose answer is owed from now on (as JSON), and no longer.
-    ``moved``: addresses that mean another person from now on.
+    ``moved``: addresses that mean another person from now on. ``doubted``/``trusted``: accounts that may be another
+    person's for a day (see :mod:`bridge.worker.claims`), and not any more.
     """
 
     expect_ver: int | str | None
@@ -320,11 +321,16 @@ class Advance:
     owed: Mapping[str, bytes] = field(default_factory=dict)
     settled: Sequence[str] = ()
     moved: Sequence[str] = ()
+    doubted: Sequence[str] = ()
+    trusted: Sequence[str] = ()
     stage: str = ""
 
     def render(self, keys: Keys, retention: Retention) -> Rendered:
         pairs: Sequence[Mapping[str, str | bytes]] = (self.profiles, self.slaves, self.owed)
-        names = (self.removed, self.slaves_removed, self.barred, self.unbarred, self.settled, self.moved)
+        names = (
+            *(self.removed, self.slaves_removed, self.barred, self.unbarred),
+            *(self.settled, self.moved, self.doubted, self.trusted),
+        )
         arguments: dict[str, Argument] = {
             "into": self.into,
             "expected_ver": "" if self.expect_ver is None else self.expect_ver,
@@ -358,6 +364,7 @@ class Advance:
                 keys.owed,
                 keys.moved,
                 keys.ver_next,
+                keys.doubted,
             ),
             "advance",
             arguments,

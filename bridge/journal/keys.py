@@ -30,6 +30,7 @@ class Keys:
     held: str = field(init=False)
     owed: str = field(init=False)
     moved: str = field(init=False)
+    doubted: str = field(init=False)
     upstream: str = field(init=False)
     online: str = field(init=False)
     wanted: str = field(init=False)
@@ -126,6 +127,7 @@ _SUFFIXES = {
     "held": "held",
     "owed": "owed",
     "moved": "moved",
+    "doubted": "doubted",
     "orders": "private:orders",
     "orders_taken": "private:orders.taken",
     "reports": "private:reports",

@@ -15,7 +15,7 @@ from bridge.journal.writer import FORMAT
 _TYPES: Final = {
     "hash": ("directory", "slaves", "upstream", "owed"),
     "set": ("barred",),
-    "zset": ("moved", "online"),
+    "zset": ("moved", "doubted", "online"),
     "stream": ("events", "dead", "audit"),
     "string": ("ver", "held", "generation"),
 }

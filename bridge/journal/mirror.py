@@ -37,7 +37,7 @@ class Mirror:
             JournalAway, JournalRefused, JournalSpoilt
         """
         keys = self._keys
-        needed = (keys.owed, keys.moved, keys.ver_next, keys.orders_taken, keys.corporation, keys.made)
+        needed = (keys.owed, keys.moved, keys.doubted, keys.ver_next, keys.orders_taken, keys.corporation, keys.made)
         pipeline = self._redis.pipeline(transaction=False)
         for key in needed:
             pipeline.exists(key)
@@ -133,6 +133,15 @@ class Mirror:
         with translated():
             found = await self._redis.hgetall(self._keys.owed)
         return {alias.decode(): read_owed(text) for alias, text in found.items()}
+
+    async def doubted(self) -> dict[str, int]:
+        """The accounts that were let in again, and may be another person's → when that was (epoch ms of Redis's clock).
+
+        What is older than a day may still be there.
+        """
+        with translated():
+            found = await self._redis.zrange(self._keys.doubted, 0, -1, withscores=True)
+        return {alias.decode(): int(when) for alias, when in found}
 
     async def staged(self) -> tuple[str, set[str]]:
         """What the stage of a first fill remembers of its beginning (empty = there is none), and the accounts in it."""

@@ -13,16 +13,14 @@ from bridge.obs.metrics import Metrics
 from bridge.provider.bizmail.rules import is_ver
 from bridge.worker.pieces import Piece
 
-_RECANTED_S: Final = 86_400.0
+_DOUBTED_MS: Final = 86_400_000
 
 
 class Known:
     """``slaves`` (别名 → account) is shared with the translator and kept current here. ``monotonic`` gives seconds.
 
     ``stored_ver`` is the cursor as Redis has it, ``ver`` the same if it can be one: a cursor outside of what the
-    provider gives is none, and everything is asked for. ``recanted``: accounts that a line said to be deleted, and that
-    were there all the same → when that was, ``monotonic``. In memory: it is a doubt about whoever was let in again, and
-    fades within a day.
+    provider gives is none, and everything is asked for.
     """
 
     def __init__(
@@ -40,7 +38,7 @@ class Known:
         self.held: Held | None = None
         self._held: frozenset[str] = frozenset()
         self.owed: dict[str, Owed] = {}
-        self.recanted: dict[str, float] = {}
+        self._doubted: dict[str, int] = {}
         metrics.directory_held_age.set_function(self._held_age_s)
         metrics.directory_owed_age.set_function(self._owed_age_s)
 
@@ -51,10 +49,15 @@ class Known:
             JournalAway, JournalRefused
         """
         ver, accounts, slaves = await mirror.stored_ver(), await mirror.aliases(), await mirror.slaves()
-        barred, held, owed = await mirror.barred(), await mirror.held(), await mirror.owed()
+        barred, held, owed, doubted = (
+            await mirror.barred(),
+            await mirror.held(),
+            await mirror.owed(),
+            await mirror.doubted(),
+        )
         self._ahead_ms = await mirror.now_ms() - self._monotonic() * 1000
         # Pushes are translated meanwhile: never a moment without slaves.
-        self.accounts, self.barred, self.owed = accounts, barred, owed
+        self.accounts, self.barred, self.owed, self._doubted = accounts, barred, owed, doubted
         self.slaves.clear()
         self.slaves.update(slaves)
         self._slaves_of = {}
@@ -85,6 +88,10 @@ class Known:
     def is_waiting(self, alias: str) -> bool:
         """Whether an account was said to be deleted, and nothing else since."""
         return self.is_held(alias) or (alias in self.owed and self.owed[alias].is_gone)
+
+    def is_doubted(self, alias: str) -> bool:
+        """Whether a line said within a day that an account was deleted, and it was there all the same."""
+        return self._doubted.get(alias, 0) > self.now_ms() - _DOUBTED_MS
 
     def slaves_of(self, alias: str) -> list[str]:
         """An account's further addresses, in order."""
@@ -117,15 +124,12 @@ class Known:
             self.owed.pop(alias, None)
         self.owed.update({alias: read_owed(text) for alias, text in piece.owed.items()})
         self._metrics.directory_owed.set(len(self.owed))
-
-    def recant(self, aliases: Iterable[str], *, settled: Iterable[str]) -> None:
-        """A deletion of these was contradicted; of those ``settled`` nothing from before counts any more."""
-        now = self._monotonic()
-        for alias in settled:
-            self.recanted.pop(alias, None)
-        while self.recanted and next(iter(self.recanted.values())) < now - _RECANTED_S:
-            del self.recanted[next(iter(self.recanted))]
-        self.recanted.update(dict.fromkeys(aliases, now))
+        for alias in piece.trusted:
+            self._doubted.pop(alias, None)
+        if piece.doubted:
+            now = self.now_ms()
+            self._doubted = {alias: at for alias, at in self._doubted.items() if at > now - _DOUBTED_MS}
+            self._doubted |= dict.fromkeys(piece.doubted, now)
 
     def moved(self, ver: int) -> None:
         """The cursor is stored."""

@@ -100,7 +100,7 @@ class Members:
         parts += self._leaving(step, leaving, changes)
         parts += self._unread(step, frozenset() if held_back else strangers, strangers)
         # Last: what a crash leaves of the parts before is done again for as long as it is owed.
-        parts += self._settled(step)
+        parts += self._settled(step, leaving)
         counts = replace(
             step.before,
             gone=step.before.gone + len(leaving - known.leaving),
@@ -117,10 +117,7 @@ class Members:
             pieces[-1].events.append(self._notices.held(known.ver, step.ver, held.why, len(held.aliases)))
         if step.tells and counts.changes:
             pieces[-1].events.append(self._notices.synced(known.ver, step.ver, counts))
-        anew = {alias for alias in step.found if self._is_anew(step, alias)}
-        said = {alias for alias in step.found if alias in known.owed and known.owed[alias].why == DELETED}
         await self._scribe.write(pieces, ver=step.ver if step.moves else None, held=held)
-        known.recant(said - anew, settled=anew | leaving)
         for change in changes.changes:
             if change.type == USER_ADDED:
                 self._appeared(change.alias)
@@ -144,7 +141,7 @@ class Members:
         return is_another(
             waits=known.is_waiting(alias),
             said=owed is not None and owed.why == DELETED,
-            recanted=alias in known.recanted,
+            recanted=known.is_doubted(alias),
             is_added=alias in step.added,
             in_listing=step.kind == "full",
             after_refusal=step.after_refusal,
@@ -203,10 +200,18 @@ class Members:
         only_owed = owed is not None and owed.barred
         return account.alias in known.barred and account.alias in known.accounts and not only_owed
 
-    def _settled(self, step: Step) -> list[Piece]:
-        """What is owed no longer; and who was removed and is in no mirror, of whom nothing may stay either."""
-        known = self.known
-        parts = [Piece(settled=[alias]) for alias in (*step.found, *step.removed, *step.settled) if alias in known.owed]
+    def _settled(self, step: Step, leaving: Collection[str]) -> list[Piece]:
+        """What is owed no longer; and who was removed and is in no mirror, of whom nothing may stay either.
+
+        Whose deletion a line said is doubted from the same step on; who is another person, or leaves, is not any more.
+        """
+        known, parts = self.known, []
+        anew = {alias for alias in step.found if self._is_anew(step, alias)}
+        for alias in (*step.found, *step.removed, *step.settled):
+            if alias in known.owed:
+                let_in = alias in step.found and alias not in anew and known.owed[alias].why == DELETED
+                parts.append(Piece(settled=[alias], doubted=[alias] if let_in else []))
+        parts += [Piece(trusted=[alias]) for alias in sorted(anew.union(leaving)) if known.is_doubted(alias)]
         parts += [Piece(forgotten=[alias]) for alias in step.removed if alias not in known.accounts]
         return parts
 

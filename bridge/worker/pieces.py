@@ -38,6 +38,8 @@ class Piece:
     owed: dict[str, bytes] = field(default_factory=dict)
     settled: list[str] = field(default_factory=list)
     moved: list[str] = field(default_factory=list)
+    doubted: list[str] = field(default_factory=list)
+    trusted: list[str] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
     @property
@@ -92,6 +94,8 @@ class Piece:
                 owed=self.owed,
                 settled=self.settled,
                 moved=self.moved,
+                doubted=self.doubted,
+                trusted=self.trusted,
             ),
         ]
 

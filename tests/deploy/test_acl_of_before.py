@@ -12,7 +12,7 @@ from tests.support.processes import program, worker_environ
 from tests.support.stage import KEYS
 
 
-@pytest.mark.parametrize("key", [KEYS.owed, KEYS.moved, KEYS.ver_next, KEYS.orders_taken])
+@pytest.mark.parametrize("key", [KEYS.owed, KEYS.moved, KEYS.doubted, KEYS.ver_next, KEYS.orders_taken])
 async def test_a_worker_says_which_right_it_lacks(tmp_path: Path, key: str) -> None:
     """One line, with the keys and where the lines for them are; it is started again, and works once they are loaded."""
     with Guarded(tmp_path) as guarded:

@@ -33,6 +33,7 @@ CALLS: Final[Sequence[Call]] = (
     Scrub("events", [b"1-1"]),
     Bury("shape", 9, b"document", "whole"),
     Advance(None, 6),
+    Advance(6, 7, doubted=[BOB], trusted=[BOB]),
     Advance(
         6, None, into="next", stage="{}", profiles={BOB: b"{}"}, slaves={"b@x.cn": BOB}, events=[member_event(BOB)]
     ),

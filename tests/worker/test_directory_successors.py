@@ -6,7 +6,7 @@ import pytest
 
 from bridge.simulator import Kind, Simulator
 from bridge.worker.directory import Directory
-from tests.support.workers import BOB
+from tests.support.workers import BOB, KEYS
 
 from .conftest import Parts
 from .test_directory_persons import directory, kept, look, moved, pushed
@@ -75,6 +75,54 @@ async def test_whose_line_the_second_look_did_not_wait_for_is_another_person_whe
     await look(directory)
     assert await kept(parts, BOB) == 0
     assert BOB in await moved(parts)
+
+
+async def test_a_doubt_outlives_its_leader(parts: Parts, simulator: Simulator, directory: Directory) -> None:
+    """Whoever leads when the line comes that adds him knows that he was let in by a profile alone."""
+    await pushed(parts, directory, BOB)
+    directory = await parts.directory(second_look_s=0)
+    await let_in_again(parts, simulator, directory)
+    assert await parts.mirror.doubted() != {}
+    directory = await parts.directory()
+    simulator.world.add_user(BOB, name="Another Bob")
+    await look(directory)
+    assert await kept(parts, BOB) == 0
+    assert BOB in await moved(parts)
+    assert await parts.mirror.doubted() == {}
+
+
+@pytest.mark.parametrize("again", ["leaves", "fades"])
+async def test_a_doubt_ends_with_the_next_deletion_and_within_a_day(
+    parts: Parts, simulator: Simulator, directory: Directory, again: str
+) -> None:
+    """Of who is said to be gone once more that is what counts; and nobody is doubted for ever."""
+    await pushed(parts, directory, BOB)
+    directory = await parts.directory(second_look_s=0)
+    await let_in_again(parts, simulator, directory)
+    if again == "leaves":
+        directory = await parts.directory(second_look_s=3600)
+        simulator.world.add_user(BOB)
+        simulator.world.delete_user(BOB)
+        await look(directory)
+        assert (await parts.mirror.owed())[BOB].why == "deleted"
+        assert await parts.mirror.doubted() == {}
+        return
+    [(alias, at)] = (await parts.mirror.doubted()).items()
+    await parts.redis.zadd(KEYS.doubted, {alias: at - 86_400_001})
+    directory = await parts.directory()
+    simulator.world.add_user(BOB)
+    await look(directory)
+    assert await kept(parts, BOB) == 2
+
+
+async def let_in_again(parts: Parts, simulator: Simulator, directory: Directory) -> None:
+    """Bob is said to be deleted, and the second look finds a profile; it answers so no more afterwards."""
+    fault = simulator.faults.on(Kind.ANSWER, endpoint="user/get", value=f'{{"Alias":"{BOB}","Name":"B","OpenType":1}}')
+    simulator.world.delete_user(BOB)
+    await look(directory)
+    assert await kept(parts, BOB) == 2
+    assert BOB not in await parts.mirror.barred()
+    simulator.faults.end(fault)
 
 
 @pytest.mark.parametrize("refused", [False, True])

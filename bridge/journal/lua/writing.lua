@@ -142,7 +142,7 @@ if verb == 'bury' then
 end
 
 -- advance: KEYS 7 ver  8 directory  9 slaves  10 directory.next  11 slaves.next  12 held  13 barred  14 barred.next
---   15 owed  16 moved  17 ver.next
+--   15 owed  16 moved  17 ver.next  18 doubted
 --   into: now|next|swap  expected_ver: the Ver that must be stored ('' = none)  to_ver: the one to store ('' = it does not
 --   move)  stage: into next, what the stage remembers of its beginning ('' = as it is)  held: what is held back from now on
 --   ('' = as it is, '-' = nothing)  sizes: how many of each follow, by commas, in the order of `lists` below
@@ -164,7 +164,8 @@ if verb == 'advance' then
     end}
   end
   local profiles, slaves, owed = list(2), list(2), list(2)
-  local removed, slaves_removed, barred, unbarred, settled, moved = list(1), list(1), list(1), list(1), list(1), list(1)
+  local removed, slaves_removed, barred, unbarred = list(1), list(1), list(1), list(1)
+  local settled, moved, doubted, trusted = list(1), list(1), list(1), list(1)
   local events = list(2)
   if into == 'next' then
     if profiles.size + slaves.size + owed.size + barred.size == 0 then
@@ -203,6 +204,13 @@ if verb == 'advance' then
     moved.each(function(address) redis.call('ZADD', KEYS[16], whole(now), address) end)
     -- Nobody keeps a session out for longer than that.
     redis.call('ZREMRANGEBYSCORE', KEYS[16], '-inf', whole(now - 90 * 86400000))
+  end
+  trusted.each(function(alias) redis.call('ZREM', KEYS[18], alias) end)
+  if doubted.size > 0 then
+    local now, day_ms = now_ms(), 86400000
+    doubted.each(function(alias) redis.call('ZADD', KEYS[18], whole(now), alias) end)
+    redis.call('ZREMRANGEBYSCORE', KEYS[18], '-inf', whole(now - day_ms))
+    redis.call('PEXPIRE', KEYS[18], day_ms)
   end
   if held == '-' then
     redis.call('DEL', KEYS[12])
