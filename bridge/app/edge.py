@@ -6,8 +6,10 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from functools import partial
 
 from aiohttp import web
 
@@ -25,6 +27,8 @@ from bridge.edge.recollection import Recollection
 from bridge.edge.rounds import Rounds
 from bridge.edge.server import EdgeServer
 from bridge.edge.witness import Witness
+from bridge.journal.clock import SharedClock, redis_now_ms
+from bridge.journal.errors import JournalError
 from bridge.journal.inquiry import Inquiries
 from bridge.journal.keys import Keys
 from bridge.journal.reports import Reports
@@ -61,7 +65,8 @@ async def serve_edge(
     address = redis_address(settings)
     redis = address.client()
     keys = Keys(settings.namespace)
-    reader = build_reader(settings, redis)
+    clock = SharedClock(partial(redis_now_ms, redis), wall=time.time)
+    reader = build_reader(settings, redis, wall=clock)
     standings = Standings(redis, keys)
     hub = Hub(metrics)
     kick_s = settings.edge.kick_s
@@ -80,6 +85,7 @@ async def serve_edge(
         hub=hub,
         metrics=metrics,
         pace=pace,
+        redis_clock=clock,
     )
 
     def health() -> Unready | None:
@@ -100,6 +106,8 @@ async def serve_edge(
             tell_health(health, port)
         if not await redis_accepted(reader, stop, standings=standings):
             return
+        with suppress(JournalError):
+            await clock.look()
         async with AsyncExitStack() as stack:
             access = build_access(settings, await stack.enter_async_context(running_verifier(settings)), reader)
             origins = build_origins(settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -39,12 +40,13 @@ def redis_address(settings: Settings) -> RedisAddress:
     )
 
 
-def build_reader(settings: Settings, redis: Redis) -> Reader:
+def build_reader(settings: Settings, redis: Redis, *, wall: Callable[[], float] = time.time) -> Reader:
     return Reader(
         redis,
         Keys(settings.namespace),
         history_events=settings.history.events,
         history_s=settings.history.seconds,
+        wall=wall,
     )
 
 

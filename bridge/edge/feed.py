@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,15 +20,17 @@ from bridge.edge.loader import Loader
 from bridge.edge.news import News
 from bridge.edge.opening import Opening
 from bridge.edge.pace import Pace
+from bridge.edge.probe import Probe
 from bridge.edge.recollection import Recollection
 from bridge.edge.rounds import Rounds
 from bridge.edge.tail import Tail
 from bridge.events import Position, addresses_of, head_of, time_of
+from bridge.journal.clock import SharedClock
 from bridge.journal.connect import RedisAddress
 from bridge.journal.errors import JournalAway, JournalError, JournalSpoilt, MailboxBarred
 from bridge.journal.keys import Keys
 from bridge.journal.reader import OpenRequest, Reader
-from bridge.journal.reports import Deafness, Reports
+from bridge.journal.reports import Reports
 from bridge.journal.standing import Asker, Standings
 from bridge.journal.subscription import Subscription
 from bridge.obs.metrics import Metrics
@@ -47,7 +48,8 @@ class Feed:
     """The tails of this process. ``run`` keeps them fed; ``open`` is what a new connection asks.
 
     ``connected`` is set when Redis was subscribed to for the first time: browsers are of no use before. ``name`` is
-    this process's, for people; ``asked`` is given the inquiries that come.
+    this process's, for people; ``asked`` is given the inquiries that come. ``clock`` is monotonic seconds;
+    ``redis_clock`` is what a worker's word of a time is compared with.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Feed:
         rounds: Rounds,
         reports: Reports,
         name: str,
+        redis_clock: SharedClock,
         recollection: Recollection,
         asked: Callable[[bytes], None] = lambda payload: None,
         hub: Hub,
@@ -71,13 +74,15 @@ class Feed:
         self._keys = keys
         self._reader = reader
         self._rounds = rounds
-        self._reports = reports
-        self._name = name
+        self._redis_clock = redis_clock
         self._recollection = recollection
         self._asked = asked
         self._metrics = metrics
         self._pace = pace or Pace()
         self._clock = clock
+        self._probe = Probe(
+            keys, reader, reports, metrics, name=name, pace=self._pace, clock=clock, redis_clock=redis_clock
+        )
         self._tails: dict[bytes, Tail] = {}
         self._subscription: Subscription | None = None
         self.connected = asyncio.Event()
@@ -87,11 +92,9 @@ class Feed:
         self._directory_channel = keys.kind_channel("directory").encode()
         self._inquiry_channel = keys.inquiry_channel.encode()
         self._control_channel = keys.control_channel.encode()
-        self._probe_channel = keys.probe_channel(secrets.token_hex(6))
-        self._probe_bytes = self._probe_channel.encode()
+        self._probe_channel = self._probe.channel.encode()
         kinds = (self._system_channel, self._directory_channel, self._inquiry_channel, self._control_channel)
-        self._shared = [*(channel.decode() for channel in kinds), self._probe_channel]
-        self._heard_at = -1e9
+        self._shared = [*(channel.decode() for channel in kinds), self._probe.channel]
         self.news = News(reader, hub, metrics, look_s=self._pace.probe_s)
 
     # -- what connections ask
@@ -102,7 +105,7 @@ class Feed:
             return Unready("starting", "no pub/sub connection")
         if self._subscription is None:
             return Unready("feed", "no pub/sub connection")
-        if self._clock() - self._heard_at > self._pace.deaf_s:
+        if self._probe.is_overdue:
             return Unready("feed", "the pub/sub probe did not come back")
         return None
 
@@ -218,14 +221,11 @@ class Feed:
             self._recollection.heard_of(tail)
         if sample is not None and (arrived := time_of(sample)) is not None:
             # The oldest of each read: the worst case, at a price that does not grow with the number of events.
-            self._metrics.delivery_seconds.observe(max(0.0, time.time() - arrived))
+            self._metrics.delivery_seconds.observe(max(0.0, self._redis_clock() - arrived))
 
     def _other(self, channel: bytes, payload: bytes) -> None:
-        if channel == self._probe_bytes:
-            with suppress(ValueError):
-                sent_at = float(payload)
-                self._heard_at = self._clock()
-                self._metrics.feed_lag_seconds.observe(max(0.0, self._heard_at - sent_at))
+        if channel == self._probe_channel:
+            self._probe.came(payload)
         elif channel == self._system_channel and b'"type":"exmail.upstream.' in payload:
             self.news.look()
         elif channel == self._control_channel:
@@ -275,9 +275,9 @@ class Feed:
                 self._rounds.all()
                 first = False
                 delay_s = self._pace.reconnect_s
-                why = await self._probe_until_lost(subscription)
+                why = await self._probe.until_lost(subscription.lost)
                 if why is None:
-                    await self._tell_deaf()
+                    await self._probe.tell_deaf()
                 else:
                     log.warning("pub/sub connection lost", extra={"error": why})
             except JournalError as error:
@@ -296,32 +296,6 @@ class Feed:
                 future.set_exception(JournalAway("pub/sub connection lost"))
                 future.exception()
             self._confirming[tail] = asyncio.get_running_loop().create_future()
-
-    async def _probe_until_lost(self, subscription: Subscription) -> str | None:
-        """Send probes round through Redis; return why the connection was lost, ``None`` if it is open and deaf."""
-        self._heard_at = self._clock()
-        published_at = self._heard_at
-        while True:
-            done, _ = await asyncio.wait([subscription.lost], timeout=self._pace.probe_s)
-            if done:
-                return subscription.lost.result()
-            now = self._clock()
-            # Deaf: Redis took a probe and it did not come. A probe that could not be sent says nothing.
-            if published_at - self._heard_at > self._pace.deaf_s:
-                return None
-            try:
-                await self._reader.publish(self._probe_channel, f"{now:.6f}")
-                published_at = now
-            except JournalError:
-                continue
-
-    async def _tell_deaf(self) -> None:
-        self._metrics.feed_deaf.inc()
-        silent_s = self._clock() - self._heard_at
-        log.error("pub/sub connection deaf", extra={"silent_s": round(silent_s, 1)})
-        until = time.time()
-        with suppress(JournalError):
-            await self._reports.tell(Deafness(self._name, int((until - silent_s) * 1000), int(until * 1000)))
 
     async def _compare_tops(self) -> None:
         """A lost last message leaves no gap behind it, nor does one about an account; only the journal knows."""

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from bridge.events import DIRECTORY, from_json, to_json
 from bridge.journal.calls import Stream
+from bridge.journal.clock import redis_now_ms
 from bridge.journal.counted import COUNTED_FIELDS, Counted, read_counted
 from bridge.journal.dead import names_any
 from bridge.journal.errors import JournalRefused, NotLetIn, translated
@@ -158,9 +159,7 @@ class Mirror:
 
     async def now_ms(self) -> int:
         """Redis's clock, which all processes share; epoch ms."""
-        with translated():
-            seconds, micros = await self._redis.time()
-        return int(seconds) * 1000 + int(micros) // 1000
+        return await redis_now_ms(self._redis)
 
     async def entries_of(self, stream: Stream, addresses: Collection[str]) -> list[bytes]:
         """The ids of a stream's entries that are about these addresses: their mailboxes, or they as accounts.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -44,10 +44,21 @@ _PAGE_BYTES: Final = 262_144
 
 
 class Reader:
-    """Reads for browsers. ``history_s``: older events count as gone; ``stale_s``: older counts are asked for anew."""
+    """Reads for browsers. ``history_s``: older events count as gone; ``stale_s``: older counts are asked for anew.
+
+    ``wall`` gives epoch seconds, Redis's where it is to be right: the events were stamped by that.
+    """
 
     def __init__(
-        self, redis: Redis, keys: Keys, *, history_events: int, history_s: int, recent: int = 20, stale_s: int = 600
+        self,
+        redis: Redis,
+        keys: Keys,
+        *,
+        history_events: int,
+        history_s: int,
+        recent: int = 20,
+        stale_s: int = 600,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         # redis-py types an answer as everything that some option could make of it; ours are bytes.
         self._redis: Any = redis
@@ -57,6 +68,7 @@ class Reader:
         self._history_s = history_s
         self._recent = recent
         self._stale_ms = stale_s * 1000
+        self._wall = wall
         self._tickets: Batch[str, bytes | None] = Batch(self._take_tickets)
 
     async def check(self) -> str | None:
@@ -104,7 +116,7 @@ class Reader:
         """
         opened = await self._open(requests)
         # A log lives as long as its newest event; what is over age in it counts as gone.
-        oldest = time.time() - self._history_s
+        oldest = self._wall() - self._history_s
         again = [
             number
             for number, found in enumerate(opened)
@@ -189,7 +201,7 @@ class Reader:
         more = resumed and bool(events) and (len(events) > limit or first + len(events) - 1 < top)
         # An epoch we do not know: the script gave the newest page, one entry too long.
         events = events[:limit] if resumed else events[-limit:]
-        oldest = time.time() - self._history_s
+        oldest = self._wall() - self._history_s
         kept = [event for event in events if (time_of(event) or oldest) >= oldest]
         begins_at = first + (len(events) - len(kept) if resumed else 0)
         if resumed and after is not None:

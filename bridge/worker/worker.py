@@ -15,6 +15,7 @@ from typing import Final
 
 from bridge.events import LEADER_CHANGED, SYSTEM, build_event
 from bridge.journal.calls import Announce
+from bridge.journal.clock import SharedClock
 from bridge.journal.dead import DeadDocuments
 from bridge.journal.errors import JournalAway, LeaseLost
 from bridge.journal.mirror import Mirror
@@ -27,7 +28,6 @@ from bridge.provider.bizmail.client import ProviderClient
 from bridge.supervision import Retry, apart, supervise
 from bridge.worker.attention import Attention
 from bridge.worker.backlog import Backlog
-from bridge.worker.clock import SharedClock
 from bridge.worker.dead import Burial, Replayer
 from bridge.worker.directory import DIRECTORY_FAULTS, Directory
 from bridge.worker.guard import Guard

@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from bridge.access.access import Identity
 from bridge.edge.connection import Connection
@@ -18,6 +19,7 @@ from bridge.edge.recollection import Recollection
 from bridge.edge.rounds import Rounds
 from bridge.edge.transport.sse import SseConnection
 from bridge.events import Position
+from bridge.journal.clock import SharedClock, redis_now_ms
 from bridge.journal.connect import RedisAddress
 from bridge.journal.reader import Reader
 from bridge.journal.reports import Reports
@@ -101,6 +103,7 @@ async def bare_edge(
         rounds=rounds,
         reports=Reports(redis, KEYS),
         name="bare",
+        redis_clock=SharedClock(partial(redis_now_ms, redis)),
         recollection=Recollection(),
         hub=hub,
         metrics=metrics,

@@ -1,10 +1,10 @@
-"""Redis's clock, as a leader has it between two looks."""
+"""Redis's clock, as a process has it between two looks."""
 
 from __future__ import annotations
 
 import pytest
 
-from bridge.worker.clock import SharedClock
+from bridge.journal.clock import SharedClock
 
 
 class Machine:

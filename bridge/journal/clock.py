@@ -1,16 +1,34 @@
-"""Redis's clock, as a leader has it between two looks at it.
+"""Redis's clock, as a process has it between two looks at it.
 
-What one process says of a time another compares: how far a leader before us heard, what an edge adds to an event. The
-clocks of two machines are minutes apart where nobody looks; Redis's is everybody's.
+What one process says of a time another compares: how far a leader before us heard, when a mail arrived, how old an
+event is, since when an edge was deaf. The clocks of two machines are minutes apart where nobody looks; Redis's is
+everybody's.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from bridge.journal.errors import translated
 
 _ROUND_S: Final = 1.0
+
+
+async def redis_now_ms(redis: Redis) -> int:
+    """Redis's clock in epoch ms.
+
+    Raises:
+        JournalAway, JournalRefused
+    """
+    # redis-py types an answer as everything that some option could make of it.
+    client: Any = redis
+    with translated():
+        seconds, micros = await client.time()
+    return int(seconds) * 1000 + int(micros) // 1000
 
 
 class SharedClock:

@@ -1,0 +1,86 @@
+"""A message that goes round through Redis: whether a pub/sub connection that is open brings anything at all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+
+from bridge.edge.pace import Pace
+from bridge.journal.clock import SharedClock
+from bridge.journal.errors import JournalError
+from bridge.journal.keys import Keys
+from bridge.journal.reader import Reader
+from bridge.journal.reports import Deafness, Reports
+from bridge.obs.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+
+class Probe:
+    """This process's. ``clock`` is monotonic seconds, ``redis_clock`` what everybody is told; ``name``: for people."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        reader: Reader,
+        reports: Reports,
+        metrics: Metrics,
+        *,
+        name: str,
+        pace: Pace,
+        clock: Callable[[], float],
+        redis_clock: SharedClock,
+    ) -> None:
+        self.channel = keys.probe_channel(secrets.token_hex(6))
+        self._reader = reader
+        self._reports = reports
+        self._metrics = metrics
+        self._name = name
+        self._pace = pace
+        self._clock = clock
+        self._redis_clock = redis_clock
+        self._heard_at = -1e9
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether none has come round lately."""
+        return self._clock() - self._heard_at > self._pace.deaf_s
+
+    def came(self, payload: bytes) -> None:
+        """One has come round."""
+        with suppress(ValueError):
+            sent_at = float(payload)
+            self._heard_at = self._clock()
+            self._metrics.feed_lag_seconds.observe(max(0.0, self._heard_at - sent_at))
+
+    async def until_lost(self, lost: asyncio.Future[str]) -> str | None:
+        """Send probes; return why the connection was lost, ``None`` if it is open and deaf."""
+        self._heard_at = self._clock()
+        published_at = self._heard_at
+        while True:
+            done, _ = await asyncio.wait([lost], timeout=self._pace.probe_s)
+            if done:
+                return lost.result()
+            now = self._clock()
+            # Deaf: Redis took a probe and it did not come. A probe that could not be sent says nothing.
+            if published_at - self._heard_at > self._pace.deaf_s:
+                return None
+            try:
+                await self._reader.publish(self.channel, f"{now:.6f}")
+                published_at = now
+                # Whoever was dialled may be another server, with a clock of its own.
+                await self._redis_clock.look()
+            except JournalError:
+                continue
+
+    async def tell_deaf(self) -> None:
+        """Count it, and have the leader tell everybody since when."""
+        self._metrics.feed_deaf.inc()
+        silent_s = self._clock() - self._heard_at
+        log.error("pub/sub connection deaf", extra={"silent_s": round(silent_s, 1)})
+        until = self._redis_clock()
+        with suppress(JournalError):
+            await self._reports.tell(Deafness(self._name, int((until - silent_s) * 1000), int(until * 1000)))
