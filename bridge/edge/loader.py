@@ -6,6 +6,9 @@ questions are one. Each answer is bounded in bytes, and so is a batch.
 An address that comes to mean another person begins a new epoch. So whoever has a connection open is looked at again
 before anything of another epoch is shown to him: the change of person was stored before it.
 
+A server that takes no writes now answers for what it knows. A mailbox that would have to be begun there is another
+matter: who opens it is told to come later, and who looks at it already waits.
+
 A position that is ahead of the journal was given by a server that knew more. A leader who finds that out begins a new
 generation for all, at about the time when this edge comes to the same server. For a few seconds from then on such a
 position waits, or its mailbox would begin anew twice; later it is nobody's, and its mailbox begins anew at once.
@@ -26,8 +29,9 @@ from bridge.edge.cursor import Cursor, Ring, entries_of
 from bridge.edge.pace import Pace
 from bridge.edge.tail import Tail
 from bridge.events import Position
-from bridge.journal.errors import JournalAway, JournalError, JournalSpoilt, NotLetIn
+from bridge.journal.errors import JournalAway, JournalError, JournalSpoilt, NotLetIn, TakesNoWrites
 from bridge.journal.reader import Opened, OpenRequest, Reader
+from bridge.journal.script import Failed
 from bridge.journal.standing import Asker, Standing, Standings
 from bridge.obs.labels import Gap
 from bridge.obs.metrics import Metrics
@@ -52,7 +56,7 @@ class Loader:
     """Collects what this process wants to know and asks for it, anew after ``pace.reconnect_s`` while Redis is away.
 
     ``look`` ends the connections of those who may not stay. ``waited`` counts the answers that were put off, because a
-    leader may know better soon.
+    leader may know better soon, or the server take writes again.
     """
 
     def __init__(
@@ -178,7 +182,7 @@ class Loader:
             raise
         for number, opening in openings:
             answer = answers[number]
-            if isinstance(answer, JournalSpoilt):
+            if not isinstance(answer, Opened):
                 _fail(opening, answer)
             elif answer.status == "ahead":
                 waits.append(partial(self._openings.append, opening))
@@ -186,13 +190,13 @@ class Loader:
                 opening.answer.set_result((answer, standings[opening.asker]))
         for number, tail, position in gaps:
             answer = answers[number]
-            if isinstance(answer, Opened) and answer.status == "ahead":
+            if _is_put_off(answer):
                 waits.append(partial(self.look_again, tail))
             else:
                 self._mend(tail, position, answer, anew)
         for number, reader, position in cold:
             answer = answers[number]
-            if isinstance(answer, Opened) and answer.status == "ahead":
+            if _is_put_off(answer):
                 waits.append(partial(self.read_cold, reader))
             elif (code := _ending(answer, reader.ring)) is not None:
                 reader.end(code)
@@ -231,9 +235,7 @@ class Loader:
             taken.append(opening)
         return taken
 
-    def _mend(
-        self, tail: Tail, position: Position, answer: Opened | JournalSpoilt, looked_at: Collection[Cursor]
-    ) -> None:
+    def _mend(self, tail: Tail, position: Position, answer: Opened | Failed, looked_at: Collection[Cursor]) -> None:
         if (code := _ending(answer, tail)) is not None:
             tail.end(code)
         elif isinstance(answer, Opened) and _is_overtaken(answer, tail, position):
@@ -255,9 +257,14 @@ def _fail(opening: _Opening, error: JournalError) -> None:
         opening.answer.set_exception(error)
 
 
-def _ending(answer: Opened | JournalSpoilt, tail: Ring) -> int | None:
+def _is_put_off(answer: Opened | Failed) -> bool:
+    """Whether what is open already waits for a better answer."""
+    return isinstance(answer, TakesNoWrites) or (isinstance(answer, Opened) and answer.status == "ahead")
+
+
+def _ending(answer: Opened | Failed, tail: Ring) -> int | None:
     """Why the connections of a tail must end; ``None``: they need not."""
-    if isinstance(answer, JournalSpoilt):
+    if not isinstance(answer, Opened):
         log.error("a mailbox cannot be read", extra={"mailbox": tail.mailbox, "error": str(answer)})
         return codes.BUSY
     if answer.status == "barred":
@@ -274,9 +281,9 @@ def _is_overtaken(answer: Opened, tail: Tail, asked: Position) -> bool:
     return answer.status != "resumed" and answer.top.epoch == tail.epoch and tail.position != asked
 
 
-def _is_another(answer: Opened | JournalSpoilt, tail: Ring) -> bool:
+def _is_another(answer: Opened | Failed, tail: Ring) -> bool:
     """Whether an answer begins anew for those who follow a tail."""
-    if isinstance(answer, JournalSpoilt) or answer.status == "ahead":
+    if not isinstance(answer, Opened) or answer.status == "ahead":
         return False
     return answer.status != "resumed" or answer.top.epoch != tail.epoch
 

@@ -47,6 +47,10 @@ class JournalSpoilt(JournalError):
     """
 
 
+class TakesNoWrites(JournalAway):
+    """The server is full or read-only by its own rules, and what was asked needs a write; readers are answered."""
+
+
 class NotAdmitted(JournalUnreached):
     """The server answers, and lets us go no further. Nothing was done; waiting mends it if it once was otherwise."""
 
@@ -75,15 +79,9 @@ class LeaseLost(JournalError):
     """Another worker leads. What was not committed must be dropped and announced."""
 
 
-# The server answers, but cannot serve now: loading its file, failing over, full. It gets better by itself.
-_PASSING = (
-    "LOADING",
-    "TRYAGAIN",
-    "OOM",
-    "MISCONF",
-    "BUSY",
-    "NOREPLICAS",
-)
+# The server answers, but cannot serve now: full, loading its file, failing over. It gets better by itself.
+_NO_WRITES = ("OOM", "MISCONF", "NOREPLICAS")
+_PASSING = ("LOADING", "TRYAGAIN", "BUSY")
 # Another server has the data, or will have in a moment: a replica, a node that gave the slot away or lost the others.
 _ELSEWHERE = ("READONLY", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN", "UNBLOCKED")
 
@@ -113,6 +111,8 @@ def _meaning(text: str) -> JournalError:
         return JournalMoved(f"this server is a replica and takes no writes; its master is needed ({text})")
     if is_elsewhere(text):
         return JournalMoved(text)
+    if text.startswith(_NO_WRITES):
+        return TakesNoWrites(text)
     return JournalAway(text) if text.startswith(_PASSING) else JournalRefused(text)
 
 

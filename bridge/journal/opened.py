@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 from bridge.events import Position, UpstreamState
 from bridge.journal.errors import JournalSpoilt
+from bridge.journal.script import Failed
 
 Status = Literal["resumed", "first", "expired", "epoch", "barred", "ahead"]
 Standing = Literal["open", "barred", "moved"]
@@ -79,20 +80,21 @@ class Page:
     complete: bool
 
 
-def whole(opened: Opened | JournalSpoilt) -> Opened:
+def whole(opened: Opened | Failed) -> Opened:
     """The answer itself.
 
     Raises:
         JournalSpoilt: it could not be read.
+        TakesNoWrites: it would have to be begun.
     """
-    if isinstance(opened, JournalSpoilt):
+    if not isinstance(opened, Opened):
         raise opened
     return opened
 
 
-def read_opened(mailbox: str, answer: list[Any] | JournalSpoilt) -> Opened | JournalSpoilt:
+def read_opened(mailbox: str, answer: list[Any] | Failed) -> Opened | Failed:
     """Read what the script answers about a mailbox."""
-    if isinstance(answer, JournalSpoilt):
+    if not isinstance(answer, list):
         return answer
     if answer[0] in (BARRED, AHEAD):
         said: Status = "barred" if answer[0] == BARRED else "ahead"

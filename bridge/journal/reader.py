@@ -33,7 +33,7 @@ from bridge.journal.opened import (
     read_upstream,
     whole,
 )
-from bridge.journal.script import Script
+from bridge.journal.script import Failed, Script
 from bridge.journal.writer import FORMAT, new_epoch
 
 __all__ = ["OpenRequest", "Opened", "Page", "Reader", "Standing", "Status", "Upstream"]
@@ -106,13 +106,14 @@ class Reader:
 
         Raises:
             JournalSpoilt: what one of them has cannot be read.
+            TakesNoWrites: one of them was never seen, or not in this generation, and would have to be begun.
         """
         return [whole(opened) for opened in await self.open_each(requests)]
 
-    async def open_each(self, requests: Sequence[OpenRequest]) -> list[Opened | JournalSpoilt]:
+    async def open_each(self, requests: Sequence[OpenRequest]) -> list[Opened | Failed]:
         """Open many mailboxes in one round trip (a second one for slaves and for histories that are over age).
 
-        What cannot be read is the fault of that mailbox alone.
+        What cannot be read, or not be begun, is the fault of that mailbox alone.
         """
         opened = await self._open(requests)
         # A log lives as long as its newest event; what is over age in it counts as gone.
@@ -134,7 +135,7 @@ class Reader:
                 found.events[:] = [event for event in found.events if (time_of(event) or oldest) >= oldest]
         return opened
 
-    async def _open(self, requests: Sequence[OpenRequest]) -> list[Opened | JournalSpoilt]:
+    async def _open(self, requests: Sequence[OpenRequest]) -> list[Opened | Failed]:
         mailboxes = [request.mailbox for request in requests]
         answers = await self._script.run_each([self._open_call(request, request.mailbox) for request in requests])
         slaves: list[int] = []
@@ -217,7 +218,7 @@ class Reader:
             mailbox = address or mailbox
             call = (self._open_keys(mailbox), ("page", new_epoch(), mailbox, *arguments, _PAGE_BYTES))
             [answer] = await self._script.run_each([call])
-            if isinstance(answer, JournalSpoilt):
+            if not isinstance(answer, list):
                 raise answer
             if answer[0] == BARRED:
                 raise MailboxBarred(mailbox)

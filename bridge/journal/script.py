@@ -14,7 +14,7 @@ from typing import Any
 import hiredis
 from redis.asyncio import Redis
 
-from bridge.journal.errors import JournalAway, JournalMoved, JournalRefused, JournalSpoilt, refusal
+from bridge.journal.errors import JournalAway, JournalMoved, JournalRefused, JournalSpoilt, TakesNoWrites, refusal
 from bridge.journal.pipe import Pipe
 from bridge.journal.raw import pack
 
@@ -26,6 +26,8 @@ _SHA = hashlib.sha1(SOURCE, usedforsecurity=False).hexdigest()
 
 Argument = str | bytes | int
 Call = tuple[Sequence[str], Sequence[Argument]]
+Failed = JournalSpoilt | TakesNoWrites
+"""What one call alone comes to, where those beside it are answered."""
 
 
 class Script:
@@ -44,13 +46,14 @@ class Script:
         """
         answers: list[list[Any]] = []
         for answer in await self._run(calls, each=False):
-            if isinstance(answer, JournalSpoilt):
+            if not isinstance(answer, list):
                 raise answer
             answers.append(answer)
         return answers
 
-    async def run_each(self, calls: Sequence[Call]) -> list[list[Any] | JournalSpoilt]:
-        """As :meth:`run`, of calls that have nothing to do with each other: an odd value fails its own call alone.
+    async def run_each(self, calls: Sequence[Call]) -> list[list[Any] | Failed]:
+        """As :meth:`run`, of calls that have nothing to do with each other: an odd value fails its own call alone, and
+        so does a write that the server does not take now.
 
         Raises:
             JournalUnreached, JournalAway
@@ -58,7 +61,7 @@ class Script:
         """
         return await self._run(calls, each=True)
 
-    async def _run(self, calls: Sequence[Call], *, each: bool) -> list[list[Any] | JournalSpoilt]:
+    async def _run(self, calls: Sequence[Call], *, each: bool) -> list[list[Any] | Failed]:
         if not calls:
             return []
         packed = b"".join([pack("EVALSHA", _SHA, len(keys), *keys, *arguments) for keys, arguments in calls])
@@ -69,7 +72,7 @@ class Script:
             if load:
                 del answers[0]
             if each:
-                answers = [_spoilt(answer) for answer in answers]
+                answers = [_failed(answer) for answer in answers]
             errors = [number for number, answer in enumerate(answers) if isinstance(answer, hiredis.ReplyError)]
             if not errors:
                 break
@@ -91,15 +94,17 @@ class Script:
                 raise fault
             left = True
         for answer in answers:
-            if not isinstance(answer, list | JournalSpoilt):
+            if not isinstance(answer, list | Failed):
                 raise JournalRefused(f"unexpected answer of the script: {type(answer).__name__}")
         return answers
 
 
-def _spoilt(answer: Any) -> Any:
-    """An error of one call that says nothing about the server or about us is about what the call found."""
+def _failed(answer: Any) -> Any:
+    """An error of one call that says nothing about us, or about what the others ask, is that call's alone."""
     if isinstance(answer, hiredis.ReplyError) and not str(answer).startswith("NOSCRIPT"):
         fault = refusal(str(answer))
+        if isinstance(fault, TakesNoWrites):
+            return fault
         if type(fault) is JournalRefused:
             return JournalSpoilt(f"what is stored there cannot be read: {str(answer)[:200]}")
     return answer

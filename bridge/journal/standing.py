@@ -80,7 +80,7 @@ class Standings:
             calls.append((names, ("look", *pairs)))
         found: list[Standing] = []
         for answer in await self._script.run_each(calls):
-            if isinstance(answer, JournalSpoilt):
+            if not isinstance(answer, list):
                 raise answer
             found += _standings(answer)
         return found

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from bridge.edge.feed import Pace
+from bridge.edge.feed import Opening, Pace
 from bridge.edge.presence import Presence
 from bridge.edge.tail import Tail
 from bridge.events import Position
 from bridge.journal.calls import Announce
-from bridge.journal.errors import JournalAway, JournalError
+from bridge.journal.errors import JournalAway, JournalError, TakesNoWrites
 from bridge.journal.reader import OpenRequest
 from bridge.journal.standing import Standings
 from tests.edge.test_hub import NoLoader
@@ -109,6 +109,29 @@ async def test_a_position_that_is_ahead_waits_no_longer_than_it_may(redis_url: s
         again = (await edge.open(after=Position(opened.top.epoch, 30))).opened
         assert (again.status, again.ahead) == ("epoch", True)
         assert edge.feed._loader.waited == waited
+
+
+async def test_on_a_server_that_takes_no_writes_only_what_is_new_waits(redis_url: str) -> None:
+    """Who opens a mailbox that nobody has seen is told to come later, and nobody else; who looks at one that would have
+    to begin anew stays, and is shown it once that can be stored."""
+    async with leading_writer(redis_url) as (writer, redis), bare_edge(redis_url) as edge:
+        await writer.commit([mail("Z1"), mail("A1", mailbox=ANN)])
+        ann = await edge.open(ANN)
+        _, peer = await edge.join(ann, mailbox=ANN)
+        await heard(peer, b"A1")
+        generation = int(await redis.get(KEYS.generation))
+        await redis.hset(KEYS.state(ANN), "generation", generation - 1)
+        await redis.config_set("min-replicas-to-write", "1")
+        try:
+            edge.feed._loader.gap(ann.tail, "top")
+            bob, nobody = await asyncio.gather(edge.open(BOB), edge.open("new@gzdev.com"), return_exceptions=True)
+            assert isinstance(bob, Opening)
+            assert isinstance(nobody, TakesNoWrites)
+            assert edge.feed._loader.waited >= 1
+            assert ann.tail.cursors
+        finally:
+            await redis.config_set("min-replicas-to-write", "0")
+        assert b'"reason":"epoch"' in await heard(peer, b"epoch")
 
 
 async def test_a_connection_lost_before_the_first_answer_is_a_gap_too(redis_url: str) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from bridge.events import Position, position_of
 from bridge.journal.calls import Advance
-from bridge.journal.errors import FormatTooNew, JournalRefused
-from bridge.journal.reader import OpenRequest, Reader
+from bridge.journal.errors import FormatTooNew, JournalRefused, TakesNoWrites
+from bridge.journal.reader import Opened, OpenRequest, Reader
 from bridge.journal.writer import Writer
 
 from .conftest import BOB, KEYS, announcement, count, mail
@@ -229,6 +229,24 @@ async def test_a_server_that_takes_no_writes_still_serves_who_is_known(
         await redis.config_set(setting, "0")
     assert (opened.unread, len(opened.events)) == (3, 1)
     assert not await redis.exists(KEYS.wanted)
+
+
+async def test_what_would_have_to_be_begun_on_a_server_that_takes_no_writes_fails_alone(
+    reader: Reader, writer: Writer, redis: Any
+) -> None:
+    """A mailbox that nobody has seen; those who are asked for beside it are answered."""
+    await writer.commit([mail("Z1", 3)])
+    await redis.config_set("min-replicas-to-write", "1")
+    try:
+        known, fresh = await reader.open_each([OpenRequest(BOB), OpenRequest("ann@gzdev.com")])
+        with pytest.raises(TakesNoWrites):
+            await reader.open([OpenRequest("ann@gzdev.com")])
+    finally:
+        await redis.config_set("min-replicas-to-write", "0")
+    assert isinstance(known, Opened)
+    assert len(known.events) == 1
+    assert isinstance(fresh, TakesNoWrites)
+    assert fresh.word == "NOREPLICAS"
 
 
 async def test_an_evicting_server_is_warned_of(redis: Any, reader: Reader) -> None:
