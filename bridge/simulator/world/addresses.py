@@ -6,8 +6,10 @@ Accounts, slaves and groups share one space of names, so that each address means
 from __future__ import annotations
 
 import re
+import string
 from enum import IntEnum
 
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _LOCAL_PART = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9_-])?")
 
 
@@ -22,8 +24,8 @@ class AddressKind(IntEnum):
 
 
 def normal(address: str) -> str:
-    """The form in which addresses are compared and kept."""
-    return address.strip().lower()
+    """The form in which addresses are compared and kept: the case of ASCII letters does not count."""
+    return address.strip().translate(_LOWER)
 
 
 def is_possible(address: str, domain: str) -> bool:
