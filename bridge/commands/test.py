@@ -39,8 +39,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _everything() -> list[str]:
-    """Files beside each other: many tests wait most of the time. The tests of one file share what they start."""
-    return ["-n", str(max(2, min(os.cpu_count() or 1, _MOST_AT_ONCE))), "--dist", "loadfile"]
+    """Files beside each other, one more than cores: a test waits most of the time. Those of one file share what they
+    start."""
+    return ["-n", str(min((os.cpu_count() or 1) + 1, _MOST_AT_ONCE)), "--dist", "loadfile"]
 
 
 COMMAND = Command(

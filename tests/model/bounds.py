@@ -31,6 +31,7 @@ QUICK: Final = {
     "two servers that went apart": replace(
         _NOTHING, items=(("mail",), ("mail",)), failovers=1, returns=1, asks=True, expiries=1, lag=0
     ),
+    "pause, failover and a lag": replace(_NOTHING, items=(("mail",), ("mail",)), failovers=1, expiries=1),
     "clocks that are behind": replace(
         _NOTHING, items=(("mail", "rest", "mail"), ("mail",)), failovers=1, restores=True, backward=True, asks=True
     ),

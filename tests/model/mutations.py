@@ -64,7 +64,7 @@ MUTATIONS: Final[dict[str, tuple[str, str, str]]] = {
         "0",
     ),
     "a leader is known by his fence": (
-        "two servers that went apart, and a lag",
+        "pause, failover and a lag",
         "leader == known_fence .. ':' .. known_generation .. ':' .. token",
         "fence == told_fence",
     ),
