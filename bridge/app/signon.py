@@ -21,11 +21,11 @@ from bridge.journal.keys import Keys
 from bridge.journal.standing import Standings
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics
+from bridge.provider.bizmail.ports import BizMailLogin
 from bridge.settings import Settings
 from bridge.signon.closed import Closed
 from bridge.signon.door import Door
 from bridge.signon.signon import SignOn
-from bridge.signon.way_in import ProviderLogin
 from bridge.supervision import Shutdown
 
 SCOPE = "open"
@@ -114,7 +114,7 @@ async def signon_routes(
     async with running_client(settings, redis, metrics) as client:
         signon = SignOn(
             door=Door(access, origins, Standings(redis, keys), kick_s=settings.edge.kick_s),
-            way_in=ProviderLogin(client, settings.provider.client_id, settings.provider.auth_url),
+            login=BizMailLogin(client),
             ledger=Clicks(redis, keys, audit_max=settings.audit.max, audit_s=settings.audit.seconds),
             metrics=metrics,
             login_page=f"{settings.provider.auth_url}/",

@@ -23,13 +23,17 @@ from bridge.journal.writer import Writer
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics
 from bridge.obs.readiness import Unready
+from bridge.provider.bizmail.members import BizMailMembers
+from bridge.provider.bizmail.ports import BizMailCounts, BizMailSource
 from bridge.settings import Settings
 from bridge.supervision import Shutdown, StartRefused
 from bridge.worker.backlog import observe
 from bridge.worker.guard import Guard
+from bridge.worker.means import Means
 from bridge.worker.neighbours import NeighbourWatch
+from bridge.worker.options import WorkerOptions
 from bridge.worker.readers import ReaderWatch
-from bridge.worker.worker import Worker, WorkerOptions
+from bridge.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -102,14 +106,18 @@ async def serve_worker(
                 on_batch=lambda seconds, outcomes: observe(metrics, seconds, outcomes),
             )
             worker = Worker(
-                client=client,
-                writer=writer,
-                mirror=mirror,
-                orders=Orders(redis, keys),
-                reports=Reports(redis, keys),
-                dead=DeadDocuments(redis, keys),
-                metrics=metrics,
-                options=_options(settings),
+                Means(
+                    source=BizMailSource(client),
+                    members=BizMailMembers(client),
+                    counts=BizMailCounts(client),
+                    writer=writer,
+                    mirror=mirror,
+                    orders=Orders(redis, keys),
+                    reports=Reports(redis, keys),
+                    dead=DeadDocuments(redis, keys),
+                    metrics=metrics,
+                    options=_options(settings),
+                )
             )
 
             leading.append(worker)

@@ -1,6 +1,7 @@
 """The upstream: what it pushes and what can go wrong (the vocabulary), the way out to it, and a room for each dialect.
 
-:mod:`.pushes` and :mod:`.faults` are what the worker and the sign-on know. :mod:`.egress`, :mod:`.proxy` and
+:mod:`.pushes`, :mod:`.faults` and :mod:`.members` are what the worker and the sign-on know; :mod:`.source`,
+:mod:`.members`, :mod:`.counts` and :mod:`.login` hold the ports by which they ask. :mod:`.egress`, :mod:`.proxy` and
 :mod:`.pace` are how anything gets out to a provider. :mod:`.bizmail` is BizMail OpenApi v1.4, the only dialect so far.
 This package imports nothing else of the bridge and could be published on its own (``docs/provider.md``). Its front door
 is here:
@@ -14,16 +15,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from .bizmail.action import Action
-from .bizmail.models import (
-    AddressCheck,
-    AddressKind,
-    AuthKey,
-    Delta,
-    Profile,
-    ProfileFields,
-    UserChange,
-)
+from .bizmail.models import AddressCheck, AddressKind, AuthKey, Delta
 from .bizmail.token import MemoryTokenStore, Token, TokenStore
 from .faults import (
     AddressNotAllowed,
@@ -43,6 +35,7 @@ from .faults import (
     ProviderRefused,
     UnreadableAnswer,
 )
+from .members import Action, Profile, ProfileFields, UserChange
 from .pushes import MailArrived, Online, Push, Refused, Unreadable, UnreadChanged, VersionChanged
 
 if TYPE_CHECKING:

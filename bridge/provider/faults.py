@@ -22,6 +22,7 @@ PERHAPS_DONE: Final = "whether it was done is not known, look before you try aga
 CODE_MOST: Final = 32
 """Characters of an errcode; those that were seen have five at most."""
 
+_SHORT_NUMBER: Final = re.compile(r"-?[0-9]{1,6}", re.ASCII)
 # Tokens have 80 characters and more, keys 32 hexadecimal digits; no word of an error text is that long.
 _SECRET_LIKE: Final = re.compile(r"[\w+/=-]{24,}", re.ASCII)
 
@@ -42,6 +43,11 @@ def _again(kind: type[K], arguments: tuple[Any, ...], facts: Mapping[str, Any]) 
 
 class ProviderError(_Kept):
     """Anything that went wrong with the provider."""
+
+    @property
+    def public(self) -> str:
+        """What browsers and other services may be told of it."""
+        return str(self)
 
 
 class ProviderAway(ProviderError):
@@ -93,29 +99,34 @@ class ProviderRefused(ProviderError):
         self.text = plain(text)
         self.endpoint = endpoint
 
+    @property
+    def label(self) -> str:
+        """The code where it is a short number, fit for being stored and shown on a terminal; else ``""``."""
+        return self.errcode if _SHORT_NUMBER.fullmatch(self.errcode) else ""
+
 
 class InvalidToken(ProviderRefused):
-    """1200: bad or expired token, the provider does not say which. Seen only after one renewal was in vain."""
+    """Bad or expired token, the provider does not say which. Seen only after one renewal was in vain."""
 
 
 class Busy(ProviderRefused):
-    """1002: busy. Try again later."""
+    """Busy. Try again later."""
 
 
 class NotFound(ProviderRefused):
-    """1301, 1400: no such account."""
+    """No such account."""
 
 
 class CallerFault(ProviderRefused):
-    """1001, 1303, 1304, 1310: what was asked is wrong; asking again will not help."""
+    """What was asked is wrong; asking again will not help."""
 
 
 class CredentialsRefused(ProviderRefused):
-    """The token endpoint refused client id and secret in both forms of protocol 2.3."""
+    """The provider refused client id and secret."""
 
 
 class AddressNotAllowed(ProviderRefused):
-    """10001: the address we come from is not on the corporation's allow-list. Only its administrator can mend it."""
+    """The address we come from is not on the corporation's allow-list. Only its administrator can mend it."""
 
     def __init__(self, errcode: str, text: str, endpoint: str, local_address: str | None = None) -> None:
         super().__init__(errcode, text, endpoint)
@@ -130,6 +141,11 @@ class AddressNotAllowed(ProviderRefused):
             f"allow-list, for every site where the bridge may run. {here} that is another address, which the "
             "bridge cannot see."
         )
+
+    @property
+    def public(self) -> str:
+        """Without the advice to the operator, which has our address in it and is for the log."""
+        return f"the provider does not accept calls from our address (errcode {self.errcode})"
 
 
 class BadParameter(_Kept, ValueError):
@@ -175,29 +191,13 @@ class ListenRefused(ProviderError):
         self.ret = ret
 
 
-_BY_CODE: Final[dict[str, type[ProviderRefused]]] = {
-    "1001": CallerFault,
-    "1002": Busy,
-    "1200": InvalidToken,
-    "1301": NotFound,
-    "1303": CallerFault,
-    "1304": CallerFault,
-    "1310": CallerFault,
-    "1400": NotFound,
-    "10001": AddressNotAllowed,
-}
+CONCERNS_ALL: Final = (Busy, InvalidToken, AddressNotAllowed, CredentialsRefused)
+"""Refusals that say nothing of the account that was asked for: every other call would get the same."""
 
 
 def again(error: Exception) -> Exception:
     """The same error anew, for another caller: one that is raised twice collects tracebacks."""
     return _again(type(error), error.args, vars(error)) if isinstance(error, _Kept) else error
-
-
-def refusal(errcode: str, text: str, endpoint: str) -> ProviderRefused:
-    """The error that stands for an errcode; without one, for the word that an OAuth server has for 1002."""
-    if not errcode and text == "temporarily_unavailable":
-        return Busy(errcode, text, endpoint)
-    return _BY_CODE.get(errcode, ProviderRefused)(errcode, text, endpoint)
 
 
 def plain(text: str, secrets: Iterable[str] = ()) -> str:

@@ -56,6 +56,11 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
     errcode: str
     text: str
 
+    @property
+    def label(self) -> str:
+        """What may be logged of it."""
+        return self.errcode
+
 
 class Unreadable(msgspec.Struct, frozen=True, gc=False):
     """A dead document: nothing can be told from it. It moves nothing; ``document`` is kept for inspection.

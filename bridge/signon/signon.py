@@ -1,4 +1,4 @@
-"""``GET /mail/open``: from a click to the provider's one-click login (protocol 3.1).
+"""``GET /mail/open``: from a click to the provider's one-click login.
 
 The way in is made for this click and goes into one ``Location`` header; it is in no log, no record and no cache.
 Whoever is let in is recorded first: a login that cannot be recorded does not take place.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
@@ -20,6 +20,7 @@ from aiohttp import hdrs, web
 from bridge.events import timestamp, to_json
 from bridge.obs.metrics import Metrics
 from bridge.provider.faults import ProviderError
+from bridge.provider.login import Login
 from bridge.signon.click import Ledger, Visitor, client_address, read_mail_id, require_person
 from bridge.signon.door import Door
 from bridge.signon.page import POLICY, render
@@ -39,9 +40,6 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-
-WayIn = Callable[[str, str], Awaitable[str]]
-"""``(account, MailId)`` → the address of its one-click login, made now; raises :class:`ProviderError`."""
 
 
 @dataclass(slots=True)
@@ -65,7 +63,7 @@ class SignOn:
         self,
         *,
         door: Door,
-        way_in: WayIn,
+        login: Login,
         ledger: Ledger,
         metrics: Metrics,
         login_page: str,
@@ -76,7 +74,7 @@ class SignOn:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._door = door
-        self._way_in = way_in
+        self._login = login
         self._ledger = ledger
         self._metrics = metrics
         self._login_page = login_page
@@ -148,7 +146,7 @@ class SignOn:
             raise TurnedAway(Verdict("scope", 403, "scope", detail))
         try:
             async with asyncio.timeout(self._provider_s):
-                return await self._way_in(account, mail_id)
+                return await self._login.link(account, mail_id)
         except (ProviderError, TimeoutError) as error:
             raise TurnedAway(provider_failed(error)) from error
 

@@ -1,10 +1,10 @@
-"""What an answer of ``user/list`` claims about people. Pure.
+"""What a listing of members claims about people. Pure.
 
 It is a claim and not a fact: pushes outrun the provider's data, listings come short, and what a line says of somebody
 is looked at a second time before anything of him is deleted.
 
 Whose an address is, once a line has said that its account is deleted (:func:`is_another`): another person's as soon as
-``user/list`` has it again, by a line that adds it, or in a listing of everything, which has no lines of before; the
+the provider lists it again, by a line that adds it, or in a listing of everything, which has no lines of before; the
 former holder's mailbox and credentials must not be his. The same person's where a line merely changes it, or where the
 second look finds a profile and no line has come in between: then the deletion was never meant. But whoever was so
 believed is doubted again where a line adds him after all, or where answers in between were not to be used, so that such
@@ -14,11 +14,11 @@ adds counts. And who is merely left out of a listing was deleted by nobody's wor
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from bridge.events import normalise_address
-from bridge.provider.bizmail.models import Action, Delta
+from bridge.provider.members import Action, UserChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,12 @@ class Claims:
     anew: Collection[str] = frozenset()
 
 
-def read_claims(delta: Delta) -> Claims:
-    """What a listing of changes says (protocol 3.3.3); addresses that cannot be one are left out."""
+def read_claims(changes: Iterable[UserChange]) -> Claims:
+    """What a listing of changes says; addresses that cannot be one are left out."""
     last: dict[str, Action] = {}
     deleted: set[str] = set()
     added: set[str] = set()
-    for change in delta.changes:
+    for change in changes:
         alias = normalise_address(change.alias)
         if alias is None:
             continue
@@ -60,9 +60,9 @@ def read_claims(delta: Delta) -> Claims:
     )
 
 
-def read_everybody(delta: Delta) -> Claims:
+def read_everybody(changes: Iterable[UserChange]) -> Claims:
     """What a listing of everything says: any action but DEL means that the account is there, and no more than that."""
-    found = read_claims(delta)
+    found = read_claims(changes)
     return Claims(present=found.present, gone=found.gone)
 
 
@@ -78,13 +78,3 @@ def is_another(
     if is_added:
         return waits or recanted
     return in_listing and (said or (recanted and after_refusal))
-
-
-def is_short(delta: Delta) -> bool:
-    """Whether lines are missing from an answer, or cannot be read: its Count says so."""
-    return delta.unreadable > 0 or (delta.count is not None and delta.count > len(delta.changes))
-
-
-def is_whole(delta: Delta) -> bool:
-    """Whether a listing of everything vouches for being one: its List is as long as its Count."""
-    return delta.unreadable == 0 and delta.count == len(delta.changes)

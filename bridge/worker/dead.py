@@ -17,32 +17,34 @@ import msgspec
 
 from bridge.journal.calls import Bury, Call, Kept, Scrub
 from bridge.journal.dead import DeadDocument, DeadDocuments
+from bridge.journal.made import Privacy
 from bridge.journal.writer import Writer
-from bridge.provider.bizmail.pushes import parse_push
 from bridge.provider.pushes import MailArrived, Unreadable, UnreadChanged, VersionChanged
-from bridge.worker.translate import BadAddress, Privacy, Translator
+from bridge.provider.source import Source
+from bridge.worker.agenda import Agenda
+from bridge.worker.directory import Directory
+from bridge.worker.translate import BadAddress, Translator
 
 KEPT_MOST: Final = 16 * 1024
 """Bytes kept of one document."""
 _BURST: Final = 20
 _PER_S: Final = 1.0
 
+_READ_AS_JSON: Final = ("unknown-shape", "bad-address")
 _STARS: Final = b"***"
 # Tokens have 80 characters and more, keys 32 hexadecimal digits. MailIds are shorter than the one and no hexadecimal
 # digits: a mail that is read again later must still have its own.
 _SECRET: Final = re.compile(rb"[\w+/=-]{64,}+|(?<![0-9A-Fa-f])[0-9A-Fa-f]{32}(?![0-9A-Fa-f])")
-# Where the document was read as JSON, any name of a member is one; else only what the protocol names, because text may
-# stand where a name should.
-_NAME: Final = re.compile(rb'(?<!\\)" *[A-Za-z_]{1,32} *"(?=\s*:)|[^][{}:,"\s]')
-_PROTOCOL: Final = rb"UserName|NewCount|MailId|Sender|Receiver|Subject|Summary|Ver|Ret|errcode|error"
-_PROTOCOL_NAME: Final = re.compile(rb'(?<!\\)" *(?:%b) *"(?=\s*:)|[^][{}:,"\s]' % _PROTOCOL, re.IGNORECASE)
+_ANY_NAME: Final = "[A-Za-z_]{1,32}"
 
 
 class Burial:
-    """Says what to keep of what could not be read. ``now`` gives seconds; what comes too fast is only counted."""
+    """Says what to keep of what could not be read. ``names`` are those that the provider's documents have; ``now``
+    gives seconds; what comes too fast is only counted."""
 
-    def __init__(self, privacy: Privacy, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, privacy: Privacy, *, names: Sequence[str], now: Callable[[], float] = time.monotonic) -> None:
         self._privacy = privacy
+        self._names = names
         self._now = now
         self._turns = float(_BURST)
         self._at = now()
@@ -59,7 +61,7 @@ class Burial:
         head = document[:KEPT_MOST]
         kept: Kept = "whole" if len(head) == size else "cut"
         if self._privacy != "full":
-            return Bury(reason, size, masked(head, is_json=reason in ("unknown-shape", "bad-address")), "masked")
+            return Bury(reason, size, masked(head, None if reason in _READ_AS_JSON else self._names), "masked")
         return Bury(reason, size, without_secrets(head), kept)
 
 
@@ -68,9 +70,14 @@ def without_secrets(document: bytes) -> bytes:
     return _SECRET.sub(_STARS, document)
 
 
-def masked(document: bytes, *, is_json: bool) -> bytes:
-    """The shape of a document: its brackets, its members' names, and ``x`` for each other byte."""
-    pattern = _NAME if is_json else _PROTOCOL_NAME
+def masked(document: bytes, names: Sequence[str] | None) -> bytes:
+    """The shape of a document: its brackets, its members' names, and ``x`` for each other byte.
+
+    ``None``: it was read as JSON, and any name of a member is one; else only ``names`` are, because text may stand
+    where a name should.
+    """
+    name = _ANY_NAME if names is None else "|".join(map(re.escape, names))
+    pattern = re.compile(rb'(?<!\\)" *(?:%b) *"(?=\s*:)|[^][{}:,"\s]' % name.encode(), re.IGNORECASE)
     return pattern.sub(lambda found: found[0] if len(found[0]) > 1 else b"x", document)
 
 
@@ -93,7 +100,8 @@ class Replayed:
 class Replayer:
     """Reads buried documents again for a leader.
 
-    ``version`` hears of changes of the member directory, ``count`` of mailboxes whose count should be asked for.
+    The source says what a document means now, the directory hears of changes of members, the agenda of mailboxes whose
+    count should be asked for.
     """
 
     def __init__(
@@ -101,16 +109,18 @@ class Replayer:
         writer: Writer,
         dead: DeadDocuments,
         translator: Translator,
+        source: Source,
+        directory: Directory,
+        agenda: Agenda,
         *,
-        version: Callable[[int], None],
-        count: Callable[[str], None],
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._writer = writer
         self._dead = dead
         self._translator = translator
-        self._version = version
-        self._count = count
+        self._source = source
+        self._directory = directory
+        self._agenda = agenda
         self._wall = wall
 
     async def replay(self, ids: Sequence[str]) -> list[Replayed]:
@@ -142,7 +152,7 @@ class Replayer:
             return Replayed(dead.id, "masked", dead.reason)
         calls: list[Call] = []
         result: Result = "nothing"
-        for push in parse_push(dead.document):
+        for push in self._source.read(dead.document):
             try:
                 match push:
                     case Unreadable(reason=reason):
@@ -154,12 +164,12 @@ class Replayer:
                         push = msgspec.structs.replace(push, unread=None, mail_id=mail_id)
                         call = replace(self._translator.mail(push, time_s=self._wall()), dead=dead.id)
                         calls.append(call)
-                        self._count(call.event.stream)
+                        self._agenda.changed([call.event.stream])
                     case UnreadChanged():
-                        self._count(self._translator.mailbox(push.mailbox))
+                        self._agenda.changed([self._translator.mailbox(push.mailbox)])
                         result = "count"
                     case VersionChanged(ver=ver):
-                        self._version(ver)
+                        self._directory.version(ver)
                         result = "version"
             except BadAddress:
                 return Replayed(dead.id, "unreadable", "bad-address")

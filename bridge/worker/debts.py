@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Final
 
 from bridge.journal.owed import DELETED, MISSING, Owed
-from bridge.provider.bizmail.client import ProviderClient
 from bridge.provider.faults import ProviderError
+from bridge.provider.members import Members as Asked
 from bridge.worker.members import Members, Step
 from bridge.worker.profiles import Fetch
 
@@ -85,7 +85,7 @@ class Debts:
 
     def __init__(
         self,
-        client: ProviderClient,
+        asked: Asked,
         members: Members,
         fields: Collection[str],
         timetable: Timetable,
@@ -93,7 +93,7 @@ class Debts:
         named: Callable[[], Awaitable[Collection[str] | None]],
     ) -> None:
         self._named = named
-        self._client = client
+        self._asked = asked
         self._members = members
         self._fields = fields
         self._timetable = timetable
@@ -114,7 +114,7 @@ class Debts:
         due = timetable.due()
         if not due:
             return False
-        fetch = Fetch(self._client, self._fields, due, looks_again=True)
+        fetch = Fetch(self._asked, self._fields, due, looks_again=True)
         try:
             await fetch.run()
         except ProviderError as error:

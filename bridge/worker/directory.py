@@ -21,13 +21,14 @@ from bridge.journal.mirror import Mirror
 from bridge.journal.writer import Writer
 from bridge.obs.labels import SyncKind, SyncOutcome
 from bridge.obs.metrics import Metrics
-from bridge.provider.bizmail.client import ProviderClient
 from bridge.provider.faults import BadParameter, ProviderError
+from bridge.provider.members import Listing
+from bridge.provider.members import Members as Asked
+from bridge.worker.answer import Answer, read_answer
 from bridge.worker.debts import Debts, Timetable
 from bridge.worker.decisions import Decisions
 from bridge.worker.guard import Guard
 from bridge.worker.known import Known
-from bridge.worker.listing import Listing, Listings
 from bridge.worker.members import Members
 from bridge.worker.notices import Applied, Notices
 from bridge.worker.profiles import Fetch
@@ -49,17 +50,13 @@ class NotBelieved(Exception):
 @dataclass(frozen=True, slots=True)
 class DirectoryPace:
     """Seconds. ``look_s``: how long to go without asking where nothing is pushed · ``hurt_look_s``: the same after an
-    answer that could not be used · ``full_pause_s``: at least so long between two full pulls that an unbelievable Ver
-    makes necessary · ``lag_waits_s``: the pauses before asking again when a pushed Ver outran the data ·
-    ``short_waits_s``: the same for an answer that came short · ``idle_s``: at least so long between two pulls that
-    bring nothing, doubled for each further one up to ``idle_most_s`` · ``second_look_s``: at least so long after
-    somebody was said to be gone."""
+    answer that could not be used · ``full_pause_s``: at least so long between two full pulls that answers which could
+    not be used make necessary · ``idle_s``: at least so long between two pulls that bring nothing, doubled for each
+    further one up to ``idle_most_s`` · ``second_look_s``: at least so long after somebody was said to be gone."""
 
     look_s: float = 300.0
     hurt_look_s: float = 30.0
     full_pause_s: float = 600.0
-    lag_waits_s: tuple[float, ...] = (0.5, 1.0, 2.0)
-    short_waits_s: tuple[float, ...] = (1.0, 2.0)
     idle_s: float = 0.25
     idle_most_s: float = 5.0
     second_look_s: float = 2.0
@@ -76,7 +73,7 @@ class Directory:
 
     def __init__(
         self,
-        client: ProviderClient,
+        asked: Asked,
         writer: Writer,
         mirror: Mirror,
         metrics: Metrics,
@@ -89,20 +86,19 @@ class Directory:
         pace: DirectoryPace = USUAL_PACE,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._client = client
+        self._asked_of = asked
         self._mirror = mirror
         self._metrics = metrics
         self._fields = frozenset(fields)
         self._pace = pace
         self._wall = wall
-        self._known = Known(slaves, metrics)
+        self._known = Known(slaves, metrics, cursor_of=asked.cursor_of)
         notices, scribe = Notices(namespace, wall), Scribe(writer, self._known)
         self._members = Members(scribe, mirror, notices, guard, appeared)
         self._stage = Stage(scribe, mirror, notices, self._fields)
         self._decisions = Decisions(self._members, scribe, mirror, notices)
         timetable = Timetable(second_look_s=pace.second_look_s)
-        self._debts = Debts(client, self._members, self._fields, timetable, named=self._named)
-        self._listings = Listings(client, lag_waits_s=pace.lag_waits_s, short_waits_s=pace.short_waits_s, wall=wall)
+        self._debts = Debts(asked, self._members, self._fields, timetable, named=self._named)
         self._work: Work | None = None
         self._compared: Callable[[], Awaitable[None]] | None = None
         self._pushed = 0
@@ -119,7 +115,7 @@ class Directory:
 
     @property
     def cursor(self) -> int:
-        """The Ver to listen with: 0 before the first fill (protocol 3.2.1)."""
+        """The cursor to listen with: 0 before the first fill."""
         return self._known.ver or 0
 
     def version(self, ver: int) -> None:
@@ -261,66 +257,73 @@ class Directory:
             await self._everything(after_refusal=self._known.ver is None)
             return
         pushed, cursor = self._pushed, self.cursor
-        listing = await self._asked("delta", self._listings.changes(cursor, pushed))
-        is_empty = not (listing.claims.present or listing.claims.gone)
-        self._idle = min(self._idle + 1, 10) if is_empty else 0
-        if is_empty and (listing.ver or listing.answered or 0) <= cursor and self._pushed == pushed:
+        answer = await self._counted("delta", self._changes(cursor, announced=pushed))
+        self._idle = min(self._idle + 1, 10) if answer.is_empty else 0
+        if answer.is_empty and not answer.listing.newer and self._pushed == pushed:
             # Waited for in vain, or nothing to wait for; once is enough for one push.
             self._pushed = 0
-        if not listing.refused:
-            self._begin(listing, "delta")
+        if not answer.listing.refused:
+            self._begin(answer, "delta")
             return
-        await self._refuse("delta", listing)
+        await self._refuse("delta", answer.listing)
         if self._wall() >= self._full_after:
             await self._everything(after_refusal=True)
             self._full_after = self._wall() + self._pace.full_pause_s
 
     async def _everything(self, *, after_refusal: bool = False) -> None:
         """Ask for everybody, to compare with the mirror, or to fill one."""
-        listing = await self._asked("full", self._listings.everything())
-        if listing.refused:
-            await self._refuse("full", listing)
+        answer = await self._counted("full", self._everybody())
+        if answer.listing.refused:
+            await self._refuse("full", answer.listing)
         else:
-            self._begin(listing, "full", after_refusal=after_refusal)
+            self._begin(answer, "full", after_refusal=after_refusal)
+
+    async def _changes(self, cursor: int, *, announced: int) -> Answer:
+        listing = await self._asked_of.changes(cursor, announced=announced, now_s=self._wall())
+        return await read_answer(listing, "delta")
+
+    async def _everybody(self) -> Answer:
+        return await read_answer(await self._asked_of.everything(), "full")
 
     async def _named(self) -> Collection[str] | None:
         """Whom a line names that is not applied yet; ``None``: that cannot be said now."""
         cursor, pushed = self._known.ver, self._pushed
         if cursor is None:
             return None
-        listing = await self._listings.changes(cursor, 0)
-        if listing.refused or listing.short or listing.ver < pushed:
+        answer = await self._changes(cursor, announced=0)
+        if answer.listing.refused or answer.listing.short or answer.listing.ver < pushed:
             return None
-        names = {*listing.claims.present, *listing.claims.gone}
+        names = {*answer.claims.present, *answer.claims.gone}
         if names:
             self._news.set()
         return names
 
-    async def _asked(self, kind: SyncKind, asking: Awaitable[T]) -> T:
+    async def _counted(self, kind: SyncKind, doing: Awaitable[T]) -> T:
+        """Wait for it, and count a fault."""
         try:
-            return await asking
+            return await doing
         except DIRECTORY_FAULTS:
             self._metrics.directory_syncs[kind, "failed"].inc()
             raise
 
-    def _begin(self, listing: Listing, kind: SyncKind, *, after_refusal: bool = False) -> None:
+    def _begin(self, answer: Answer, kind: SyncKind, *, after_refusal: bool = False) -> None:
         fills = not self._known.accounts
-        self._work = Work(listing, kind, fills, listing.ver, deque(listing.claims.present), after_refusal)
+        self._work = Work(answer, kind, fills, answer.listing.ver, deque(answer.claims.present), after_refusal)
 
     async def _go_on(self) -> None:
         """Apply one part of the answer that is under way."""
         work = self._work
         if work is None:
             return
-        fetch = Fetch(self._client, self._fields, ())
+        fetch = Fetch(self._asked_of, self._fields, ())
         before = self.cursor
         part = work.fill(fetch, self._stage) if work.fills else work.compare(fetch, self._members)
-        if await self._asked(work.kind, part):
+        if await self._counted(work.kind, part):
             self._work = None
             await self._done(work, before)
 
     async def _done(self, work: Work, before: int) -> None:
-        listing, applied = work.listing, work.applied
+        listing, applied = work.answer.listing, work.applied
         if work.kind == "full" and listing.settled and self._compared is not None:
             await self._compared()
             self._compared = None
@@ -331,7 +334,7 @@ class Directory:
             outcome = "held"
         elif listing.short:
             outcome = "short"
-        elif work.kind == "delta" and not (listing.claims.present or listing.claims.gone) and before == self.cursor:
+        elif work.kind == "delta" and work.answer.is_empty and before == self.cursor:
             outcome = "unchanged"
         self._metrics.directory_syncs[work.kind, outcome].inc()
         self._usable = listing.settled

@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from bridge.events import USER_ADDED, USER_DELETED, USER_UPDATED, from_json, normalise_address, to_json
-from bridge.provider.bizmail.models import Profile
+from bridge.provider.members import Profile
 
-FIELDS: Final = (
-    "alias",
-    "name",
-    "gender",
-    "slaves",
-    "position",
-    "tel",
-    "mobile",
-    "ext_id",
-    "parties",
-    "open_type",
-    "status",
-)
+FIELDS: Final = tuple(each.name for each in fields(Profile))
 """What a profile may hold, in the order in which it is stored."""
-
-DISABLED: Final = 2
-"""``OpenType`` of an account that is switched off (protocol 3.3.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +47,15 @@ class Fold:
     fresh: list[str] = field(default_factory=list)
 
 
-def stored_profile(profile: Profile, fields: Collection[str]) -> dict[str, Any]:
-    """The part of a profile that may be kept, addresses normalised."""
-    whole: dict[str, Any] = {
-        "alias": normalise_address(profile.alias) or profile.alias.strip().lower(),
-        "name": profile.name,
-        "gender": profile.gender,
-        "slaves": slaves_of(profile),
-        "position": profile.position,
-        "tel": profile.tel,
-        "mobile": profile.mobile,
-        "ext_id": profile.ext_id,
-        "parties": list(profile.parties),
-        "open_type": profile.open_type,
-        "status": profile.status,
+def stored_profile(profile: Profile, kept: Collection[str]) -> dict[str, Any]:
+    """The part of a profile that may be kept (``kept``: its fields), addresses normalised."""
+    alias = normalise_address(profile.alias) or profile.alias.strip().lower()
+    normalised = {"alias": alias, "slaves": slaves_of(profile), "parties": list(profile.parties)}
+    return {
+        name: normalised[name] if name in normalised else getattr(profile, name)
+        for name in FIELDS
+        if name in kept or name == "alias"
     }
-    return {name: whole[name] for name in FIELDS if name in fields or name == "alias"}
 
 
 def slaves_of(profile: Profile) -> list[str]:

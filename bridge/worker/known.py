@@ -10,22 +10,28 @@ from bridge.journal.held import Held
 from bridge.journal.mirror import Mirror
 from bridge.journal.owed import Owed, read_owed
 from bridge.obs.metrics import Metrics
-from bridge.provider.bizmail.rules import is_ver
 from bridge.worker.pieces import Piece
 
 _DOUBTED_MS: Final = 86_400_000
 
 
 class Known:
-    """``slaves`` (别名 → account) is shared with the translator and kept current here. ``monotonic`` gives seconds.
+    """``slaves`` (别名 → account) is shared with the translator and kept current here. ``cursor_of`` reads a stored
+    cursor (:class:`bridge.provider.members.Members`); ``monotonic`` gives seconds.
 
     ``stored_ver`` is the cursor as Redis has it, ``ver`` the same if it can be one: a cursor outside of what the
     provider gives is none, and everything is asked for.
     """
 
     def __init__(
-        self, slaves: dict[str, str], metrics: Metrics, *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        slaves: dict[str, str],
+        metrics: Metrics,
+        *,
+        cursor_of: Callable[[str | None], int | None],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.cursor_of = cursor_of
         self._metrics = metrics
         self._monotonic = monotonic
         self._ahead_ms = 0.0
@@ -146,8 +152,7 @@ class Known:
             self._slaves_of.get(alias, set()).discard(slave)
 
     def _cursor(self, stored: str | None) -> None:
-        number = int(stored) if stored is not None and stored.isdecimal() and len(stored) < 20 else None
-        self.stored_ver, self.ver = stored, number if is_ver(number) else None
+        self.stored_ver, self.ver = stored, self.cursor_of(stored)
         self._metrics.cursor_ver.set(self.ver or 0)
 
     def _held_age_s(self) -> float:

@@ -1,6 +1,6 @@
 """One listen session after the other: pushes in, calls out.
 
-What was pushed while no session stood cannot be had again (protocol 3.2: no replay), so a session that ends is
+What was pushed while no session stood cannot be had again: nothing is replayed. So a session that ends is
 followed by the next at once, paced only where the provider refuses or is away.
 """
 
@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Final
 
 from bridge.journal.calls import Call
 from bridge.obs.labels import Dropped, ListenOutcome, ProviderState, PushKind
 from bridge.obs.metrics import Metrics
-from bridge.provider.bizmail.client import ProviderClient
-from bridge.provider.bizmail.listen import ListenSession
 from bridge.provider.faults import (
     AddressNotAllowed,
     CredentialsRefused,
@@ -29,8 +28,12 @@ from bridge.provider.faults import (
     ProviderRefused,
 )
 from bridge.provider.pushes import MailArrived, Online, Push, Refused, Unreadable, UnreadChanged, VersionChanged
+from bridge.provider.source import Acknowledged, Alive, Batch, Connecting, Conversation, Skipped, Source
+from bridge.worker.agenda import Agenda
 from bridge.worker.backlog import Backlog
 from bridge.worker.dead import Burial
+from bridge.worker.directory import Directory
+from bridge.worker.lease import Lease
 from bridge.worker.rival import Rival
 from bridge.worker.translate import BadAddress, Translator
 from bridge.worker.upstream import Upstream
@@ -43,96 +46,95 @@ _STEADY_S: Final = 10.0
 
 
 class Listener:
-    """Reads pushes for a leader.
+    """Reads pushes for a leader: this loop alone decides what follows from what a conversation says.
 
-    ``version`` hears of changes of the member directory, ``online`` of each session that stands: counts may then be
-    asked for. ``count`` hears of mailboxes whose new count did not come with the mail, ``burial`` says what to keep
-    of what cannot be read. ``cursor`` gives the Ver to listen with; ``silence_s`` is how long no byte may come,
+    ``burial`` says what to keep of what cannot be read. ``silence_s`` is how long no byte may come,
     ``conflict_pause_s`` how long about to stay away from a connection that another listener keeps taking.
     """
 
     def __init__(
         self,
-        client: ProviderClient,
+        source: Source,
+        lease: Lease,
         backlog: Backlog,
         translator: Translator,
         upstream: Upstream,
+        directory: Directory,
+        agenda: Agenda,
         burial: Burial,
-        *,
-        version: Callable[[int], None],
-        online: Callable[[], None],
-        count: Callable[[str], None],
         metrics: Metrics,
-        cursor: Callable[[], int],
+        *,
         silence_s: float,
         conflict_pause_s: float,
-        before_connect: Callable[[], Awaitable[None]],
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._client = client
+        self._source = source
+        self._lease = lease
         self._backlog = backlog
         self._translator = translator
         self._upstream = upstream
+        self._directory = directory
+        self._agenda = agenda
         self._burial = burial
-        self._version = version
-        self._online = online
-        self._count = count
         self._metrics = metrics
-        self._cursor = cursor
         self._silence_s = silence_s
         self._rival = Rival(pause_s=conflict_pause_s)
-        self._before_connect = before_connect
-        self._online_at: float | None = None
         self._wall = wall
-        self._session: ListenSession | None = None
+        self._online_at: float | None = None
+        self._conversation: Conversation | None = None
 
     @property
     def is_idle(self) -> bool:
         """Whether all that came was read and is in the backlog, as far as the event loop knows."""
-        return self._session is None or self._session.is_idle
+        return self._conversation is None or self._conversation.is_idle
 
     async def session(self, progress: Callable[[], None]) -> None:
         """Hold one session until it ends; call ``progress`` when it was of use.
 
-        An acknowledgement, a refusal or a Ver is no progress: a provider that answers and closes must not be asked
-        without pause.
+        An acknowledgement, a refusal or a changed directory is no progress: a provider that answers and closes must not
+        be asked without pause.
 
         Raises:
             ProviderError: why it ended.
+            LeaseLost: another worker leads; its connection was left alone.
         """
         pushes = 0
         outcome: ListenOutcome = "shutdown"
         began_s = time.monotonic()
         self._online_at = None
+        conversation = self._source.listen(cursor=lambda: self._directory.cursor, silence_s=self._silence_s)
         try:
-            async with self._client.listen(
-                ver=self._cursor,
-                silence_s=self._silence_s,
-                on_online=self._on_online,
-                on_bytes=self._upstream.heard,
-                on_gap=self._upstream.skipped,
-                before_connect=self._before_connect,
-            ) as session:
-                self._session = session
-                async for batch in session:
-                    if any(isinstance(push, MailArrived | UnreadChanged) for push in batch):
-                        progress()
-                        self._upstream.pushed()
-                    pushes += len(batch)
-                    calls = self._translate(batch, session.documents)
-                    if calls:
-                        await self._backlog.put(calls)
-            raise ListenEnded("the session ended")
+            with closing(conversation):
+                self._conversation = conversation
+                while True:
+                    match await conversation.next():
+                        case Batch(pushes=batch, documents=documents):
+                            if any(isinstance(push, MailArrived | UnreadChanged) for push in batch):
+                                progress()
+                                self._upstream.pushed()
+                            pushes += len(batch)
+                            calls = self._translate(batch, documents)
+                            if calls:
+                                await self._backlog.put(calls)
+                        case Alive(begun_at=begun_at):
+                            self._upstream.heard(begun_at)
+                        case Skipped():
+                            self._upstream.skipped()
+                        case Acknowledged():
+                            self._is_online()
+                        case Connecting():
+                            await self._lease.confirm()
         except ProviderError as error:
             outcome = _outcome(error)
             if time.monotonic() - began_s >= _STEADY_S and not isinstance(error, ListenSilent):
                 progress()
-            self._upstream.ended(_why(error), _state(error), refused=isinstance(error, ProviderRefused | ListenRefused))
+            refused = isinstance(error, ProviderRefused | ListenRefused)
+            self._upstream.ended(error.public, _state(error), refused=refused)
             away_s = self._displaced(error)
             if away_s is None:
                 raise
         finally:
-            self._session = None
+            self._conversation = None
             self._metrics.listen_sessions[outcome].inc()
             log.info("listen session ended", extra={"pushes": pushes, "outcome": outcome})
         await self._leave_it_to_the_other(away_s)
@@ -153,11 +155,11 @@ class Listener:
         await asyncio.sleep(for_s)
         raise ListenEnded("displaced by another listener")
 
-    def _on_online(self) -> None:
+    def _is_online(self) -> None:
         self._online_at = time.monotonic()
         since_ms, until_ms = self._upstream.online()
         log.info("listen session online", extra={"gap_since_ms": since_ms, "gap_until_ms": until_ms})
-        self._online()
+        self._agenda.after_gap()
 
     def _translate(self, batch: Sequence[Push], documents: Sequence[bytes]) -> list[Call]:
         """Turn what one read brought into calls, order kept; count what leads to none.
@@ -174,20 +176,20 @@ class Listener:
                         mail = self._translator.mail(push, time_s=time_s)
                         calls.append(mail)
                         if mail.unread is None:
-                            self._count(mail.event.stream)
+                            self._agenda.changed([mail.event.stream])
                         counted["mail"] += 1
                     case UnreadChanged():
                         calls.append(self._translator.unread(push, time_s=time_s))
                         counted["unread"] += 1
                     case VersionChanged(ver=ver):
                         counted["version"] += 1
-                        self._version(ver)
+                        self._directory.version(ver)
                     case Online():
                         counted["online"] += 1
                     case Unreadable():
                         calls += self._bury(push.reason, push.document, push.cut_from)
-                    case Refused(errcode=errcode):
-                        log.warning("listen answered with an error", extra={"errcode": errcode})
+                    case Refused():
+                        log.warning("listen answered with an error", extra={"code": push.label})
             except BadAddress:
                 calls += self._bury("bad-address", document, 0)
         for type, count in counted.items():
@@ -201,13 +203,6 @@ class Listener:
         self._upstream.unreadable()
         bury = self._burial.bury(reason, document, cut_from)
         return [] if bury is None else [bury]
-
-
-def _why(error: ProviderError) -> str:
-    """What browsers may be told; the advice to the operator, with our address in it, is for the log alone."""
-    if isinstance(error, AddressNotAllowed):
-        return f"the provider does not accept calls from our address (errcode {error.errcode})"
-    return str(error)
 
 
 def _state(error: ProviderError) -> ProviderState:

@@ -1,45 +1,37 @@
-"""Fetch the details of accounts: ``user/list`` names them only, so each costs a call (protocol 3.3.1, 3.3.3)."""
+"""Fetch the details of accounts: a listing names them only, so each costs a call."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bridge.events import normalise_address, to_json
 from bridge.journal.owed import MISSING, REFUSED, UNREADABLE
-from bridge.provider.bizmail.client import ProviderClient
 from bridge.provider.faults import (
-    AddressNotAllowed,
+    CONCERNS_ALL,
     BadParameter,
-    Busy,
-    CredentialsRefused,
-    InvalidToken,
     NotFound,
     ProviderError,
     ProviderRefused,
     UnreadableAnswer,
 )
-from bridge.worker.fold import DISABLED, slaves_of, stored_profile
+from bridge.provider.members import Members
+from bridge.worker.fold import slaves_of, stored_profile
 
 _AT_ONCE: Final = 8
 _ALIKE: Final = 5
 _STOPS: Final = 3
 _LARGEST: Final = 64 * 1024
 _MOST_SLAVES: Final = 100
-_ERRCODE: Final = re.compile(r"-?[0-9]{1,6}", re.ASCII)
-
-CONCERNS_ALL: Final = (Busy, InvalidToken, AddressNotAllowed, CredentialsRefused)
-"""Refusals that have nothing to do with the account that was asked for."""
 
 
 class ManyRefused(ProviderError):
     """One account after the other was refused in the same way: that is no fault of theirs."""
 
     def __init__(self, why: str, aliases: Sequence[str]) -> None:
-        super().__init__(f"user/get: {len(aliases)} accounts one after the other: {why}")
+        super().__init__(f"{len(aliases)} accounts one after the other: {why}")
         self.why = why
         self.aliases = aliases
 
@@ -67,7 +59,7 @@ class Fetch:
     they are said to be gone, so that it is no wonder if none of them is there.
     """
 
-    client: ProviderClient
+    members: Members
     fields: Collection[str]
     aliases: Sequence[str]
     found: dict[str, Account] = field(default_factory=dict)
@@ -120,7 +112,7 @@ class Fetch:
                 await asyncio.wait(tasks)
 
     async def _one(self, alias: str) -> None:
-        answer = await read_account(self.client, alias, self.fields)
+        answer = await read_account(self.members, alias, self.fields)
         if isinstance(answer, Account):
             self.found[alias] = answer
             self._alike.clear()
@@ -135,21 +127,20 @@ class Fetch:
             raise ManyRefused(answer, tuple(self._alike))
 
 
-async def read_account(client: ProviderClient, alias: str, fields: Collection[str]) -> Account | str:
+async def read_account(members: Members, alias: str, fields: Collection[str]) -> Account | str:
     """Ask for one account; a text is why it could not be read.
 
     Raises:
         ProviderError: that has nothing to do with this account.
     """
     try:
-        profile = await client.user_get(alias)
+        profile = await members.account(alias)
     except NotFound:
         return MISSING
     except CONCERNS_ALL:
         raise
     except ProviderRefused as error:
-        # An errcode is the provider's text, and ends up in Redis and on a terminal.
-        return f"{REFUSED} {error.errcode}" if _ERRCODE.fullmatch(error.errcode) else REFUSED
+        return f"{REFUSED} {error.label}".rstrip()
     except (UnreadableAnswer, BadParameter):
         return UNREADABLE
     slaves = slaves_of(profile)
@@ -159,8 +150,7 @@ async def read_account(client: ProviderClient, alias: str, fields: Collection[st
     kept = stored_profile(profile, fields) | {"alias": alias}
     if len(slaves) > _MOST_SLAVES or not _fits(kept):
         return UNREADABLE
-    disabled = (profile.open_type == DISABLED) if profile.open_type else None
-    return Account(alias, kept, slaves, disabled, profile.ext_id.strip())
+    return Account(alias, kept, slaves, profile.disabled, profile.ext_id.strip())
 
 
 def _fits(profile: dict[str, Any]) -> bool:

@@ -10,26 +10,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from math import inf
 from typing import Final
 
 from bridge.journal.errors import JournalAway
 from bridge.journal.mirror import Mirror
 from bridge.journal.writer import Writer
 from bridge.obs.metrics import Metrics
-from bridge.provider.bizmail.client import ProviderClient
-from bridge.provider.faults import NotFound, ProviderError, ProviderRefused
+from bridge.provider.counts import Counts
+from bridge.provider.faults import CONCERNS_ALL, NotFound, ProviderError, ProviderRefused
 from bridge.provider.pace import Pace
-from bridge.worker.profiles import CONCERNS_ALL
+from bridge.worker.agenda import Agenda
 from bridge.worker.translate import Translator
 
 log = logging.getLogger(__name__)
 
 _ASKERS: Final = 4
-_UNKNOWN_MOST: Final = 10_000
 _SWEPT: Final = 200
 """Accounts whose stored counts are looked at together."""
 
@@ -38,13 +36,13 @@ _SWEPT: Final = 200
 class ReconcilePace:
     """Seconds. ``look_s``: between looks for wanted mailboxes · ``settle_s``: after a push, until the provider's own
     count has caught up with it and no other push is under way · ``away_s``: before asking again what could not be
-    answered · ``unknown_s``: before asking again for a mailbox that the provider does not tell of · ``fresh_s``: how
+    answered · ``absent_s``: before asking again for a mailbox that the provider does not tell of · ``fresh_s``: how
     old a stored count may be."""
 
     look_s: float = 0.5
     settle_s: float = 1.0
     away_s: float = 2.0
-    unknown_s: float = 600.0
+    absent_s: float = 600.0
     fresh_s: float = 600.0
 
 
@@ -67,9 +65,9 @@ class _Suspicion:
 
 
 class Reconciler:
-    """Corrects counts for a leader, and tells what was missed.
+    """Works through an agenda for a leader: corrects counts, and says what was missed.
 
-    ``rate`` bounds calls of ``mail/newcount`` a second. ``sweep``: after a gap every stored count is asked for, slowly
+    ``rate``: how many counts may be asked for a second. ``sweep``: after a gap every stored count is asked for, slowly
     and last of all, not only those that somebody may look at. ``now`` gives monotonic seconds.
 
     An answer proves something only beside the pushes. ``hearing`` says which listen session stands and when its last
@@ -79,7 +77,8 @@ class Reconciler:
 
     def __init__(
         self,
-        client: ProviderClient,
+        agenda: Agenda,
+        counts: Counts,
         writer: Writer,
         mirror: Mirror,
         translator: Translator,
@@ -93,7 +92,8 @@ class Reconciler:
         wall: Callable[[], float] = time.time,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client = client
+        self.agenda = agenda
+        self._counts = counts
         self._writer = writer
         self._mirror = mirror
         self._translator = translator
@@ -106,67 +106,39 @@ class Reconciler:
         self._pace = pace
         self._wall = wall
         self._now = now
-        self._urgent: dict[str, None] = {}
-        self._later: dict[str, None] = {}
-        self._last: dict[str, None] = {}
-        self._asking: set[str] = set()
-        self._resting: dict[str, asyncio.TimerHandle] = {}
         self._suspected: dict[str, _Suspicion] = {}
-        self._unknown: dict[str, float] = {}
-        self._something = asyncio.Event()
-        self._gap = asyncio.Event()
-        self._room = asyncio.Event()
-
-    def after_gap(self) -> None:
-        """Pushes were missed; ask for everybody who may notice."""
-        self._gap.set()
-        self._room.set()
-
-    def ask(self, mailbox: str) -> None:
-        """The count of this mailbox changed and nobody said to what."""
-        self._queue(self._later, [mailbox])
-
-    def appeared(self, mailbox: str) -> None:
-        """The provider knows this mailbox now: whoever looks at it need not wait any longer."""
-        if self._unknown.pop(mailbox, None) is not None:
-            self._queue(self._later, [mailbox])
 
     async def run(self) -> None:
         """Ask until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._collect_wanted(), name="wanted counts")
+                tasks.create_task(self._collect_opened(), name="wanted counts")
                 tasks.create_task(self._collect_after_gaps(), name="counts after gaps")
                 for number in range(_ASKERS):
                     tasks.create_task(self._ask_on(), name=f"ask for counts {number}")
         finally:
-            for resting in self._resting.values():
-                resting.cancel()
-            self._resting.clear()
+            self.agenda.close()
 
-    async def _collect_wanted(self) -> None:
+    async def _collect_opened(self) -> None:
         while True:
             with suppress(JournalAway):
                 # No more than can be asked soon: what is taken would be lost with this process.
-                if len(self._urgent) < self._batch:
-                    wanted = await self._mirror.take_wanted(self._batch)
-                    # Who is being asked for already has the answer coming.
-                    self._queue(self._urgent, (mailbox for mailbox in wanted if mailbox not in self._asking))
+                if self.agenda.opened_waiting < self._batch:
+                    self.agenda.opened(await self._mirror.take_wanted(self._batch))
             await asyncio.sleep(self._pace.look_s)
 
     async def _collect_after_gaps(self) -> None:
         while True:
-            await self._gap.wait()
-            self._gap.clear()
+            await self.agenda.gap()
             try:
                 mailboxes = [*await self._mirror.online(), *await self._mirror.active()]
                 await self._mirror.forget_offline()
             except JournalAway:
-                self._gap.set()
+                self.agenda.after_gap()
                 await asyncio.sleep(self._pace.look_s)
                 continue
             # A gap makes every stored count doubtful, the fresh ones too.
-            self._queue(self._later, dict.fromkeys(mailboxes))
+            self.agenda.changed(dict.fromkeys(mailboxes))
             if self._sweep:
                 await self._sweep_all()
 
@@ -175,76 +147,28 @@ class Reconciler:
         with suppress(JournalAway):
             accounts = sorted(await self._mirror.aliases())
             for start in range(0, len(accounts), _SWEPT):
-                while self._last and not self._gap.is_set():
-                    self._room.clear()
-                    await self._room.wait()
-                if self._gap.is_set():
+                if not await self.agenda.room():
                     return
                 piece = accounts[start : start + _SWEPT]
                 counted, _ = await self._mirror.counted(piece)
-                doubtful = (mailbox for mailbox, stored in zip(piece, counted, strict=True) if stored.doubtful)
-                self._queue(self._last, doubtful)
-
-    def _queue(self, queue: dict[str, None], mailboxes: Iterable[str]) -> None:
-        for mailbox in mailboxes:
-            if self._unknown.get(mailbox, -inf) < self._now():
-                queue[mailbox] = None
-        if queue:
-            self._something.set()
-
-    def _rest(self, queue: dict[str, None], mailbox: str, for_s: float) -> None:
-        """Take this mailbox up again later; meanwhile others have their turn."""
-
-        def again() -> None:
-            del self._resting[mailbox]
-            self._queue(queue, [mailbox])
-
-        if mailbox not in self._resting:
-            self._resting[mailbox] = asyncio.get_running_loop().call_later(for_s, again)
-
-    def _take(self) -> tuple[str, bool] | None:
-        """The next mailbox, and whether its count is doubtful also where it is fresh."""
-        for queue in (self._urgent, self._later, self._last):
-            if queue:
-                mailbox = next(iter(queue))
-                doubtful = queue is not self._urgent or mailbox in self._later
-                for each in (self._urgent, self._later, self._last):
-                    each.pop(mailbox, None)
-                if not self._last:
-                    self._room.set()
-                return mailbox, doubtful
-        return None
+                self.agenda.sweep(mailbox for mailbox, stored in zip(piece, counted, strict=True) if stored.doubtful)
 
     async def _ask_on(self) -> None:
         while True:
-            taken = self._take()
-            if taken is None:
-                self._something.clear()
-                await self._something.wait()
-                continue
-            mailbox, doubtful = taken
-            queue = self._later if doubtful else self._urgent
-            self._asking.add(mailbox)
+            item = await self.agenda.take()
             try:
-                if not await self._corrected(mailbox, only_if_old=not doubtful):
-                    self._rest(queue, mailbox, self._pace.settle_s)
+                if not await self._corrected(item.mailbox, only_if_old=not item.doubtful):
+                    self.agenda.rest(item, self._pace.settle_s)
             except (ProviderError, JournalAway) as error:
                 self._metrics.reconciled["failed"].inc()
                 log.warning("count not read", extra={"error": str(error)})
                 if isinstance(error, ProviderRefused) and not isinstance(error, CONCERNS_ALL):
-                    self._leave_alone(mailbox)
+                    self.agenda.leave_alone(item.mailbox, self._pace.absent_s)
                     continue
-                self._queue(queue, [mailbox])
+                self.agenda.again(item)
                 await asyncio.sleep(self._pace.away_s)
             finally:
-                self._asking.discard(mailbox)
-
-    def _leave_alone(self, mailbox: str) -> None:
-        """The provider has nothing to tell of this mailbox: not asked again for a while."""
-        now = self._now()
-        if len(self._unknown) >= _UNKNOWN_MOST:
-            self._unknown = {each: until for each, until in self._unknown.items() if until > now}
-        self._unknown[mailbox] = now + self._pace.unknown_s
+                self.agenda.done(item)
 
     async def _corrected(self, mailbox: str, *, only_if_old: bool) -> bool:
         """Ask for one count; ``False`` where it must be asked for again.
@@ -265,18 +189,18 @@ class Reconciler:
         # Read after the wait for our turn: what was pushed in it is no reason to ask twice.
         [stored], _ = await self._mirror.counted([mailbox])
         try:
-            unread = await self._client.newcount(mailbox)
+            unread = await self._counts.unread(mailbox)
         except NotFound:
-            self._leave_alone(mailbox)
+            self.agenda.leave_alone(mailbox, self._pace.absent_s)
             self._metrics.reconciled["failed"].inc()
             return True
         answered_at = self._now()
-        # What was pushed before the answer is told before it; only then does the same seq mean that nothing was.
-        told = await self._caught_up()
+        # What was pushed before the answer is committed before it; only then does the same seq mean that nothing was.
+        is_caught_up = await self._caught_up()
         suspicion = self._suspected.pop(mailbox, None)
         heard = self._hearing()
         proven = None
-        if told and suspicion is not None and suspicion.stands(stored.seq, heard):
+        if is_caught_up and suspicion is not None and suspicion.stands(stored.seq, heard):
             # What came to be counted since may be under way still.
             proven = min(suspicion.unread, unread)
         call = self._translator.polled(mailbox, unread, asked_at=stored.seq, proven=proven, time_s=self._wall())

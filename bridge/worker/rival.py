@@ -1,7 +1,7 @@
 """Notice that another listener takes the provider's one connection away from us.
 
-The provider says nothing when it gives the connection to somebody else: it closes it (protocol 3.2 is silent on
-this). Two listeners that come back at once would take it from each other for ever and miss mails all the while.
+The provider says nothing when it gives the connection to somebody else: it closes it.
+Two listeners that come back at once would take it from each other for ever and miss mails all the while.
 """
 
 from __future__ import annotations

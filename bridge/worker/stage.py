@@ -14,7 +14,6 @@ from bridge.events import to_json
 from bridge.journal.calls import Advance
 from bridge.journal.mirror import Mirror
 from bridge.journal.owed import MISSING, Owed
-from bridge.provider.bizmail.rules import is_ver
 from bridge.worker.fold import owners
 from bridge.worker.notices import Applied, Notices
 from bridge.worker.pieces import Piece, joined
@@ -41,10 +40,11 @@ class Stage:
             CursorElsewhere, JournalAway, LeaseLost, JournalRefused
         """
         beginning, staged = await self._mirror.staged()
-        first, _, fields = beginning.partition(":")
-        if first.isdecimal() and len(first) < 20 and is_ver(int(first)) and fields == self._fields:
+        stored, _, fields = beginning.partition(":")
+        first = self._scribe.known.cursor_of(stored)
+        if first is not None and fields == self._fields:
             self._count = len(staged)
-            return int(first), staged
+            return first, staged
         self._count = 0
         await self._scribe.commit(Advance(self._scribe.known.stored_ver, None, "next", stage=f"{ver}:{self._fields}"))
         return ver, set()

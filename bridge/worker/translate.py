@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from bridge.events import MAIL_MISSED, MAIL_NEW, MAIL_UNREAD, Event, build_event, normalise_address
 from bridge.journal.calls import RecordCount, RecordMail, RecordPoll
+from bridge.journal.made import Privacy
 from bridge.provider.pushes import MailArrived, UnreadChanged
-
-Privacy = Literal["full", "subject", "sender", "count"]
 
 _SHOWN: Final[Mapping[Privacy, frozenset[str]]] = {
     "full": frozenset(("sender", "receiver", "mail_subject", "summary")),
@@ -50,7 +49,7 @@ class Translator:
         return self.slaves.get(mailbox, mailbox)
 
     def mail(self, push: MailArrived, *, time_s: float) -> RecordMail:
-        """A mail that arrived (protocol 3.2.2 (2)) at ``time_s``.
+        """A mail that arrived at ``time_s``.
 
         Raises:
             BadAddress
@@ -77,7 +76,7 @@ class Translator:
         return RecordMail(event, mail_id, push.unread, self._count(mailbox, push.unread, "push", time_s))
 
     def unread(self, push: UnreadChanged, *, time_s: float) -> RecordCount:
-        """A count that changed (protocol 3.2.2 (3)).
+        """A count that changed.
 
         Raises:
             BadAddress
@@ -88,7 +87,7 @@ class Translator:
     def polled(
         self, mailbox: str, unread: int, *, asked_at: int, proven: int | None = None, time_s: float
     ) -> RecordPoll:
-        """A count that was asked for when the mailbox's seq was ``asked_at`` (protocol 3.3.4).
+        """A count that was asked for when the mailbox's seq was ``asked_at``.
 
         ``proven``: of so many no push is under way any more, so that a rise which no mail explains is a loss.
         """

@@ -1,4 +1,4 @@
-"""An answer of ``user/list`` that is being applied, part by part."""
+"""An answer about members that is being applied, part by part."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 from bridge.journal.owed import ABSENT, DELETED
 from bridge.obs.labels import SyncKind
-from bridge.worker.listing import Listing
+from bridge.worker.answer import Answer
 from bridge.worker.members import Members, Step
 from bridge.worker.notices import Applied
 from bridge.worker.profiles import Fetch
@@ -26,7 +26,7 @@ class Work:
     because those before it were not to be used.
     """
 
-    listing: Listing
+    answer: Answer
     kind: SyncKind
     fills: bool
     ver: int
@@ -68,7 +68,7 @@ class Work:
             ProviderError, CursorElsewhere, JournalAway, LeaseLost, JournalRefused
         """
         done, is_last = await self.fetched(fetch)
-        claims, moves = self.listing.claims, is_last and self.listing.settled
+        claims, moves = self.answer.claims, is_last and self.answer.listing.settled
         self.applied = await members.apply(
             Step(
                 self.ver,
@@ -90,8 +90,9 @@ class Work:
 
     def _gone(self, accounts: Collection[str]) -> Collection[str]:
         """Who is said to be gone: by a line, or by a listing that vouches for being whole."""
-        claims = self.listing.claims
-        absent = set(accounts).difference(claims.present) if self.kind == "full" and self.listing.whole else set()
+        claims = self.answer.claims
+        is_whole = self.kind == "full" and self.answer.listing.whole
+        absent = set(accounts).difference(claims.present) if is_whole else set()
         return sorted(absent.union(claims.gone))
 
     async def fill(self, fetch: Fetch, stage: Stage) -> bool:
@@ -108,6 +109,6 @@ class Work:
         done, is_last = await self.fetched(fetch)
         await stage.add(done.found, done.unread, self.everybody)
         self.past(done)
-        if is_last and self.listing.settled:
+        if is_last and self.answer.listing.settled:
             self.applied = await stage.swap(self.ver)
         return is_last

@@ -39,6 +39,15 @@ ADDRESSES = {
     "tenacity": ("supervision.py", "provider/"),
 }
 LONGEST = 380
+# What the rooms share that act on a provider, whichever it is, and the way out to it.
+VOCABULARY = {"pushes", "faults", "members", "counts", "login", "source", "egress", "proxy", "pace"}
+KNOW_A_DIALECT = ("app/", "commands/", "dev/")
+DIALECT = re.compile(
+    r"""errcode | bizmail | \b(?:is|read)_ver\b | far_ahead | VER_END | DAY_MS                # codes, what a Ver can be
+      | \b(?:user/(?:list|get)|mail/(?:newcount|authkey)|openapi|protocol\ \d|Ret)\b    # endpoints, places, fields
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
 
 
 def imports_of(path):
@@ -87,6 +96,35 @@ def test_the_architecture_page_draws_these_arrows():
         for room in rooms.replace("`", "").split()
     }
     assert drawn == ARROWS
+
+
+def test_only_programs_and_commands_know_a_dialect():
+    """Worker and sign-on act on the vocabulary of ``provider/``, which knows none of its rooms; another provider is a
+    room beside them, and a line in ``app/``. The package's own face gathers the names for other people's programs.
+    """
+    wrong = []
+    for path in sorted((ROOT / "bridge").rglob("*.py")):
+        place = path.relative_to(ROOT / "bridge").as_posix()
+        if place.startswith((*KNOW_A_DIALECT, "provider/bizmail/")) or place == "provider/__init__.py":
+            continue
+        for line, module in imports_of(path):
+            if module == "bridge.provider" or (
+                module.startswith("bridge.provider.") and module.split(".")[2] not in VOCABULARY
+            ):
+                wrong.append(f"bridge/{place}:{line} imports {module}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_worker_and_sign_on_speak_no_dialect():
+    """What a code of the provider means, and whether a cursor can be one, is said by a value of the vocabulary."""
+    wrong = [
+        f"{path.relative_to(ROOT)}:{number} {line.strip()}"
+        for room in ("worker", "signon")
+        for path in sorted((ROOT / "bridge" / room).rglob("*.py"))
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if DIALECT.search(line)
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_no_file_imports_in_a_circle():

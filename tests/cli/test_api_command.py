@@ -17,9 +17,10 @@ import redis
 from bridge.cli import run_command_line
 from bridge.commands.api.answer import aligned, cells, in_words
 from bridge.journal.keys import Keys
-from bridge.provider import faults as errors
 from bridge.provider.bizmail import endpoints
 from bridge.provider.bizmail.endpoints import ENDPOINTS
+from bridge.provider.bizmail.errcodes import BY_CODE, refusal
+from bridge.provider.faults import CredentialsRefused, ProviderAway
 from bridge.simulator import Simulator, World
 from tests.support.connect_proxy import connect_proxy
 from tests.support.workers import WAIT_S
@@ -251,14 +252,14 @@ async def test_a_refusal_exits_1_in_words(api: Api, simulator: Simulator) -> Non
 
 def test_every_refusal_has_words() -> None:
     """Each code of the table is more than a number; a write that broke off is not known to have failed."""
-    told = {code: in_words(errors.refusal(code, "x", "e"), endpoints.USER_ADD) for code in errors._BY_CODE}
+    told = {code: in_words(refusal(code, "x", "e"), endpoints.USER_ADD) for code in BY_CODE}
     assert len(set(told.values())) == len(told)
     assert not [text for code, text in told.items() if "the provider refuses (" in text]
-    assert "(errcode 4711 'x')" in in_words(errors.refusal("4711", "x", "e"), endpoints.USER_ADD)
-    away = errors.ProviderAway("user/sync", "no answer in time")
+    assert "(errcode 4711 'x')" in in_words(refusal("4711", "x", "e"), endpoints.USER_ADD)
+    away = ProviderAway("user/sync", "no answer in time")
     assert "whether it was done is not known" in in_words(away, endpoints.USER_ADD)
     assert "not known" not in in_words(away, endpoints.USER_MODIFY)
-    refused = errors.CredentialsRefused("", "invalid_client", "token")
+    refused = CredentialsRefused("", "invalid_client", "token")
     assert in_words(refused, endpoints.USER_GET) == (
         "token: the provider refuses client id and secret (it says 'invalid_client')"
     )

@@ -11,11 +11,12 @@ from typing import Any, Final
 from bridge.provider.bizmail import answers, endpoints
 from bridge.provider.bizmail.endpoints import ENDPOINTS, Endpoint
 from bridge.provider.bizmail.form import fill
-from bridge.provider.bizmail.models import Delta, Profile
+from bridge.provider.bizmail.models import Delta
 from bridge.provider.bizmail.rules import is_ver
 from bridge.provider.bizmail.token import Token
 from bridge.provider.bizmail.verdict import judge
 from bridge.provider.faults import OutcomeUnknown, ProviderError, UnreadableAnswer
+from bridge.provider.members import Profile
 
 PASSWORD: Final = "hush-7"
 STATUSES: Final = (200, 200, 200, 200, 204, 302, 400, 401, 403, 500, 502)

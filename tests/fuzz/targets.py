@@ -22,7 +22,7 @@ from bridge.events import normalise_address, parse_position
 from bridge.journal.dead import is_entry_id, names_any
 from bridge.journal.follow import parse_stream_id
 from bridge.provider.bizmail.framer import DocumentTooLarge, Framer
-from bridge.provider.bizmail.pushes import parse_broken, parse_push
+from bridge.provider.bizmail.pushes import NAMES, parse_broken, parse_push
 from bridge.provider.bizmail.responses import BadResponse, Mark, ResponseReader
 from bridge.provider.pushes import MailArrived, Push, Unreadable, UnreadChanged
 from bridge.settings import SettingsError, load_settings, show
@@ -66,8 +66,8 @@ def push(data: bytes) -> None:
     assert parse_push(data)
     for each in (*parse_push(data), parse_broken(Unreadable("too-large", data, len(data) + 1))):
         _handle(each)
-    for is_json in (True, False):
-        _check_mask(data, masked(data[:KEPT_MOST], is_json=is_json))
+    for names in (None, NAMES):
+        _check_mask(data, masked(data[:KEPT_MOST], names))
     names_any(data, [b"bob@gzdev.com"])
 
 
@@ -117,7 +117,7 @@ def _listened(pieces: Iterable[bytes]) -> tuple[list[Push], str]:
 
 def _handle(push: Push) -> None:
     """What the worker makes of it: a bounded event that is JSON, or a bounded entry."""
-    translator, burial = Translator("exmail", "full", {}), Burial("full")
+    translator, burial = Translator("exmail", "full", {}), Burial("full", names=NAMES)
     try:
         match push:
             case MailArrived():

@@ -64,10 +64,10 @@ def sample() -> Callable[[str], bytes]:
 def listen(client: ProviderClient) -> Listen:
     @asynccontextmanager
     async def listen(
-        ver: int = 0, silence_s: float = LONG_S, settle_s: float = LONG_S, **callbacks: Callable[[], None]
+        ver: int = 0, silence_s: float = LONG_S, settle_s: float = LONG_S, **callbacks: Callable[..., None]
     ) -> AsyncIterator[Listening]:
-        async with client.listen(ver=lambda: ver, silence_s=silence_s, settle_s=settle_s, **callbacks) as session:
-            listening = Listening(session)
+        async with client.listen(ver=lambda: ver, silence_s=silence_s, settle_s=settle_s) as session:
+            listening = Listening(session, **callbacks)
             task = asyncio.create_task(listening.run(), name="listening")
             try:
                 yield listening

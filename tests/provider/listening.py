@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from bridge.provider.bizmail.listen import ListenSession
 from bridge.provider.faults import ProviderError
 from bridge.provider.pushes import Push, UnreadChanged
+from bridge.provider.source import Acknowledged, Alive, Batch, Skipped
 
 LONG_S = 60
 RET = b'{"Ret":0}'
@@ -35,10 +36,23 @@ ENDLESS = b"HTTP/1.0 200 OK\r\n\r\n"
 
 
 class Listening:
-    """Reads a session in a task and keeps what it gave, so that tests can wait for what they expect."""
+    """Reads a session in a task and keeps what it gave, so that tests can wait for what they expect.
 
-    def __init__(self, session: ListenSession) -> None:
+    ``on_online``, ``on_bytes`` and ``on_gap`` hear of what is no push.
+    """
+
+    def __init__(
+        self,
+        session: ListenSession,
+        *,
+        on_online: Callable[[], None] = lambda: None,
+        on_bytes: Callable[[float | None], None] = lambda begun_at: None,
+        on_gap: Callable[[], None] = lambda: None,
+    ) -> None:
         self.session = session
+        self._on_online = on_online
+        self._on_bytes = on_bytes
+        self._on_gap = on_gap
         self.pushes: list[Push] = []
         self.batches = 0
         self.error: ProviderError | None = None
@@ -46,12 +60,21 @@ class Listening:
 
     async def run(self) -> None:
         try:
-            async for batch in self.session:
-                assert batch
-                async with self._changed:
-                    self.pushes += batch
-                    self.batches += 1
-                    self._changed.notify_all()
+            while True:
+                match await self.session.next():
+                    case Batch(pushes=pushes, documents=documents):
+                        assert pushes
+                        assert len(pushes) == len(documents)
+                        async with self._changed:
+                            self.pushes += pushes
+                            self.batches += 1
+                            self._changed.notify_all()
+                    case Acknowledged():
+                        self._on_online()
+                    case Alive(begun_at=begun_at):
+                        self._on_bytes(begun_at)
+                    case Skipped():
+                        self._on_gap()
         except ProviderError as error:
             async with self._changed:
                 self.error = error

@@ -17,8 +17,9 @@ import pytest
 from bridge.provider.bizmail import endpoints
 from bridge.provider.bizmail.calls import BUSY_TRIES
 from bridge.provider.bizmail.client import ProviderClient
-from bridge.provider.bizmail.models import Action, AddressKind, UserChange
+from bridge.provider.bizmail.models import AddressKind
 from bridge.provider.faults import Busy, CallerFault, InvalidToken, NotFound, ProviderRefused
+from bridge.provider.members import Action, UserChange
 from bridge.provider.pushes import Online
 from bridge.simulator import AuthKeyName, Rules, Simulator, World
 from bridge.simulator.world.account import digest

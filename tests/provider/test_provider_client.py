@@ -12,7 +12,7 @@ import pytest
 
 from bridge.provider.bizmail.calls import AWAY_TRIES, BUSY_TRIES
 from bridge.provider.bizmail.client import ProviderClient
-from bridge.provider.bizmail.models import Action, AuthKey, UserChange
+from bridge.provider.bizmail.models import AuthKey
 from bridge.provider.bizmail.token import MemoryTokenStore, Token
 from bridge.provider.faults import (
     AddressNotAllowed,
@@ -25,6 +25,7 @@ from bridge.provider.faults import (
     ProviderRefused,
     UnreadableAnswer,
 )
+from bridge.provider.members import Action, UserChange
 from tests.provider.bare_provider import BareProvider
 
 LIST, GET, COUNT, TOKEN = "/openapi/user/list", "/openapi/user/get", "/openapi/mail/newcount", "/cgi-bin/token"

@@ -10,7 +10,7 @@ import pytest
 from bridge.provider.bizmail import answers, endpoints
 from bridge.provider.bizmail.documents import fold_keys
 from bridge.provider.bizmail.form import fill
-from bridge.provider.bizmail.models import Action, AddressCheck, AddressKind, AuthKey, Delta, UserChange
+from bridge.provider.bizmail.models import AddressCheck, AddressKind, AuthKey, Delta
 from bridge.provider.bizmail.verdict import judge, read_refusal
 from bridge.provider.faults import (
     AddressNotAllowed,
@@ -21,6 +21,7 @@ from bridge.provider.faults import (
     ProviderRefused,
     UnreadableAnswer,
 )
+from bridge.provider.members import Action, UserChange
 
 
 def profile(**fields: Any) -> Any:

@@ -11,10 +11,10 @@ from bridge.app.provider import running_client
 from bridge.journal.clicks import Clicks
 from bridge.journal.standing import Standings
 from bridge.obs.metrics import Metrics
+from bridge.provider.bizmail.ports import BizMailLogin
 from bridge.settings import load_settings
 from bridge.signon.door import Door
 from bridge.signon.signon import SignOn
-from bridge.signon.way_in import ProviderLogin
 from bridge.simulator import Kind, Simulator
 from tests.support.clicks import HTML, Browser, credentials
 from tests.support.stage import KEYS, SECRET
@@ -40,7 +40,7 @@ async def test_a_silent_provider(redis_url: str, simulator: Simulator) -> None:
                 Standings(redis, KEYS),
                 kick_s=settings.edge.kick_s,
             ),
-            way_in=ProviderLogin(client, settings.provider.client_id, settings.provider.auth_url),
+            login=BizMailLogin(client),
             ledger=Clicks(redis, KEYS, audit_max=100, audit_s=3600),
             metrics=metrics,
             login_page=f"{settings.provider.auth_url}/",

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.obs.labels import Click
-from bridge.provider.faults import ProviderAway, UnreadableAnswer, refusal
+from bridge.provider.bizmail.errcodes import refusal
+from bridge.provider.faults import ProviderAway, UnreadableAnswer
 from bridge.signon.page import render
 from bridge.signon.verdict import Verdict, provider_failed, too_many
 from bridge.signon.words import BY_LANGUAGE, CHINESE, ENGLISH, cause, language_of

@@ -18,7 +18,10 @@ from bridge.journal.mirror import Mirror
 from bridge.journal.writer import Outcome, Writer
 from bridge.obs.metrics import Metrics
 from bridge.provider.bizmail.client import ProviderClient
+from bridge.provider.bizmail.members import BizMailMembers
+from bridge.provider.bizmail.ports import BizMailCounts
 from bridge.simulator import Simulator
+from bridge.worker.agenda import Agenda
 from bridge.worker.directory import Directory, DirectoryPace
 from bridge.worker.guard import Guard
 from bridge.worker.reconcile import ReconcilePace, Reconciler
@@ -41,8 +44,6 @@ ALL_FIELDS = (
 QUICK = DirectoryPace(
     look_s=3600,
     hurt_look_s=3600,
-    lag_waits_s=(0.01, 0.02, 0.03),
-    short_waits_s=(0.01, 0.02),
     idle_s=0.01,
     idle_most_s=0.05,
     second_look_s=0,
@@ -80,6 +81,11 @@ class Parts:
     wall: Callable[[], float] = time.time
     after_batch: Callable[[Collection[Outcome]], None] = lambda outcomes: None
 
+    @property
+    def members(self) -> BizMailMembers:
+        """It waits for a lagging provider, but not long."""
+        return BizMailMembers(self.client, lag_waits_s=(0.01, 0.02, 0.03), short_waits_s=(0.01, 0.02))
+
     async def writer(self) -> Writer:
         """A new leader's; one before it is deposed."""
         await self.redis.delete(KEYS.lease)
@@ -96,9 +102,9 @@ class Parts:
     async def directory(
         self, fields: Collection[str] = ALL_FIELDS, *, writer: Writer | None = None, **pace: Any
     ) -> Directory:
-        """A new leader's directory, loaded; it waits for a lagging provider, but not long."""
+        """A new leader's directory, loaded."""
         directory = Directory(
-            self.client,
+            self.members,
             writer or await self.writer(),
             self.mirror,
             self.metrics,
@@ -116,7 +122,8 @@ class Parts:
     async def reconciler(self, *, rate: float = 1000, sweep: bool = False, **pace: float) -> Reconciler:
         translator = Translator("exmail", "full", self.slaves)
         return Reconciler(
-            self.client,
+            Agenda(),
+            BizMailCounts(self.client),
             await self.writer(),
             self.mirror,
             translator,

@@ -1,25 +1,25 @@
-"""What an answer of ``user/list`` claims, as a pure function."""
+"""What a listing of members claims, as a pure function."""
 
 from __future__ import annotations
 
 import pytest
 
 from bridge.commands.leader import shown
-from bridge.provider.bizmail.models import Action, Delta, UserChange
-from bridge.worker.claims import Claims, is_another, is_short, is_whole, read_claims, read_everybody
+from bridge.provider.members import Action, UserChange
+from bridge.worker.claims import Claims, is_another, read_claims, read_everybody
 from bridge.worker.guard import Guard
 
 A, B, C = "a@x.cn", "b@x.cn", "c@x.cn"
 DEL, ADD, MOD = Action.DEL, Action.ADD, Action.MOD
 
 
-def delta(*lines: tuple[Action, str], count: int | None = None, unreadable: int = 0) -> Delta:
-    return Delta(7, tuple(UserChange(action, alias) for action, alias in lines), count, unreadable)
+def changes(*lines: tuple[Action, str]) -> list[UserChange]:
+    return [UserChange(action, alias) for action, alias in lines]
 
 
 def test_the_last_action_of_an_account_counts() -> None:
     """Addresses normalised, what is no address left out; who was added comes first."""
-    found = read_claims(delta((ADD, A), (MOD, B), (DEL, " A@x.CN "), (MOD, "no address"), (ADD, C)))
+    found = read_claims(changes((ADD, A), (MOD, B), (DEL, " A@x.CN "), (MOD, "no address"), (ADD, C)))
     assert found == Claims(present=(C, B), gone=(A,), added=frozenset({C}), anew=frozenset())
 
 
@@ -29,7 +29,7 @@ def test_addresses_that_only_look_alike_are_as_many_accounts() -> None:
     A profile that names one of them is not the other's, and a terminal shows what cannot be seen.
     """
     alike = ("jos\u00e9@x.cn", "jose\u0301@x.cn", "jos\u00e9\u200b@x.cn", "jose@x.cn")
-    found = read_claims(delta(*((ADD, alias) for alias in alike), (DEL, alike[1])))
+    found = read_claims(changes(*((ADD, alias) for alias in alike), (DEL, alike[1])))
     assert set(found.present) == {alike[0], alike[2], alike[3]}
     assert found.gone == (alike[1],)
     assert len({shown(alias) for alias in alike}) == 4
@@ -49,25 +49,13 @@ def test_addresses_that_only_look_alike_are_as_many_accounts() -> None:
 )
 def test_who_was_deleted_before_may_be_another_person(lines: list[tuple[Action, str]], anew: bool) -> None:
     """By the lines of one answer."""
-    found = read_claims(delta(*lines))
+    found = read_claims(changes(*lines))
     assert (A in found.anew, A in found.present) == (anew, True)
 
 
 def test_a_listing_of_everything_tells_who_is_there_and_no_more() -> None:
     """Each of its lines says ADD, of whoever it is."""
-    assert read_everybody(delta((ADD, A), (MOD, B), (DEL, C))) == Claims((A, B), (C,))
-
-
-@pytest.mark.parametrize(
-    ("count", "unreadable", "short", "whole"),
-    [(2, 0, False, True), (3, 0, True, False), (None, 0, False, False), (3, 1, True, False), (1, 0, False, False)],
-)
-def test_a_listing_vouches_for_being_whole_by_its_count(
-    count: int | None, unreadable: int, short: bool, whole: bool
-) -> None:
-    """Only then does absence mean something; a delta without a Count may still say what it says."""
-    told = delta((ADD, A), (ADD, B), count=count, unreadable=unreadable)
-    assert (is_short(told), is_whole(told)) == (short, whole)
+    assert read_everybody(changes((ADD, A), (MOD, B), (DEL, C))) == Claims((A, B), (C,))
 
 
 @pytest.mark.parametrize(

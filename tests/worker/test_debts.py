@@ -31,7 +31,7 @@ async def test_some_who_cannot_be_read_keep_nobody_else_waiting(parts: Parts, si
     accounts = sorted(simulator.world.accounts)
     for alias in accounts:
         await parts.redis.hset(KEYS.owed, alias, Owed(1, "unreadable").as_json())
-    known = Known({}, parts.metrics)
+    known = Known({}, parts.metrics, cursor_of=parts.members.cursor_of)
     await known.read(parts.mirror)
     members = Members(Scribe(await parts.writer(), known), parts.mirror, Notices("exmail", parts.wall), Guard())
     now = 0.0
@@ -40,7 +40,7 @@ async def test_some_who_cannot_be_read_keep_nobody_else_waiting(parts: Parts, si
     async def nobody() -> Collection[str]:
         return ()
 
-    debts = Debts(parts.client, members, ALL_FIELDS, timetable, named=nobody)
+    debts = Debts(parts.members, members, ALL_FIELDS, timetable, named=nobody)
     simulator.faults.on(Kind.ERRCODE, endpoint="user/get", value=1999, times=5)
     assert not await debts.settle()
     now += 5

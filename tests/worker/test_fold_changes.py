@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.events import USER_ADDED, USER_DELETED, USER_UPDATED, from_json, to_json
-from bridge.provider.bizmail.models import Profile
+from bridge.provider.members import Profile
 from bridge.worker.fold import Fold, fold, stored_profile
 
 A, B, C = "a@x.cn", "b@x.cn", "c@x.cn"

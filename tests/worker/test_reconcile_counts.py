@@ -71,7 +71,7 @@ async def test_after_a_gap_the_counts_of_online_and_active_mailboxes_are_right(
     await parts.redis.zadd(KEYS.online, {online: time.time() + 60, expired: time.time() - 60})
     await reconciler._writer.commit([count(active, unread[active] + 3), count(right, unread[right])])
     async with running(reconciler):
-        reconciler.after_gap()
+        reconciler.agenda.after_gap()
         await answered(parts, 3)
     assert sorted(asked(simulator)) == sorted([online, active, right])
     events = [event for event in await told.data("mail.unread") if event["reason"] == "reconcile"]
@@ -102,7 +102,7 @@ async def test_a_push_between_question_and_answer_wins_and_is_asked_after(
         await answered(parts, 1, "moved")
         assert [event["unread"] for event in await told.data("mail.unread")] == [truth + 50]
         # Its count is fresh now and no gap was told of: the push is believed.
-        await until(lambda: not reconciler._asking)
+        await until(lambda: not reconciler.agenda._asked_for)
     assert asked(simulator) == [BOB]
 
 
@@ -115,7 +115,7 @@ async def test_after_a_gap_an_answer_that_a_push_overtook_is_asked_for_again(
     reconciler = await parts.reconciler()
     simulator.faults.on(Kind.DELAY, endpoint="mail/newcount", value=0.3, times=1)
     async with running(reconciler):
-        reconciler.after_gap()
+        reconciler.agenda.after_gap()
         await simulator.faults.wait(Kind.DELAY)
         await reconciler._writer.commit([count(BOB, truth + 50)])
         await answered(parts, 1, "corrected")
@@ -136,7 +136,7 @@ async def test_a_wanted_mailbox_is_asked_for_and_an_unknown_one_once(
         await answered(parts, 1, "failed")
         await want(parts, NOBODY, BOB)
         await told.wait("mail.unread")
-        reconciler.after_gap()
+        reconciler.agenda.after_gap()
         await want(parts, NOBODY)
         await until(lambda: _taken(parts))
     assert asked(simulator).count(NOBODY) == 1
@@ -151,8 +151,8 @@ async def test_a_mailbox_that_appears_is_asked_for_at_once(parts: Parts, simulat
         await want(parts, NOBODY)
         await answered(parts, 1, "failed")
         simulator.world.add_user(NOBODY, name="Somebody")
-        reconciler.appeared(BOB)
-        reconciler.appeared(NOBODY)
+        reconciler.agenda.appeared(BOB)
+        reconciler.agenda.appeared(NOBODY)
         [event] = await told.wait("mail.unread")
     assert event["mailbox"] == NOBODY
     assert asked(simulator) == [NOBODY, NOBODY]
@@ -233,9 +233,9 @@ async def test_questions_wait_for_their_turn(parts: Parts, simulator: Simulator)
     reconciler = await parts.reconciler(rate=0.001)
     async with running(reconciler):
         await answered(parts, 1)
-        reconciler.after_gap()
+        reconciler.agenda.after_gap()
         # Every asker has taken one and waits.
-        await until(lambda: len(reconciler._asking) == 4)
+        await until(lambda: len(reconciler.agenda._asked_for) == 4)
     assert asked(simulator) == [wanted]
 
 
@@ -249,7 +249,7 @@ async def test_a_gap_that_is_told_while_redis_is_away_is_not_forgotten(
         reconciler = await replace(parts, mirror=Mirror(client, KEYS)).reconciler()
         way.closed = True
         async with running(reconciler):
-            reconciler.after_gap()
+            reconciler.agenda.after_gap()
             # Those that look for wanted counts are turned away too.
             await until(lambda: way.turned_away >= 6)
             way.closed = False
@@ -274,7 +274,7 @@ async def test_an_answer_beside_pushes_that_are_not_told_accuses_nobody(
 
     reconciler._caught_up = caught_up
     async with running(reconciler):
-        reconciler.after_gap()
+        reconciler.agenda.after_gap()
         [missed] = await told.wait("mail.missed")
     assert missed["at_least"] == 1
     assert asked(simulator) == [BOB] * 4
@@ -299,7 +299,7 @@ async def test_a_push_that_just_came_is_given_time(parts: Parts, simulator: Simu
     [pushed], _ = await parts.mirror.counted([BOB])
     assert pushed.as_of is not None
     async with running(reconciler):
-        reconciler.after_gap()
+        reconciler.agenda.after_gap()
         await answered(parts, 1)
     corrected = (await told.data("mail.unread"))[-1]
     assert corrected["as_of"] - pushed.as_of >= 200
@@ -311,6 +311,6 @@ async def test_streams_that_are_no_mailboxes_are_not_asked_for(parts: Parts, sim
     event = build_event(namespace="exmail", stream=DIRECTORY, type="exmail.x", time_s=0, data={})
     await reconciler._writer.commit([Announce(event), count(BOB, 99)])
     async with running(reconciler):
-        reconciler.after_gap()
+        reconciler.agenda.after_gap()
         await answered(parts, 1)
     assert asked(simulator) == [BOB]

@@ -36,7 +36,7 @@ async def test_the_second_answer_waits_for_a_sign_of_life(parts: Parts, simulato
 
     reconciler._hearing = hearing
     async with running(reconciler):
-        reconciler.after_gap()
+        reconciler.agenda.after_gap()
         await until(lambda: looks >= 5)
         assert asked(simulator) == [BOB]
         assert not await told.data("mail.missed")
@@ -50,7 +50,7 @@ async def test_a_push_in_between_makes_it_the_first_again(parts: Parts, simulato
     """What the first answer said is not the state of now."""
     reconciler, heard = await doubting(parts, simulator)
     async with running(reconciler):
-        reconciler.after_gap()
+        reconciler.agenda.after_gap()
         await answered(parts, 1)
         await until(lambda: BOB in reconciler._suspected)
         await reconciler._writer.commit([count(BOB, simulator.world.unread[BOB] + 7)])
@@ -63,7 +63,7 @@ async def test_no_more_of_it_counts_than_the_first_answer_knew(parts: Parts, sim
     """A mail that came in between may be under way still."""
     reconciler, heard = await doubting(parts, simulator)
     async with running(reconciler):
-        reconciler.after_gap()
+        reconciler.agenda.after_gap()
         await answered(parts, 1)
         await until(lambda: BOB in reconciler._suspected)
         simulator.world.deliver_mail(BOB)

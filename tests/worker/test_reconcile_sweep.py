@@ -44,10 +44,10 @@ async def test_off_asks_nobody_else(parts: Parts, simulator: Simulator) -> None:
     await parts.redis.zadd(KEYS.online, {everybody[-1]: time.time() + 60})
     reconciler = await parts.reconciler()
     async with running(reconciler):
-        reconciler.after_gap()
+        reconciler.agenda.after_gap()
         await answered(parts, 1)
-        await until(lambda: not reconciler._gap.is_set() and not reconciler._asking)
-        assert not reconciler._last
+        await until(lambda: not reconciler.agenda._gap.is_set() and not reconciler.agenda._asked_for)
+        assert not reconciler.agenda._swept
     assert asked(simulator) == [everybody[-1]]
 
 
@@ -59,7 +59,7 @@ async def test_on_asks_for_every_stored_count_last_of_all_and_once(parts: Parts,
     await parts.redis.zadd(KEYS.online, {online: time.time() + 60})
     reconciler = await parts.reconciler(sweep=True, settle_s=0)
     async with running(reconciler):
-        reconciler.after_gap()
+        reconciler.agenda.after_gap()
         await answered(parts, USERS - 49)
     # Four ask side by side.
     assert online in asked(simulator)[:4]
@@ -74,11 +74,11 @@ async def test_who_is_wanted_waits_for_no_sweep(parts: Parts, simulator: Simulat
     reconciler = await parts.reconciler(sweep=True)
     simulator.faults.on(Kind.DELAY, endpoint="mail/newcount", value=0.2, times=4)
     async with running(reconciler):
-        reconciler.after_gap()
+        reconciler.agenda.after_gap()
         await simulator.faults.wait(Kind.DELAY)
         await parts.redis.hdel(KEYS.state(wanted), "unread")
         await parts.redis.sadd(KEYS.wanted, wanted)
-        await until(lambda: wanted in reconciler._urgent)
+        await until(lambda: wanted in reconciler.agenda._opened)
         await until(lambda: wanted in asked(simulator))
         # Four were under way, and four may have been taken when it came.
         assert asked(simulator).index(wanted) <= 8
@@ -90,10 +90,10 @@ async def test_a_sweep_keeps_within_the_budget(parts: Parts, simulator: Simulato
     await stored(parts, simulator, everybody)
     reconciler = await parts.reconciler(sweep=True, rate=0.001)
     async with running(reconciler):
-        reconciler.after_gap()
-        await until(lambda: len(reconciler._asking) == 4)
+        reconciler.agenda.after_gap()
+        await until(lambda: len(reconciler.agenda._asked_for) == 4)
         await answered(parts, 1)
-        assert len(reconciler._last) <= 200
+        assert len(reconciler.agenda._swept) <= 200
     assert len(asked(simulator)) == 1
 
 

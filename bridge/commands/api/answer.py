@@ -13,7 +13,7 @@ import msgspec
 from bridge.commands.leader import shown, shown_json
 from bridge.events import timestamp, to_json
 from bridge.provider.bizmail.endpoints import Endpoint
-from bridge.provider.bizmail.models import AddressCheck, AuthKey, Delta, Profile
+from bridge.provider.bizmail.models import AddressCheck, AuthKey, Delta
 from bridge.provider.faults import (
     PERHAPS_DONE,
     AddressNotAllowed,
@@ -25,6 +25,7 @@ from bridge.provider.faults import (
     ProviderError,
     ProviderRefused,
 )
+from bridge.provider.members import Profile
 from bridge.provider.pushes import Push, Unreadable
 
 Rows = list[tuple[str, ...]]

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from bridge.commands.command import add_settings_options
-from bridge.provider.bizmail.action import Action
 from bridge.provider.bizmail.endpoints import ENDPOINTS, TOKEN, Endpoint
 from bridge.provider.bizmail.parameters import Parameter
 from bridge.provider.faults import BadParameter
+from bridge.provider.members import Action
 
 SHELLS: Final = ("bash", "zsh", "fish")
 ANEW: Final = "fetch one though there is one: it proves client id and secret, and all programs will use it"

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from ..faults import UnreadableAnswer
+from ..members import Action, Profile, UserChange
 from . import endpoints
 from .documents import fold_keys, to_int, to_text
 from .endpoints import Endpoint
-from .models import Action, AddressCheck, AddressKind, AuthKey, Delta, Profile, UserChange
+from .models import AddressCheck, AddressKind, AuthKey, Delta
 from .rules import is_ver
 from .token import Token, usable_until
 

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, Self, Unpack
 
 import aiohttp
 
 from ..egress import Egress
+from ..members import Profile, ProfileFields
 from ..pace import Pace
 from . import answers, endpoints, login
 from .asking import SETTLE_S
 from .calls import Calls, Outcome
 from .form import series
 from .listen import ListenSession
-from .models import AddressCheck, AuthKey, Delta, Profile, ProfileFields
+from .models import AddressCheck, AuthKey, Delta
 from .parameters import MOST_CHECKED
 from .rules import is_far_ahead, is_ver
 from .token import MemoryTokenStore, Token, TokenStore
@@ -128,21 +129,13 @@ class ProviderClient:
         *,
         ver: Callable[[], int],
         silence_s: float,
-        on_online: Callable[[], None] | None = None,
-        on_bytes: Callable[[float | None], None] | None = None,
-        on_gap: Callable[[], None] | None = None,
-        before_connect: Callable[[], Awaitable[None]] | None = None,
         settle_s: float = SETTLE_S,
     ) -> ListenSession:
         """One listen session (protocol 3.2.1), to be entered with ``async with`` and read with ``async for``.
 
         ``ver`` gives the cursor each time the provider is asked. Silence of ``silence_s`` seconds brings a probe,
-        of three times that the end. ``on_online`` is called once, when counts may be reconciled; ``on_bytes`` each
-        time anything at all came but a refusal between two connections, with the time at which a document began that
-        is not whole yet (monotonic seconds; ``None``: all that came is whole); ``on_gap`` before that, where nobody
-        listened for longer than long polls leave between them: what was pushed then is missed. ``before_connect`` is
-        awaited before each connection: what it raises ends the session before another listener is displaced.
-        ``settle_s`` is the second of the asking rule.
+        of three times that the end. ``settle_s`` is the second of the asking rule. Whoever has to know more than the
+        pushes (whether we are listened to, since when, and what was missed) asks :meth:`.ListenSession.next` instead.
         """
         return ListenSession(
             transport=self._transport,
@@ -151,10 +144,6 @@ class ProviderClient:
             on_ver=lambda pushed: self._ver_pushed(pushed, ver()),
             silence_s=silence_s,
             settle_s=settle_s,
-            on_online=on_online,
-            on_bytes=on_bytes,
-            on_gap=on_gap,
-            before_connect=before_connect,
         )
 
     def _ver_to_ask_with(self, cursor: int) -> int:

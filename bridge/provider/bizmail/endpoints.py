@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..faults import PERHAPS_DONE
+from ..members import Action
 from . import parameters as p
-from .action import Action
 from .parameters import Parameter
 
 UNDOCUMENTED: Final = "undocumented"

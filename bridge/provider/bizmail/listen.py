@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -23,11 +24,12 @@ from ..faults import (
     ProviderError,
     UnreadableAnswer,
     plain,
-    refusal,
 )
 from ..pushes import Online, Push, Refused, Unreadable, VersionChanged
+from ..source import Acknowledged, Alive, Batch, Connecting, Happening, Skipped
 from . import endpoints
 from .asking import SETTLE_S, Asking
+from .errcodes import refusal
 from .framer import DocumentTooLarge, Framer
 from .pushes import parse_broken, parse_push
 from .responses import BadResponse, Found, Mark, ResponseReader
@@ -43,9 +45,10 @@ _BETWEEN_S: Final = 0.5
 
 
 class ListenSession:
-    """Enter it to connect and ask, iterate it for batches of pushes, oldest first.
+    """Ask :meth:`next` for what happens, one thing after the other; or enter it to connect, and iterate it for batches
+    of pushes alone, oldest first.
 
-    A batch is what one read of the socket completed, never empty. Iteration ends only by an error:
+    A batch is what one read of the socket completed, never empty. Either ends only by an error:
 
     Raises:
         ProviderAway: no connection, no token, or what came is no HTTP or not status 200.
@@ -66,20 +69,12 @@ class ListenSession:
         on_ver: Callable[[int], bool],
         silence_s: float,
         settle_s: float = SETTLE_S,
-        on_online: Callable[[], None] | None = None,
-        on_bytes: Callable[[float | None], None] | None = None,
-        on_gap: Callable[[], None] | None = None,
-        before_connect: Callable[[], Awaitable[None]] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._transport = transport
         self._tokens = tokens
         self._ver = ver
         self._on_ver = on_ver
-        self._on_online = on_online
-        self._on_bytes = on_bytes
-        self._on_gap = on_gap
-        self._before_connect = before_connect
         self._now = now
         self._asking = Asking(silence_s=silence_s, settle_s=settle_s, now=now)
         self._stream: Stream | None = None
@@ -92,14 +87,17 @@ class ListenSession:
         # was refused at first.
         self._away_since: float | None = None
         self._turned_away = False
+        self._may_connect = False
         self._waiting = False
         self._asked_at = 0.0
         self._begun_at: float | None = None
         self._failure: ProviderError | None = None
+        # What is not given away yet: what happened, and behind it what was read.
+        self._happened: deque[Happening] = deque()
+        self._batch: list[Push] = []
+        self._documents: list[bytes] = []
         self.acknowledged_at: float | None = None
         """When reconciliation could start (monotonic seconds); ``None`` until then."""
-        self.documents: list[bytes] = []
-        """What the last batch was read from, in step with it; only the head of a document that was too large."""
 
     @property
     def last_byte_at(self) -> float:
@@ -111,37 +109,63 @@ class ListenSession:
         """Whether all that came was read and given away, as far as the event loop knows."""
         return self._stream is None or self._waiting
 
+    async def next(self) -> Happening:
+        """What happens next; see :mod:`bridge.provider.source`. Nothing is sent before the first call.
+
+        Before a connection is made it gives :class:`Connecting`, and makes it when it is called again.
+        """
+        while not self._happened:
+            if self._failure is not None and not self._batch:
+                self.close()
+                raise self._failure
+            await self._go_on()
+        return self._happened.popleft()
+
+    def close(self) -> None:
+        """Leave the session; nothing stays open at the provider."""
+        self._drop_connection()
+
     async def __aenter__(self) -> Self:
-        await self._ask()
+        while self._stream is None:
+            await self._keep_asking()
+            if self._failure is not None:
+                raise self._failure
+        self._happened.clear()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._drop_connection()
+        self.close()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> list[Push]:
-        while self._failure is None:
-            await self._keep_asking()
-            if self._failure is not None:
-                break
-            batch = await self._read()
-            if self.acknowledged_at is None and self._asking.is_online:
-                self.acknowledged_at = self._now()
-                if self._on_online is not None:
-                    self._on_online()
-            if batch:
-                # Ask before the batch is given away: its reader may take long, and a long poll that is not asked
-                # hears nothing. A failure waits until the batch has been taken.
-                await self._keep_asking()
-                return batch
-            if self._asking.is_silent:
-                self._failure = ListenSilent(self._now() - self.last_byte_at)
-        self._drop_connection()
-        raise self._failure
+        while True:
+            happened = await self.next()
+            if isinstance(happened, Batch):
+                return happened.pushes
+
+    async def _go_on(self) -> None:
+        """Ask if it is time to, then give away what was read, or read."""
+        # Ask before a batch is given away: its reader may take long, and a long poll that is not asked hears nothing.
+        # A failure waits until the batch has been taken.
+        await self._keep_asking()
+        if self._happened:
+            return
+        if self._batch:
+            self._happened.append(Batch(self._batch, self._documents))
+            self._batch = []
+            return
+        if self._failure is not None:
+            return
+        self._batch = await self._read()
+        if self.acknowledged_at is None and self._asking.is_online:
+            self.acknowledged_at = self._now()
+            self._happened.append(Acknowledged())
+        if not self._batch and self._asking.is_silent:
+            self._failure = ListenSilent(self._now() - self.last_byte_at)
 
     # Asking.
 
@@ -158,10 +182,15 @@ class ListenSession:
             self._failure = error
 
     async def _ask(self) -> None:
-        self._token = await self._tokens.token()
+        """Write a request; without a connection say first that one will be made."""
+        if self._stream is not None or not self._may_connect:
+            self._token = await self._tokens.token()
         if self._stream is None:
-            if self._before_connect is not None:
-                await self._before_connect()
+            if not self._may_connect:
+                self._may_connect = True
+                self._happened.append(Connecting())
+                return
+            self._may_connect = False
             self._stream = await self._transport.open_stream()
             self._reader = ResponseReader()
             self._framer = Framer()
@@ -212,7 +241,7 @@ class ListenSession:
             return self._connection_ended(fault)
         self._asking.bytes_came()
         batch: list[Push] = []
-        self.documents = []
+        self._documents = []
         try:
             self._follow(self._reader.feed(chunk), batch)
         except DocumentTooLarge as error:
@@ -222,23 +251,22 @@ class ListenSession:
             self._failure = ProviderAway(endpoints.LISTEN.name, plain(str(error)))
         if not (self._framer.inside or self._reader.inside):
             self._begun_at = None
-        elif self._begun_at is None or self.documents:
+        elif self._begun_at is None or self._documents:
             self._begun_at = self._asking.last_byte_at
         self._bytes_came(batch)
         return batch
 
     def _bytes_came(self, batch: Sequence[Push]) -> None:
-        """Tell; a refusal is no sign that we are listened to again."""
+        """Note that we are listened to; a refusal is no sign that we are again."""
         if self._away_since is not None:
             if any(isinstance(push, Refused) for push in batch):
                 self._turned_away = True
                 return
             gap = self._turned_away or self._asked_at - self._away_since > _BETWEEN_S
             self._away_since, self._turned_away = None, False
-            if gap and self._on_gap is not None:
-                self._on_gap()
-        if self._on_bytes is not None:
-            self._on_bytes(self._begun_at)
+            if gap:
+                self._happened.append(Skipped())
+        self._happened.append(Alive(self._begun_at))
 
     def _follow(self, found: Iterable[Found], batch: list[Push]) -> None:
         for item in found:
@@ -270,7 +298,7 @@ class ListenSession:
     def _note(self, told: Sequence[Push], batch: list[Push], document: bytes) -> None:
         pushes = [self._believed(push, document) for push in told]
         for push in pushes:
-            self.documents.append(document)
+            self._documents.append(document)
             if isinstance(push, Online) and push.ret != 0:
                 self._failure = ListenRefused(push.ret)
             elif isinstance(push, Refused):
@@ -297,7 +325,7 @@ class ListenSession:
 
     def _connection_ended(self, fault: OSError | None) -> list[Push]:
         batch: list[Push] = []
-        self.documents = []
+        self._documents = []
         found: list[Found] = []
         try:
             found = self._reader.end()

@@ -15,6 +15,8 @@ from .rules import is_ver
 from .salvage import salvage_mail
 
 _MAIL_KEYS: Final = ("MailId", "Sender", "Receiver", "Subject", "Summary")
+NAMES: Final = ("UserName", "NewCount", *_MAIL_KEYS, "Ver", "Ret", "errcode", "error")
+"""Every name that the protocol has in a document of the stream."""
 _MAIL: Final = frozenset({"UserName", "NewCount", *_MAIL_KEYS})
 _BEFORE: Final = b" \t\r\n\xef\xbb\xbf"
 _FOLDED_MAIL_KEYS: Final = tuple(key.lower() for key in _MAIL_KEYS)

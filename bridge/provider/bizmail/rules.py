@@ -88,6 +88,12 @@ def is_ver(number: int | None) -> TypeGuard[int]:
     return number is not None and 0 < number < VER_END
 
 
+def read_ver(text: str | None) -> int | None:
+    """A Ver that was stored as text, if it can be one."""
+    number = int(text) if text is not None and text.isdecimal() and len(text) < 20 else None
+    return number if is_ver(number) else None
+
+
 def is_far_ahead(ver: int, *, now_s: float, cursor: int = 0) -> bool:
     """Whether a Ver, which is epoch milliseconds, is more than a day after our clock (``now_s``) and the cursor.
 

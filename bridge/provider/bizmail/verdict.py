@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ..faults import CODE_MOST, OutcomeUnknown, ProviderAway, ProviderRefused, UnreadableAnswer, plain, refusal
+from ..faults import CODE_MOST, OutcomeUnknown, ProviderAway, ProviderRefused, UnreadableAnswer, plain
 from . import endpoints
 from .documents import NotJson, fold_keys, read_json, to_int, to_text
 from .endpoints import Endpoint
+from .errcodes import refusal
 
 _NO_JSON: Final = object()
 

@@ -1,0 +1,50 @@
+"""A listing of members, and what it claims as far as it is believed. Pure.
+
+What a listing leaves out means nothing where it comes short: then nobody is gone by it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import Final
+
+from bridge.obs.labels import SyncKind
+from bridge.provider.members import Listing
+from bridge.worker.claims import Claims, read_claims, read_everybody
+
+_LONG: Final = 5000
+_NOBODY: Final = Claims((), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A listing that can be used has claims; one that is refused has none."""
+
+    listing: Listing
+    claims: Claims = _NOBODY
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it names nobody."""
+        return not (self.claims.present or self.claims.gone)
+
+
+async def read_answer(listing: Listing, kind: SyncKind) -> Answer:
+    """Read a listing of changes, or (``full``) of everybody."""
+    if listing.refused:
+        return Answer(listing)
+    # Hundreds of thousands of lines would keep the pushes waiting for seconds.
+    if len(listing.changes) > _LONG:
+        return await asyncio.to_thread(_read, listing, kind)
+    return _read(listing, kind)
+
+
+def _read(listing: Listing, kind: SyncKind) -> Answer:
+    if kind == "delta":
+        claims = read_claims(listing.changes)
+        return Answer(listing, claims if listing.settled or not listing.short else replace(claims, gone=()))
+    claims = read_everybody(listing.changes)
+    if not claims.present:
+        return Answer(Listing(0, refused="the full listing is empty", answered=listing.ver, newer=True))
+    return Answer(listing, claims if listing.whole else replace(claims, gone=()))

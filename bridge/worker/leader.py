@@ -1,0 +1,194 @@
+"""One term of a worker as leader: its parts, made in the order in which they need each other.
+
+Nobody is told of anything by a part that was made before him: each gets what it acts on, and loops decide.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from bridge.events import LEADER_CHANGED, SYSTEM, build_event
+from bridge.journal.calls import Announce
+from bridge.journal.clock import SharedClock
+from bridge.journal.writer import Claimed
+from bridge.supervision import supervise
+from bridge.worker.agenda import Agenda
+from bridge.worker.attention import Attention
+from bridge.worker.backlog import Backlog
+from bridge.worker.dead import Burial, Replayer
+from bridge.worker.directory import DIRECTORY_FAULTS, Directory
+from bridge.worker.lease import Lease
+from bridge.worker.listener import LISTEN_FAULTS, Listener
+from bridge.worker.means import Means
+from bridge.worker.narrowing import Narrowing
+from bridge.worker.orders import OrderTaker
+from bridge.worker.reconcile import Reconciler
+from bridge.worker.reports import ReportTaker
+from bridge.worker.translate import Translator
+from bridge.worker.upstream import Upstream
+
+log = logging.getLogger(__name__)
+
+_DRAIN_S: Final = 5.0
+
+
+class Leader:
+    """Leads from :meth:`run` until the lease is lost. ``left``: what the leader before said of the provider."""
+
+    def __init__(self, means: Means, claimed: Claimed, clock: SharedClock, left: Mapping[str, str]) -> None:
+        options, metrics = means.options, means.metrics
+        self._means = means
+        self._claimed = claimed
+        self._clock = clock
+        self._left = left.get("state")
+        # The claim has set it where nobody ever listened; then nothing was missed.
+        heard = left.get("heard") if claimed.fence > 1 else None
+        slaves: dict[str, str] = {}
+        translator = Translator(options.namespace, options.privacy, slaves)
+        self._lease = Lease(means.writer)
+        self._backlog = Backlog(means.writer, metrics, most=options.backlog)
+        self._agenda = Agenda()
+        self.upstream = Upstream(
+            self._tell,
+            metrics,
+            namespace=options.namespace,
+            silence_s=options.listen_silence_s,
+            heard_ms=int(heard) if heard else None,
+            missed=self._agenda.after_gap,
+            wall=clock,
+        )
+        self._directory = Directory(
+            means.members,
+            means.writer,
+            means.mirror,
+            metrics,
+            slaves,
+            namespace=options.namespace,
+            guard=options.guard,
+            fields=options.directory_fields,
+            appeared=self._agenda.appeared,
+            wall=clock,
+        )
+        self._listener = Listener(
+            means.source,
+            self._lease,
+            self._backlog,
+            translator,
+            self.upstream,
+            self._directory,
+            self._agenda,
+            Burial(options.privacy, names=means.source.names),
+            metrics,
+            silence_s=options.listen_silence_s,
+            conflict_pause_s=options.conflict_pause_s,
+            wall=clock,
+        )
+        attention = Attention(self.upstream, self._backlog, is_idle=lambda: self._listener.is_idle)
+        self._reconciler = Reconciler(
+            self._agenda,
+            means.counts,
+            means.writer,
+            means.mirror,
+            translator,
+            metrics,
+            hearing=attention.hearing,
+            caught_up=attention.caught_up,
+            rate=options.newcount_rate,
+            sweep=options.newcount_sweep,
+            wall=clock,
+        )
+        replayer = Replayer(
+            means.writer, means.dead, translator, means.source, self._directory, self._agenda, wall=clock
+        )
+        self._orders = OrderTaker(means.orders, self._directory, replayer)
+        self._reports = ReportTaker(means.reports, self._tell, namespace=options.namespace, wall=clock)
+        self._listening: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Lead.
+
+        Raises:
+            LeaseLost, JournalAway: in a group; another worker leads.
+        """
+        means, options = self._means, self._means.options
+        narrowing = Narrowing(means.writer, means.mirror, privacy=options.privacy, fields=options.directory_fields)
+        self._announce_leader()
+        self.upstream.take_over(self._left)
+        await self._directory.load()
+        means.metrics.leader.set(1)
+        means.metrics.generation.set(self._claimed.generation)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_lease(), name="lease")
+            tasks.create_task(self.upstream.watch(), name="upstream watch")
+            listening = supervise(
+                self._listener.session, expected=LISTEN_FAULTS, retry=options.retry, on_fault=_fault("listener")
+            )
+            self._listening = tasks.create_task(listening, name="listener")
+            # Pushes are read meanwhile, and the lease is kept; nothing is committed before.
+            if await narrowing.applied():
+                self._directory.compare_all(narrowing.noted)
+            tasks.create_task(self._backlog.run(), name="commits")
+            tasks.create_task(self._reconciler.run(), name="reconcile")
+            tasks.create_task(self._orders.run(), name="orders")
+            tasks.create_task(self._reports.run(), name="reports")
+            pulling = supervise(
+                self._directory.run, expected=DIRECTORY_FAULTS, retry=options.retry, on_fault=_fault("directory")
+            )
+            tasks.create_task(pulling, name="directory")
+
+    async def stop(self) -> None:
+        """Stop listening, and commit what was read."""
+        if self._listening is not None:
+            self._listening.cancel()
+        try:
+            async with asyncio.timeout(_DRAIN_S):
+                await self._backlog.drained()
+        except TimeoutError:
+            log.warning("not everything could be committed", extra={"pushes": len(self._backlog)})
+
+    def drop(self) -> None:
+        """Another worker leads: give up what was read and is not committed."""
+        if dropped := self._backlog.drop():
+            log.warning("pushes dropped, another worker leads", extra={"pushes": dropped})
+
+    def _tell(self, call: Announce) -> None:
+        self._backlog.add([call])
+
+    def _announce_leader(self) -> None:
+        data = {"fence": self._claimed.fence, "generation": self._claimed.generation}
+        namespace, time_s = self._means.options.namespace, self._clock()
+        self._tell(
+            Announce(build_event(namespace=namespace, stream=SYSTEM, type=LEADER_CHANGED, time_s=time_s, data=data))
+        )
+
+    async def _keep_lease(self) -> None:
+        writer = self._means.writer
+        generation = writer.generation
+        while True:
+            await asyncio.sleep(self._means.options.lease_s / 3)
+            # What was heard and is not committed yet would be missing between this leader and the next.
+            heard_ms = None if len(self._backlog) else self.upstream.heard_ms
+            await self._lease.renew(self._clock, heard_ms=heard_ms)
+            if writer.generation != generation:
+                self._redis_went_back(generation)
+                generation = writer.generation
+
+    def _redis_went_back(self, generation: int) -> None:
+        """What browsers look at is gone with this generation: counts, member changes perhaps, and what was said about
+        the connection."""
+        writer = self._means.writer
+        # A server that has no record: all since the generation before began is missed.
+        self.upstream.went_back(generation if writer.survived_ms is None else writer.survived_ms)
+        self._means.metrics.generation.set(writer.generation)
+        self._directory.doubt()
+        self._agenda.after_gap()
+
+
+def _fault(part: str) -> Callable[[Exception, float], None]:
+    def tell(error: Exception, wait_s: float) -> None:
+        log.warning("will try again", extra={"part": part, "error": str(error), "wait_s": round(wait_s, 2)})
+
+    return tell
