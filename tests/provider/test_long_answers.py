@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from bridge.provider.bizmail.answers import read_delta
 from bridge.provider.bizmail.client import ProviderClient
 from bridge.provider.bizmail.documents import _KEPT_OR_TRAILING, read_json
+from bridge.provider.bizmail.members import BizMailMembers
 from bridge.provider.bizmail.verdict import judge
 from bridge.simulator import Kind
+from bridge.worker.answer import Answer, read_answer
 from bridge.worker.claims import read_claims, read_everybody
-from bridge.worker.listing import Listings
 from tests.support.workers import simulating
 
 LINES = 12_000
@@ -54,14 +55,18 @@ async def test_nothing_that_is_as_long_as_the_answer_is_done_where_pushes_are_re
             client_secret=lambda: simulator.world.client_secret,
             session=session,
         )
-        listings = Listings(client, lag_waits_s=(), short_waits_s=())
+        members = BizMailMembers(client, lag_waits_s=(), short_waits_s=())
+
+        async def everybody() -> Answer:
+            return await read_answer(await members.everything(), "full")
+
         with done_here() as found:
-            short = await listings.everything()
+            short = await everybody()
         assert found == READS - {read_delta.__code__}
         assert 0 < len(short.claims.present) < LINES
         simulator.faults.on(Kind.ANSWER, endpoint="user/list", value=answer.decode())
         with done_here() as found:
-            listing = await listings.everything()
+            listing = await everybody()
         assert len(listing.claims.present) == LINES
         assert found == set()
 
