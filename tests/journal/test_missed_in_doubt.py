@@ -167,3 +167,38 @@ async def test_an_answer_that_was_overtaken_changes_nothing(redis: Any, writer: 
     [outcome] = await writer.commit([poll(9, at, sure=True)])
     assert outcome.result == "moved"
     assert await redis.hgetall(STATE) == before
+
+
+# -- what ends a doubt, and what does not
+
+
+@pytest.mark.parametrize("sure", [False, True])
+async def test_an_answer_that_agrees_with_what_is_stored_ends_the_doubt(
+    redis: Any, writer: Writer, mirror: Mirror, sure: bool
+) -> None:
+    """The first one: nothing is missing, so there is nothing to be sure of, and nobody is asked again."""
+    await gap(writer)
+    [before], _ = await mirror.counted([BOB])
+    outcome = await asked(redis, writer, 5, sure=sure)
+    [after], _ = await mirror.counted([BOB])
+    assert (before.doubtful, outcome.result, after.doubtful) == (True, "unchanged", False)
+    assert await redis.hget(STATE, "base") is None
+
+
+async def test_a_count_that_comes_with_a_mail_ends_no_doubt(redis: Any, writer: Writer, mirror: Mirror) -> None:
+    """It may be older than the mails that were missed: the provider's answer to a question counts."""
+    await gap(writer)
+    await writer.commit([mail("Z1", unread=6)])
+    [stored], _ = await mirror.counted([BOB])
+    assert stored.doubtful
+    await asked(redis, writer, 8)
+    assert await missed(redis) == [2]
+
+
+async def test_a_mail_without_a_count_is_not_missed_where_a_gap_is_found_later(redis: Any, writer: Writer) -> None:
+    """It was announced, though the stored count does not know of it."""
+    await writer.commit([mail("Z1", unread=None)])
+    await asked(redis, writer, 6, sure=False)
+    await gap(writer)
+    await asked(redis, writer, 6)
+    assert await missed(redis) == []

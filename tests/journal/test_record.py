@@ -78,6 +78,18 @@ async def test_a_duplicate_without_a_count_is_refused(redis: Any, writer: Writer
     assert await redis.hget(STATE, "unread") == b"5"
 
 
+@pytest.mark.parametrize(("unread", "is_fresh"), [(5, True), (None, False)])
+async def test_a_duplicate_makes_the_count_that_it_brings_fresh(
+    redis: Any, writer: Writer, unread: int | None, is_fresh: bool
+) -> None:
+    """One that brings none says nothing of it."""
+    await writer.commit([mail("Z1", 5)])
+    await redis.hset(STATE, "as_of", 1)
+    [outcome] = await writer.commit([mail("Z1", unread)])
+    assert outcome.result == "duplicate"
+    assert (int(await redis.hget(STATE, "as_of")) > 1) == is_fresh
+
+
 async def test_an_empty_mail_id_is_never_deduplicated(redis: Any, writer: Writer) -> None:
     """Two mails without an id are two mails."""
     outcomes = await writer.commit([mail("", 1), mail("", 1)])
