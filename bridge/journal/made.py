@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 Privacy = Literal["full", "subject", "sender", "count"]
 """How much of a mail may be stored, the widest first."""
 
 REVISION: Final = 1
 """1: who is disabled or deleted stands in ``{ns}:barred``."""
-_WIDTH: Final[Mapping[str, int]] = {"count": 0, "sender": 1, "subject": 2, "full": 3}
+_WIDTH: Final[Mapping[str, int]] = {name: -place for place, name in enumerate(get_args(Privacy))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Made:
     def is_wider_than(self, now: Made) -> bool:
         """Whether something may be stored that ``now`` forbids."""
         left = self.fields is not None and now.fields is not None and not self.fields <= now.fields
-        return left or _WIDTH.get(self.privacy, 3) > _WIDTH[now.privacy]
+        return left or _WIDTH.get(self.privacy, _WIDTH["full"]) > _WIDTH[now.privacy]
 
     def is_poorer_than(self, now: Made) -> bool:
         """Whether ``now`` needs what was not stored, or not by its rules."""

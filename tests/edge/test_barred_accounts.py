@@ -12,24 +12,16 @@ from redis.asyncio import Redis
 from bridge.edge.feed import Pace
 from bridge.events import DIRECTORY, USER_DELETED, USER_UPDATED, Event, build_event
 from bridge.journal.calls import Advance, Forget
-from bridge.journal.keys import Keys
 from bridge.journal.writer import Writer
 from bridge.obs.metrics import Metrics
 from tests.support.browser_side import OPENERS
-from tests.support.stage import ANN, BOB, bearer, leading_writer, mail, running_edge
+from tests.support.stage import ANN, BOB, bearer, leading_writer, lost_messages, mail, running_edge
 from tests.support.workers import sample
 
 PATHS = {"websocket": "/ws", "sse": "/events"}
 SLAVE = "robert@gzdev.com"
 QUICK = Pace(probe_s=0.1, deaf_s=5, tops_s=0.1, reconnect_s=0.02)
 NO_SWEEP = Pace(probe_s=0.1, deaf_s=5, tops_s=3600, reconnect_s=0.02)
-
-
-class DeafKeys(Keys):
-    """Names under which directory events are published where no edge listens."""
-
-    def kind_channel(self, kind: str) -> str:
-        return f"{self.namespace}:nobody:{kind}"
 
 
 @pytest.fixture(params=["websocket", "sse"])
@@ -112,8 +104,8 @@ async def test_a_lost_message_does_not_leave_a_connection_open(stage: Any, trans
     url, writer, _, _ = stage
     async with await connect(url, transport) as client:
         await client.frame()
-        writer._keys = DeafKeys("exmail")
-        await writer.commit([barring(events=[DELETED])])
+        async with lost_messages(writer):
+            await writer.commit([barring(events=[DELETED])])
         assert await client.end() == 3507
 
 
@@ -122,8 +114,8 @@ async def test_a_cut_pubsub_connection_does_not_leave_a_connection_open(stage: A
     url, writer, redis, _ = stage
     async with await connect(url, transport) as client:
         await client.frame()
-        writer._keys = DeafKeys("exmail")
-        await writer.commit([barring(events=[DELETED])])
+        async with lost_messages(writer):
+            await writer.commit([barring(events=[DELETED])])
         await redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
         assert await client.end() == 3507
 

@@ -9,7 +9,6 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import pytest
 
@@ -25,6 +24,7 @@ from bridge.events import Position
 from bridge.journal.reader import Opened, Upstream
 from bridge.obs.metrics import Metrics
 from tests.support.waiting import until
+from tests.support.workers import sample
 
 KINDS: list[type[Connection]] = [WebSocketConnection, SseConnection]
 OPENED = Opened(
@@ -170,15 +170,13 @@ async def test_a_socket_that_stays_backed_up_is_cut(hall: Hall, kind: type[Conne
 async def test_closes_are_counted_by_code_and_the_gauge_returns(hall: Hall) -> None:
     """Who hangs up, and why."""
     connection, peer = await hall.join(SseConnection, expires=1000.5)
-    gauge: Any = hall.metrics.edge_connections["sse"]
-    assert gauge._value.get() == 1
+    assert sample(hall.metrics, "edge_connections", transport="sse") == 1
     hall.pass_time(1)
     assert connection.code == 3005
     while await hall.heard(peer):
         continue
-    await until(lambda: gauge._value.get() == 0)
-    closes: Any = hall.metrics.edge_closes[3005]
-    assert closes._value.get() == 1
+    await until(lambda: sample(hall.metrics, "edge_connections", transport="sse") == 0)
+    assert sample(hall.metrics, "edge_closes_total", code="3005") == 1
 
 
 async def test_a_ping_that_waits_in_the_kernel_says_nothing_yet(hall: Hall) -> None:

@@ -11,6 +11,7 @@ from bridge.journal.calls import Advance, Announce
 from tests.support.browser_side import OPENERS
 from tests.support.stage import ANN, BOB, KEYS, bearer, count, leading_writer, mail, running_edge
 from tests.support.waiting import until
+from tests.support.workers import sample
 
 from .conftest import PATHS, QUICK, connect, ids
 
@@ -202,7 +203,7 @@ async def test_a_reader_that_never_reads_is_cut_and_can_resume(redis_url: str, t
         slow.writer.transport.pause_reading()
         big = "慢" * 1000
         sent = 0
-        while metrics.edge_slow_cuts._value.get() == 0:
+        while sample(metrics, "edge_slow_cuts_total") == 0:
             assert sent < 20_000, "never cut"
             await writer.commit([mail(f"Z{sent + number}", subject=big) for number in range(100)])
             sent += 100
@@ -249,8 +250,7 @@ async def test_churn_leaves_nothing_behind(redis_url: str) -> None:
             for client in clients:
                 await client.frame()
                 client.drop()
-        open_now = metrics.edge_connections
-        await until(lambda: all(open_now[transport]._value.get() == 0 for transport in PATHS))
+        await until(lambda: all(sample(metrics, "edge_connections", transport=transport) == 0 for transport in PATHS))
         assert len(asyncio.all_tasks()) <= before
         [(_, subscribers)] = await redis.pubsub_numsub(KEYS.mailbox_channel(BOB))
         assert subscribers <= 1

@@ -100,27 +100,48 @@ async def running_edge(
 
 
 class LossyKeys(Keys):
-    """Names under which a commit is kept but not heard: a message that pub/sub lost."""
+    """Names under which everything is kept and, while somebody ``loses``, nothing is heard: pub/sub loses messages."""
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__(namespace)
+        # The names are frozen; this is not one.
+        object.__setattr__(self, "loses", asyncio.Event())
+
+    loses: asyncio.Event
 
     def mailbox_channel(self, mailbox: str) -> str:
-        return f"{self.namespace}:nobody:{mailbox}"
+        return self._heard(Keys.mailbox_channel(self, mailbox))
+
+    def kind_channel(self, kind: str) -> str:
+        return self._heard(Keys.kind_channel(self, kind))
+
+    def _heard(self, channel: str) -> str:
+        return f"{self.namespace}:nobody" if self.loses.is_set() else channel
+
+
+class StageWriter(Writer):
+    """A writer whose messages can be lost."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.names = LossyKeys("exmail")
+        super().__init__(redis, self.names, lease_s=60, retention=Retention())
 
 
 @asynccontextmanager
-async def lost_messages(writer: Writer) -> AsyncIterator[None]:
+async def lost_messages(writer: StageWriter) -> AsyncIterator[None]:
     """What is committed inside is published where no edge listens."""
-    writer._keys = LossyKeys("exmail")
+    writer.names.loses.set()
     try:
         yield
     finally:
-        writer._keys = KEYS
+        writer.names.loses.clear()
 
 
 @asynccontextmanager
-async def leading_writer(redis_url: str) -> AsyncIterator[tuple[Writer, Redis]]:
+async def leading_writer(redis_url: str) -> AsyncIterator[tuple[StageWriter, Redis]]:
     """A writer with the lease, and its client."""
     redis = RedisAddress(redis_url).client()
-    writer = Writer(redis, KEYS, lease_s=60, retention=Retention())
+    writer = StageWriter(redis)
     assert await writer.claim() is not None
     try:
         yield writer, redis

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
@@ -23,24 +23,13 @@ from bridge.provider.bizmail.ports import BizMailCounts
 from bridge.simulator import Simulator
 from bridge.worker.agenda import Agenda
 from bridge.worker.directory import Directory, DirectoryPace
+from bridge.worker.fold import FIELDS
 from bridge.worker.guard import Guard
 from bridge.worker.reconcile import ReconcilePace, Reconciler
 from bridge.worker.translate import Translator
 from tests.support.workers import KEYS, Told, sample, simulating
 
-ALL_FIELDS = (
-    "alias",
-    "name",
-    "gender",
-    "slaves",
-    "position",
-    "tel",
-    "mobile",
-    "ext_id",
-    "parties",
-    "open_type",
-    "status",
-)
+ALL_FIELDS = FIELDS
 QUICK = DirectoryPace(
     look_s=3600,
     hurt_look_s=3600,
@@ -119,7 +108,15 @@ class Parts:
         await directory.load()
         return directory
 
-    async def reconciler(self, *, rate: float = 1000, sweep: bool = False, **pace: float) -> Reconciler:
+    async def reconciler(
+        self,
+        *,
+        rate: float = 1000,
+        sweep: bool = False,
+        hearing: Callable[[], tuple[int, float] | None] = lambda: (1, inf),
+        caught_up: Callable[[], Awaitable[bool]] | None = None,
+        **pace: float,
+    ) -> Reconciler:
         translator = Translator("exmail", "full", self.slaves)
         return Reconciler(
             Agenda(),
@@ -128,8 +125,8 @@ class Parts:
             self.mirror,
             translator,
             self.metrics,
-            hearing=lambda: (1, inf),
-            caught_up=self._caught_up,
+            hearing=hearing,
+            caught_up=caught_up or self._caught_up,
             rate=rate,
             sweep=sweep,
             pace=ReconcilePace(**{"look_s": 0.02, "settle_s": 0.05, "away_s": 0.05, **pace}),

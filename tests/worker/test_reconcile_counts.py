@@ -262,9 +262,6 @@ async def test_an_answer_beside_pushes_that_are_not_told_accuses_nobody(
     parts: Parts, simulator: Simulator, told: Told
 ) -> None:
     """Only when all that had come was committed does the same count, asked for twice, prove that mails are missing."""
-    reconciler = await parts.reconciler()
-    await reconciler._writer.commit([count(BOB, simulator.world.unread[BOB] - 1), GAP])
-    await parts.redis.zadd(KEYS.online, {BOB: time.time() + 60})
     turns = 0
 
     async def caught_up() -> bool:
@@ -272,7 +269,9 @@ async def test_an_answer_beside_pushes_that_are_not_told_accuses_nobody(
         turns += 1
         return turns > 3
 
-    reconciler._caught_up = caught_up
+    reconciler = await parts.reconciler(caught_up=caught_up)
+    await reconciler._writer.commit([count(BOB, simulator.world.unread[BOB] - 1), GAP])
+    await parts.redis.zadd(KEYS.online, {BOB: time.time() + 60})
     async with running(reconciler):
         reconciler.agenda.after_gap()
         [missed] = await told.wait("mail.missed")
