@@ -56,6 +56,17 @@ class Identity:
     session: str = field(default="", compare=False)
     issued: float | None = field(default=None, compare=False)
 
+    @property
+    def session_name(self) -> str | None:
+        """Tells a browser's tabs that they are of one session and person; opens, ends and says nothing itself.
+
+        ``None``: the session is not known, from a ticket that an edge of an older release made.
+        """
+        if not self.session:
+            return None
+        named = f"exmail-bridge session\0{self.session}\0{self.mailboxes[0]}"
+        return hashlib.sha256(named.encode()).hexdigest()[:32]
+
 
 class Verifier(Protocol):
     """Proves tokens: by shared secret, or by published keys."""

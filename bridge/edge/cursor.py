@@ -12,7 +12,7 @@ from collections import deque
 from typing import Final, Protocol
 
 from bridge.access.access import Identity
-from bridge.edge.frames import Delivery, Entry, Frame, Transport, snapshot_frame
+from bridge.edge.frames import Delivery, Entry, Frame, Transport, snapshot_frame, snapshot_payload
 from bridge.events import Position
 from bridge.journal.reader import Opened
 
@@ -103,7 +103,7 @@ class Cursor(ABC):
 
     def _restart(self, opened: Opened, after: Position | None) -> None:
         self.hold()
-        frame = _snapshot_of(opened, after)
+        frame = _snapshot_of(opened, after, self.connection.identity.session_name)
         assert frame.position is not None
         self.epoch, self._seq = frame.position.epoch, frame.position.seq
         self._owed = 0
@@ -231,8 +231,8 @@ def entries_of(opened: Opened, after: Position) -> list[Entry]:
     return entries
 
 
-def _snapshot_of(opened: Opened, after: Position | None) -> Frame:
-    frame: Frame | None = opened.shared.get(after)
-    if frame is None:
-        frame = opened.shared[after] = snapshot_frame(opened, after=after)
-    return frame
+def _snapshot_of(opened: Opened, after: Position | None, session: str | None) -> Frame:
+    shared: tuple[Position, bytes] | None = opened.shared.get(after)
+    if shared is None:
+        shared = opened.shared[after] = snapshot_payload(opened, after=after)
+    return snapshot_frame(*shared, session=session)

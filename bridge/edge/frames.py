@@ -144,10 +144,11 @@ def ws_farewell(code: int, retry_ms: int) -> bytes:
     return ws_frame(closing_payload(code, retry_ms)) + ws_close(code)
 
 
-def snapshot_frame(opened: Opened, *, after: Position | None) -> Frame:
-    """The first frame of a connection, or on an open one the word that a gap cannot be filled.
+def snapshot_payload(opened: Opened, *, after: Position | None) -> tuple[Position, bytes]:
+    """The first frame of a connection, or on an open one the word that a gap cannot be filled: position and JSON.
 
-    The following frames continue from ``position``: where the cursor was if it is resumed, else the top.
+    The following frames continue from ``position``: where the cursor was if it is resumed, else the top. Whose
+    connection it is, :func:`snapshot_frame` adds.
     """
     resumed = opened.status == "resumed" and after is not None
     position = after if resumed and after is not None else opened.top
@@ -163,4 +164,9 @@ def snapshot_frame(opened: Opened, *, after: Position | None) -> Frame:
         data["recent"] = [embedded(event) for event in opened.events]
     data["upstream"] = upstream_data(opened.upstream)
     data["known"] = opened.known
-    return Frame(to_json({"type": "exmail.snapshot", "data": data}), position)
+    return position, to_json({"type": "exmail.snapshot", "data": data})
+
+
+def snapshot_frame(position: Position, payload: bytes, *, session: str | None) -> Frame:
+    """The frame for one connection, of a payload that connections of one mailbox share; ``session`` is its own."""
+    return Frame(payload.removesuffix(b"}}") + b',"session":' + to_json(session) + b"}}", position)

@@ -12,7 +12,6 @@ import binascii
 import hashlib
 import logging
 import re
-from importlib.resources import files
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -29,6 +28,7 @@ from bridge.edge.handover import Gone, take_socket
 from bridge.edge.hub import Hub
 from bridge.edge.opening import Opening
 from bridge.edge.reception import JOURNAL_FAULTS, PATIENCE_S, Reception, json_answer
+from bridge.edge.scripts import read_scripts
 from bridge.edge.transport.sse import SseConnection
 from bridge.edge.transport.websocket import WebSocketConnection
 from bridge.events import Position, embedded, parse_position
@@ -80,14 +80,15 @@ class EdgeServer:
         self._kick_s = kick_s
         self._metrics = metrics
         self._prefix = prefix.rstrip("/")
-        self._client_js = files("bridge.edge").joinpath("static/client.js").read_bytes()
+        self._scripts = read_scripts()
 
     def mount(self, app: web.Application) -> None:
         """Add the routes, at the root and below the public URL's path prefix."""
         for prefix in dict.fromkeys(("", self._prefix)):
             app.router.add_get(f"{prefix}/ws", self.ws, allow_head=False)
             app.router.add_get(f"{prefix}/events", self.events, allow_head=False)
-            app.router.add_get(f"{prefix}/client.js", self.client_js, allow_head=False)
+            for name in self._scripts:
+                app.router.add_get(f"{prefix}/{name}", self.script, allow_head=False)
             for method, path, answer in (
                 (hdrs.METH_GET, "/unread", self.unread),
                 (hdrs.METH_GET, "/history", self.history),
@@ -245,13 +246,15 @@ class EdgeServer:
         identity = await self._access.identify(request, tickets=False)
         await self._require_standing(identity, *identity.mailboxes)
         life_s = self._access.ticket_life_s(identity)
-        return json_answer({"ticket": await self._access.make_ticket(identity), "expires_in": life_s})
+        ticket = await self._access.make_ticket(identity)
+        return json_answer({"ticket": ticket, "expires_in": life_s, "session": identity.session_name})
 
-    async def client_js(self, request: web.Request) -> web.StreamResponse:
-        """``GET /client.js``: may be loaded from anywhere."""
+    async def script(self, request: web.Request) -> web.StreamResponse:
+        """``GET /client.js`` and its siblings: may be loaded from anywhere."""
+        script = self._scripts[request.path.rpartition("/")[2]]
         return web.Response(
-            body=self._client_js,
-            content_type="text/javascript",
+            body=script.body,
+            content_type=script.content_type,
             charset="utf-8",
             headers={
                 "Access-Control-Allow-Origin": "*",

@@ -34,7 +34,7 @@ PAGE = """<!doctype html><title>OA</title><script>
 CLIENT_PAGE = """<!doctype html><title>OA</title><script src="/exmail/client.js"></script><script>
   Math.random = () => 0;
   window.seen = [];
-  window.mail = ExmailBridge.connect();
+  window.mail = ExmailBridge.connect({ shared: false });
   mail.on('state', (state, detail) => seen.push({ state, ...detail }));
   mail.on('mail', (data) => seen.push({ mail: data.mail_id }));
 </script>"""

@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Page
 
 from tests.support.client_tab import begin, come_back, told, until, waits
-from tests.support.scripted_edge import CLIENT_JS, EPOCH, ScriptedEdge, closing, event, snapshot
+from tests.support.scripted_edge import EPOCH, SCRIPTS, ScriptedEdge, closing, event, snapshot
 
 NOTES_OPEN_SOCKETS = """
   window.WebSocket = class extends WebSocket {
@@ -248,4 +248,4 @@ async def test_a_clock_that_is_set_back_keeps_nobody_waiting(tab: Page, edge: Sc
 
 def test_it_stays_small() -> None:
     """What each page of the OA loads: at most 8 KB, compressed as a proxy does."""
-    assert len(gzip.compress(CLIENT_JS.read_bytes())) <= 8192
+    assert len(gzip.compress(SCRIPTS["client.js"].body)) <= 8192

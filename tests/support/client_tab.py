@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from playwright.async_api import Page
@@ -19,9 +21,12 @@ RECORD = """
     }
     return mail;
   };
-  window.begin = (options) => { window.mail = record(ExmailBridge.connect(options)); };
+  window.begin = (options) => {
+    window.mail = record(ExmailBridge.connect(Object.assign({ shared: false }, options)));
+  };
 """
-"""Everything that the page is told, in order; back-off without chance, so that it can be read."""
+"""Everything that the page is told, in order; back-off without chance, so that it can be read. Each connection is the
+tab's own unless it says ``shared``."""
 
 
 async def begin(tab: Page, edge: ScriptedEdge, options: str = "{}") -> Connection:
@@ -44,6 +49,26 @@ async def until(tab: Page, claim: str) -> None:
         return bool(await tab.evaluate(f"Boolean({claim})"))
 
     await waiting.until(holds, within_s=20)
+
+
+@asynccontextmanager
+async def frozen(tab: Page) -> AsyncIterator[None]:
+    """Inside, the page runs nothing: no message, no timer, as where the browser has frozen a hidden tab.
+
+    Stopped by the debugger, because playwright keeps every page visible, and no visible page is frozen.
+    """
+    session = await tab.context.new_cdp_session(tab)
+    paused = asyncio.Event()
+    session.on("Debugger.paused", lambda _: paused.set())
+    await session.send("Debugger.enable")
+    await session.send("Debugger.pause")
+    running = asyncio.create_task(session.send("Runtime.evaluate", {"expression": "0"}))
+    await asyncio.wait_for(paused.wait(), 20)
+    yield
+    await session.send("Debugger.resume")
+    await running
+    await session.send("Debugger.disable")
+    await session.detach()
 
 
 async def waits(tab: Page) -> float:

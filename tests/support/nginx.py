@@ -23,10 +23,11 @@ async def running_nginx(
     signon: int = 1,
     pages: Path | None = None,
     shutdown_s: int = 60,
+    tls: str = "",
 ) -> AsyncIterator[Path]:
     """Serve ``port`` before the edges, and what ends in ``.html`` from the folder ``pages``; yield the access log.
 
-    ``shutdown_s``: how long old workers live after a reload.
+    ``shutdown_s``: how long old workers live after a reload. ``tls``: what else the server says, behind ``listen … ssl``.
 
     Raises:
         AssertionError: the files no longer hold what is changed here.
@@ -40,7 +41,7 @@ async def running_nginx(
     for old, new in (
         (edge[0], servers),
         ("127.0.0.1:8081", f"127.0.0.1:{signon}"),
-        ("listen 80;", f"listen 127.0.0.1:{port};{served}"),
+        ("listen 80;", f"listen 127.0.0.1:{port}{' ssl' if tls else ''};{tls}{served}"),
         ("/var/log/nginx/", f"{folder}/"),
     ):
         assert old in site

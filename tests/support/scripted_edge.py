@@ -11,7 +11,10 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-CLIENT_JS = Path(__file__).parents[2] / "bridge" / "edge" / "static" / "client.js"
+from bridge.edge.scripts import read_scripts
+
+SCRIPTS = read_scripts()
+PING = b"const PING_MS = 10000;"
 EPOCH = "aaaaaaaa"
 LIBRARIES = Path(__file__).parents[1] / "samples" / "libraries"
 PAGE = "<!doctype html><title>Inbox</title><b id=badge></b><script src=/exmail/client.js></script>"
@@ -34,6 +37,7 @@ def snapshot(seq: int = 0, *, resumed: bool = False, unread: int | None = None, 
         "resumed": resumed,
         "upstream": {"state": "connected", "since": 1, "why": ""},
         "known": True,
+        "session": "of bob",
     }
     return {"type": "exmail.snapshot", "data": known | reason | data}
 
@@ -86,7 +90,9 @@ class ScriptedEdge:
     """Serves pages, ``/exmail/client.js``, and connections that wait for the test's word.
 
     ``pages``: path → HTML; ``policy``: their Content-Security-Policy. ``portal``: something in between answers every
-    connection with a page of its own. ``asked``: what else was asked for, and the cookie that came along.
+    connection with a page of its own. ``pings_every_ms``: tabs may share a connection, and their worker pings them so
+    often; ``session``: whose cookie it is then, and ``tickets`` how often that was asked. ``asked``: what else was asked
+    for, and the cookie that came along.
     """
 
     def __init__(self) -> None:
@@ -97,6 +103,9 @@ class ScriptedEdge:
         self.refused: list[str] = []
         self.refuse_websocket = False
         self.portal = False
+        self.pings_every_ms: int | None = None
+        self.session: str | None = "of bob"
+        self.tickets = 0
         self.logout_status = 204
         self.asked: list[tuple[str, str, str | None]] = []
 
@@ -122,12 +131,13 @@ class ScriptedEdge:
             return await self.opened.get()
 
     def mount(self, app: web.Application) -> None:
-        for path in ("/exmail/client.js", "/assets/app.js"):
-            app.router.add_get(path, self._client_js)
+        for path in ("/exmail/client.js", "/exmail/client.worker.js", "/exmail/client.mjs", "/assets/app.js"):
+            app.router.add_get(path, self._script)
         app.router.add_get("/exmail/ws", self._ws)
         app.router.add_get("/exmail/events", self._events)
         app.router.add_get("/favicon.ico", self._nothing)
         app.router.add_post("/exmail/logout", self._logout)
+        app.router.add_post("/exmail/ticket", self._ticket)
         app.router.add_static("/libraries", LIBRARIES)
         app.router.add_get("/{path:.*}", self._page)
 
@@ -150,8 +160,22 @@ class ScriptedEdge:
             return web.Response(text="<title>Please pay</title>", content_type="text/html")
         return web.Response(status=403)
 
-    async def _client_js(self, request: web.Request) -> web.Response:
-        return web.Response(body=CLIENT_JS.read_bytes(), content_type="text/javascript")
+    async def _script(self, request: web.Request) -> web.Response:
+        name = request.path.rpartition("/")[2]
+        script = SCRIPTS.get(name, SCRIPTS["client.js"])
+        if name == "client.worker.js":
+            if self.pings_every_ms is None:
+                raise web.HTTPNotFound
+            pace = f"const PING_MS = {self.pings_every_ms};".encode()
+            assert PING in script.body
+            return web.Response(body=script.body.replace(PING, pace), content_type=script.content_type)
+        return web.Response(body=script.body, content_type=script.content_type)
+
+    async def _ticket(self, request: web.Request) -> web.Response:
+        self.tickets += 1
+        if self.session is None:
+            return web.Response(status=401)
+        return web.json_response({"ticket": "a-ticket", "expires_in": 30, "session": self.session})
 
     async def _nothing(self, request: web.Request) -> web.Response:
         return web.Response(status=204)

@@ -1,0 +1,78 @@
+"""What pages load: put together from ``static/client/`` when the edge starts, without a bundler.
+
+The parts are plain functions that know each other by name. A tab and the worker that tabs share have the same line to the
+edge in them; the rest is a tab's or the worker's alone. Comments and indentation are for readers of the parts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Final
+
+_LINE: Final = ("links.js", "line.js")
+_TAB: Final = (*_LINE, "page.js", "share.js", "connect.js")
+_WORKER: Final = (*_LINE, "relay.js")
+_ABOUT: Final = "/* Exmail bridge, {what}. MIT licence. To be read in bridge/edge/static/client/; its manual is docs/client.md. */\n"
+
+_CLASSIC: Final = """(function () {{
+'use strict';
+const HERE = typeof document === 'object' && document.currentScript && document.currentScript.src;
+const VERSION = '{version}';
+{code}window.ExmailBridge = {{ connect, pageTitle }};
+}})();
+"""
+_MODULE: Final = """const HERE = import.meta.url;
+const VERSION = '{version}';
+{code}if (typeof window === 'object' && !window.ExmailBridge) window.ExmailBridge = {{ connect, pageTitle }};
+export {{ connect }};
+export default {{ connect }};
+"""
+_SHARED: Final = """'use strict';
+{code}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One file as it is served."""
+
+    content_type: str
+    body: bytes
+
+
+def read_scripts() -> Mapping[str, Script]:
+    """Every file for pages, by its name."""
+    worker = _SHARED.format(code=_joined(_WORKER))
+    # What a tab and the worker say to each other belongs together: after an upgrade old tabs keep the old worker.
+    version = hashlib.sha256((worker + _joined(_TAB)).encode()).hexdigest()[:12]
+    tab = _joined(_TAB)
+    javascript = {
+        "client.js": ("the browser's client", _CLASSIC.format(version=version, code=tab)),
+        "client.mjs": ("the browser's client as a module", _MODULE.format(version=version, code=tab)),
+        "client.worker.js": ("one connection for all tabs", worker),
+    }
+    return MappingProxyType(
+        {
+            name: Script("text/javascript", (_ABOUT.format(what=what) + code).encode())
+            for name, (what, code) in javascript.items()
+        }
+    )
+
+
+def _joined(names: Sequence[str]) -> str:
+    folder = files("bridge.edge").joinpath("static/client")
+    return "".join(bare(folder.joinpath(name).read_text(encoding="utf-8")) for name in names)
+
+
+def bare(code: str) -> str:
+    """JavaScript without what is for readers only. Line by line, so that every statement ends where it did.
+
+    The parts are written for it: a block comment begins a line, no text has ' // ' in it, and none goes over two lines.
+    """
+    code = re.sub(r"^\s*/\*.*?\*/\n", "", code, flags=re.MULTILINE | re.DOTALL)
+    lines = (re.sub(r"(^|\s+)// .*", "", line).strip() for line in code.split("\n"))
+    return "".join(f"{line}\n" for line in lines if line)

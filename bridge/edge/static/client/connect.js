@@ -1,0 +1,226 @@
+/* What a page calls: one object for each connect(), over a line of its own or the one that all tabs share. */
+
+function connect(options) {
+  const settings = checked(options);
+  const base = baseUrl(settings.url);
+  const stored = memory(settings.storage, base, settings.mailbox);
+  const handlers = Object.create(null);
+  for (let index = 0; index < NAMES.length; index += 1) handlers[NAMES[index]] = [];
+  const connection = { key: stored.key, base, leave };
+
+  let unread = null;
+  let asOf = null;
+  let upstream = null;
+
+  const line = makeLine(
+    {
+      base,
+      mailbox: settings.mailbox,
+      transport: settings.transport,
+      after: settings.after || stored.read(),
+      ticket: settings.ticket,
+      share: sharer(settings, base),
+    },
+    {
+      state: (next, detail) => emit('state', next, detail),
+      keep: stored.write,
+      nobody: knowNothing,
+      dialled() {},
+      ended: stop,
+      snapshot: takeSnapshot,
+      event: takeEvent,
+      upstream: takeUpstream,
+      heartbeat() {
+        show(); // the page may have a new title, or another badge
+        emit('heartbeat');
+      },
+    },
+  );
+
+  /* Calls the handlers; not those of a state that is past, and after close() none. */
+  function emit(name, ...values) {
+    const calls = handlers[name].slice();
+    for (let index = 0; index < calls.length; index += 1) {
+      if (name === 'state' ? values[0] !== line.state : line.state === 'closed') return;
+      try {
+        if (calls[index].on) calls[index].handler(...values);
+      } catch (error) {
+        setTimeout(() => {
+          throw error;
+        });
+      }
+    }
+  }
+
+  function show() {
+    const count = line.state === 'closed' ? null : unread;
+    if (settings.title) pageTitle(connection, `${base} ${line.mailbox}`, count);
+    const element = typeof settings.badge === 'string' ? document.querySelector(settings.badge) : settings.badge;
+    const text = count > 0 ? String(count) : '';
+    if (element && element.textContent !== text) element.textContent = text;
+  }
+
+  // -- what the page goes through
+
+  function seen() {
+    if (document.visibilityState === 'visible') line.seen();
+  }
+
+  function left() {
+    line.pause('page left');
+  }
+
+  function returned(event) {
+    if (event.persisted) line.goOn(stored.read()); // what another page of this tab has announced meanwhile is announced
+  }
+
+  function start() {
+    inUse.push(connection);
+    document.addEventListener('visibilitychange', seen);
+    window.addEventListener('online', line.online);
+    window.addEventListener('pagehide', left);
+    window.addEventListener('pageshow', returned);
+  }
+
+  function stop() {
+    inUse.splice(inUse.indexOf(connection), 1);
+    document.removeEventListener('visibilitychange', seen);
+    window.removeEventListener('online', line.online);
+    window.removeEventListener('pagehide', left);
+    window.removeEventListener('pageshow', returned);
+    show();
+  }
+
+  // -- a person signs out
+
+  function leave() {
+    line.forget();
+    line.finish(1000, 'signed out');
+  }
+
+  async function logout() {
+    const answer = settings.ticket ? null : post('logout');
+    leave();
+    for (let index = inUse.length - 1; index >= 0; index -= 1) {
+      if (inUse[index] && inUse[index].base === base) inUse[index].leave();
+    }
+    return answer !== null && answer;
+  }
+
+  async function post(path) {
+    try {
+      // Goes on when the page is left.
+      const request = { method: 'POST', credentials: 'include', keepalive: true };
+      const answer = await within(ANSWER_DUE_MS, window.fetch(base + path, request), 'no answer');
+      return answer.status === 204;
+    } catch (error) {
+      return false;
+    }
+  }
+
+  // -- a mail in the provider's web mail
+
+  async function open(mailId) {
+    // Opened empty and at once: after an await it would be a popup that nobody asked for. Not with 'noopener':
+    // that gives no window back. What it shows must not reach this page all the same.
+    const opened = window.open('', '_blank');
+    if (!opened) return false;
+    opened.opener = null;
+    try {
+      const ticket = await within(ANSWER_DUE_MS, line.askTicket(), 'no ticket in time');
+      const mailid = typeof mailId === 'string' ? mailId : ''; // `onclick = mail.open` brings the click
+      opened.location.replace(line.address('mail/open', { mailid, ticket }));
+    } catch (error) {
+      opened.close();
+      throw error;
+    }
+    return true;
+  }
+
+  // -- what comes
+
+  /* Nobody is proved to sit here: there is no count. */
+  function knowNothing() {
+    asOf = null;
+    if (unread === null) return;
+    unread = null;
+    show();
+    emit('unread', null);
+  }
+
+  function takeSnapshot(data) {
+    emit('snapshot', data);
+    takeUpstream(data.upstream);
+    takeCount(data.unread, data.as_of, !data.resumed);
+    show();
+  }
+
+  function takeUpstream(data) {
+    upstream = data;
+    emit('upstream', data);
+  }
+
+  function takeEvent(event) {
+    const data = event.data || {};
+    emit('event', event);
+    if (event.type === 'exmail.mail.new') emit('mail', data, event);
+    else if (event.type === 'exmail.mail.missed') emit('missed', data, event);
+    if (data.as_of != null && data.unread != null) takeCount(data.unread, data.as_of, false);
+  }
+
+  /* A count knows how old it is, and what is older never replaces what is newer; a new beginning does. */
+  function takeCount(count, stamp, anew) {
+    if (!anew && asOf !== null && (stamp === null || stamp < asOf)) return;
+    asOf = stamp;
+    if (count === unread) return;
+    unread = count;
+    show();
+    emit('unread', unread);
+  }
+
+  start();
+  line.start();
+  line.goOn(); // after the caller has put his handlers on
+
+  return {
+    get unread() {
+      return unread;
+    },
+    get position() {
+      return line.position;
+    },
+    get state() {
+      return line.state;
+    },
+    get transport() {
+      return line.transport;
+    },
+    get mailbox() {
+      return line.mailbox;
+    },
+    get upstream() {
+      return upstream;
+    },
+    on(name, handler) {
+      if (!handlers[name]) throw new TypeError(`ExmailBridge: there is no event ${name}; ${NAMES.join(', ')}`);
+      if (typeof handler !== 'function') throw new TypeError(`ExmailBridge: the handler of ${name} is no function`);
+      const call = { handler, on: true };
+      handlers[name].push(call);
+      return () => {
+        if (call.on) handlers[name].splice(handlers[name].indexOf(call), 1);
+        call.on = false;
+      };
+    },
+    open,
+    logout,
+    reconnect() {
+      if (line.state === 'closed') {
+        start();
+        line.again(show);
+      } else line.begin();
+    },
+    close() {
+      line.finish(1000, 'closed by the page');
+    },
+  };
+}

@@ -1,0 +1,200 @@
+"""The worker that tabs share, against an edge that does what a test says: leases, bounds, policies, two releases."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import BrowserContext, Page
+
+from tests.support.client_tab import RECORD, frozen, told, until
+from tests.support.scripted_edge import EPOCH, PAGE, SCRIPTS, ScriptedEdge, closing, event, snapshot
+
+
+NOTES_ANSWERS = """
+  window.answered = 0;
+  const post = MessagePort.prototype.postMessage;
+  MessagePort.prototype.postMessage = function (message) {
+    if (message.alive) answered += 1;
+    return post.apply(this, arguments);
+  };
+"""
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def sharing(edge: ScriptedEdge, context: BrowserContext) -> ScriptedEdge:
+    """An edge whose pages share a connection; the worker's pings come fast enough for a test."""
+    edge.pings_every_ms = 100
+    await context.add_init_script(RECORD)
+    await context.add_init_script(NOTES_ANSWERS)
+    return edge
+
+
+async def new_tab(
+    edge: ScriptedEdge, context: BrowserContext, options: str = "{ shared: true }", path: str = ""
+) -> Page:
+    tab = await context.new_page()
+    await tab.goto(edge.url + path)
+    await tab.evaluate(f"begin({options})")
+    return tab
+
+
+async def mails(tab: Page) -> list[str]:
+    return [data["mail_id"] for data in await told(tab, "mail")]
+
+
+async def test_a_frozen_tab_loses_its_lease_and_no_mail(sharing: ScriptedEdge, context: BrowserContext) -> None:
+    """Who answers no ping is let go, and has nothing piled up; thawed it comes back, and is told the rest from its place."""
+    awake = await new_tab(sharing, context)
+    connection = await sharing.connection()
+    await connection.say(snapshot(0), event(1))
+    asleep = await new_tab(sharing, context)
+    await until(asleep, "mail.position")
+    async with frozen(asleep):
+        await connection.say(event(2))
+        await awake.evaluate("window.answered = 0")
+        await until(awake, "answered > 10")  # twice the lease
+        await connection.say(event(3), event(4))
+        await until(awake, f"mail.position === '{EPOCH}-4'")
+    await until(asleep, f"mail.position === '{EPOCH}-4'")
+    assert await mails(asleep) == ["M2", "M3", "M4"]
+    reasons = await asleep.evaluate("told.filter((each) => each[1] === 'waiting').map((each) => each[2].reason)")
+    assert reasons == ["frozen"]
+    assert await mails(awake) == ["M1", "M2", "M3", "M4"]
+    assert sharing.opened.empty()
+
+
+async def test_where_every_tab_is_frozen_nothing_stays_open(sharing: ScriptedEdge, context: BrowserContext) -> None:
+    """Nobody looks: the edge's connection ends, and there is a new one when a tab thaws."""
+    tab = await new_tab(sharing, context)
+    connection = await sharing.connection()
+    await connection.say(snapshot(0), event(1))
+    await until(tab, f"mail.position === '{EPOCH}-1'")
+    async with frozen(tab):
+        await asyncio.wait_for(connection.left.wait(), 20)
+    again = await sharing.connection()
+    await again.say(snapshot(1, unread=1))
+    await until(tab, "mail.state === 'open' && told.filter(each => each[1] === 'open').length === 2")
+    assert await mails(tab) == ["M1"]
+
+
+async def test_what_waits_for_a_tab_is_bounded(sharing: ScriptedEdge, context: BrowserContext) -> None:
+    """A tab that takes nothing is owed a megabyte at most, and is let go."""
+    sharing.pings_every_ms = 600_000
+    awake = await new_tab(sharing, context)
+    connection = await sharing.connection()
+    await connection.say(snapshot(0))
+    await until(awake, "mail.position")
+    with suppress(ConnectionError):  # the last tab is let go, and with it the connection
+        await connection.say(*(event(seq) | {"padding": "x" * 100_000} for seq in range(1, 20)))
+    await until(awake, "told.some((each) => each[1] === 'waiting' && each[2].reason === 'too slow')")
+
+
+@pytest.mark.parametrize(
+    "policy", ["script-src 'self' 'unsafe-inline'", "require-trusted-types-for 'script'", "worker-src 'none'"]
+)
+async def test_policies(sharing: ScriptedEdge, context: BrowserContext, policy: str) -> None:
+    """The worker needs ``worker-src``, or what stands in for it, and no page's vouching; without it, a connection a tab."""
+    sharing.policy = policy
+    tabs = [await new_tab(sharing, context) for _ in range(2)]
+    count = 2 if "none" in policy else 1
+    for _ in range(count):
+        await (await sharing.connection()).say(snapshot(3, unread=3))
+    for tab in tabs:
+        await until(tab, "mail.unread === 3")
+    assert sharing.opened.empty()
+
+
+async def test_a_worker_that_cannot_be_loaded_costs_one_request(sharing: ScriptedEdge, context: BrowserContext) -> None:
+    """An edge of an older release has none: the tab connects apart."""
+    sharing.pings_every_ms = None
+    tab = await new_tab(sharing, context)
+    await (await sharing.connection()).say(snapshot(3, unread=3))
+    await until(tab, "mail.unread === 3")
+
+
+async def test_an_edge_that_names_no_session_is_not_shared(sharing: ScriptedEdge, context: BrowserContext) -> None:
+    """Nobody can tell then if two tabs are one person's."""
+    tab = await new_tab(sharing, context)
+    shared = await sharing.connection()
+    await shared.say(snapshot(3, unread=3, session=None))
+    own = await sharing.connection()
+    await own.say(snapshot(3, unread=3))
+    await until(tab, "mail.unread === 3")
+    await shared.left.wait()
+
+
+async def test_two_releases_do_not_disturb_each_other(sharing: ScriptedEdge, context: BrowserContext) -> None:
+    """A tab that was opened before an upgrade keeps its worker, and one from after it has another."""
+    old = await new_tab(sharing, context)
+    first = await sharing.connection()
+    await first.say(snapshot(0), event(1))
+    script = SCRIPTS["client.js"].body.decode()
+    assert "const VERSION = '" in script
+    newer = script.replace("const VERSION = '", "const VERSION = 'next")
+    sharing.pages["/newer"] = PAGE.replace("<script src=/exmail/client.js></script>", f"<script>{newer}</script>")
+    new = await new_tab(sharing, context, "{ shared: true, url: '/exmail/' }", "newer")
+    second = await sharing.connection()
+    await second.say(snapshot(1, unread=1))
+    await until(new, "mail.unread === 1")
+    for connection in (first, second):
+        await connection.say(event(2))
+    for tab in (old, new):
+        await until(tab, f"mail.position === '{EPOCH}-2'")
+
+
+async def test_a_protocol_of_another_release_is_not_spoken(sharing: ScriptedEdge, context: BrowserContext) -> None:
+    """Two edges of two releases stand behind one address: a worker of the other one is left alone."""
+    script = SCRIPTS["client.js"].body.decode()
+    assert "const PROTOCOL = 1;" in script
+    other = script.replace("const PROTOCOL = 1;", "const PROTOCOL = 2;")
+    sharing.pages["/other"] = PAGE.replace("<script src=/exmail/client.js></script>", f"<script>{other}</script>")
+    tab = await new_tab(sharing, context, "{ shared: true, url: '/exmail/' }", "other")
+    async with asyncio.timeout(20):
+        while True:
+            connection = await sharing.connection()
+            await connection.say(snapshot(1, unread=1))
+            if not connection.left.is_set():
+                break
+    await until(tab, "mail.unread === 1")
+
+
+async def test_the_edge_is_asked_once_for_all_who_come(sharing: ScriptedEdge, context: BrowserContext) -> None:
+    """Whoever joins an open connection is told nothing before somebody has said whose cookie it is now."""
+    first = await new_tab(sharing, context)
+    connection = await sharing.connection()
+    await connection.say(snapshot(1, unread=1))
+    await until(first, "mail.unread === 1")
+    assert sharing.tickets == 0
+    second = await new_tab(sharing, context)
+    await until(second, "mail.unread === 1")
+    assert sharing.tickets == 1
+    sharing.session = "of ann"
+    third = await new_tab(sharing, context)
+    await connection.left.wait()
+    again = await sharing.connection()
+    await again.say(snapshot(0, unread=2, mailbox="ann@gzdev.com", position="bbbbbbbb-0", session="of ann"))
+    for tab in (first, second, third):
+        await until(tab, "mail.unread === 2")
+    assert await told(third, "unread") == [2]
+
+
+async def test_the_edges_patience_is_one_for_all(sharing: ScriptedEdge, context: BrowserContext) -> None:
+    """A busy edge sees one connection come back, not one a tab; each tab is told that it waits, and why."""
+    tabs = [await new_tab(sharing, context)]
+    connection = await sharing.connection()
+    await connection.say(snapshot(1, unread=1))
+    tabs += [await new_tab(sharing, context) for _ in range(2)]
+    for tab in tabs:
+        await until(tab, "mail.unread === 1")
+    await connection.say(closing(3013, 300))
+    again = await sharing.connection()
+    await again.say(snapshot(1, resumed=True, unread=1), event(2))
+    for tab in tabs:
+        await until(tab, "mail.unread === 2")
+        assert await tab.evaluate("told.filter((each) => each[1] === 'waiting').map((each) => each[2].code)") == [3013]
+        assert await mails(tab) == ["M2"]
+    assert again.query == {"after": f"{EPOCH}-1"}
+    assert sharing.opened.empty()
