@@ -1,7 +1,7 @@
 """What pages load: put together from ``static/client/`` when the edge starts, without a bundler.
 
-The parts are plain functions that know each other by name. A tab and the worker that tabs share have the same line to the
-edge in them; the rest is a tab's or the worker's alone. Comments and indentation are for readers of the parts.
+The parts are plain functions that know each other by name. A tab and the worker that tabs share have the same line to
+the edge in them; the rest is a tab's or the worker's alone. Comments and indentation are for readers of the parts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 _LINE: Final = ("links.js", "line.js")
 _TAB: Final = (*_LINE, "page.js", "share.js", "connect.js")
 _WORKER: Final = (*_LINE, "relay.js")
-_ABOUT: Final = "/* Exmail bridge, {what}. MIT licence. To be read in bridge/edge/static/client/; its manual is docs/client.md. */\n"
+_ABOUT: Final = "/* Exmail bridge, {what}. MIT. Readable: bridge/edge/static/client/; manual: docs/client.md. */\n"
 
 _CLASSIC: Final = """(function () {{
 'use strict';

@@ -65,7 +65,7 @@ async def trusting(require_binary: Callable[[str], str]) -> AsyncIterator[Browse
 
 @pytest.mark.asyncio(loop_scope="session")
 async def test_back_to_a_page_does_not_announce_again(redis_url: str, require_binary: Callable[[str], str]) -> None:
-    """A page that the browser has kept, and the one that came after it in the same tab, tell each mail once together."""
+    """A page that the browser has kept, and the one that came after it in its tab, tell each mail once together."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=require_binary("chromium"),
@@ -98,7 +98,7 @@ async def test_back_to_a_page_does_not_announce_again(redis_url: str, require_bi
 async def test_ten_tabs_are_one_connection(
     redis_url: str, trusting: BrowserContext, require_binary: Callable[[str], str], tmp_path: Path, way: str
 ) -> None:
-    """Pages, an iframe and a frameset, over plain http, HTTPS and HTTP/2: one connection, and each mail once in each."""
+    """Pages, an iframe and a frameset, over http, HTTPS and HTTP/2: one connection, and each mail once in each."""
     port, edge = free_port(), free_port()
     tls = ""
     if way != "http":
@@ -165,7 +165,7 @@ async def test_a_worker_that_is_ended_costs_nothing(oa: Oa, browser: Browser) ->
 
 
 async def test_who_comes_later_is_told_what_the_first_was(oa: Oa) -> None:
-    """A page that is opened while the connection stands begins with the newest mails and the count, without the edge."""
+    """A page that is opened while the connection stands begins with the newest mails and the count."""
     first = await oa.tab()
     await stands_at(first, "B1")
     await oa.writer.commit([mail("B2", 2), mail("B3", 5)])
@@ -218,7 +218,7 @@ async def test_a_place_of_another_history_begins_anew(oa: Oa) -> None:
 
 
 async def test_a_place_ahead_is_the_edges_to_judge(oa: Oa) -> None:
-    """A tab that was told more than the shared connection shows its place to the edge itself, which knows what to say."""
+    """A tab that was told more than the shared connection was shows its place to the edge itself."""
     first = await oa.tab()
     await stands_at(first, "B1")
     ahead = (await first.evaluate("mail.position")).replace("-1", "-7")

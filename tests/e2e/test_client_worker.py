@@ -12,7 +12,6 @@ from playwright.async_api import BrowserContext, Page
 from tests.support.client_tab import RECORD, frozen, told, until
 from tests.support.scripted_edge import EPOCH, PAGE, SCRIPTS, ScriptedEdge, closing, event, snapshot
 
-
 NOTES_ANSWERS = """
   window.answered = 0;
   const post = MessagePort.prototype.postMessage;
@@ -46,7 +45,7 @@ async def mails(tab: Page) -> list[str]:
 
 
 async def test_a_frozen_tab_loses_its_lease_and_no_mail(sharing: ScriptedEdge, context: BrowserContext) -> None:
-    """Who answers no ping is let go, and has nothing piled up; thawed it comes back, and is told the rest from its place."""
+    """Who answers no ping is let go, so that nothing piles up; thawed it is told the rest, from its own place."""
     awake = await new_tab(sharing, context)
     connection = await sharing.connection()
     await connection.say(snapshot(0), event(1))
@@ -96,7 +95,7 @@ async def test_what_waits_for_a_tab_is_bounded(sharing: ScriptedEdge, context: B
     "policy", ["script-src 'self' 'unsafe-inline'", "require-trusted-types-for 'script'", "worker-src 'none'"]
 )
 async def test_policies(sharing: ScriptedEdge, context: BrowserContext, policy: str) -> None:
-    """The worker needs ``worker-src``, or what stands in for it, and no page's vouching; without it, a connection a tab."""
+    """The worker needs ``worker-src``, or what stands in for it, else there is a connection a tab."""
     sharing.policy = policy
     tabs = [await new_tab(sharing, context) for _ in range(2)]
     count = 2 if "none" in policy else 1

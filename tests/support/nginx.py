@@ -27,7 +27,7 @@ async def running_nginx(
 ) -> AsyncIterator[Path]:
     """Serve ``port`` before the edges, and what ends in ``.html`` from the folder ``pages``; yield the access log.
 
-    ``shutdown_s``: how long old workers live after a reload. ``tls``: what else the server says, behind ``listen … ssl``.
+    ``shutdown_s``: how long old workers live after a reload. ``tls``: what the server says behind ``listen … ssl``.
 
     Raises:
         AssertionError: the files no longer hold what is changed here.

@@ -91,8 +91,8 @@ class ScriptedEdge:
 
     ``pages``: path → HTML; ``policy``: their Content-Security-Policy. ``portal``: something in between answers every
     connection with a page of its own. ``pings_every_ms``: tabs may share a connection, and their worker pings them so
-    often; ``session``: whose cookie it is then, and ``tickets`` how often that was asked. ``asked``: what else was asked
-    for, and the cookie that came along.
+    often; ``session``: whose cookie it is then, and ``tickets`` how often that was asked. ``asked``: what else was
+    asked for, and the cookie that came along.
     """
 
     def __init__(self) -> None:

@@ -32,7 +32,7 @@ function relay(key, { base, mailbox, transport, session }) {
 
   const line = makeLine(
     { base, mailbox, transport, after: null, ticket: session ? ticketOfATab : null, share: null },
-    { state, dialled, snapshot, event, upstream, heartbeat: forward, keep() {}, nobody: () => tell({ nobody: true }), ended() {} },
+    { state, dialled, snapshot, event, upstream, nobody, heartbeat: forward, keep() {}, ended() {} },
   );
 
   // -- tabs
@@ -200,7 +200,8 @@ function relay(key, { base, mailbox, transport, session }) {
       }
       resume(tab);
       // What the line has not brought yet comes with the line.
-      const events = page.events.filter((each) => distance(tab.after, each.id) > 0 && distance(each.id, line.position) >= 0);
+      const due = (each) => distance(tab.after, each.id) > 0 && distance(each.id, line.position) >= 0;
+      const events = page.events.filter(due);
       if (!events.length) {
         sendApart([tab]);
         return;
@@ -230,6 +231,10 @@ function relay(key, { base, mailbox, transport, session }) {
   /* Who stood where the line stands goes on with it. */
   function lookAgain(tab) {
     if (!tab.stands) tab.asked = false;
+  }
+
+  function nobody() {
+    tell({ nobody: true });
   }
 
   function dialled() {

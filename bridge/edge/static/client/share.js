@@ -19,7 +19,9 @@ let policy = null;
 
 /* Where a page's policy wants the addresses of scripts vouched for, this one is. */
 function trusted(url) {
-  if (!policy && window.trustedTypes) policy = trustedTypes.createPolicy('exmail-bridge', { createScriptURL: (each) => each });
+  if (!policy && window.trustedTypes) {
+    policy = trustedTypes.createPolicy('exmail-bridge', { createScriptURL: (each) => each });
+  }
   return policy ? policy.createScriptURL(url) : url;
 }
 

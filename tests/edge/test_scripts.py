@@ -1,0 +1,60 @@
+"""What pages load, put together from its parts."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bridge.edge.scripts import bare, read_scripts
+
+PARTS = Path(__file__).parents[2] / "bridge" / "edge" / "static" / "client"
+SCRIPTS = [name for name in read_scripts() if name.endswith("js")]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_it_can_be_read(name: str, require_binary: Callable[[str], str], tmp_path: Path) -> None:
+    """Each is JavaScript, as a script or a module."""
+    path = tmp_path / (name if name.endswith("mjs") else name.replace(".js", ".cjs"))
+    path.write_bytes(read_scripts()[name].body)
+    told = subprocess.run([require_binary("node"), "--check", path], capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+
+
+def test_they_are_small() -> None:
+    """A page loads 8 KB at most; the worker is loaded once a browser."""
+    for name in ("client.js", "client.mjs"):
+        assert len(gzip.compress(read_scripts()[name].body)) <= 8192
+
+
+@pytest.mark.parametrize("path", sorted(PARTS.glob("*.js")), ids=lambda path: str(path.name))
+def test_parts_are_short_and_lose_only_what_is_for_readers(path: Path) -> None:
+    """What is taken away line by line is no code: no text goes over two lines, and none has ' // ' in it."""
+    code = path.read_text()
+    assert code.count("\n") <= 380
+    for line in code.splitlines():
+        assert len(line) <= 125, line
+        assert line.count("`") % 2 == 0, line
+        before, comment, _ = line.partition(" // ")
+        assert not comment or all(before.count(quote) % 2 == 0 for quote in "'`"), line
+        if (at := line.find("/*")) >= 0:
+            assert not line[:at].strip(), line
+    for left in bare(code).splitlines():
+        assert not left.startswith(("//", "/*", "*")), left
+
+
+def test_comments_and_indentation_go() -> None:
+    """Every statement stays on its line; an address is no comment."""
+    code = "/* About\n   it. */\nconst a = 'http://x'; // why\n\n  // why\n  b();\n"
+    assert bare(code) == "const a = 'http://x';\nb();\n"
+
+
+def test_a_change_of_either_side_is_another_version() -> None:
+    """The worker's address has the version of what speaks to it, so two releases have two workers."""
+    [version] = re.findall(r"const VERSION = '([0-9a-f]{12})';", read_scripts()["client.js"].body.decode())
+    assert f"'{version}'" in read_scripts()["client.mjs"].body.decode()
+    assert "VERSION" not in read_scripts()["client.worker.js"].body.decode()
