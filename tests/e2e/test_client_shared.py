@@ -87,7 +87,8 @@ async def test_back_to_a_page_does_not_announce_again(redis_url: str, require_bi
             await oa.writer.commit([mail("B3", 3)])
             await stands_at(tab, "B3")
             mails = [each for each in await told(tab) if each.startswith("B")]
-            assert mails == ["B1", "B3"], "or the browser kept no page"
+            # Kept by the browser, it goes on behind what the next page told; not kept, it begins there.
+            assert mails in (["B1", "B3"], ["B3"])
             await stands_at(other, "B3")
             assert oa.connects() == 1
         await browser.close()
