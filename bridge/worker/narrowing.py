@@ -48,7 +48,7 @@ class Narrowing:
             addresses = accounts | await mirror.addresses_of_events()
             await self._writer.erase_logs(sorted(addresses))
             await self._writer.begin_generation(Made(now.privacy, self._kept(before), before.revision))
-            before = await mirror.made()
+        # Of what was taken out nothing is missing: what was too little before is it now.
         if accounts and before.is_poorer_than(now):
             return True
         await self.noted()

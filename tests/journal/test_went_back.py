@@ -13,6 +13,7 @@ from bridge.journal.errors import JournalAway
 from bridge.journal.inquiry import Inquiries, Memory, memory_as_answer, memory_of, merged, read_question
 from bridge.journal.reader import OpenRequest, Reader
 from bridge.journal.writer import Writer
+from tests.support.waiting import until
 
 from .conftest import BOB, KEYS, mail
 
@@ -188,18 +189,34 @@ async def test_edges_are_asked_until_one_hears(redis: Any) -> None:
     inquiries = Inquiries(redis, KEYS)
     assert await inquiries.recollect(within_s=0) == Memory()
     pubsub = redis.pubsub()
+    memory = Memory(7, 3, {BOB: ("abcdefgh", 2)})
+    asked = await looks(redis)
+    asking = asyncio.create_task(inquiries.recollect(within_s=20))
+    await until(lambda: have_grown(redis, asked + 2))
     await pubsub.subscribe(KEYS.inquiry_channel)
     await pubsub.get_message(timeout=5)
-    memory = Memory(7, 3, {BOB: ("abcdefgh", 2)})
-    asking = asyncio.create_task(inquiries.recollect(within_s=5))
     while (message := await pubsub.get_message(ignore_subscribe_messages=True, timeout=5)) is None:
         continue
     question = read_question(message["data"])
     assert question is not None
     assert question[1] is None
+    # Who has heard it is not asked again.
+    asked = await looks(redis)
+    await until(lambda: have_grown(redis, asked + 3))
+    assert await pubsub.get_message(ignore_subscribe_messages=True, timeout=0) is None
     await inquiries.answer(question[0], memory_as_answer(memory))
     assert await asking == memory
     await pubsub.aclose()
+
+
+async def looks(redis: Any) -> int:
+    """How often answers were looked for so far."""
+    found: int = (await redis.info("commandstats")).get("cmdstat_lrange", {}).get("calls", 0)
+    return found
+
+
+async def have_grown(redis: Any, least: int) -> bool:
+    return await looks(redis) >= least
 
 
 @pytest.mark.parametrize(
@@ -213,6 +230,8 @@ async def test_edges_are_asked_until_one_hears(redis: Any) -> None:
         {"generation": 1, "commits": 0, "positions": []},
         {"generation": 1, "commits": 0, "positions": {BOB: 3}},
         {"generation": 1, "commits": 0, "positions": {BOB: ["abcdefgh", "3"]}},
+        {"generation": 1, "commits": 2**53, "positions": {}},
+        {"generation": 1, "commits": True, "positions": {}},
     ],
 )
 def test_what_is_no_recollection_is_none(answer: dict[str, Any]) -> None:
@@ -227,5 +246,30 @@ def test_recollections_are_put_together() -> None:
         Memory(2, 3, {BOB: ("abcdefgh", 4)}),
         Memory(2, 5, {BOB: ("abcdefgh", 2), "ann@gzdev.com": ("abcdefgh", 1)}),
     ]
-    assert merged(memories) == Memory(2, 5, {BOB: ("abcdefgh", 4), "ann@gzdev.com": ("abcdefgh", 1)})
+    together = Memory(2, 5, {BOB: ("abcdefgh", 4), "ann@gzdev.com": ("abcdefgh", 1)})
+    assert merged(memories) == together
+    assert merged(memories[::-1]) == together
     assert merged([]) == Memory()
+
+
+def test_of_two_epochs_the_one_heard_of_first_counts() -> None:
+    """Neither is later than the other; a seq of the one says nothing about the other."""
+    memories = [Memory(2, 5, {BOB: ("abcdefgh", 4)}), Memory(2, 5, {BOB: ("zyxwvuts", 9)})]
+    assert merged(memories) == Memory(2, 5, {BOB: ("abcdefgh", 4)})
+
+
+def test_a_position_that_can_be_none_is_left_out() -> None:
+    """The others of the same answer count."""
+    positions = {BOB: ["no epoch", 3], "a@x.cn": [7, 3], "b@x.cn": ["abcdefgh", 3]}
+    assert memory_of({"generation": 1, "commits": 0, "positions": positions}) == Memory(
+        1, 0, {"b@x.cn": ("abcdefgh", 3)}
+    )
+
+
+async def test_what_edges_answer_is_bounded_and_goes_by_itself(redis: Any) -> None:
+    """Whoever may answer could answer without end."""
+    key = KEYS.testimony("0123456789abcdef")
+    await redis.rpush(key, *(b"{}" for _ in range(1500)))
+    await Inquiries(redis, KEYS).answer("0123456789abcdef", {"edge": "late"})
+    assert await redis.llen(key) == 1000
+    assert 0 < await redis.ttl(key) <= 60

@@ -23,6 +23,12 @@ def test_the_last_action_of_an_account_counts() -> None:
     assert found == Claims(present=(C, B), gone=(A,), added=frozenset({C}), anew=frozenset())
 
 
+def test_accounts_come_in_the_order_of_their_last_lines() -> None:
+    """What a line says of one account may rest on what an earlier one said of another."""
+    found = read_claims(changes((MOD, A), (MOD, B), (MOD, A), (DEL, C)))
+    assert found.present == (B, A)
+
+
 def test_addresses_that_only_look_alike_are_as_many_accounts() -> None:
     """Composed or not, with a character of no width: whose mails they are is the provider's to say, and never joined.
 
