@@ -11,7 +11,15 @@ from bridge.provider.members import Action, UserChange
 
 @pytest.mark.parametrize(
     ("count", "unreadable", "short", "whole"),
-    [(2, 0, False, True), (3, 0, True, False), (None, 0, False, False), (3, 1, True, False), (1, 0, False, False)],
+    [
+        (2, 0, False, True),
+        (3, 0, True, False),
+        (None, 0, False, False),
+        (3, 1, True, False),
+        (1, 0, False, False),
+        (2, 1, True, False),
+        (None, 1, True, False),
+    ],
 )
 def test_a_listing_vouches_for_being_whole_by_its_count(
     count: int | None, unreadable: int, short: bool, whole: bool
