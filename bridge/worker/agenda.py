@@ -1,4 +1,4 @@
-"""The mailboxes whose counts are to be asked for: each once, however often it is wanted, the most urgent first."""
+"""The mailboxes whose counts are to be asked for: each once, however often it is wanted; the most urgent first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ABSENT_MOST: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A mailbox to ask for. ``doubtful``: its count may be wrong also where it is fresh."""
+    """A mailbox to ask for. ``doubtful``: its count may be wrong however fresh it is."""
 
     mailbox: str
     doubtful: bool
@@ -22,11 +22,11 @@ class Item:
 
 
 class Agenda:
-    """What a leader's parts want asked, and whoever asks takes. ``now`` gives monotonic seconds."""
+    """A leader's parts put mailboxes on it, the reconciler takes them off. ``now`` gives monotonic seconds."""
 
     def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        # Opened by somebody who looks at it; changed, nobody said to what; in doubt, and perhaps looked at by nobody.
+        # In the order of their urgency. A mailbox may be in several.
         self._opened: dict[str, None] = {}
         self._changed: dict[str, None] = {}
         self._swept: dict[str, None] = {}
@@ -40,24 +40,24 @@ class Agenda:
     # -- what is wanted
 
     def after_gap(self) -> None:
-        """Pushes were missed; ask for everybody who may notice."""
+        """Pushes were missed: whatever somebody may look at is to be asked for."""
         self._gap.set()
         self._room.set()
 
     def changed(self, mailboxes: Iterable[str]) -> None:
-        """The counts of these may have changed, and nobody said to what."""
+        """The counts of these changed, and the new ones are not known."""
         self._add(self._changed, mailboxes)
 
     def opened(self, mailboxes: Iterable[str]) -> None:
-        """Somebody looks at these. Who is being asked for already has the answer coming."""
+        """Somebody opened these. Where a question is under way, its answer will do."""
         self._add(self._opened, (mailbox for mailbox in mailboxes if mailbox not in self._asked_for))
 
     def sweep(self, mailboxes: Iterable[str]) -> None:
-        """The counts of these are in doubt; last of all."""
+        """The counts of these are doubtful, and perhaps nobody looks at them: they come last."""
         self._add(self._swept, mailboxes)
 
     def appeared(self, mailbox: str) -> None:
-        """The provider knows this mailbox now: whoever looks at it need not wait any longer."""
+        """The provider knows this mailbox now: whoever looks at it waits no longer."""
         if self._absent.pop(mailbox, None) is not None:
             self.changed([mailbox])
 
@@ -65,23 +65,23 @@ class Agenda:
 
     @property
     def opened_waiting(self) -> int:
-        """How many of those that somebody looks at wait."""
+        """How many opened mailboxes wait."""
         return len(self._opened)
 
     async def gap(self) -> None:
-        """Wait until pushes were missed, and take that up."""
+        """Wait for the next gap."""
         await self._gap.wait()
         self._gap.clear()
 
     async def room(self) -> bool:
-        """Wait until what was swept is taken; ``False``: pushes were missed meanwhile, and it begins anew."""
+        """Wait until all of a sweep is taken; ``False``: there is a new gap, and the sweep has to begin again."""
         while self._swept and not self._gap.is_set():
             self._room.clear()
             await self._room.wait()
         return not self._gap.is_set()
 
     async def take(self) -> Item:
-        """Wait for the next mailbox; :meth:`done` gives it back."""
+        """Wait for the next mailbox. :meth:`done` has to follow."""
         while (item := self._next()) is None:
             self._something.clear()
             await self._something.wait()
@@ -89,15 +89,15 @@ class Agenda:
         return item
 
     def done(self, item: Item) -> None:
-        """Nobody asks for it any more."""
+        """No question is under way for it any more."""
         self._asked_for.discard(item.mailbox)
 
     def again(self, item: Item) -> None:
-        """Ask once more, when its turn comes."""
+        """Ask for it once more, when its turn comes."""
         self._add(item.queue, [item.mailbox])
 
     def rest(self, item: Item, for_s: float) -> None:
-        """Ask once more after a while; meanwhile others have their turn."""
+        """Ask for it once more after ``for_s`` seconds; others have their turn meanwhile."""
 
         def again() -> None:
             del self._resting[item.mailbox]
@@ -107,14 +107,14 @@ class Agenda:
             self._resting[item.mailbox] = asyncio.get_running_loop().call_later(for_s, again)
 
     def leave_alone(self, mailbox: str, for_s: float) -> None:
-        """The provider has nothing to tell of this mailbox: not asked again for a while."""
+        """The provider does not know this mailbox: do not ask for it for ``for_s`` seconds."""
         now = self._now()
         if len(self._absent) >= _ABSENT_MOST:
             self._absent = {each: until for each, until in self._absent.items() if until > now}
         self._absent[mailbox] = now + for_s
 
     def close(self) -> None:
-        """Forget what rests: nobody asks any more."""
+        """Cancel what waits for its time."""
         for resting in self._resting.values():
             resting.cancel()
         self._resting.clear()

@@ -1,4 +1,4 @@
-"""What was read from the provider and is not committed yet, in order and bounded.
+"""What was read from the provider and is not committed yet: in order, and bounded.
 
 While Redis is away the listener keeps reading until the backlog is full; then it waits, and the socket is left
 unread: the provider's own buffers are the last reserve.
@@ -20,7 +20,7 @@ _BATCH = 256
 
 
 class Backlog:
-    """A queue of calls between the listener and the journal. ``most`` bounds it, in pushes."""
+    """A queue of calls between listener and journal. ``most``: how many it may hold before :meth:`put` waits."""
 
     def __init__(self, writer: Writer, metrics: Metrics, *, most: int) -> None:
         self._writer = writer
@@ -33,10 +33,10 @@ class Backlog:
         self._room.set()
         self._empty = asyncio.Event()
         self._empty.set()
-        # How many calls ever came and ever went, and who waits until how many of them are gone.
+        # How many calls were ever added and ever left, and who waits until how many have left.
         self._came = self._gone = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-        # With how many calls what was read together ends, and when it was read.
+        # Of what was read together: the number of its last call, and when it was read.
         self._read: deque[tuple[int, float]] = deque()
         metrics.backlog_age.set_function(self._age_s)
 
@@ -44,7 +44,7 @@ class Backlog:
         return len(self._calls) + len(self._committing)
 
     async def put(self, calls: Sequence[Call]) -> None:
-        """Append calls; wait first while the backlog is full. What was read is kept also if the wait is cancelled."""
+        """Append calls; wait first while the backlog is full. They are appended also if the wait is cancelled."""
         try:
             while len(self) >= self._most:
                 self._room.clear()
@@ -53,7 +53,7 @@ class Backlog:
             self.add(calls)
 
     def add(self, calls: Sequence[Call]) -> None:
-        """Append calls, full or not: for the few that must not wait."""
+        """Append calls without waiting, full or not: announcements are few."""
         self._calls.extend(calls)
         self._came += len(calls)
         if calls:
@@ -91,7 +91,7 @@ class Backlog:
         await self._empty.wait()
 
     async def caught_up(self) -> None:
-        """Return when everything that is here now is committed, whatever comes meanwhile."""
+        """Return when everything that is in it now is committed, whatever is added meanwhile."""
         if self._gone < self._came:
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append((self._came, waiting))
@@ -107,12 +107,12 @@ class Backlog:
                 waiting.set_result(None)
 
     def _age_s(self) -> float:
-        """Seconds since the oldest of what waits was read; 0 where nothing does."""
+        """Seconds since the oldest of what waits was read; 0: nothing waits."""
         return time.monotonic() - self._read[0][1] if self._read else 0.0
 
     def drop(self) -> int:
         """Give up what waits, because another worker leads; return how many pushes that were."""
-        # Announcements about ourselves are nobody's loss.
+        # Announcements are about this worker itself: they are no loss.
         dropped = sum(isinstance(call, RecordMail | RecordCount) for call in (*self._committing, *self._calls))
         gone = len(self)
         self._calls.clear()

@@ -1,8 +1,8 @@
 """Documents of the provider that could not be read: what is kept of them, and reading them again.
 
-They are kept for people, so that a mail that nobody could be told of is not gone without a trace. Whatever comes,
-little is kept: a bounded head of each, at a bounded pace, nothing that looks like a secret, and no text where
-``BRIDGE_PRIVACY`` keeps mails' text out of Redis.
+Each may have been a mail that could not be announced, so people can look at them. Little is kept, whatever comes: a
+bounded head of each, so many in a second, nothing that looks like a secret, and no text where ``BRIDGE_PRIVACY`` keeps
+the text of mails out of Redis.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _ANY_NAME: Final = "[A-Za-z_]{1,32}"
 
 
 class Burial:
-    """Says what to keep of what could not be read. ``names`` are those that the provider's documents have; ``now``
-    gives seconds; what comes too fast is only counted."""
+    """Decides what to keep of an unreadable document. ``names``: those of the provider's fields; ``now`` gives seconds.
+    Of documents that come too fast nothing is kept."""
 
     def __init__(self, privacy: Privacy, *, names: Sequence[str], now: Callable[[], float] = time.monotonic) -> None:
         self._privacy = privacy
@@ -50,7 +50,7 @@ class Burial:
         self._at = now()
 
     def bury(self, reason: str, document: bytes, cut_from: int = 0) -> Bury | None:
-        """What to store; ``None`` where too many came lately. ``cut_from``: bytes that it had, if that was more."""
+        """What to store; ``None``: too many came lately. ``cut_from``: its size in bytes, if ``document`` is a head."""
         now = self._now()
         self._turns = min(_BURST, self._turns + (now - self._at) * _PER_S)
         self._at = now
@@ -66,14 +66,14 @@ class Burial:
 
 
 def without_secrets(document: bytes) -> bytes:
-    """The document without what looks like a token or a key; long runs of letters and digits go with them."""
+    """The document without whatever looks like a token or a key: long runs of letters and digits."""
     return _SECRET.sub(_STARS, document)
 
 
 def masked(document: bytes, names: Sequence[str] | None) -> bytes:
     """The shape of a document: its brackets, its members' names, and ``x`` for each other byte.
 
-    ``None``: it was read as JSON, and any name of a member is one; else only ``names`` are, because text may stand
+    ``names``: which names stay. ``None``: any, because the document was read as JSON; in another one, text may stand
     where a name should.
     """
     name = _ANY_NAME if names is None else "|".join(map(re.escape, names))
@@ -88,8 +88,8 @@ Result = Literal["mail", "duplicate", "count", "version", "nothing", "unreadable
 class Replayed:
     """What became of one document. ``unreadable`` and ``masked`` ones stay; ``reason`` says why they cannot be read.
 
-    ``mail``: announced · ``duplicate``: it had been · ``count``: a count, asked for anew · ``version``: the directory
-    looks · ``nothing``: readable, and nothing follows from it · ``gone``: there is no such entry.
+    ``mail``: announced now · ``duplicate``: announced before · ``count``: the mailbox's count is asked for ·
+    ``version``: the directory is asked for · ``nothing``: readable, without consequences · ``gone``: no such entry.
     """
 
     id: str
@@ -98,11 +98,7 @@ class Replayed:
 
 
 class Replayer:
-    """Reads buried documents again for a leader.
-
-    The source says what a document means now, the directory hears of changes of members, the agenda of mailboxes whose
-    count should be asked for.
-    """
+    """Reads kept documents again for a leader: another release may understand them."""
 
     def __init__(
         self,
@@ -124,7 +120,7 @@ class Replayer:
         self._wall = wall
 
     async def replay(self, ids: Sequence[str]) -> list[Replayed]:
-        """Read these again, the oldest first; what can be read now leaves the stream in the step that records it.
+        """Read these again, the oldest first. What can be read now is recorded and removed in one step.
 
         Raises:
             JournalAway, JournalRefused, LeaseLost
@@ -158,8 +154,8 @@ class Replayer:
                     case Unreadable(reason=reason):
                         return Replayed(dead.id, "unreadable", reason)
                     case MailArrived():
-                        # The count that came with it is long out of date. An id that was taken for a secret is none
-                        # any more: two of them would be the same one.
+                        # The count that came with it is out of date. An id that was blanked as a secret is none: two
+                        # such mails would be taken for one.
                         mail_id = "" if _STARS.decode() in push.mail_id else push.mail_id
                         push = msgspec.structs.replace(push, unread=None, mail_id=mail_id)
                         call = replace(self._translator.mail(push, time_s=self._wall()), dead=dead.id)

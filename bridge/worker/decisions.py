@@ -1,4 +1,4 @@
-"""What an operator decides about members: held deletions, and what is to be forgotten."""
+"""An operator's decisions about members: deletions that are held, and mailboxes to forget."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STREAMS: Final[tuple[Stream, ...]] = ("events", "log", "audit", "dead")
 
 
 class NotWhatWasShown(Exception):
-    """What is held is not what the operator was shown; the text says so, for people."""
+    """Other accounts are held than the operator was shown; the text is for people."""
 
 
 class Decisions:
@@ -32,7 +32,7 @@ class Decisions:
         self._notices = notices
 
     async def release(self, digest: str) -> Applied:
-        """Delete the accounts that are held, if they are those that the operator was shown.
+        """Delete the accounts that are held, provided they are those that the operator was shown.
 
         Raises:
             NotWhatWasShown
@@ -45,8 +45,8 @@ class Decisions:
         for at in range(0, len(gone), _AT_A_TIME):
             step = Step(known.ver or 0, removed=gone[at : at + _AT_A_TIME], tells=False, before=counts)
             counts = await self._members.apply(step)
-        told = [self._notices.synced(known.ver, known.ver or 0, counts)] if counts.changes else []
-        await self._scribe.write([Piece(events=told)], ver=None, held=None)
+        events = [self._notices.synced(known.ver, known.ver or 0, counts)] if counts.changes else []
+        await self._scribe.write([Piece(events=events)], ver=None, held=None)
         return counts
 
     async def refuse(self, digest: str) -> int:
@@ -71,8 +71,8 @@ class Decisions:
     async def forget(self, address: str) -> tuple[str, bool, int]:
         """Delete all that is kept of a mailbox; return its account, whether the mirror had it, and entries scrubbed.
 
-        Readers of the mirror are told by ``user.deleted``, which then is scrubbed with the rest: whoever reads the
-        stream later finds a hole. An address that may not be opened stays one.
+        Whoever follows the mirror gets ``user.deleted``, which is then scrubbed with the rest: a later reader of the
+        stream finds a hole. A barred address stays barred.
 
         Raises:
             CursorElsewhere, JournalAway, LeaseLost, JournalRefused
@@ -92,7 +92,7 @@ class Decisions:
             piece.events = [self._notices.deleted(alias, known.ver or 0)]
         owed = known.owed.get(alias)
         if owed is not None:
-            # Who is said to be gone is looked at again all the same: until then, nobody may open his address.
+            # An account that is said to be gone keeps its second look; until then its address stays barred.
             piece.settled = [] if owed.is_gone else [alias]
         await self._scribe.write([piece], ver=None, held=held)
         return alias, is_known, await self._scrub({alias, *slaves})

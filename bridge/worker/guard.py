@@ -1,7 +1,7 @@
 """How many accounts the provider may make disappear at once. Pure.
 
-Deleting is the one change that cannot be made good by asking again: browsers are cut off and histories are gone. A
-listing that came back wrong must not do that to everybody; barring them all, though it can be undone, neither.
+A deletion is the one change that asking again does not repair: browsers are cut off and histories are gone. A wrong
+listing must not do that to everybody. Barring can be undone, but must not happen to everybody at once either.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ class Guard:
     count: int = 5
 
     def refuses(self, disappearing: int, accounts: int) -> bool:
-        """Say whether so many of so many must wait for somebody to decide."""
+        """Whether so many of so many have to wait for an operator."""
         return disappearing > self.count and disappearing > accounts * self.share
 
     def holds(self, new: Collection[str], accounts: Collection[str], waiting: Collection[str]) -> bool:
-        """Say whether ``new`` must wait; ``waiting`` are held already, or barred until a second look.
+        """Whether ``new`` have to wait; ``waiting`` are held already, or barred until a second look.
 
-        All are counted together: or a crowd that comes one by one would pass, and what is held with it as soon as
-        enough others are hired.
+        All are counted together. Otherwise a crowd could pass one by one, and held accounts as soon as enough people
+        are hired.
         """
         known = {alias for alias in new if alias in accounts and alias not in waiting}
         return bool(known) and self.refuses(len(known) + len(waiting), len(accounts))

@@ -1,6 +1,6 @@
-"""One term of a worker as leader: its parts, made in the order in which they need each other.
+"""One term of a worker as leader: its parts, and the tasks that run them.
 
-Nobody is told of anything by a part that was made before him: each gets what it acts on, and loops decide.
+Parts are made in the order in which they need each other: none calls one that is made after it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _DRAIN_S: Final = 5.0
 
 
 class Leader:
-    """Leads from :meth:`run` until the lease is lost. ``left``: what the leader before said of the provider."""
+    """Leads from :meth:`run` until the lease is lost. ``left``: the ``upstream`` hash as the leader before left it."""
 
     def __init__(self, means: Means, claimed: Claimed, clock: SharedClock, left: Mapping[str, str]) -> None:
         options, metrics = means.options, means.metrics
@@ -44,7 +44,7 @@ class Leader:
         self._claimed = claimed
         self._clock = clock
         self._left = left.get("state")
-        # The claim has set it where nobody ever listened; then nothing was missed.
+        # In a namespace where nobody ever listened the claim itself has set it; then nothing was missed.
         heard = left.get("heard") if claimed.fence > 1 else None
         slaves: dict[str, str] = {}
         translator = Translator(options.namespace, options.privacy, slaves)
@@ -52,7 +52,7 @@ class Leader:
         self._backlog = Backlog(means.writer, metrics, most=options.backlog)
         self._agenda = Agenda()
         self.upstream = Upstream(
-            self._tell,
+            self._announce,
             metrics,
             namespace=options.namespace,
             silence_s=options.listen_silence_s,
@@ -104,7 +104,7 @@ class Leader:
             means.writer, means.dead, translator, means.source, self._directory, self._agenda, wall=clock
         )
         self._orders = OrderTaker(means.orders, self._directory, replayer)
-        self._reports = ReportTaker(means.reports, self._tell, namespace=options.namespace, wall=clock)
+        self._reports = ReportTaker(means.reports, self._announce, namespace=options.namespace, wall=clock)
         self._listening: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -140,7 +140,7 @@ class Leader:
             tasks.create_task(pulling, name="directory")
 
     async def stop(self) -> None:
-        """Stop listening, and commit what was read."""
+        """Stop listening; commit what was read."""
         if self._listening is not None:
             self._listening.cancel()
         try:
@@ -150,17 +150,17 @@ class Leader:
             log.warning("not everything could be committed", extra={"pushes": len(self._backlog)})
 
     def drop(self) -> None:
-        """Another worker leads: give up what was read and is not committed."""
+        """Give up what was read and is not committed: another worker leads."""
         if dropped := self._backlog.drop():
             log.warning("pushes dropped, another worker leads", extra={"pushes": dropped})
 
-    def _tell(self, call: Announce) -> None:
+    def _announce(self, call: Announce) -> None:
         self._backlog.add([call])
 
     def _announce_leader(self) -> None:
         data = {"fence": self._claimed.fence, "generation": self._claimed.generation}
         namespace, time_s = self._means.options.namespace, self._clock()
-        self._tell(
+        self._announce(
             Announce(build_event(namespace=namespace, stream=SYSTEM, type=LEADER_CHANGED, time_s=time_s, data=data))
         )
 
@@ -169,7 +169,7 @@ class Leader:
         generation = writer.generation
         while True:
             await asyncio.sleep(self._means.options.lease_s / 3)
-            # What was heard and is not committed yet would be missing between this leader and the next.
+            # While something that was read is not committed, the next leader must not believe that it was.
             heard_ms = None if len(self._backlog) else self.upstream.heard_ms
             await self._lease.renew(self._clock, heard_ms=heard_ms)
             if writer.generation != generation:
@@ -177,10 +177,10 @@ class Leader:
                 generation = writer.generation
 
     def _redis_went_back(self, generation: int) -> None:
-        """What browsers look at is gone with this generation: counts, member changes perhaps, and what was said about
-        the connection."""
+        """With the generation the counts are gone, perhaps member changes too, and what was announced of the
+        connection: restore all of it."""
         writer = self._means.writer
-        # A server that has no record: all since the generation before began is missed.
+        # A server without any record: treat everything since the generation before began as missed.
         self.upstream.went_back(generation if writer.survived_ms is None else writer.survived_ms)
         self._means.metrics.generation.set(writer.generation)
         self._directory.doubt()

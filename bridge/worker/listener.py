@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 LISTEN_FAULTS: Final = (ProviderError,)
 _STEADY_S: Final = 10.0
-"""A session that stood for so long got somewhere, also where no mail came."""
+"""A session that stood for so long was of use, even if no mail came."""
 
 
 class Listener:
@@ -140,7 +140,7 @@ class Listener:
         await self._leave_it_to_the_other(away_s)
 
     def _displaced(self, error: ProviderError) -> float | None:
-        """How long to stay away, if the provider seems to have given the connection to another listener again."""
+        """How long to stay away, if another listener seems to have taken the connection again; else ``None``."""
         if self._online_at is None or not isinstance(error, ListenEnded) or not error.in_order:
             return None
         return self._rival.displaced(time.monotonic() - self._online_at)
@@ -162,10 +162,7 @@ class Listener:
         self._agenda.after_gap()
 
     def _translate(self, batch: Sequence[Push], documents: Sequence[bytes]) -> list[Call]:
-        """Turn what one read brought into calls, order kept; count what leads to none.
-
-        ``documents``: what each push was read from.
-        """
+        """Turn a batch into calls, in order, and hand on the rest; ``documents``: what each push was read from."""
         calls: list[Call] = []
         time_s = self._wall()
         counted: dict[PushKind, int] = {"mail": 0, "unread": 0, "version": 0, "online": 0}
@@ -198,7 +195,7 @@ class Listener:
         return calls
 
     def _bury(self, reason: Dropped, document: bytes, cut_from: int) -> Sequence[Call]:
-        """Count a document that could not be read, and keep it if not too many came. It may have been a mail."""
+        """Count a document that could not be read, and keep it unless too many came. It may have been a mail."""
         self._metrics.documents_dropped[reason].inc()
         self._upstream.unreadable()
         bury = self._burial.bury(reason, document, cut_from)

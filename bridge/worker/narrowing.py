@@ -1,8 +1,8 @@
 """A narrower privacy or list of profile fields holds for what is stored, too.
 
 Nothing that was stored under the wider setting stays: histories, the stream of all events, dead documents, profile
-fields. Single entries that are taken out would be holes that readers alarm on, so a new generation begins. The steps
-can be done again: what they were needed for is noted with the last of them.
+fields. Removing single entries would leave holes, which readers report as losses; so a new generation begins. A crash
+in between does no harm: the new setting is noted with the last step, and the steps can be repeated.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PIECE: Final = 250
 
 
 class Narrowing:
-    """Compares what is stored with what may be. For a leader, before it begins to commit."""
+    """Compares what is stored with what may be. A leader does this before its first commit."""
 
     def __init__(self, writer: Writer, mirror: Mirror, *, privacy: Privacy, fields: Collection[str]) -> None:
         self._writer = writer
@@ -31,7 +31,7 @@ class Narrowing:
         self._now = Made(privacy, frozenset(fields), REVISION)
 
     async def applied(self) -> bool:
-        """Take out what may not be stored; return whether the directory has to be compared as a whole.
+        """Remove what may not be stored; return whether all members have to be compared.
 
         Raises:
             LeaseLost, JournalAway, JournalRefused
@@ -55,7 +55,7 @@ class Narrowing:
         return False
 
     async def noted(self) -> None:
-        """What is stored is made by the rules of now.
+        """Note that what is stored was made by the present settings.
 
         Raises:
             LeaseLost, JournalAway, JournalRefused
@@ -68,7 +68,7 @@ class Narrowing:
         return None if before.fields is None else before.fields & fields
 
     async def _cut_profiles(self) -> None:
-        """Take the fields that are not named any more out of every profile."""
+        """Remove the fields that may not be kept any more from every profile."""
         fields, ver = self._now.fields or frozenset(), await self._mirror.stored_ver()
         profiles = await self._mirror.everybody()
         changed = {
@@ -81,5 +81,5 @@ class Narrowing:
             piece = {alias: changed[alias] for alias in aliases[start : start + _PIECE]}
             await self._writer.commit([Advance(ver, None, profiles=piece)])
         if changed:
-            # What a fill has staged is read again.
+            # Staged profiles have the fields too: the fill begins again.
             await self._writer.commit([Advance(ver, None, into="next")])

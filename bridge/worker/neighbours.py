@@ -1,4 +1,4 @@
-"""Says when the same namespace is led in another database of the same server: neither bridge can work so."""
+"""Warns when the same namespace is led in another database of the same server: neither bridge works then."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOOK_S: Final = 60.0
 
 
 class NeighbourWatch:
-    """Looks from time to time, ``look_s`` seconds between two looks; what was said once is not said again."""
+    """Looks every ``look_s`` seconds; each database is reported once."""
 
     def __init__(self, databases: Databases, *, look_s: float = _LOOK_S) -> None:
         self._databases = databases
@@ -26,7 +26,7 @@ class NeighbourWatch:
         """Look until cancelled."""
         said: set[int] = set()
         while True:
-            # Whatever is wrong with Redis is told by those who need it.
+            # Faults of Redis are reported by the parts that depend on it.
             with suppress(JournalError):
                 found = await self._databases.led_elsewhere()
                 if not said.issuperset(found):

@@ -1,4 +1,4 @@
-"""The events of the stream ``directory``, from what changed. Pure but for the clock of their ``time``."""
+"""The events of the stream ``directory``, made from what changed. Pure, apart from the clock for their ``time``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from bridge.worker.fold import Change
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of an answer of the provider, in accounts.
+    """What became of an answer of the provider, in numbers of accounts.
 
-    ``gone``: barred until a second look; ``held``: said to be deleted, and waiting for somebody to decide; ``owed``:
-    could not be read, and are asked for again.
+    ``gone``: barred until a second look; ``held``: deletions that wait for an operator; ``owed``: could not be read,
+    and are asked for again.
     """
 
     added: int = 0
@@ -31,7 +31,7 @@ class Applied:
         return self.added + self.updated + self.deleted
 
     def counting(self, change: Change) -> Applied:
-        """The same, and one account more."""
+        """The same with one more change."""
         if change.type == USER_ADDED:
             return replace(self, added=self.added + 1)
         if change.type == USER_DELETED:
@@ -58,16 +58,16 @@ class Notices:
         return self._event(change.type, data)
 
     def deleted(self, alias: str, ver: int) -> Event:
-        """An account is no more."""
+        """One account is deleted."""
         return self._event(USER_DELETED, {"alias": alias, "ver": ver})
 
     def synced(self, from_ver: int | None, to_ver: int, counts: Applied, *, initial: bool = False) -> Event:
-        """All that an answer told is applied."""
+        """An answer is applied as a whole."""
         data = {"from_ver": from_ver, "to_ver": to_ver, "added": counts.added, "updated": counts.updated}
         return self._event(DIRECTORY_SYNCED, {**data, "deleted": counts.deleted, "initial": initial})
 
     def held(self, from_ver: int | None, answered: int | None, why: str, deleted: int) -> Event:
-        """An answer was not believed, or ``deleted`` accounts of it wait for somebody to decide."""
+        """An answer was not believed, or ``deleted`` of its deletions wait for an operator."""
         data = {"from_ver": from_ver, "to_ver": answered, "why": why, "deleted": deleted}
         return self._event(DIRECTORY_HELD, data)
 

@@ -1,4 +1,4 @@
-"""What a worker is told by its settings."""
+"""What the settings say to a worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator orders from a command: taken, done and answered by the worker that leads."""
+"""An operator's orders: commands write them, the worker that leads carries them out and answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _REFUSALS: Final = (ProviderError, BadParameter, NotBelieved, NotWhatWasShown)
 
 
 class OrderTaker:
-    """Does one order after the other. ``look_s``: how often it looks for one."""
+    """Does one order after the other. ``look_s``: seconds between two looks for one."""
 
     def __init__(self, orders: Orders, directory: Directory, replayer: Replayer, *, look_s: float = _LOOK_S) -> None:
         self._orders = orders
@@ -33,7 +33,7 @@ class OrderTaker:
         self._look_s = look_s
 
     async def run(self) -> None:
-        """Take and answer until cancelled; what is not done then is the next leader's.
+        """Take and answer orders until cancelled; one that is not done by then is left to the next leader.
 
         Raises:
             LeaseLost: another worker leads.
@@ -45,26 +45,26 @@ class OrderTaker:
             await asyncio.sleep(self._look_s)
 
     async def _done(self, order: Order) -> Mapping[str, Any]:
-        """Do it.
+        """Carry out one order; return its answer.
 
         Raises:
-            JournalAway, CursorElsewhere: it is not done; it is still in the list.
+            JournalAway, CursorElsewhere: it is not done, and still in the list.
             LeaseLost
         """
         try:
-            told = await self._do(order)
+            answer = await self._do(order)
         except _REFUSALS as error:
             log.warning("order failed", extra={"order": order.what, "error": str(error)})
             return {"ok": False, "error": str(error)}
         except (JournalAway, CursorElsewhere, LeaseLost):
             raise
         except Exception as error:
-            # A defect ends the worker; the order must not end the next one too.
-            said = "this worker ended over it" if not isinstance(error, JournalRefused) else str(error)
-            await self._orders.answer(order, {"ok": False, "error": said})
+            # A defect ends this worker. Answer the order, so that it does not end the next worker too.
+            why = "this worker ended over it" if not isinstance(error, JournalRefused) else str(error)
+            await self._orders.answer(order, {"ok": False, "error": why})
             raise
         log.info("order done", extra={"order": order.what})
-        return {"ok": True, **told}
+        return {"ok": True, **answer}
 
     async def _do(self, order: Order) -> Mapping[str, Any]:
         match order.what:

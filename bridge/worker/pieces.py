@@ -1,7 +1,7 @@
-"""A change of members as steps that are each quick and whole. Pure.
+"""A change of members in pieces that are each quick to store. Pure.
 
-Redis does one script call at a time, and nobody is served meanwhile. So a large change goes in pieces; what belongs
-together (a profile, its slaves, its event) stays together, and a piece that is stored again changes nothing.
+Redis runs one script call at a time and serves nobody meanwhile, so a large change is stored in pieces. What belongs
+together (a profile, its slaves, its event) stays together, and storing a piece twice changes nothing.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ class Piece:
 
     @property
     def entries(self) -> int:
-        """How many things there are to write."""
+        """How many entries there are to write."""
         return sum(len(getattr(self, name)) for name in _NAMES)
 
     @property
     def size(self) -> int:
-        """About how many bytes it has; names of addresses are short."""
+        """About how many bytes it has: an address counts as a hundred."""
         return self.text_bytes + _NAME_BYTES * self.entries
 
     @property
     def text_bytes(self) -> int:
-        """How many bytes its profiles, its events and what is owed have."""
+        """How many bytes its profiles, its events and its notes of what is owed have."""
         found = 0
         for texts in (self.profiles, self.owed):
             if texts:
@@ -62,7 +62,7 @@ class Piece:
         return found + sum(len(event.body) for event in self.events)
 
     def add(self, other: Piece) -> None:
-        """Take over what another holds, after what is here."""
+        """Append the entries of another piece."""
         for name in _NAMES:
             theirs = getattr(other, name)
             if not theirs:
@@ -77,7 +77,7 @@ class Piece:
         """The writes of this piece, in order."""
         return [
             *(Carry(address, former) for address, former in self.carried.items()),
-            # Before the accounts go: whoever comes after a crash in between finds them, and does both again.
+            # Before the accounts go: after a crash in between they are still there, and both is done again.
             *(Forget(address) for address in self.forgotten),
             *(Forget(address, anew=True) for address in self.fresh),
             Advance(
@@ -104,7 +104,7 @@ _NAMES: Final = tuple(each.name for each in fields(Piece))
 
 
 def joined(parts: Iterable[Piece], *, most: int = MOST, most_bytes: int = MOST_BYTES) -> list[Piece]:
-    """Put small pieces together, in order, into as few as stay within the bounds; at least one comes out."""
+    """Join small pieces, in order, into as few as stay within the bounds; into one at least."""
     pieces = [Piece()]
     entries = size = 0
     for part in parts:

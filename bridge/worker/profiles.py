@@ -1,4 +1,4 @@
-"""Fetch the details of accounts: a listing names them only, so each costs a call."""
+"""Read the profiles of accounts: a listing only names them, so each costs a call."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MOST_SLAVES: Final = 100
 
 
 class ManyRefused(ProviderError):
-    """One account after the other was refused in the same way: that is no fault of theirs."""
+    """One account after the other was refused in the same way, so the reason is not in the accounts."""
 
     def __init__(self, why: str, aliases: Sequence[str]) -> None:
         super().__init__(f"{len(aliases)} accounts one after the other: {why}")
@@ -38,9 +38,9 @@ class ManyRefused(ProviderError):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account as the provider tells it now.
+    """One account as the provider has it now; ``profile`` is what may be kept of it.
 
-    ``disabled`` is told apart from the profile, which may leave ``open_type`` out; ``None``: the provider does not say.
+    ``disabled`` stands beside the profile, which may leave ``open_type`` out; ``None``: the provider does not say.
     """
 
     alias: str
@@ -52,11 +52,11 @@ class Account:
 
 @dataclass(slots=True)
 class Fetch:
-    """Some accounts that are to be read, and how far that has come.
+    """Accounts that are to be read, and how far that has got.
 
-    ``found`` and ``unread`` (alias → why, in the words of :mod:`bridge.journal.owed`) fill while it runs; a run that a
-    fault has broken off goes on where it was. ``stopped_by``: whose refusals broke off the last one. ``looks_again``:
-    they are said to be gone, so that it is no wonder if none of them is there.
+    ``found`` and ``unread`` (alias → why, in the words of :mod:`bridge.journal.owed`) fill while it runs. A run that
+    follows a fault goes on where that broke off. ``stopped_by``: the accounts whose refusals ended the last run.
+    ``looks_again``: the accounts are said to be gone, so many missing ones in a row mean nothing.
     """
 
     members: Members
@@ -72,8 +72,8 @@ class Fetch:
     async def run(self) -> None:
         """Read every account, with a bounded number of calls under way.
 
-        An account that the provider refuses for a reason of its own must not hold up all the others. Where many are
-        refused in one way, the provider is asked no more for now; after three times like that the rest is unread.
+        An account that is refused for a reason of its own must not hold up the others. If several in a row are refused
+        in the same way, the run ends; the third run that ends so without a success leaves the rest unread.
 
         Raises:
             ManyRefused
@@ -145,7 +145,7 @@ async def read_account(members: Members, alias: str, fields: Collection[str]) ->
         return UNREADABLE
     slaves = slaves_of(profile)
     if normalise_address(profile.alias) != alias:
-        # The address is another account's alias by now, of this one there is nothing; or it is no answer at all.
+        # Either the address has become a slave of another account, or this is no answer to what was asked.
         return MISSING if alias in slaves else UNREADABLE
     kept = stored_profile(profile, fields) | {"alias": alias}
     if len(slaves) > _MOST_SLAVES or not _fits(kept):
@@ -154,7 +154,7 @@ async def read_account(members: Members, alias: str, fields: Collection[str]) ->
 
 
 def _fits(profile: dict[str, Any]) -> bool:
-    """Whether a profile can be kept: it is of a size that somebody can have, and of numbers that JSON readers know."""
+    """Whether a profile can be kept: its size is bounded, and JSON readers can read its numbers."""
     try:
         return len(to_json(profile)) <= _LARGEST
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Says how near the slowest consumer group of other services is to losing events."""
+"""How near the slowest consumer group of other services is to losing events, as a metric."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOOK_S: Final = 10.0
 
 
 class ReaderWatch:
-    """Looks from time to time. ``most``: how many events the stream keeps; ``look_s``: seconds between two looks."""
+    """Looks every ``look_s`` seconds. ``most``: how many events the stream keeps."""
 
     def __init__(self, groups: Groups, metrics: Metrics, *, most: int, look_s: float = _LOOK_S) -> None:
         self._groups = groups
@@ -25,7 +25,7 @@ class ReaderWatch:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            # A number for people is no reason to end: whatever is wrong with Redis is told by those who need it.
+            # Faults of Redis are reported by the parts that depend on it.
             with suppress(JournalError):
                 self._metrics.reader_unread.set(await self._groups.most_behind() / self._most)
             await asyncio.sleep(self._look_s)

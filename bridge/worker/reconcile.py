@@ -1,8 +1,7 @@
 """Ask the provider for counts that pushes cannot have kept right.
 
-After a gap: the mailboxes that are online or were active lately. At any time: a mailbox that a browser opened and
-whose count is unknown or old. Each is asked once however often it is wanted, within a call budget, and the answer
-applies only if nothing was pushed meanwhile.
+After a gap: those of the mailboxes that are online or were active lately. At any time: that of a mailbox that a browser
+opened and whose count is unknown or old. Calls are paced, and an answer applies only if nothing was pushed meanwhile.
 """
 
 from __future__ import annotations
@@ -34,10 +33,9 @@ _SWEPT: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class ReconcilePace:
-    """Seconds. ``look_s``: between looks for wanted mailboxes · ``settle_s``: after a push, until the provider's own
-    count has caught up with it and no other push is under way · ``away_s``: before asking again what could not be
-    answered · ``absent_s``: before asking again for a mailbox that the provider does not tell of · ``fresh_s``: how
-    old a stored count may be."""
+    """Seconds. ``look_s``: between two looks for mailboxes that browsers opened · ``settle_s``: after a push, until the
+    provider's own count includes it · ``away_s``: before the next question after a fault · ``absent_s``: before a
+    mailbox is asked for again that the provider does not know · ``fresh_s``: how old a stored count may be."""
 
     look_s: float = 0.5
     settle_s: float = 1.0
@@ -51,8 +49,8 @@ USUAL_PACE: Final = ReconcilePace()
 
 @dataclass(frozen=True, slots=True)
 class _Suspicion:
-    """An answer that counts mails which nobody was told of: its count, the mailbox's seq then, the session, monotonic
-    seconds."""
+    """An answer that counts more mails than were pushed: its count, the mailbox's seq then, the listen session, and
+    when it came (monotonic seconds)."""
 
     unread: int
     seq: int
@@ -60,19 +58,18 @@ class _Suspicion:
     at: float
 
     def stands(self, seq: int, heard: tuple[int, float] | None) -> bool:
-        """Whether nothing was pushed since, in a session that is heard still."""
+        """Whether nothing was pushed since, in a session that still gives signs of life."""
         return heard is not None and (self.seq, self.session) == (seq, heard[0])
 
 
 class Reconciler:
-    """Works through an agenda for a leader: corrects counts, and says what was missed.
+    """Works through an agenda for a leader: corrects counts, and announces how many mails were missed.
 
-    ``rate``: how many counts may be asked for a second. ``sweep``: after a gap every stored count is asked for, slowly
-    and last of all, not only those that somebody may look at. ``now`` gives monotonic seconds.
+    ``rate``: how many counts may be asked for in a second. ``sweep``: after a gap every stored count is asked for,
+    slowly and after all others, not only those that somebody may look at. ``now`` gives monotonic seconds.
 
-    An answer proves something only beside the pushes. ``hearing`` says which listen session stands and when its last
-    byte came (monotonic seconds), ``None`` where nobody hears; ``caught_up`` waits until all that has come by now is
-    committed, and says ``False`` where that takes too long.
+    An answer alone proves no loss: a push may be under way. ``hearing`` and ``caught_up`` are those of
+    :class:`bridge.worker.attention.Attention`.
     """
 
     def __init__(
@@ -122,7 +119,7 @@ class Reconciler:
     async def _collect_opened(self) -> None:
         while True:
             with suppress(JournalAway):
-                # No more than can be asked soon: what is taken would be lost with this process.
+                # No more than can be asked soon: what is taken is lost if this process ends.
                 if self.agenda.opened_waiting < self._batch:
                     self.agenda.opened(await self._mirror.take_wanted(self._batch))
             await asyncio.sleep(self._pace.look_s)
@@ -143,7 +140,7 @@ class Reconciler:
                 await self._sweep_all()
 
     async def _sweep_all(self) -> None:
-        """Queue every account whose stored count is doubtful, a piece at a time; a new gap begins it again."""
+        """Put every account whose stored count is doubtful on the agenda, a piece at a time, until the next gap."""
         with suppress(JournalAway):
             accounts = sorted(await self._mirror.aliases())
             for start in range(0, len(accounts), _SWEPT):
@@ -171,9 +168,8 @@ class Reconciler:
                 self.agenda.done(item)
 
     async def _corrected(self, mailbox: str, *, only_if_old: bool) -> bool:
-        """Ask for one count; ``False`` where it must be asked for again.
-
-        Because a push came in between, or because mails seem to be missing.
+        """Ask for one count. ``False``: it has to be asked for again, because a push came in between or mails seem to
+        be missing.
         """
         if (suspicion := self._suspected.get(mailbox)) is not None and not self._can_settle(mailbox, suspicion):
             return False
@@ -183,10 +179,10 @@ class Reconciler:
             if only_if_old and fresh and stored.unread is not None and not stored.doubtful:
                 return True
             if 0 <= now_ms - stored.as_of < self._pace.settle_s * 1000:
-                # A push outruns the provider's own count; an answer now could be the older one.
+                # A push outruns the provider's own count, which may still be the one of before.
                 return False
         await asyncio.sleep(self._pace_of_calls.turn_s())
-        # Read after the wait for our turn: what was pushed in it is no reason to ask twice.
+        # Read again after waiting for our turn: what was pushed meanwhile is no reason to ask twice.
         [stored], _ = await self._mirror.counted([mailbox])
         try:
             unread = await self._counts.unread(mailbox)
@@ -201,7 +197,7 @@ class Reconciler:
         heard = self._hearing()
         proven = None
         if is_caught_up and suspicion is not None and suspicion.stands(stored.seq, heard):
-            # What came to be counted since may be under way still.
+            # Of mails that only the second answer counts, the push may still be under way.
             proven = min(suspicion.unread, unread)
         call = self._translator.polled(mailbox, unread, asked_at=stored.seq, proven=proven, time_s=self._wall())
         [outcome] = await self._writer.commit([call])
@@ -214,15 +210,15 @@ class Reconciler:
         if outcome.missed and proven is not None:
             self._metrics.mails_missed.inc(outcome.missed)
         if outcome.pending:
-            # Where nobody hears, the first answer of the next session begins it again.
+            # Without a session the suspicion begins anew with the first answer of the next one.
             session = -1 if heard is None else heard[0]
             self._suspected[mailbox] = _Suspicion(unread, outcome.seq or stored.seq, session, answered_at)
         return not outcome.pending
 
     def _can_settle(self, mailbox: str, suspicion: _Suspicion) -> bool:
-        """Whether asking once more can tell anything: the session has shown since that it is alive.
+        """Whether a second answer would prove anything: the session has given a sign of life since the first.
 
-        The provider holds pushes back for a connection that is dead or not there, and its counts do not wait for them.
+        While a connection is dead the provider holds its pushes back, but counts their mails.
         """
         heard = self._hearing()
         if heard is None:

@@ -1,7 +1,7 @@
-"""Whether an account that came is one that went, under another main address. Pure.
+"""Whether a new account is a deleted one under another main address. Pure.
 
-The provider knows no renaming: it tells of a deletion and an addition. The one thing that says who it is is the ExtId,
-which the company gives itself; and only where it is somebody's alone, before and after.
+The provider knows no renaming: it lists a deletion and an addition. Only the ExtId says who it is, because the company
+assigns it; and only if it belongs to one person alone, before and after.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 
 
 def matched(came: Mapping[str, str], went: Mapping[str, str]) -> dict[str, str]:
-    """New address → former address, where one who came and one who went have an ExtId that no other of them has.
+    """New address → former address, for each ExtId that exactly one new and one deleted account have.
 
-    Both map an address to its ExtId; who has none is nobody that we know.
+    Both map an address to its ExtId; an account without one matches nobody.
     """
     former = _by_ext_id(went)
     return {
@@ -23,7 +23,7 @@ def matched(came: Mapping[str, str], went: Mapping[str, str]) -> dict[str, str]:
 
 
 def alone(pairs: Mapping[str, str], ext_ids: Mapping[str, str], everybody: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Of those, the ones whose ExtId nobody else has; ``everybody``: address and ExtId of all that are or were."""
+    """Those pairs whose ExtId nobody else has; ``everybody``: address and ExtId of all accounts, present and former."""
     owners: dict[str, set[str]] = {ext_ids[alias]: set() for alias in pairs}
     for alias, ext_id in everybody:
         if ext_id in owners:

@@ -1,4 +1,4 @@
-"""The leader repeats on ``system`` what edges report of themselves."""
+"""The leader announces on ``system`` what edges report of themselves."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _LOOK_S: Final = 1.0
 
 
 class ReportTaker:
-    """Takes reports and hands them to ``tell``, looking every ``look_s`` seconds; ``wall`` gives epoch seconds."""
+    """Turns reports into announcements, looking every ``look_s`` seconds; ``wall`` gives epoch seconds."""
 
     def __init__(
         self,
         reports: Reports,
-        tell: Callable[[Announce], None],
+        announce: Callable[[Announce], None],
         *,
         namespace: str,
         look_s: float = _LOOK_S,
@@ -30,12 +30,12 @@ class ReportTaker:
     ) -> None:
         self._wall = wall
         self._reports = reports
-        self._tell = tell
+        self._announce = announce
         self._namespace = namespace
         self._look_s = look_s
 
     async def run(self) -> None:
-        """Repeat until cancelled."""
+        """Take reports until cancelled."""
         while True:
             with suppress(JournalAway):
                 while (report := await self._reports.take()) is not None:
@@ -43,5 +43,5 @@ class ReportTaker:
                     event = build_event(
                         namespace=self._namespace, stream=SYSTEM, type=EDGE_DEAF, time_s=self._wall(), data=data
                     )
-                    self._tell(Announce(event))
+                    self._announce(Announce(event))
             await asyncio.sleep(self._look_s)

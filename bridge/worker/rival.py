@@ -1,7 +1,7 @@
-"""Notice that another listener takes the provider's one connection away from us.
+"""Notice that another listener keeps taking the provider's one connection from us.
 
-The provider says nothing when it gives the connection to somebody else: it closes it.
-Two listeners that come back at once would take it from each other for ever and miss mails all the while.
+The provider gives no reason when it lets another listener in: it closes our connection. Two listeners that return at
+once would take it from each other for ever, and miss mails all the time.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from typing import Final
 _WINDOW_S: Final = 600.0
 _TIMES: Final = 3
 _AT_ONCE_S: Final = 0.1
-"""A provider that answers and closes does both at once; another listener has to connect in between."""
+"""A session that ends sooner was closed by the provider itself; another listener needs a moment to connect."""
 _SHORT_S: Final = 20.0
-"""A proxy that ends what is idle, or a provider that holds no connection for long, takes longer than this; somebody
-who wants the connection back does not."""
+"""A session that lasts longer was ended by a proxy's idle limit or by the provider; a rival returns sooner."""
 
 
 class Rival:
-    """Counts how often we were displaced. ``pause_s``: how long to leave the connection to the other, about."""
+    """Counts how often we were displaced. ``pause_s``: about how long to leave the connection to the other listener."""
 
     def __init__(self, *, pause_s: float, now: Callable[[], float] = time.monotonic) -> None:
         self._pause_s = pause_s
@@ -30,10 +29,10 @@ class Rival:
         self._displaced: deque[float] = deque()
 
     def displaced(self, lived_s: float) -> float | None:
-        """The provider closed, in good order, a session that stood for ``lived_s`` seconds.
+        """The provider closed a session in order, ``lived_s`` seconds after it was acknowledged.
 
-        Returns how many seconds to stay away where that makes three times in ten minutes, else ``None``. Two bridges
-        must not come back at the same moment, so it is not the same time for each.
+        Returns how many seconds to stay away if that is the third time within ten minutes, else ``None``. The time is
+        random, because two bridges must not return at the same moment.
         """
         now = self._now()
         if not _AT_ONCE_S <= lived_s < _SHORT_S:

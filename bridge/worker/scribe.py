@@ -1,4 +1,4 @@
-"""Stores changes of the mirror, piece by piece, and keeps in step what the leader knows of it."""
+"""Stores changes of the mirror piece by piece, and keeps the leader's knowledge of it up to date."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from bridge.worker.pieces import Piece
 
 
 class CursorElsewhere(Exception):
-    """The stored Ver is not the one this change started from; begin again from what is stored."""
+    """The stored cursor is not the one this change started from: begin again from what is stored."""
 
 
 class Scribe:
-    """The one way in which a leader's parts change the mirror. Not for several tasks at once."""
+    """The only way a leader's parts change the mirror. Not to be used by several tasks at once."""
 
     def __init__(self, writer: Writer, known: Known) -> None:
         self._writer = writer
         self.known = known
 
     async def write(self, pieces: Sequence[Piece], *, ver: int | None, held: Held | None) -> None:
-        """Store pieces in order; the last one moves the cursor to ``ver`` (None: it stays) and stores what is held.
+        """Store pieces in order; the last one moves the cursor to ``ver`` (``None``: it stays) and stores what is held.
 
-        What was stored when a fault comes is known to be; nothing to store is no call.
+        After a fault, what was stored before it is known to be stored. A piece without entries costs no call.
 
         Raises:
             CursorElsewhere, LeaseLost, JournalRefused
@@ -47,7 +47,7 @@ class Scribe:
                 known.moved(moves_to)
 
     async def commit(self, *calls: Call) -> None:
-        """Send calls of which the last one compares the cursor, if any does.
+        """Send calls; only the last one may compare the cursor.
 
         Raises:
             CursorElsewhere, LeaseLost, JournalRefused
@@ -57,7 +57,7 @@ class Scribe:
             raise CursorElsewhere("the stored Ver is not the one this change started from")
 
     def _held_bytes(self, held: Held | None) -> bytes | None:
-        """For the journal: ``None`` if it has that already."""
+        """As the journal stores it; ``None``: it has that already."""
         if held == self.known.held:
             return None
         return b"" if held is None else held.as_json()

@@ -1,8 +1,8 @@
-"""The first fill of the mirror: staged, then swapped in, in one step.
+"""The first fill of the mirror: accounts are staged, and all are swapped in by one step.
 
-It takes one call for each account, and may take hours with a provider that limits its callers; so the stage outlives
-faults, restarts and leaders. It remembers the Ver of its *first* listing, and that becomes the cursor: a later one
-would skip what changed in an account after it was read.
+A fill costs one call for each account and may take hours with a provider that limits its callers, so the stage outlives
+faults, restarts and leaders. The cursor of its *first* listing becomes the cursor: a later one would skip changes of
+accounts that had been read before.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bridge.worker.scribe import Scribe
 
 
 class Stage:
-    """``fields`` are what a profile may hold; a stage that was filled with others is begun anew."""
+    """``fields``: what a profile may hold. A stage that was filled with other fields is begun anew."""
 
     def __init__(self, scribe: Scribe, mirror: Mirror, notices: Notices, fields: Collection[str]) -> None:
         self._scribe = scribe
@@ -34,7 +34,7 @@ class Stage:
     async def begin(self, ver: int) -> tuple[int, set[str]]:
         """Go on with what is staged, or begin with a listing of ``ver``.
 
-        Returns the Ver of the first listing, and the accounts that are staged already.
+        Returns the cursor of the first listing, and the accounts that are staged already.
 
         Raises:
             CursorElsewhere, JournalAway, LeaseLost, JournalRefused
@@ -50,7 +50,7 @@ class Stage:
         return ver, set()
 
     async def add(self, found: Mapping[str, Account], unread: Mapping[str, str], all_aliases: Collection[str]) -> None:
-        """Stage accounts; those that could not be read are owed, and staged by name where they seem to be there.
+        """Stage accounts. Those that could not be read are owed, and staged by name unless they seem to be missing.
 
         Raises:
             CursorElsewhere, LeaseLost, JournalRefused
@@ -60,7 +60,7 @@ class Stage:
         by_name = [alias for alias, why in unread.items() if why != MISSING]
         profiles |= {alias: to_json({"alias": alias, "incomplete": True}) for alias in by_name}
         slaves = owners({alias: account.slaves for alias, account in found.items()}, all_aliases.__contains__)
-        # Of whom it is not said whether he is disabled, or not to be read: what is known of him counts.
+        # Where the provider does not say whether an account is disabled, what was known of it counts.
         off = [
             alias
             for alias, account in found.items()
@@ -94,8 +94,8 @@ class Stage:
         """
         known = self._scribe.known
         counts = Applied(added=self._count)
-        told = self._notices.synced(known.ver, ver, counts, initial=True)
+        event = self._notices.synced(known.ver, ver, counts, initial=True)
         known.expect(await self._mirror.staged_slaves())
-        await self._scribe.commit(Advance(known.stored_ver, ver, "swap", events=[told], held=b""))
+        await self._scribe.commit(Advance(known.stored_ver, ver, "swap", events=[event], held=b""))
         await known.read(self._mirror)
         return counts

@@ -1,7 +1,6 @@
-"""From a push to the call that records it. Pure; the only place where a mail's text passes.
+"""From a push to the call that records it. Pure; the only place that a mail's text passes through.
 
-Privacy is applied here, before anything is kept or published, and so are the bounds: a subject of 10 MB is
-delivered, but not at that length.
+Privacy is applied here, before anything is kept or published, and so are the bounds: a subject of 10 MB is cut.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ _LONGEST_ID: Final = 256
 
 
 class BadAddress(ValueError):
-    """A push names a mailbox that cannot be an address."""
+    """The mailbox of a push cannot be an address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Translator:
-    """Turns pushes into calls. ``slaves`` (别名 → account) is looked up at each push and may change meanwhile."""
+    """Turns pushes into calls. ``slaves`` (别名 → account) is looked up for each push and may change between two."""
 
     namespace: str
     privacy: Privacy
@@ -55,8 +54,8 @@ class Translator:
             BadAddress
         """
         mailbox = self.mailbox(push.mailbox)
-        # Such a thing is no id of theirs; without one the mail is announced, only not de-duplicated. Ids end up in
-        # links and logs, so line ends and bidi controls (not printable) are none either.
+        # Ids end up in links and logs: what is too long or not printable (line ends, bidi controls) is none. Without an
+        # id the mail is announced all the same, but not de-duplicated.
         mail_id = push.mail_id if len(push.mail_id) <= _LONGEST_ID and push.mail_id.isprintable() else ""
         data: dict[str, Any] = {"mailbox": mailbox, "mail_id": mail_id}
         shown = _SHOWN[self.privacy]
@@ -89,7 +88,7 @@ class Translator:
     ) -> RecordPoll:
         """A count that was asked for when the mailbox's seq was ``asked_at``.
 
-        ``proven``: of so many no push is under way any more, so that a rise which no mail explains is a loss.
+        ``proven``: for so many mails no push can be under way any more, so those that were not pushed are lost.
         """
         missed = build_event(
             namespace=self.namespace,

@@ -1,4 +1,4 @@
-"""What the world is told about the connection to the provider.
+"""The state of the connection to the provider, as it is announced.
 
 ``connected``: a byte came within the silence limit. ``degraded``: open but silent, or refused repeatedly.
 ``disconnected``: no session. Each change goes to the ``upstream`` hash and to ``system`` in one step.
@@ -43,27 +43,27 @@ _WORDS: Final[dict[ProviderState, str]] = {
 _REFUSALS: Final = 2
 _GRACE: Final = 1 / 9
 _GRACE_LEAST_S: Final = 1.0
-"""A probe goes out when the silence limit is reached; its answer needs a moment: a ninth of the limit, a second at
-least."""
+"""A probe goes out when the silence limit is reached. Its answer is waited for: a ninth of the limit, at least a
+second."""
 _DOUBT_S: Final = 2.0
 _DOUBT_MOST_S: Final = 3600.0
 _SLOW_S: Final = 0.25
-"""A document that takes longer to come holds up all that the provider pushes behind it."""
+"""Seconds; a document that takes longer to arrive delays everything that is pushed after it."""
 
 
 class Upstream:
-    """Watches the listen sessions of a leader.
+    """Follows the listen sessions of a leader and announces what changes.
 
-    ``tell`` takes the announcements, in order with the pushes. ``missed`` is called where pushes may have been missed
-    within a session: counts should be asked for. ``silence_s``: how long no byte may come.
+    ``announce`` queues an announcement among the pushes. ``missed`` is called where pushes may have been missed
+    within a session, so that counts are asked for. ``silence_s`` is how long no byte may come.
 
-    ``wall`` gives epoch seconds, of a clock that others have too and that may come to be another's; so what is
-    remembered is kept by ``now``, which nobody can set, and is turned into epoch time when it is told.
+    ``wall`` gives epoch seconds of the clock that all processes share. That clock may jump, because another server may
+    take over; so times are remembered by ``now`` (monotonic seconds) and turned into epoch time when announced.
     """
 
     def __init__(
         self,
-        tell: Callable[[Announce], None],
+        announce: Callable[[Announce], None],
         metrics: Metrics,
         *,
         namespace: str,
@@ -73,7 +73,7 @@ class Upstream:
         wall: Callable[[], float] = time.time,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._tell = tell
+        self._queue = announce
         self._metrics = metrics
         self._namespace = namespace
         self._silence_s = silence_s
@@ -83,7 +83,7 @@ class Upstream:
         self._state: UpstreamState | None = None
         self._why = ""
         self._heard_at = now()
-        # Until when all that was pushed has been read, and since when that may not be so.
+        # Until when all that was pushed has been read, and when the gap before this session began.
         self._read_at = None if heard_ms is None else now() - (wall() - heard_ms / 1000)
         self._gap_at = self._read_at
         self._online = self._served = False
@@ -99,44 +99,44 @@ class Upstream:
     def heard_ms(self) -> int | None:
         """Until when everything that was pushed has been read, by this leader or one before it; epoch ms.
 
-        Bytes outside of an acknowledged session (a refusal, say) do not end a gap.
+        Bytes outside an acknowledged session (a refusal, for instance) do not end a gap.
         """
         at = self._read_at if self._online else self._gap_at
         return None if at is None else self._ms(at)
 
     @property
     def hearing(self) -> tuple[int, float] | None:
-        """Which session it is and when its last byte came, by ``now``; ``None`` where nobody listens or hears.
+        """The number of the session and when its last byte came, by ``now``; ``None``: there is none, or it is silent.
 
-        Pushes come in order, so a slow document keeps all that were pushed after it from us: while one is under way
-        its bytes tell nothing of them, and when it is whole another session begins, as far as answers prove something.
+        Pushes come in order, so a slow document delays all that were pushed after it. While one is under way its bytes
+        are no sign of life, and once it is whole the session gets another number: what was asked before proves nothing.
         """
         hears = self._online and self._state == "connected" and not self._is_slow()
         return (self._session, self._heard_at) if hears else None
 
     @property
     def deaf(self) -> str | None:
-        """``None``, or since when an open connection has not given a byte."""
+        """For how long an open connection has given no byte, in words; ``None``: it gives some, or there is none."""
         if self._online and self._state == "degraded":
             return f"the listen connection is deaf: {self._why}"
         return None
 
     @property
     def trouble(self) -> str | None:
-        """What an operator should know of the provider; ``None``: it is listened to."""
+        """Why no mail is announced, in words for an operator; ``None``: the connection stands."""
         if self._standing == "connected":
             return None
         return f"no mail is announced: {_WORDS[self._standing]}{self._detail and f' ({self._detail})'}"
 
     def take_over(self, left: str | None) -> None:
-        """Begin where another leader left off: nobody listens, whatever the state says that it left."""
+        """Begin with the state that another leader left: whatever it says, nobody listens now."""
         if left == "disconnected":
             self._state = "disconnected"
         elif left is not None:
             self._become("disconnected", "another worker takes over")
 
     def went_back(self, since_ms: int) -> None:
-        """Redis forgot what it had confirmed after ``since_ms``: say so, and again what the state is."""
+        """Redis lost what it had confirmed after ``since_ms``: announce that, and the state once more."""
         state, self._state = self._state, None
         if state is not None:
             self._become(state, self._why)
@@ -145,11 +145,11 @@ class Upstream:
         self._announce(UPSTREAM_MISSED, data, {"gap": "+1"})
 
     def heard(self, begun_at: float | None = None) -> None:
-        """Bytes came. ``begun_at``: when a document began that is not whole yet, by ``now``; ``None``: all is whole."""
+        """Bytes came. ``begun_at``: when a document began that is still incomplete, by ``now``; ``None``: none is."""
         self._metrics.upstream_last_byte.set(self._wall())
         self._heard_at = self._now()
         if begun_at is None or begun_at != self._begun_at:
-            # What was pushed before this has been read; behind a document that only goes on nobody knows what waits.
+            # All that was pushed before this has been read. What waits behind an unfinished document is unknown.
             self._read_at = self._heard_at
             if self._is_slow():
                 self._session += 1
@@ -161,26 +161,26 @@ class Upstream:
         return self._begun_at is not None and self._now() - self._begun_at >= _SLOW_S
 
     def pushed(self) -> None:
-        """A push came: something is listened to."""
+        """A push came, so the provider listens to us, whether or not it said so."""
         self._served = True
 
     def online(self) -> tuple[int | None, int]:
-        """A session is acknowledged; announce it, and what was missed before it. Returns the gap, epoch ms."""
+        """A session is acknowledged: announce it, and the gap before it. Returns the gap's begin and end, epoch ms."""
         self._online = True
         self._session += 1
         self._refusals = 0
         now_ms = self._now_ms()
-        # An earlier leader's, of a server whose clock was ahead of this one's.
+        # The begin may come from an earlier leader, on a server whose clock was ahead of this one's.
         since_ms = None if self._gap_at is None else min(now_ms, self._ms(self._gap_at))
         self._become("connected", "")
         if since_ms is not None:
-            # What was pushed in between cannot be had again: counts are asked for, mails are not there to ask for.
+            # The provider repeats nothing: counts can be asked for, the mails of the gap cannot.
             fields = {"heard": str(now_ms), "gap": "+1"}
             self._announce(UPSTREAM_MISSED, {"since": since_ms, "until": now_ms}, fields)
         return since_ms, now_ms
 
     def skipped(self) -> None:
-        """Within the session there was a while without a connection; before :meth:`heard` of the next one."""
+        """For a while within the session there was no connection. To be called before :meth:`heard` of the next one."""
         now_ms = self._now_ms()
         self._session += 1
         if self._online and self._read_at is not None:
@@ -189,8 +189,8 @@ class Upstream:
             self._missed()
 
     def ended(self, why: str, state: ProviderState = "between", *, refused: bool) -> None:
-        """The session is over; ``state``: how we stand with the provider now."""
-        # Pushes may come before it is certain that we are listened to; a first session that gave some was one.
+        """The session is over, for the reason ``why``; ``state`` is how we stand with the provider now."""
+        # Pushes may come before the acknowledgement; a first session that gave some counts as one.
         if self._online or (self._served and self._gap_at is None):
             self._gap_at = self._read_at
         self._online = self._served = False
@@ -200,15 +200,15 @@ class Upstream:
         self._stand(state, why)
 
     def unreadable(self) -> None:
-        """A document could not be read: it may have been a mail, of nobody knows whom, so all counts are in doubt."""
+        """A document could not be read. It may have been anybody's mail, so every count is in doubt."""
         if self._unread_at is None:
             self._unread_at = self._now()
         self._check_doubt()
 
     def _check_doubt(self) -> None:
-        """Announce what could not be read: at once, then more and more rarely while there is no end to it.
+        """Announce that documents could not be read: at once, then ever more seldom while more of them come.
 
-        Each time hundreds of counts may be asked for.
+        Each announcement may make hundreds of counts be asked for.
         """
         now = self._now()
         if self._unread_at is None or now < self._doubt_at:
@@ -222,7 +222,7 @@ class Upstream:
         self._missed()
 
     def conflict(self, pause_s: float) -> None:
-        """Another listener keeps taking the connection; we do not try again for ``pause_s``."""
+        """Another listener keeps taking the connection; it is left alone for ``pause_s`` seconds."""
         now_ms = self._now_ms()
         self._why = "another listener uses our client id"
         self._stand("conflict", "")
@@ -233,13 +233,13 @@ class Upstream:
         )
 
     async def watch(self) -> None:
-        """Notice silence: an open connection that says nothing is the classic silent failure."""
+        """Look for silence once a second: an open connection that says nothing is the failure nobody notices."""
         while True:
             await asyncio.sleep(1)
             self.check()
 
     def check(self) -> None:
-        """See whether the last byte is too long ago, and whether it is time to say what could not be read."""
+        """See whether the last byte is too long ago, and whether unreadable documents are to be announced."""
         self._check_doubt()
         if self._online and self._state == "connected":
             silent_s = self._now() - self._heard_at
@@ -262,7 +262,7 @@ class Upstream:
         since_ms = self._now_ms()
         fields = {"state": state, "since": str(since_ms), "why": why}
         if state == "connected" and self._gap_at is None:
-            # A leader that dies before it renews has listened all the same.
+            # The leader may read pushes and die before it renews its lease; the next one counts the gap from here.
             fields["heard"] = str(since_ms)
         if state == "disconnected":
             fields["gap"] = "+1"
@@ -272,16 +272,16 @@ class Upstream:
         return self._ms(self._now())
 
     def _ms(self, at: float) -> int:
-        """A moment of ours, as epoch ms."""
+        """A moment of ``now``, as epoch ms."""
         return round((self._wall() - (self._now() - at)) * 1000)
 
     def _announce(self, type: str, data: dict[str, Any], fields: dict[str, str] | None = None) -> None:
         event = build_event(namespace=self._namespace, stream=SYSTEM, type=type, time_s=self._wall(), data=data)
-        self._tell(Announce(event, fields or {}))
+        self._queue(Announce(event, fields or {}))
 
 
 def nobody_listens(metrics: Metrics) -> None:
-    """Who does not lead says nothing of the provider."""
+    """A worker that does not lead shows no state of the provider."""
     metrics.upstream_connected.set(0)
     for state in get_args(ProviderState):
         metrics.upstream_state[state].set(0)

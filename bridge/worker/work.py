@@ -20,10 +20,10 @@ AT_A_TIME: Final = 250
 
 @dataclass(slots=True)
 class Work:
-    """How far it is. A fault leaves it where it is, and :meth:`part` goes on from there.
+    """How far it has got. After a fault :meth:`compare` or :meth:`fill` goes on where that broke off.
 
     ``fills``: there is no mirror yet, and the answer fills the stage of one. ``after_refusal``: it was asked for
-    because those before it were not to be used.
+    because answers before it could not be used.
     """
 
     answer: Answer
@@ -39,11 +39,11 @@ class Work:
 
     @property
     def parts_read(self) -> int:
-        """A number that grows with every account that is read."""
+        """A number that grows with each account that is read."""
         return -len(self.waiting) + (0 if self.fetch is None else len(self.fetch.found))
 
     async def fetched(self, fetch: Fetch) -> tuple[Fetch, bool]:
-        """Read the next accounts, and say whether they are the last; ``fetch`` is how.
+        """Read the next accounts with ``fetch``, or go on with what was begun; say whether they are the last.
 
         Raises:
             ProviderError: some could not be read yet; those that were are kept.
@@ -55,14 +55,14 @@ class Work:
         return self.fetch, len(self.fetch.aliases) == len(self.waiting)
 
     def past(self, fetch: Fetch) -> None:
-        """These are stored."""
+        """Note that these are stored."""
         for _ in fetch.aliases:
             self.waiting.popleft()
         self.fetch = None
         self.is_begun = True
 
     async def compare(self, fetch: Fetch, members: Members) -> bool:
-        """Apply the next part to the mirror; ``True``: that was the last.
+        """Apply the next part to the mirror; return whether it was the last.
 
         Raises:
             ProviderError, CursorElsewhere, JournalAway, LeaseLost, JournalRefused
@@ -89,14 +89,14 @@ class Work:
         return is_last
 
     def _gone(self, accounts: Collection[str]) -> Collection[str]:
-        """Who is said to be gone: by a line, or by a listing that vouches for being whole."""
+        """Who is said to be gone: by a line, or by a whole listing that leaves him out."""
         claims = self.answer.claims
         is_whole = self.kind == "full" and self.answer.listing.whole
         absent = set(accounts).difference(claims.present) if is_whole else set()
         return sorted(absent.union(claims.gone))
 
     async def fill(self, fetch: Fetch, stage: Stage) -> bool:
-        """Stage the next part, or swap the whole in; ``True``: that was the last.
+        """Stage the next part, and swap the stage in after the last; return whether it was the last.
 
         Raises:
             ProviderError, CursorElsewhere, JournalAway, LeaseLost, JournalRefused

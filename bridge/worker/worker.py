@@ -1,7 +1,7 @@
 """One worker process: stands by, leads, and stops.
 
-Several may run; the lease says who leads. A leader that is deposed drops what it holds and stands by again: the
-fence in every write keeps it from doing harm before it notices.
+Several may run; the lease says which one leads. A leader that is deposed drops what is not committed and stands by
+again; until it notices, the fence in every write keeps it from doing harm.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class Worker:
             JournalRefused: Redis refuses what waiting does not mend.
         """
         lease_s = self._means.options.lease_s
-        # Often enough that a lease that was released is taken at once.
+        # Often enough to take over soon after a lease is released.
         pause_s = min(lease_s / 3, _STANDBY_S)
         stands_by = outage = False
         while not self._stopping:
             try:
                 if outage:
                     await self._means.mirror.upstream()
-                    # A leader that has kept its pushes over the outage comes first: it alone can still commit them.
+                    # A leader that kept its pushes over the outage comes first: it alone can still commit them.
                     await asyncio.sleep(lease_s)
                     outage = False
                 claimed = await self._means.writer.claim()
@@ -72,18 +72,18 @@ class Worker:
                 self._stood_down()
 
     def verdict(self) -> Unready | None:
-        """``None``, or why a leader is of no use: its connection to the provider is open and nothing comes."""
+        """Why a leader is of no use: its connection to the provider is open and deaf. ``None``: it is of use."""
         deaf = None if self._leader is None else self._leader.upstream.deaf
         return None if deaf is None else Unready("provider", deaf)
 
     def note(self) -> str | None:
-        """What a leader has to say of the provider; ``None``: it listens, or this worker stands by."""
+        """Why no mail is announced, in words; ``None``: the leader listens, or this worker stands by."""
         return None if self._leader is None else self._leader.upstream.trouble
 
     async def stop(self) -> None:
-        """Stop listening, commit what was read, release the lease. Whoever loses the lease now does not stand by."""
+        """Stop listening and commit what was read. A worker that loses its lease now does not stand by again."""
         self._stopping = True
-        # Whoever stands down meanwhile takes it away.
+        # Standing down sets it to None meanwhile.
         if (leader := self._leader) is not None:
             await leader.stop()
 
@@ -107,7 +107,7 @@ class Worker:
         metrics.leader.set(0)
         nobody_listens(metrics)
         nobody_knows(metrics)
-        # What a standby knows of the cursor is nothing.
+        # A standby knows nothing of the cursor.
         metrics.cursor_age.set_function(lambda: 0.0)
         if self._leader is not None:
             self._leader.drop()
