@@ -81,6 +81,7 @@ class Writer:
         self._lease: str | None = None
         self._fence: int | None = None
         self._seen_fence = 0
+        self._seen_generation = 0
         self._survived_ms: int | None = None
         self._generation = 0
         self._told = 0
@@ -135,7 +136,7 @@ class Writer:
                     (
                         *("claim", self._random, self._lease_ms, *own, FORMAT),
                         *(self._generation, self._sent, self._server, "" if remembered is None else remembered),
-                        self._corporation,
+                        *(self._corporation, max(self._seen_generation, self._generation)),
                     ),
                 )
             ]
@@ -149,6 +150,7 @@ class Writer:
             self._lease = None
             self._seen_fence = max(self._seen_fence, answer[2])
             self._server = answer[3].decode()
+            self._seen_generation = max(self._seen_generation, answer[4])
             return None
         _, fence, commits, generation, heard, server, former = answer
         claimed = Claimed(

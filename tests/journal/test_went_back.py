@@ -62,6 +62,43 @@ async def test_a_failover_that_lost_nothing_resets_nobody(new_writer: Any, redis
     assert (second.epoch, second.seq) == (first.epoch, 2)
 
 
+async def test_one_restart_is_one_generation(new_writer: Any, redis: Any) -> None:
+    """Who begins to lead after a restart begins a generation; the next, who saw the server of before, need not."""
+    former, next_one, standby = new_writer(), new_writer(), new_writer()
+    before = await former.claim()
+    await standby.claim()
+    await former.release()
+    await redis.set(KEYS.server, ANOTHER)
+    for writer in (former, next_one, standby):
+        writer._server = ANOTHER  # they were answered by the process of before
+    first = await next_one.claim()
+    await next_one.release()
+    second = await standby.claim()
+    await standby.release()
+    third = await former.claim()
+    assert first.generation > before.generation
+    assert [claimed.generation for claimed in (second, third)] == [first.generation] * 2
+
+
+@pytest.mark.parametrize("led", [True, False])
+async def test_the_server_of_before_is_remembered_while_nothing_newer_began_here(
+    new_writer: Any, redis: Any, led: bool
+) -> None:
+    """An old server again, whose generation is the one that was told or seen on the other: it knows less."""
+    holder, other = new_writer(), new_writer()
+    first = await holder.claim()
+    if led:
+        await holder.release()
+        await other.claim()
+        await other.release()
+    else:
+        await other.claim()
+        await holder.release()
+    other._server = ANOTHER
+    again = await other.claim()
+    assert again.generation > first.generation
+
+
 @pytest.mark.parametrize(
     "more",
     [

@@ -48,6 +48,11 @@ MUTATIONS: Final[dict[str, tuple[str, str, str]]] = {
         "return recorded ~= server or (remembered ~= '' and remembered ~= server)",
         "return recorded ~= server",
     ),
+    "any generation counts as one that began later": (
+        "an old server again, and nobody to ask",
+        "local begun = generation > tonumber(seen_generation)",
+        "local begun = true",
+    ),
     "nobody is believed who remembers more": (
         "an old server again",
         "(proven and proven >= generation)",

@@ -39,23 +39,26 @@ end
 --   ('' = another held it)  known_format: the newest layout that it can read  known_generation: what it was told
 --   sent: the highest call number that it sent  last_server: run id of the server that answered it last ('' = none)
 --   remembered: the greatest generation that somebody remembers who was told what this server does not know ('' = nobody
---   has said so)  ours: whose the namespace must be ('' = do not look)
+--   has said so)  ours: whose the namespace must be ('' = do not look)  seen_generation: the greatest that it was told or
+--   saw another lead in
 --   returns {1, fence, commits, generation, heard, run id, former}: the fence grew by one, by more where another led in
 --   between; former: '<fence>:<generation>:<token>' of who led before on this server, before our claim was first applied;
---   or {0, 'held', fence of the holder, run id}, {0, 'format', number}, {0, 'corporation'}
+--   or {0, 'held', fence of the holder, run id, generation}, {0, 'format', number}, {0, 'corporation'}
 if verb == 'claim' then
-  local token, lease_ms, known_fence, known_commits, known_format, known_generation, sent, last_server, remembered, ours =
-    unpack(ARGV, 2, 11)
+  local token, lease_ms, known_fence, known_commits, known_format, known_generation, sent, last_server, remembered, ours,
+    seen_generation = unpack(ARGV, 2, 12)
   local holder, server = redis.call('GET', KEYS[1]), run_id()
   local corporation = redis.call('GET', KEYS[8])
   if corporation and ours ~= '' and corporation ~= ours then return {0, 'corporation'} end
   local mine = holder and string.sub(holder, -#token - 1) == ':' .. token
-  if holder and not mine then return {0, 'held', tonumber(string.match(holder, '^%d+') or '0'), server} end
+  local generation = tonumber(redis.call('GET', KEYS[3]) or '0')
+  if holder and not mine then
+    return {0, 'held', tonumber(string.match(holder, '^%d+') or '0'), server, generation}
+  end
   local format = tonumber(redis.call('GET', KEYS[6]) or '0')
   if format > tonumber(known_format) then return {0, 'format', format} end
   local fence = tonumber(redis.call('GET', KEYS[4]) or '0')
   local commits = tonumber(redis.call('GET', KEYS[2]) or '0')
-  local generation = tonumber(redis.call('GET', KEYS[3]) or '0')
   local told_fence, told = tonumber(known_fence), tonumber(known_commits)
   local told_generation, proven = tonumber(known_generation), tonumber(remembered)
   -- Two servers that went apart count on from the same fence: only the name of its holder tells them apart.
@@ -65,7 +68,10 @@ if verb == 'claim' then
   local another = told and not same and (fence == told_fence or generation > told_generation)
   -- Our last claim was applied here and its answer was lost: it has judged already.
   local judged = mine and fence > (told_fence or 0)
-  local moved = is_another(server, redis.call('GET', KEYS[5]), judged and '' or last_server)
+  -- A generation that began here later than all that this worker knows of was begun by somebody who has judged, too:
+  -- what another server gave before it counts as absent. So one restart begins one generation.
+  local begun = generation > tonumber(seen_generation)
+  local moved = is_another(server, redis.call('GET', KEYS[5]), (judged or begun) and '' or last_server)
   local lost = generation == 0 or (told_fence and fence < told_fence) or (same and commits < told)
     or (same and moved and commits < tonumber(sent)) or (proven and proven >= generation)
   -- Another server may know less than the one before it published for another worker, who led when our lease had run
