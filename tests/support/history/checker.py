@@ -21,6 +21,7 @@ from tests.support.stage import KEYS
 
 _SLACK_MS: Final = 1500
 _TRIES: Final = 50
+_COUNTED: Final = ("reason", "unread", "as_of", "mail_id")
 _EXPLAINED: Final = ("expired", "epoch")
 _RESTARTS: Final = ("kill_redis", "restart_redis", "promote")
 
@@ -181,12 +182,29 @@ def _check_mailbox(theatre: Theatre, mailbox: str, own: Events, events: Events, 
     for told in accused:
         before_ms = _SLACK_MS + held_ms + _late_ms(own, told["since"])
         within = sum(_within(mail, told, before_ms, _SLACK_MS + theatre.behind_ms) for mail in lost)
-        assert within >= told["at_least"] > 0, f"accused of {told}, but {within} of {len(lost)} lost: {accused}"
+        assert within >= told["at_least"] > 0, (
+            f"accused of {told}, but {within} of {len(lost)} lost: {accused}; {_around(told, own, lost)}"
+        )
     if mailbox in theatre.untouched and generations == 1:
         # Nobody read, so the count tells of every mail: as many were missed as are not there.
         told = sum(told["at_least"] for told in accused)
         elsewhere = sum(mail.pushed and theatre.rivals.issuperset(mail.pushed_to) for mail in lost)
         assert len(lost) - elsewhere <= told <= len(lost), f"{mailbox}: {len(lost)} lost, told {accused}"
+
+
+def _around(told: dict[str, Any], own: Events, lost: list[Mail]) -> str:
+    """What was stored, and what was lost, shortly before and after a claim's two ends: for whoever has to explain it."""
+
+    def near(at_ms: float) -> bool:
+        return any(abs(at_ms - end) < 6 * _SLACK_MS for end in (told["since"] or 0, told["until"]))
+
+    stored = [
+        (event["type"].removeprefix("exmail.mail."), event["time"], event["id"], *map(event["data"].get, _COUNTED))
+        for event in own
+        if near(datetime.fromisoformat(event["time"]).timestamp() * 1000) or near(event["data"].get("as_of") or 0)
+    ]
+    missing = [(mail.mail_id, _ms(mail), mail.unread, mail.pushed) for mail in lost if near(_ms(mail))]
+    return f"stored: {stored}; lost: {missing}"
 
 
 def _late_ms(own: Events, as_of: int) -> float:
