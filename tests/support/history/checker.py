@@ -193,7 +193,7 @@ def _check_mailbox(theatre: Theatre, mailbox: str, own: Events, events: Events, 
 
 
 def _around(told: dict[str, Any], own: Events, lost: list[Mail]) -> str:
-    """What was stored, and what was lost, shortly before and after a claim's two ends: for whoever has to explain it."""
+    """What was stored and what was lost near the two ends of a claim: for whoever has to explain it."""
 
     def near(at_ms: float) -> bool:
         return any(abs(at_ms - end) < 6 * _SLACK_MS for end in (told["since"] or 0, told["until"]))
