@@ -115,8 +115,8 @@ async def test_a_leader_that_merely_lost_its_lease_was_not_followed_by_anybody(l
 
 
 async def test_under_other_numbers_than_ours_the_name_is_no_proof(leader: Writer, redis: Any) -> None:
-    """A generation that we began and whose answer was lost, and that another was seen to lead in on another server: it is
-    not known here what came after it."""
+    """A generation that we began and whose answer was lost. Another was seen to lead in it on another server, so nobody
+    knows here what came after it."""
     begun = leader._seen_generation = leader.generation + 5
     await redis.set(KEYS.generation, begun)
     await redis.hset(KEYS.upstream, "leader", f"{leader.fence}:{begun}:{leader._random}")
