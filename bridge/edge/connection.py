@@ -26,6 +26,9 @@ class Registry(Protocol):
     def now(self) -> float:
         """Monotonic seconds."""
 
+    def wall(self) -> float:
+        """Epoch seconds, by the clock that ends connections."""
+
     def retry_ms(self, code: int) -> int:
         """How long a client that is closed with this code should wait."""
 
@@ -91,6 +94,10 @@ class Connection(asyncio.Protocol, ABC):
         cursor = self.cursor_type(self, ring, address=address, opened_at=opened_at)
         self.cursors = (*self.cursors, cursor)
         return cursor
+
+    def expires_in(self) -> int:
+        """How many seconds the credential lasts from now on; the connection ends then."""
+        return max(0, int(self.identity.expires - self.hub.wall()))
 
     def say(self, frame: Frame) -> None:
         """Write a frame of the edge itself, after what is waiting: behind the first cursor's snapshot."""

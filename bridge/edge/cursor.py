@@ -52,6 +52,9 @@ class Sink(Protocol):
     def render(self, frame: Frame | Entry) -> bytes:
         """The frame's bytes for this transport."""
 
+    def expires_in(self) -> int:
+        """How many seconds the credential lasts from now on."""
+
     def end(self, code: int) -> None:
         """Close with a code."""
 
@@ -103,7 +106,7 @@ class Cursor(ABC):
 
     def _restart(self, opened: Opened, after: Position | None) -> None:
         self.hold()
-        frame = _snapshot_of(opened, after, self.connection.identity.session_name)
+        frame = _snapshot_of(opened, after, self.connection)
         assert frame.position is not None
         self.epoch, self._seq = frame.position.epoch, frame.position.seq
         self._owed = 0
@@ -231,8 +234,8 @@ def entries_of(opened: Opened, after: Position) -> list[Entry]:
     return entries
 
 
-def _snapshot_of(opened: Opened, after: Position | None, session: str | None) -> Frame:
+def _snapshot_of(opened: Opened, after: Position | None, connection: Sink) -> Frame:
     shared: tuple[Position, bytes] | None = opened.shared.get(after)
     if shared is None:
         shared = opened.shared[after] = snapshot_payload(opened, after=after)
-    return snapshot_frame(*shared, session=session)
+    return snapshot_frame(*shared, session=connection.identity.session_name, expires_in=connection.expires_in())

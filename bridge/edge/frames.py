@@ -167,6 +167,10 @@ def snapshot_payload(opened: Opened, *, after: Position | None) -> tuple[Positio
     return position, to_json({"type": "exmail.snapshot", "data": data})
 
 
-def snapshot_frame(position: Position, payload: bytes, *, session: str | None) -> Frame:
-    """The frame for one connection, of a payload that connections of one mailbox share; ``session`` is its own."""
-    return Frame(payload.removesuffix(b"}}") + b',"session":' + to_json(session) + b"}}", position)
+def snapshot_frame(position: Position, payload: bytes, *, session: str | None, expires_in: int) -> Frame:
+    """The frame for one connection, of a payload that connections of one mailbox share.
+
+    Its own are ``session`` and how many seconds its credential lasts.
+    """
+    own = b',"session":%b,"expires_in":%d}}' % (to_json(session), expires_in)
+    return Frame(payload.removesuffix(b"}}") + own, position)

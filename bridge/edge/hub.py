@@ -67,6 +67,10 @@ class Hub:
         self._frames = metrics.edge_frames
         self.count = 0
 
+    def wall(self) -> float:
+        """Epoch seconds by the clock that ends connections whose credential has run out."""
+        return self._wall()
+
     def retry_ms(self, code: int) -> int:
         """How long a client that was closed with this code should wait; spread, so that not all come at once."""
         if not codes.may_return(code):

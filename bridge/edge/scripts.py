@@ -14,7 +14,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Final
 
-_LINE: Final = ("links.js", "line.js")
+_LINE: Final = ("links.js", "choice.js", "ticket.js", "line.js")
 _TAB: Final = (*_LINE, "page.js", "share.js", "connect.js")
 _WORKER: Final = (*_LINE, "relay.js")
 _ABOUT: Final = "/* Exmail bridge, {what}. MIT. Readable: bridge/edge/static/client/; manual: docs/client.md. */\n"

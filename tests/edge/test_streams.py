@@ -26,6 +26,7 @@ async def test_a_mailbox_never_seen_is_served(stage: Any, transport: str) -> Non
         assert (len(epoch), seq) == (8, "0")
         assert data.pop("upstream")["state"] == "disconnected"
         assert len(data.pop("session")) == 32
+        assert 0 < data.pop("expires_in") <= 660
         assert data == {
             "mailbox": BOB,
             "unread": None,

@@ -1,5 +1,7 @@
 /* What a page calls: one object for each connect(), over a line of its own or the one that all tabs share. */
 
+const AWAY_MS = 60000;
+
 function connect(options) {
   const settings = checked(options);
   const base = baseUrl(settings.url);
@@ -11,6 +13,7 @@ function connect(options) {
   let unread = null;
   let asOf = null;
   let upstream = null;
+  let stale = null;
 
   const line = makeLine(
     {
@@ -19,10 +22,15 @@ function connect(options) {
       transport: settings.transport,
       after: settings.after || stored.read(),
       ticket: settings.ticket,
+      refresh: settings.refresh && (async () => settings.refresh()),
       share: sharer(settings, base),
     },
     {
-      state: (next, detail) => emit('state', next, detail),
+      state(next, detail) {
+        emit('state', next, detail);
+        if (next === line.state && next !== 'open') judge(detail.code);
+      },
+      looked: judge,
       keep: stored.write,
       nobody: knowNothing,
       dialled() {},
@@ -41,7 +49,7 @@ function connect(options) {
   function emit(name, ...values) {
     const calls = handlers[name].slice();
     for (let index = 0; index < calls.length; index += 1) {
-      if (name === 'state' ? values[0] !== line.state : line.state === 'closed') return;
+      if (name === 'state' ? values[0] !== line.state : line.state === 'closed' && name !== 'stale') return;
       try {
         if (calls[index].on) calls[index].handler(...values);
       } catch (error) {
@@ -158,6 +166,19 @@ function connect(options) {
   function takeUpstream(data) {
     upstream = data;
     emit('upstream', data);
+    judge();
+  }
+
+  /* Whether what is shown may be old, and why. What is missing for a moment only is no reason. */
+  function judge(code) {
+    let why = stale;
+    if (code === 1000) why = null;
+    else if (wantsCredential(code) || staysClosed(code)) why = 'credential';
+    else if (line.state === 'open') why = upstream && upstream.state !== 'connected' ? 'provider' : null;
+    else if (line.state !== 'closed' && line.awayMs > AWAY_MS && stale !== 'credential') why = 'edge';
+    if (why === stale) return;
+    stale = why;
+    if (code !== 1000) emit('stale', why);
   }
 
   function takeEvent(event) {
@@ -200,6 +221,9 @@ function connect(options) {
     },
     get upstream() {
       return upstream;
+    },
+    get stale() {
+      return stale;
     },
     on(name, handler) {
       if (!handlers[name]) throw new TypeError(`ExmailBridge: there is no event ${name}; ${NAMES.join(', ')}`);

@@ -2,20 +2,21 @@
  * A line: one connection after another for one mailbox, and from where to go on. A tab has one for each connect(), the
  * worker one for all tabs that share it.
  *
- * settings: base, mailbox, transport, after, ticket (a function, or null: the cookie decides), share (makes a link to the
- * worker, or null). tell: state(next, detail); keep(position); nobody(): no one is proved to be here; dialled(); ended();
- * and what comes, each once and in order: snapshot(data, text), event(event, text), upstream(data, text), heartbeat(text).
+ * settings: base, mailbox, transport, after, ticket (a function, or null: the cookie decides), refresh (a function that
+ * renews the credential, or null), share (makes a link to the worker, or null). tell: state(next, detail); keep(position);
+ * nobody(): no one is proved to be here; dialled(); looked(): some seconds have passed; ended(); and what comes, each once
+ * and in order: snapshot(data, text), event(event, text), upstream(data, text), heartbeat(text).
  * Whoever is told may end the line or begin anew; what was under way is not gone on with then.
  */
 
-const BLOCKED_TRIES = 2;
-const BLOCKED_TRIES_AFTER_SUCCESS = 6; // WebSocket worked here before: it is rather the edge that is away
 const BESIDE_FIRST_MS = 30000;
 const BESIDE_LIMIT_MS = 1800000;
+const RENEW_LIMIT_MS = 43200000; // a timer that is to run for weeks overflows
+const RENEW_AGAIN_MS = 30000;
 
 function makeLine(settings, tell) {
   const clock = stopwatch();
-  const hasWebSocket = typeof WebSocket === 'function';
+  const choice = transportChoice(settings.transport);
 
   let state = 'connecting';
   let position = settings.after || null;
@@ -30,18 +31,20 @@ function makeLine(settings, tell) {
   let heardAt = 0;
   let answerDueMs = ANSWER_DUE_MS;
   let failures = 0; // since a connection was a good one
-  let blocked = 0; // WebSockets in a row that never brought a frame, whoever stands in the way
-  let webSocketWorked = false;
-  let beside = null; // a WebSocket that is tried while an event stream serves
+  let unproved = false; // the credential was refused, or has run out
+  let renewTimer = 0;
+  let beside = null; // a connection that is tried while another one serves
   let besideMs = BESIDE_FIRST_MS;
   let besideAt = 0; // by our clock, over however many streams; 0: none was planned yet
   let besideTimer = 0;
+  let closedAt = 0; // since when it is not open
   let notBefore = 0; // the edge asked for patience until then
   let timer = 0;
   let watchdog = 0;
   let repaired = null;
 
   function become(next, detail) {
+    if (state === 'open' && next !== 'open') closedAt = clock();
     state = next;
     tell.state(next, Object.assign({ transport }, detail));
   }
@@ -49,16 +52,6 @@ function makeLine(settings, tell) {
   function keep(next) {
     position = next;
     tell.keep(next);
-  }
-
-  function triesBeforeSse() {
-    return webSocketWorked ? BLOCKED_TRIES_AFTER_SUCCESS : BLOCKED_TRIES;
-  }
-
-  function choose() {
-    if (settings.share && !apart) return 'shared';
-    if (settings.transport !== 'auto') return settings.transport;
-    return hasWebSocket && blocked < triesBeforeSse() ? 'websocket' : 'sse';
   }
 
   /* The same function, for as long as nothing else was begun, or ended: by a handler, perhaps. */
@@ -70,6 +63,7 @@ function makeLine(settings, tell) {
   function drop() {
     clearTimeout(timer);
     clearTimeout(besideTimer);
+    clearTimeout(renewTimer);
     attempt += 1;
     if (link) link.close();
     if (beside) beside.close();
@@ -81,25 +75,16 @@ function makeLine(settings, tell) {
     spoke = false;
     openedAt = null;
     heardAt = clock();
-    kind = choose();
+    kind = settings.share && !apart ? 'shared' : choice.next();
     if (kind !== 'shared') transport = kind;
     const dialAfter = current((ticket) => dial(ticket));
-    const withoutTicket = current((error) => {
-      const nobody = error && (error.status === 401 || error.status === 403);
-      const why = (error && (error.message || error.statusText || error.status)) || error;
-      lost(nobody ? NO_CREDENTIAL : 0, `no ticket: ${why}`);
+    const withoutTicket = current((error) => lost(...whyNoTicket(error)));
+    const go = current(() => {
+      if (kind === 'shared') dial();
+      else (unproved ? renewed(settings) : ticketOf(settings)).then(dialAfter, withoutTicket);
     });
-    const go = current(() => (kind === 'shared' ? dial() : askTicket().then(dialAfter, withoutTicket)));
     become('connecting');
     go();
-  }
-
-  async function askTicket() {
-    if (!settings.ticket) return null;
-    const ticket = await settings.ticket();
-    // Without a ticket the browser's cookie would decide, and it may be another person's.
-    if (typeof ticket !== 'string' || !ticket.trim()) throw Object.assign(new Error('it is no text'), { status: 401 });
-    return ticket.trim();
   }
 
   function address(path, names) {
@@ -156,20 +141,23 @@ function makeLine(settings, tell) {
     }
     const waitAndReturn = current(() => comeBack(code, reason, retryMs, dialled));
     const end = current(() => finish(code, reason));
+    unproved = unproved || wantsCredential(code);
     // With a fresh ticket even an invalid token may be a good one.
-    const ends = staysClosed(code) && !(code === INVALID_TOKEN && settings.ticket);
+    const ends = staysClosed(code) && !(code === INVALID_TOKEN && renews());
     if (ends || (wantsCredential(code) && (openedAt === null || code === NO_CREDENTIAL))) tell.nobody();
     if (ends) end();
     else waitAndReturn();
   }
 
+  function renews() {
+    return settings.ticket || settings.refresh;
+  }
+
   function comeBack(code, reason, retryMs, dialled) {
-    // A proxy may say "busy" in the edge's place, and that is no reason against WebSocket.
-    if (kind === 'sse' && openedAt === null && (!spoke || code === BUSY)) blocked = triesBeforeSse() - 1;
-    if (kind === 'websocket' && dialled && !spoke && code < 3000) blocked += 1;
+    choice.lost(kind, code, { dialled, spoke, opened: openedAt !== null });
     const limit = wantsCredential(code) ? CREDENTIAL_LIMIT_MS : BACK_OFF_LIMIT_MS;
     // Who has no credential is asked to wait for one; a ticket is there in a moment.
-    const asked = settings.ticket && wantsCredential(code) ? 0 : Math.min(Number(retryMs) || 0, HINT_LIMIT_MS);
+    const asked = renews() && wantsCredential(code) ? 0 : Math.min(Number(retryMs) || 0, HINT_LIMIT_MS);
     const delay = Math.max(asked, Math.random() * Math.min(limit, BACK_OFF_FIRST_MS * 2 ** failures));
     failures += 1;
     notBefore = clock() + asked;
@@ -178,6 +166,7 @@ function makeLine(settings, tell) {
   }
 
   function look() {
+    tell.looked();
     const silentMs = clock() - heardAt;
     if (kind === 'shared' && link) {
       if (silentMs > PING_SILENCE_MS) lost(LOST, 'the shared worker is gone');
@@ -189,14 +178,31 @@ function makeLine(settings, tell) {
 
   /* While an event stream serves, dial a WebSocket beside it now and then: with its snapshot it takes over. */
   function lookForWebSocket() {
-    if (settings.transport !== 'auto' || kind !== 'sse' || !hasWebSocket) return;
+    if (kind !== 'sse' || !choice.mayBeWebSocket) return;
     besideAt = besideAt || clock() + besideMs;
-    besideTimer = setTimeout(current(dialBeside), Math.max(0, besideAt - clock()));
+    besideTimer = setTimeout(current(tryWebSocket), Math.max(0, besideAt - clock()));
   }
 
-  function dialBeside() {
+  function tryWebSocket() {
     besideMs = Math.min(besideMs * 2, BESIDE_LIMIT_MS);
     besideAt = clock() + besideMs;
+    dialBeside('websocket', lookForWebSocket);
+  }
+
+  /* The credential is renewed well before it ends, and a connection that has the new one takes over. */
+  function renewIn(ms) {
+    clearTimeout(renewTimer);
+    if (kind === 'shared') return;
+    const late = current(() => renewIn(RENEW_AGAIN_MS));
+    const changeOver = current(() => dialBeside(kind, late));
+    const renew = current(() => (settings.refresh ? settings.refresh().then(changeOver, late) : late()));
+    renewTimer = setTimeout(renew, Math.min(ms, RENEW_LIMIT_MS));
+  }
+
+  function dialBeside(wanted, otherwise) {
+    clearTimeout(besideTimer);
+    if (beside) beside.close();
+    beside = null;
     let trying = true;
     const giveUp = current(() => {
       if (!trying) return;
@@ -204,31 +210,31 @@ function makeLine(settings, tell) {
       clearTimeout(besideTimer);
       if (beside) beside.close();
       beside = null;
-      lookForWebSocket();
+      otherwise();
     });
     const frame = current((text) => {
       if (trying && (parsed(text) || {}).type !== 'exmail.snapshot') {
         giveUp();
         return;
       }
-      if (trying) takeOver();
+      if (trying) takeOver(wanted);
       trying = false;
       receive(text);
     });
     const ended = current((code, reason) => (trying ? giveUp() : lost(code, reason)));
     const dialled = current((ticket) => {
-      if (trying) beside = linkTo('websocket', ticket, { opened: null, frame, ended });
+      if (trying) beside = linkTo(wanted, ticket, { opened: null, frame, ended });
     });
     besideTimer = setTimeout(giveUp, answerDueMs);
-    askTicket().then(dialled).catch(giveUp);
+    ticketOf(settings).then(dialled).catch(giveUp);
   }
 
-  function takeOver() {
+  function takeOver(wanted) {
     clearTimeout(besideTimer);
     link.close();
     link = beside;
     beside = null;
-    kind = transport = 'websocket';
+    kind = transport = wanted;
     openedAt = null;
   }
 
@@ -273,10 +279,7 @@ function makeLine(settings, tell) {
     const data = frame.data || {};
     spoke = true;
     heardAt = clock();
-    if (kind === 'websocket') {
-      webSocketWorked = true;
-      blocked = 0;
-    }
+    choice.spoke(kind);
     if (frame.specversion) takeEvent(frame, text);
     else if (frame.type === 'exmail.snapshot') takeSnapshot(data, text);
     else if (frame.type === 'exmail.upstream') tell.upstream(data, text);
@@ -297,6 +300,8 @@ function makeLine(settings, tell) {
     // One that takes over continues from where it was dialled, and the stream beside it went on meanwhile.
     if (!data.resumed || !(distance(position, data.position) < 0)) keep(data.position);
     notBefore = 0;
+    unproved = false;
+    if (data.expires_in) renewIn(data.expires_in * 800); // a fifth before the end
     if (openedAt === null) {
       openedAt = clock();
       become('open');
@@ -331,8 +336,12 @@ function makeLine(settings, tell) {
     get transport() {
       return transport;
     },
+    /* For how many ms there has been no connection. */
+    get awayMs() {
+      return state === 'open' ? 0 : clock() - closedAt;
+    },
     address,
-    askTicket,
+    askTicket: () => ticketOf(settings),
     begin,
     comeSoon,
     finish,
@@ -341,6 +350,7 @@ function makeLine(settings, tell) {
     start,
     /* After a pause, from where another page of this tab has come to. */
     goOn(after) {
+      closedAt = clock();
       position = after || position;
       comeSoon();
     },
@@ -356,6 +366,7 @@ function makeLine(settings, tell) {
     /* From closed, too; `ready` is called before anything is dialled. */
     again(ready) {
       start();
+      closedAt = clock();
       state = 'connecting';
       ready();
       begin();

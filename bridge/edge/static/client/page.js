@@ -1,7 +1,7 @@
 /* What a page has: its address, its storage, its title, and what it may ask for. */
 
 const MOST_PREFIXES = 100;
-const NAMES = ['mail', 'unread', 'missed', 'snapshot', 'upstream', 'event', 'heartbeat', 'state'];
+const NAMES = ['mail', 'unread', 'missed', 'snapshot', 'upstream', 'event', 'heartbeat', 'state', 'stale'];
 const TRANSPORTS = ['auto', 'websocket', 'sse'];
 const inUse = []; // what the open connections of this page keep in sessionStorage, and how each is ended
 
@@ -101,8 +101,10 @@ function checked(options) {
   if (TRANSPORTS.indexOf(settings.transport) < 0) {
     throw new TypeError(`ExmailBridge: there is no transport ${settings.transport}`);
   }
-  if (settings.ticket != null && typeof settings.ticket !== 'function') {
-    throw new TypeError('ExmailBridge: ticket is a function that gets one');
+  for (const name of ['ticket', 'refresh']) {
+    if (settings[name] != null && typeof settings[name] !== 'function') {
+      throw new TypeError(`ExmailBridge: ${name} is no function`);
+    }
   }
   const target = settings.badge;
   if (typeof target === 'string') document.querySelector(target); // says now what is wrong with it

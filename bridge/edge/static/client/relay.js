@@ -20,7 +20,7 @@ const PAGE_LIMIT = 200;
 const relays = []; // what is shared now
 
 function relay(key, { base, mailbox, transport, session }) {
-  let tabs = []; // {port, after, began, stands, asked, pings, owed, answer}
+  let tabs = []; // {port, after, refreshes, began, stands, asked, pings, owed, answer}
   let known = null; // the data of a snapshot that is true now
   let kept = []; // the last events, {text, bytes}, without a hole up to the line's position
   let keptBytes = 0;
@@ -31,8 +31,18 @@ function relay(key, { base, mailbox, transport, session }) {
   let onlineAt = -Infinity;
 
   const line = makeLine(
-    { base, mailbox, transport, after: null, ticket: session ? ticketOfATab : null, share: null },
-    { state, dialled, snapshot, event, upstream, nobody, heartbeat: forward, keep() {}, ended() {} },
+    {
+      base,
+      mailbox,
+      transport,
+      after: null,
+      ticket: session ? () => askATab('ticket', () => true) : null,
+      get refresh() {
+        return tabs.some(canRefresh) ? () => askATab('refresh', canRefresh) : null;
+      },
+      share: null,
+    },
+    { state, dialled, snapshot, event, upstream, nobody, heartbeat: forward, keep() {}, looked() {}, ended() {} },
   );
 
   // -- tabs
@@ -51,8 +61,9 @@ function relay(key, { base, mailbox, transport, session }) {
     tabs.filter((tab) => tab.stands).forEach((tab) => post(tab, { frame: text }));
   }
 
-  function join(port, after) {
-    const tab = { port, after, began: false, stands: false, asked: false, pings: 0, owed: 0, answer: null };
+  function join(port, { after, refreshes }) {
+    const fresh = { began: false, stands: false, asked: false, pings: 0, owed: 0, answer: null };
+    const tab = Object.assign(fresh, { port, after, refreshes });
     tabs.push(tab);
     if (line.state === 'open') {
       post(tab, { state: 'open', detail: { transport: line.transport } });
@@ -104,21 +115,27 @@ function relay(key, { base, mailbox, transport, session }) {
       onlineAt = clock(); // every tab says it
       line.comeSoon();
     }
-    else if (tab.answer && data.ticket !== undefined) tab.answer.resolve(data.ticket);
+    else if (tab.answer && data.got !== undefined) tab.answer.resolve(data.got);
     else if (tab.answer && data.refused) tab.answer.reject(data.refused);
   }
 
   // -- who looks
 
-  /* One tab after the other is asked for a ticket, those first that answered their last ping. */
-  function ticketOfATab() {
+  function canRefresh(tab) {
+    return tab.refreshes;
+  }
+
+  /* One tab after the other is asked for a ticket, or to refresh; those first that answered their last ping. */
+  function askATab(want, can) {
     turn += 1;
-    const awake = tabs.filter((tab) => tab.pings < 2);
-    const tab = (awake.length ? awake : tabs)[turn % (awake.length || tabs.length)];
-    return new Promise((resolve, reject) => {
+    const able = tabs.filter(can);
+    const awake = able.filter((tab) => tab.pings < 2);
+    const tab = (awake.length ? awake : able)[turn % (awake.length || able.length)];
+    const asked = new Promise((resolve, reject) => {
       tab.answer = { resolve, reject };
-      tab.port.postMessage({ want: 'ticket' });
+      tab.port.postMessage({ want });
     });
+    return within(ANSWER_DUE_MS, asked, `no tab answers: ${want}`);
   }
 
   /* The session that the cookie is of now; null: nobody's. */
@@ -187,7 +204,7 @@ function relay(key, { base, mailbox, transport, session }) {
   async function catchUp(tab) {
     const ours = known;
     try {
-      const names = { after: tab.after, limit: PAGE_LIMIT, ticket: session ? await ticketOfATab() : null };
+      const names = { after: tab.after, limit: PAGE_LIMIT, ticket: session ? await line.askTicket() : null };
       const options = { credentials: 'same-origin', cache: 'no-store' };
       const answer = await within(ANSWER_DUE_MS, fetch(line.address('history', names), options), 'no answer');
       if (!answer.ok && answer.status !== 400) throw new Error(`GET history answers ${answer.status}`);
@@ -252,7 +269,9 @@ function relay(key, { base, mailbox, transport, session }) {
       kept = [];
       keptBytes = 0;
     }
-    known = Object.assign({}, data.resumed ? known : null, data);
+    const newer = known && data.resumed && data.as_of < known.as_of; // one that takes over was asked for some time ago
+    const count = newer ? { unread: known.unread, as_of: known.as_of } : null;
+    known = Object.assign({}, data.resumed ? known : null, data, count);
     forward(text);
     tabs.filter((tab) => tab.asked && !tab.stands).forEach(stand);
     admit();
@@ -291,11 +310,11 @@ onconnect = ({ ports: [port] }) => {
   port.onmessage = ({ data }) => {
     if (tab) shared.heard(tab, data);
     else if (data.open) {
-      const { base, mailbox, transport, session, after } = data.open;
+      const { base, mailbox, transport, session } = data.open;
       const key = JSON.stringify([base, mailbox || '', transport, session || '']);
       [shared] = relays.filter((each) => each.key === key);
       shared = shared || relay(key, data.open);
-      tab = shared.join(port, after);
+      tab = shared.join(port, data.open);
     }
   };
   port.postMessage({ hello: PROTOCOL });

@@ -36,10 +36,10 @@ function sharedLink(settings, base, after, calls) {
     port.close();
   };
 
-  async function answer() {
+  async function answer(what) {
     try {
-      const ticket = await settings.ticket();
-      port.postMessage({ ticket: typeof ticket === 'string' ? ticket : null });
+      const got = await settings[what]();
+      port.postMessage({ got: typeof got === 'string' ? got : null });
     } catch (error) {
       const { status, message, statusText } = error || {};
       port.postMessage({ refused: { status, message: String(message || statusText || status || error) } });
@@ -58,9 +58,10 @@ function sharedLink(settings, base, after, calls) {
     else if (data.nobody) calls.nobody();
     else if (data.apart) calls.apart('now');
     else if (data.ended) calls.ended(data.ended.code, data.ended.reason);
-    else if (data.want) answer();
+    else if (data.want) answer(data.want);
   };
   const { mailbox, transport, session } = settings;
-  port.postMessage({ open: { base, mailbox, transport, session: settings.ticket ? session : null, after } });
+  const whose = settings.ticket ? session : null;
+  port.postMessage({ open: { base, mailbox, transport, session: whose, after, refreshes: !!settings.refresh } });
   return { close, say: (what) => port.postMessage({ [what]: true }) };
 }
