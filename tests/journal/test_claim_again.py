@@ -67,9 +67,12 @@ async def test_what_was_sent_counts_on_another_server_alone(leader: Writer, redi
     assert claimed.generation == before
     leader._sent += 1
     leader._server = ANOTHER
+    fence = leader.fence
     claimed = await leader.claim()
     assert claimed is not None
     assert claimed.generation > before
+    # What was sent under the old one is refused, wherever it still is.
+    assert claimed.fence == fence + 1
 
 
 async def test_a_lease_that_ran_out_on_another_server_proves_nothing(leader: Writer, redis: Any) -> None:

@@ -31,16 +31,9 @@ async def test_some_who_cannot_be_read_keep_nobody_else_waiting(parts: Parts, si
     accounts = sorted(simulator.world.accounts)
     for alias in accounts:
         await parts.redis.hset(KEYS.owed, alias, Owed(1, "unreadable").as_json())
-    known = Known({}, parts.metrics, cursor_of=parts.members.cursor_of)
-    await known.read(parts.mirror)
-    members = Members(Scribe(await parts.writer(), known), parts.mirror, Notices("exmail", parts.wall), Guard())
     now = 0.0
     timetable = Timetable(second_look_s=0, now=lambda: now)
-
-    async def nobody() -> Collection[str]:
-        return ()
-
-    debts = Debts(parts.members, members, ALL_FIELDS, timetable, named=nobody)
+    debts, _ = await settling(parts, timetable)
     simulator.faults.on(Kind.ERRCODE, endpoint="user/get", value=1999, times=5)
     assert not await debts.settle()
     now += 5
@@ -50,6 +43,50 @@ async def test_some_who_cannot_be_read_keep_nobody_else_waiting(parts: Parts, si
     assert set(order[-5:]) < set(accounts[:8])
     assert not await debts.settle()
     assert await parts.mirror.owed() == {}
+
+
+async def test_whoever_is_answered_in_between_rests_no_longer_than_before(parts: Parts, simulator: Simulator) -> None:
+    """An answer ends what the refusals before it had come to."""
+    await pulled(await parts.directory())
+    now = 0.0
+    timetable = Timetable(second_look_s=0, now=lambda: now)
+    debts, known = await settling(parts, timetable)
+    rests = []
+    for times in (5, 5, 0, 5):
+        for alias in simulator.world.accounts:
+            await parts.redis.hset(KEYS.owed, alias, Owed(1 + times, "unreadable").as_json())
+        await known.read(parts.mirror)
+        if times:
+            simulator.faults.on(Kind.ERRCODE, endpoint="user/get", value=1999, times=times)
+        await debts.settle()
+        if times:
+            rests.append(timetable.next_s() or 0)
+            now += rests[-1]
+    assert rests == [5, 10, 5]
+
+
+async def test_who_never_was_there_is_owed_no_longer_whatever_was_said_before(parts: Parts) -> None:
+    """Once it is said that there is no such account, a day after it was listed; at most so many at a time."""
+    await pulled(await parts.directory())
+    for number in range(150):
+        await parts.redis.hset(KEYS.owed, f"nobody{number}@gzdev.com", Owed(1, "unreadable").as_json())
+    debts, _ = await settling(parts, Timetable(second_look_s=0))
+    assert await debts.settle() is True
+    assert len(await parts.mirror.owed()) == 50
+    assert await debts.settle() is False
+    assert await parts.mirror.owed() == {}
+
+
+async def settling(parts: Parts, timetable: Timetable) -> tuple[Debts, Known]:
+    """A new leader's debts, with what it knows of the mirror; no line names anybody."""
+    known = Known({}, parts.metrics, cursor_of=parts.members.cursor_of)
+    await known.read(parts.mirror)
+    members = Members(Scribe(await parts.writer(), known), parts.mirror, Notices("exmail", parts.wall), Guard())
+
+    async def nobody() -> Collection[str]:
+        return ()
+
+    return Debts(parts.members, members, ALL_FIELDS, timetable, named=nobody), known
 
 
 def test_who_goes_on_to_be_owed_is_asked_ever_more_seldom() -> None:
