@@ -77,16 +77,27 @@ async def test_who_never_was_there_is_owed_no_longer_whatever_was_said_before(pa
     assert await parts.mirror.owed() == {}
 
 
-async def settling(parts: Parts, timetable: Timetable) -> tuple[Debts, Known]:
-    """A new leader's debts, with what it knows of the mirror; no line names anybody."""
+async def test_a_line_that_is_to_come_withholds_nobody_who_merely_was_not_read(parts: Parts) -> None:
+    """Whose he is was never in doubt: what is found of him is stored, and the line finds nothing new."""
+    await pulled(await parts.directory())
+    await parts.redis.hset(KEYS.owed, BOB, Owed(1, "unreadable").as_json())
+    await parts.redis.hset(KEYS.directory, BOB, b'{"alias":"bob@gzdev.com","name":"Before"}')
+    debts, _ = await settling(parts, Timetable(second_look_s=0), BOB)
+    await debts.settle()
+    assert await parts.mirror.owed() == {}
+    assert b"Before" not in await parts.redis.hget(KEYS.directory, BOB)
+
+
+async def settling(parts: Parts, timetable: Timetable, *names: str) -> tuple[Debts, Known]:
+    """A new leader's debts, with what it knows of the mirror; ``names`` are in lines that are not applied yet."""
     known = Known({}, parts.metrics, cursor_of=parts.members.cursor_of)
     await known.read(parts.mirror)
     members = Members(Scribe(await parts.writer(), known), parts.mirror, Notices("exmail", parts.wall), Guard())
 
-    async def nobody() -> Collection[str]:
-        return ()
+    async def named() -> Collection[str]:
+        return names
 
-    return Debts(parts.members, members, ALL_FIELDS, timetable, named=nobody), known
+    return Debts(parts.members, members, ALL_FIELDS, timetable, named=named), known
 
 
 def test_who_goes_on_to_be_owed_is_asked_ever_more_seldom() -> None:

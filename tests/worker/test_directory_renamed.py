@@ -73,6 +73,18 @@ async def test_a_new_address_that_nobody_had_is_the_same_person_s_too(parts: Par
     assert BOB in await parts.mirror.barred()
 
 
+async def test_a_deletion_that_came_first_is_part_of_it(parts: Parts, simulator: Simulator) -> None:
+    """An HR system deletes today what it adds tomorrow; while the second look is waited for it is one change."""
+    await employed(parts, simulator, "E-17")
+    directory = await parts.directory(second_look_s=3600)
+    simulator.world.delete_user(BOB)
+    await look(directory)
+    assert (await parts.mirror.owed())[BOB].why == "deleted"
+    simulator.world.add_user("bob.smith@gzdev.com", ext_id="E-17")
+    await look(directory)
+    assert await kept(parts, "bob.smith@gzdev.com") == 3
+
+
 @pytest.mark.parametrize(
     ("before", "after", "others", "fields"),
     [
