@@ -1,6 +1,6 @@
-"""A listing of members, and what it claims as far as it is believed. Pure.
+"""A listing of members, and its claims as far as they are believed.
 
-What a listing leaves out means nothing where it comes short: then nobody is gone by it.
+A listing that comes short proves no absence: nobody is gone because of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NOBODY: Final = Claims((), ())
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A listing that can be used has claims; one that is refused has none."""
+    """A refused listing has no claims."""
 
     listing: Listing
     claims: Claims = _NOBODY

@@ -1,15 +1,18 @@
 """What a listing of members claims about people. Pure.
 
-It is a claim and not a fact: pushes outrun the provider's data, listings come short, and what a line says of somebody
-is looked at a second time before anything of him is deleted.
+It is a claim, not a fact: pushes outrun the provider's data, listings come short. So a second look is taken before
+anything of an account is deleted.
 
-Whose an address is, once a line has said that its account is deleted (:func:`is_another`): another person's as soon as
-the provider lists it again, by a line that adds it, or in a listing of everything, which has no lines of before; the
-former holder's mailbox and credentials must not be his. The same person's where a line merely changes it, or where the
-second look finds a profile and no line has come in between: then the deletion was never meant. But whoever was so
-believed is doubted again where a line adds him after all, or where answers in between were not to be used, so that such
-a line may have been passed over. Deletions that are held as too many were never believed: of those only a line that
-adds counts. And who is merely left out of a listing was deleted by nobody's word.
+Whose is an address after a line has deleted its account (:func:`is_another`)?
+
+- Another person's, as soon as the provider lists it again: by a line that adds it, or in a listing of everything, which
+  has no earlier lines. The new holder must not get the former one's mailbox, nor be let in with his credentials.
+- The same person's, if a line merely changes it, or if the second look finds a profile and no line came in between:
+  then the deletion was never meant.
+- An account that was believed to be the same person's is doubted again if a line adds it after all, or if answers in
+  between could not be used, because such a line may have been in them.
+- Deletions that are held as too many were never believed: only a line that adds the account counts there.
+- An account that a listing merely leaves out was deleted by no line.
 """
 
 from __future__ import annotations
@@ -25,8 +28,8 @@ from bridge.provider.members import Action, UserChange
 class Claims:
     """Each account once, by its last line; those that were added come first.
 
-    ``present`` are said to be there, ``gone`` to be deleted. ``added``: of those present, the ones with a line that
-    says so; ``anew``: the ones that were deleted before, within the same answer: another person, perhaps.
+    ``present`` are said to exist, ``gone`` to be deleted. ``added``: those present that a line adds; ``anew``: those
+    present that an earlier line of the same answer deletes, who may be other persons.
     """
 
     present: tuple[str, ...]
@@ -36,7 +39,7 @@ class Claims:
 
 
 def read_claims(changes: Iterable[UserChange]) -> Claims:
-    """What a listing of changes says; addresses that cannot be one are left out."""
+    """Read a listing of changes; what cannot be an address is left out."""
     last: dict[str, Action] = {}
     deleted: set[str] = set()
     added: set[str] = set()
@@ -61,7 +64,7 @@ def read_claims(changes: Iterable[UserChange]) -> Claims:
 
 
 def read_everybody(changes: Iterable[UserChange]) -> Claims:
-    """What a listing of everything says: any action but DEL means that the account is there, and no more than that."""
+    """Read a listing of everybody: any action but DEL means that the account exists, and no more than that."""
     found = read_claims(changes)
     return Claims(present=found.present, gone=found.gone)
 
@@ -69,11 +72,11 @@ def read_everybody(changes: Iterable[UserChange]) -> Claims:
 def is_another(
     *, waits: bool, said: bool, recanted: bool, is_added: bool, in_listing: bool, after_refusal: bool
 ) -> bool:
-    """Whether an account that is there may be another person's than the one that we knew.
+    """Whether an account that exists may belong to another person than before.
 
-    ``waits``: it was said to be deleted, and nothing else since · ``said``: by a line that was believed · ``recanted``:
-    such a line was contradicted later · ``is_added``: a line adds it now · ``in_listing``: a listing of everything has
-    it now · ``after_refusal``: that was asked for because answers before it were not to be used.
+    ``waits``: it was said to be deleted, and nothing else since · ``said``: a line said so, and was believed ·
+    ``recanted``: such a line was contradicted later · ``is_added``: a line adds it now · ``in_listing``: a listing of
+    everybody has it now · ``after_refusal``: that was asked for because answers before it could not be used.
     """
     if is_added:
         return waits or recanted

@@ -1,7 +1,7 @@
 """When what is owed is asked for again, and what the answers come to.
 
-A second look is never taken at once: pushes outrun the provider's data. Each account that goes on to be owed is asked
-about ever more seldom; and where all are refused alike, nobody is asked for a while.
+A second look is never taken at once, because pushes outrun the provider's data. An account that stays owed is asked for
+ever more seldom; if all are refused alike, nobody is asked for during a pause.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Final
 
 from bridge.journal.owed import DELETED, MISSING, Owed
 from bridge.provider.faults import ProviderError
-from bridge.provider.members import Members as Asked
-from bridge.worker.members import Members, Step
+from bridge.provider.members import Members
 from bridge.worker.profiles import Fetch
+from bridge.worker.registrar import Registrar
+from bridge.worker.step import Step
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ _NEVER_THERE_MS: Final = 86_400_000
 
 
 class Timetable:
-    """When each account is due. In memory: whoever leads next asks soon. ``now`` gives seconds."""
+    """When each account is due. Only in memory: the next leader asks soon. ``now`` gives seconds."""
 
     def __init__(self, *, second_look_s: float, now: Callable[[], float] = time.monotonic) -> None:
         self._second_look_s = second_look_s
@@ -36,7 +37,7 @@ class Timetable:
         self._rest_until = 0.0
 
     def follow(self, owed: Mapping[str, Owed]) -> None:
-        """Take over what is owed now; who is owed since another moment begins anew."""
+        """Take over what is owed now. An account that is owed since another moment starts from the beginning."""
         now = self._now()
         for alias in self._due.keys() - owed.keys():
             del self._due[alias]
@@ -45,7 +46,7 @@ class Timetable:
                 self._due[alias] = (each.since, now + self._second_look_s, self._second_look_s)
 
     def due(self) -> list[str]:
-        """Who is to be asked about now, the longest due first; a bounded number."""
+        """The accounts to ask for now, the longest due first; a bounded number."""
         now = self._now()
         if now < self._rest_until:
             return []
@@ -59,7 +60,7 @@ class Timetable:
         return max(0.0, max(self._rest_until, min(at for _, at, _ in self._due.values())) - self._now())
 
     def in_vain(self, aliases: Collection[str]) -> None:
-        """They were asked about, and it came to nothing."""
+        """They were asked for, and are still owed: wait longer next time."""
         for alias in aliases:
             if alias in self._due:
                 since, _, wait_s = self._due[alias]
@@ -67,54 +68,54 @@ class Timetable:
                 self._due[alias] = (since, self._now() + longer_s, longer_s)
 
     def rest(self) -> None:
-        """The provider refuses all alike: ask nobody for a while, longer each time."""
+        """The provider refuses all alike: pause, longer each time."""
         self._rest_until = self._now() + min(_REST_S[0] * 2**self._rests, _REST_S[1])
         self._rests = min(self._rests + 1, 10)
 
     def rested(self) -> None:
-        """It answers."""
+        """The provider answers: the next pause is short again."""
         self._rests = 0
 
 
 class Debts:
     """Settles what is owed, a bounded number at a time.
 
-    ``named`` says whom lines name that are not applied yet, ``None`` where that cannot be said: whoever was said to be
-    deleted, and has a profile, may be another person whom such a line adds.
+    ``named`` gives the accounts in changes that are not applied yet, ``None`` if they cannot be known. An account that
+    was said to be deleted and has a profile may be another person's: such a line may add it.
     """
 
     def __init__(
         self,
-        asked: Asked,
         members: Members,
+        registrar: Registrar,
         fields: Collection[str],
         timetable: Timetable,
         *,
         named: Callable[[], Awaitable[Collection[str] | None]],
     ) -> None:
         self._named = named
-        self._asked = asked
         self._members = members
+        self._registrar = registrar
         self._fields = fields
         self._timetable = timetable
 
     def next_s(self) -> float | None:
         """Seconds until there is something to ask; ``None``: nothing is owed."""
-        self._timetable.follow(self._members.known.owed)
+        self._timetable.follow(self._registrar.known.owed)
         return self._timetable.next_s()
 
     async def settle(self) -> bool:
-        """Ask about those that are due; ``True``: more are due. A provider that is away is asked later, and no fault.
+        """Ask for those that are due; return whether more are. If the provider is away, they are asked for later.
 
         Raises:
             CursorElsewhere, JournalAway, LeaseLost, JournalRefused
         """
-        known, timetable = self._members.known, self._timetable
+        known, timetable = self._registrar.known, self._timetable
         timetable.follow(known.owed)
         due = timetable.due()
         if not due:
             return False
-        fetch = Fetch(self._asked, self._fields, due, looks_again=True)
+        fetch = Fetch(self._members, self._fields, due, looks_again=True)
         try:
             await fetch.run()
         except ProviderError as error:
@@ -124,20 +125,20 @@ class Debts:
             timetable.rested()
         missing = [alias for alias, why in fetch.unread.items() if why == MISSING]
         removed = [alias for alias in missing if known.owed[alias].is_gone]
-        # What an answer named and nobody ever had is not asked for until the end of days.
+        # An account that was once listed and never existed is not asked for forever.
         never = [alias for alias in missing if self._was_never_there(alias)]
         still = {a: why for a, why in fetch.unread.items() if not known.owed[a].is_gone and a not in never}
         unsure = await self._unsure(fetch.found)
         found = {alias: account for alias, account in fetch.found.items() if alias not in unsure}
-        await self._members.apply(Step(known.ver or 0, found=found, unread=still, removed=removed, settled=never))
+        await self._registrar.apply(Step(known.ver or 0, found=found, unread=still, removed=removed, settled=never))
         timetable.follow(known.owed)
-        # Those that stopped it too: the next ones have their turn, or five could keep everybody waiting.
+        # Also those whose refusals stopped the run, or five accounts could keep all others waiting.
         timetable.in_vain([alias for alias in (*fetch.unread, *fetch.stopped_by, *unsure) if alias in known.owed])
         return bool(timetable.due())
 
     async def _unsure(self, found: Collection[str]) -> Collection[str]:
-        """Who of those that were found may be another person than the one who was said to be deleted."""
-        said = {alias for alias in found if self._members.known.owed[alias].why == DELETED}
+        """Which of these accounts may belong to another person than the one who was said to be deleted."""
+        said = {alias for alias in found if self._registrar.known.owed[alias].why == DELETED}
         if not said:
             return said
         try:
@@ -147,6 +148,6 @@ class Debts:
         return said if named is None else said.intersection(named)
 
     def _was_never_there(self, alias: str) -> bool:
-        known = self._members.known
+        known = self._registrar.known
         owed = known.owed[alias]
         return not owed.is_gone and alias not in known.accounts and known.now_ms() - owed.since > _NEVER_THERE_MS

@@ -8,10 +8,11 @@ from typing import Final
 
 from bridge.journal.calls import Scrub, Stream
 from bridge.journal.mirror import Mirror
-from bridge.worker.members import Members, Step
 from bridge.worker.notices import Applied, Notices
 from bridge.worker.pieces import Piece
+from bridge.worker.registrar import Registrar
 from bridge.worker.scribe import Scribe
+from bridge.worker.step import Step
 
 _AT_A_TIME: Final = 250
 _SCRUBBED: Final = 500
@@ -25,8 +26,8 @@ class NotWhatWasShown(Exception):
 class Decisions:
     """Carries them out."""
 
-    def __init__(self, members: Members, scribe: Scribe, mirror: Mirror, notices: Notices) -> None:
-        self._members = members
+    def __init__(self, registrar: Registrar, scribe: Scribe, mirror: Mirror, notices: Notices) -> None:
+        self._registrar = registrar
         self._scribe = scribe
         self._mirror = mirror
         self._notices = notices
@@ -39,12 +40,12 @@ class Decisions:
             CursorElsewhere, JournalAway, LeaseLost, JournalRefused
         """
         self._check(digest)
-        known, counts = self._members.known, Applied()
+        known, counts = self._registrar.known, Applied()
         held = known.held
         gone = [alias for alias in held.aliases if alias in known.accounts] if held is not None else []
         for at in range(0, len(gone), _AT_A_TIME):
-            step = Step(known.ver or 0, removed=gone[at : at + _AT_A_TIME], tells=False, before=counts)
-            counts = await self._members.apply(step)
+            step = Step(known.ver or 0, removed=gone[at : at + _AT_A_TIME], completes=False, before=counts)
+            counts = await self._registrar.apply(step)
         events = [self._notices.synced(known.ver, known.ver or 0, counts)] if counts.changes else []
         await self._scribe.write([Piece(events=events)], ver=None, held=None)
         return counts
@@ -57,12 +58,12 @@ class Decisions:
             CursorElsewhere, JournalAway, LeaseLost, JournalRefused
         """
         self._check(digest)
-        held = self._members.known.held
+        held = self._registrar.known.held
         await self._scribe.write([Piece()], ver=None, held=None)
         return 0 if held is None else len(held.aliases)
 
     def _check(self, digest: str) -> None:
-        held = self._members.known.held
+        held = self._registrar.known.held
         if held is not None and held.digest != digest:
             raise NotWhatWasShown(
                 f"what is held has changed: {len(held.aliases)} accounts, {held.digest}; look at it again"
@@ -77,7 +78,7 @@ class Decisions:
         Raises:
             CursorElsewhere, JournalAway, LeaseLost, JournalRefused
         """
-        known = self._members.known
+        known = self._registrar.known
         alias = known.slaves.get(address, address)
         slaves = known.slaves_of(alias)
         is_known = alias in known.accounts

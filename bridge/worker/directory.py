@@ -1,14 +1,12 @@
-"""When to ask for the member directory, and what comes before what.
+"""When to ask for members, and in which order things are done with the answers.
 
-``Ver`` (the cursor) moves only together with the member changes it stands for, so a crash anywhere means that the
-same delta is asked for again. An answer is applied in parts; a fault in one of them is waited out, and it goes on
-there.
+The cursor moves only together with the member changes it stands for, so after a crash the same changes are asked for
+again. An answer is applied in parts; after a fault it goes on with the part that the fault broke off.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
@@ -16,43 +14,37 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from bridge.journal.errors import JournalAway
 from bridge.journal.mirror import Mirror
 from bridge.journal.writer import Writer
-from bridge.obs.labels import SyncKind, SyncOutcome
+from bridge.obs.labels import SyncKind
 from bridge.obs.metrics import Metrics
-from bridge.provider.faults import BadParameter, ProviderError
-from bridge.provider.members import Listing
-from bridge.provider.members import Members as Asked
-from bridge.worker.answer import Answer, read_answer
+from bridge.provider.members import Members
+from bridge.worker.answer import Answer
 from bridge.worker.debts import Debts, Timetable
 from bridge.worker.decisions import Decisions
 from bridge.worker.guard import Guard
 from bridge.worker.known import Known
-from bridge.worker.members import Members
 from bridge.worker.notices import Applied, Notices
 from bridge.worker.profiles import Fetch
+from bridge.worker.questions import Questions
+from bridge.worker.registrar import Registrar
 from bridge.worker.scribe import CursorElsewhere, Scribe
 from bridge.worker.stage import Stage
 from bridge.worker.work import Work
 
-log = logging.getLogger(__name__)
-
 T = TypeVar("T")
-
-DIRECTORY_FAULTS: Final = (ProviderError, BadParameter, JournalAway, CursorElsewhere)
 
 
 class NotBelieved(Exception):
-    """An answer was refused whole; the text says why."""
+    """An answer cannot be used; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class DirectoryPace:
-    """Seconds. ``look_s``: how long to go without asking where nothing is pushed · ``hurt_look_s``: the same after an
-    answer that could not be used · ``full_pause_s``: at least so long between two full pulls that answers which could
-    not be used make necessary · ``idle_s``: at least so long between two pulls that bring nothing, doubled for each
-    further one up to ``idle_most_s`` · ``second_look_s``: at least so long after somebody was said to be gone."""
+    """Seconds. ``look_s``: until the next pull if nothing is pushed · ``hurt_look_s``: the same after an answer that
+    could not be used · ``full_pause_s``: the least time between two full pulls that unusable answers make necessary ·
+    ``idle_s``: the least time between two pulls that bring nothing, doubled for each further one up to ``idle_most_s``
+    · ``second_look_s``: the least time before a second look at somebody who was said to be gone."""
 
     look_s: float = 300.0
     hurt_look_s: float = 30.0
@@ -68,12 +60,12 @@ USUAL_PACE: Final = DirectoryPace()
 class Directory:
     """Keeps the mirror for a leader. ``slaves`` is shared with the translator; ``wall`` gives epoch seconds.
 
-    ``appeared`` hears of each account that is new.
+    ``appeared`` is called with each account that is new.
     """
 
     def __init__(
         self,
-        asked: Asked,
+        members: Members,
         writer: Writer,
         mirror: Mirror,
         metrics: Metrics,
@@ -86,32 +78,28 @@ class Directory:
         pace: DirectoryPace = USUAL_PACE,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._asked_of = asked
+        self._members = members
         self._mirror = mirror
-        self._metrics = metrics
         self._fields = frozenset(fields)
         self._pace = pace
         self._wall = wall
-        self._known = Known(slaves, metrics, cursor_of=asked.cursor_of)
+        self._known = Known(slaves, metrics, cursor_of=members.cursor_of)
         notices, scribe = Notices(namespace, wall), Scribe(writer, self._known)
-        self._members = Members(scribe, mirror, notices, guard, appeared)
+        self._registrar = Registrar(scribe, mirror, notices, guard, appeared)
         self._stage = Stage(scribe, mirror, notices, self._fields)
-        self._decisions = Decisions(self._members, scribe, mirror, notices)
+        self._decisions = Decisions(self._registrar, scribe, mirror, notices)
         timetable = Timetable(second_look_s=pace.second_look_s)
-        self._debts = Debts(asked, self._members, self._fields, timetable, named=self._named)
+        self._debts = Debts(members, self._registrar, self._fields, timetable, named=self._named)
+        self._questions = Questions(members, self._registrar, metrics, wall=wall)
         self._work: Work | None = None
         self._compared: Callable[[], Awaitable[None]] | None = None
         self._pushed = 0
-        self._usable = True
         self._stale = False
-        self._announced: tuple[object, ...] = ()
         self._full_after = 0.0
         self._idle = 0
         self._look_at = 0.0
         self._news = asyncio.Event()
         self._turn = asyncio.Lock()
-        self._current_at = wall()
-        metrics.cursor_age.set_function(lambda: self._wall() - self._current_at)
 
     @property
     def cursor(self) -> int:
@@ -119,29 +107,29 @@ class Directory:
         return self._known.ver or 0
 
     def version(self, ver: int) -> None:
-        """The provider pushed a Ver; the latest wins."""
+        """The provider pushed a cursor; the latest wins."""
         self._pushed = ver
         if ver != self._known.ver:
             self._news.set()
 
     async def load(self) -> None:
-        """Read what a leader before us left."""
+        """Read what the leader before left."""
         await self._read()
-        # Cursor equality is no proof of completion: what happened while nobody led is asked for.
+        # Changes while nobody led were pushed to nobody: ask for them.
         self._news.set()
 
     def compare_all(self, done: Callable[[], Awaitable[None]]) -> None:
-        """Ask for everybody next and compare, whatever the cursor says; ``done`` is called once that is stored."""
+        """Compare everybody next, whatever the cursor says; ``done`` is called once that is stored."""
         self._compared = done
         self._news.set()
 
     def doubt(self) -> None:
-        """Redis went back: mirror and cursor may be older than what we believe; read them, and pull from there."""
+        """Redis went back: mirror and cursor may be older than what is known here. Read them, and pull from there."""
         self._stale = True
         self._news.set()
 
     async def run(self, progress: Callable[[], None]) -> None:
-        """Pull whenever there is news, and now and then without: a pushed Ver may have been missed. Settle what is
+        """Pull whenever there is news, and now and then without, because a push may have been missed. Settle what is
         owed.
 
         Raises:
@@ -155,7 +143,7 @@ class Directory:
             try:
                 if pulls:
                     await self._pull()
-                # News comes before what has waited for long.
+                # News comes first: what is owed has waited already.
                 while await self._turned(self._debts.settle) and not self._news.is_set():
                     pass
             except BaseException:
@@ -165,13 +153,13 @@ class Directory:
                 raise
             progress()
 
-    # -- what an operator orders; each waits for the part of an answer that is under way, and not for all of it
+    # -- an operator's orders: each waits for the part of an answer that is under way, not for all of the answer
 
     async def resync(self) -> Applied:
-        """Pull everything and compare. What a fault breaks off goes on by itself.
+        """Compare everybody. What a fault breaks off goes on by itself.
 
         Raises:
-            NotBelieved: the listing is empty or has no Ver.
+            NotBelieved: the listing cannot be used.
             ProviderError, JournalAway, CursorElsewhere
         """
         return await self._ordered(self._resync)
@@ -192,11 +180,11 @@ class Directory:
         try:
             return await self._turned(do)
         finally:
-            # The cursor may have moved past what was pushed, or stands where a pull must go on.
+            # The cursor may have moved past what was pushed, or stand where a pull has to go on.
             self._news.set()
 
     async def _turned(self, do: Callable[[], Awaitable[T]]) -> T:
-        """Do one thing at a time, on what is stored."""
+        """Do it when nothing else is under way, with what is stored."""
         async with self._turn:
             if self._stale:
                 await self._read()
@@ -220,15 +208,15 @@ class Directory:
 
     async def _read(self) -> None:
         self._stale = True
-        # What was begun with another mirror is begun anew.
+        # What was begun with another mirror has to begin anew.
         self._work = None
         await self._known.read(self._mirror)
         self._stale = False
 
     async def _wait(self) -> bool:
-        """Until there is news, or time for a look (``True``), or something that is owed is due (``False``)."""
+        """Wait for news or the time to look (``True``), or until something that is owed is due (``False``)."""
         if self._idle:
-            # A Ver that moves with each answer, or pushes without end, must not make us ask without end.
+            # Neither a cursor that moves with each answer nor endless pushes may make us ask without end.
             await asyncio.sleep(min(self._pace.idle_s * 2 ** (self._idle - 1), self._pace.idle_most_s))
         now = asyncio.get_running_loop().time()
         waits = [max(0.0, self._look_at - now)]
@@ -244,53 +232,46 @@ class Directory:
         if self._work is None or self._stale:
             await self._turned(self._ask)
         else:
-            # It was broken off; what came since is asked for when it is done.
+            # A fault broke it off. What came since is asked for when it is done.
             self._news.set()
         while self._work is not None:
             await self._turned(self._go_on)
-        wait_s = self._pace.look_s if self._usable else self._pace.hurt_look_s
+        wait_s = self._pace.look_s if self._questions.usable else self._pace.hurt_look_s
         self._look_at = asyncio.get_running_loop().time() + wait_s
 
     async def _ask(self) -> None:
         if self._known.ver is None or not self._known.accounts or self._compared is not None:
-            # A cursor that cannot be was none of ours: what came since is not known either.
+            # A stored cursor that the source did not give says nothing of what came since either.
             await self._everything(after_refusal=self._known.ver is None)
             return
         pushed, cursor = self._pushed, self.cursor
-        answer = await self._counted("delta", self._changes(cursor, announced=pushed))
+        answer = await self._questions.counted("delta", self._questions.changes(cursor, announced=pushed))
         self._idle = min(self._idle + 1, 10) if answer.is_empty else 0
         if answer.is_empty and not answer.listing.newer and self._pushed == pushed:
-            # Waited for in vain, or nothing to wait for; once is enough for one push.
+            # The pushed cursor was waited for in vain, or there was none: one push is waited for once.
             self._pushed = 0
         if not answer.listing.refused:
             self._begin(answer, "delta")
             return
-        await self._refuse("delta", answer.listing)
+        await self._questions.refused("delta", answer.listing)
         if self._wall() >= self._full_after:
             await self._everything(after_refusal=True)
             self._full_after = self._wall() + self._pace.full_pause_s
 
     async def _everything(self, *, after_refusal: bool = False) -> None:
-        """Ask for everybody, to compare with the mirror, or to fill one."""
-        answer = await self._counted("full", self._everybody())
+        """Ask for everybody, to compare with the mirror or to fill one."""
+        answer = await self._questions.counted("full", self._questions.everybody())
         if answer.listing.refused:
-            await self._refuse("full", answer.listing)
+            await self._questions.refused("full", answer.listing)
         else:
             self._begin(answer, "full", after_refusal=after_refusal)
 
-    async def _changes(self, cursor: int, *, announced: int) -> Answer:
-        listing = await self._asked_of.changes(cursor, announced=announced, now_s=self._wall())
-        return await read_answer(listing, "delta")
-
-    async def _everybody(self) -> Answer:
-        return await read_answer(await self._asked_of.everything(), "full")
-
     async def _named(self) -> Collection[str] | None:
-        """Whom a line names that is not applied yet; ``None``: that cannot be said now."""
+        """Whom the changes name that are not applied yet; ``None``: that cannot be said now."""
         cursor, pushed = self._known.ver, self._pushed
         if cursor is None:
             return None
-        answer = await self._changes(cursor, announced=0)
+        answer = await self._questions.changes(cursor, announced=0)
         if answer.listing.refused or answer.listing.short or answer.listing.ver < pushed:
             return None
         names = {*answer.claims.present, *answer.claims.gone}
@@ -298,13 +279,7 @@ class Directory:
             self._news.set()
         return names
 
-    async def _counted(self, kind: SyncKind, doing: Awaitable[T]) -> T:
-        """Wait for it, and count a fault."""
-        try:
-            return await doing
-        except DIRECTORY_FAULTS:
-            self._metrics.directory_syncs[kind, "failed"].inc()
-            raise
+    # -- applying
 
     def _begin(self, answer: Answer, kind: SyncKind, *, after_refusal: bool = False) -> None:
         fills = not self._known.accounts
@@ -315,45 +290,19 @@ class Directory:
         work = self._work
         if work is None:
             return
-        fetch = Fetch(self._asked_of, self._fields, ())
+        fetch = Fetch(self._members, self._fields, ())
         before = self.cursor
-        part = work.fill(fetch, self._stage) if work.fills else work.compare(fetch, self._members)
-        if await self._counted(work.kind, part):
+        part = work.fill(fetch, self._stage) if work.fills else work.compare(fetch, self._registrar)
+        if await self._questions.counted(work.kind, part):
             self._work = None
             await self._done(work, before)
 
     async def _done(self, work: Work, before: int) -> None:
-        listing, applied = work.answer.listing, work.applied
+        listing = work.answer.listing
         if work.kind == "full" and listing.settled and self._compared is not None:
             await self._compared()
             self._compared = None
-        if listing.short:
-            await self._announce(listing.short, listing.ver, ("short", work.kind))
-        outcome: SyncOutcome = "changed"
-        if applied.held:
-            outcome = "held"
-        elif listing.short:
-            outcome = "short"
-        elif work.kind == "delta" and work.answer.is_empty and before == self.cursor:
-            outcome = "unchanged"
-        self._metrics.directory_syncs[work.kind, outcome].inc()
-        self._usable = listing.settled
-        if listing.settled:
-            self._current_at = self._wall()
-            if not listing.short:
-                self._announced = ()
+        outcome = await self._questions.applied(work.kind, work.answer, work.applied, moved=before != self.cursor)
         if (self._pushed > self.cursor and outcome != "unchanged") or work.ver != listing.ver:
             # The answer was not the newest, or the mirror is as old as the first listing of a long fill.
             self._news.set()
-
-    async def _refuse(self, kind: SyncKind, listing: Listing) -> None:
-        self._metrics.directory_syncs[kind, "refused"].inc()
-        self._usable = False
-        await self._announce(listing.refused, listing.answered, (listing.answered,))
-
-    async def _announce(self, why: str, answered: int | None, once: tuple[object, ...]) -> None:
-        """Say that an answer is not believed, or not whole; once, however often it comes."""
-        log.warning("directory answer refused", extra={"why": why, "ver": self._known.ver, "answered": answered})
-        if self._announced != once:
-            await self._members.announce_held(why, answered)
-            self._announced = once

@@ -1,4 +1,4 @@
-"""What a delta changes in the mirror. Pure: old profiles and new ones in, changes out."""
+"""Compare profiles: old and new ones in, changes out. Pure."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ FIELDS: Final = tuple(each.name for each in fields(Profile))
 class Change:
     """One account that really changed. ``profile`` is ``None`` for a deleted one.
 
-    ``changed`` names what is different in an updated one: profile fields, and ``enabled``. ``enabled`` is ``None``
-    where it is no news. ``bars``: whether the address may not be opened from now on, ``None`` as before.
+    ``changed`` names what is different in an updated one: profile fields, and ``enabled``. ``enabled`` is ``None`` if
+    it did not change. ``bars``: whether the address is barred from now on; ``None``: as before.
     """
 
     type: str
@@ -33,8 +33,8 @@ class Change:
 class Fold:
     """What is to be stored and published.
 
-    ``slaves_barred`` went with their account, ``slaves_unbarred`` have one again. ``fresh``: accounts at an address
-    that was another person's; their mailbox began empty.
+    ``slaves_barred`` lost their account, ``slaves_unbarred`` have one again. ``fresh``: accounts whose address was
+    another person's; their mailboxes began empty.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -64,9 +64,9 @@ def slaves_of(profile: Profile) -> list[str]:
 
 
 def owners(slaves: Mapping[str, Sequence[str]], is_account: Callable[[str], bool]) -> dict[str, str]:
-    """Slave → account, of each account's slaves. An address that is an account of its own is nobody's slave.
+    """Slave → account, of each account's slaves. If two accounts name a slave, it belongs to the later one.
 
-    Or another account's mail would be announced here. Claimed by two accounts, it belongs to the later one.
+    An address that is an account of its own is nobody's slave, or its mails would be announced to another account.
     """
     return {slave: alias for alias, names in slaves.items() for slave in names if not is_account(slave)}
 
@@ -88,8 +88,8 @@ def fold(
     ``old``: stored JSON by alias (``None`` = not stored); ``new``: profiles by alias (``None`` = deleted);
     ``slaves``: each present account's slaves; ``known_slaves``: slave → account as stored, as far as these accounts and
     addresses are concerned; ``accounts``: all that are stored; ``disabled``: those of ``new`` that are switched off;
-    ``barred``: addresses that may not be opened, as stored; ``leaving``: accounts that are said to be gone, whose
-    address another may have already; ``anew``: those of ``new`` that were another person's before. Only real changes
+    ``barred``: addresses that are barred, as stored; ``leaving``: accounts that are said to be gone, whose address
+    another account may have already; ``anew``: those of ``new`` that were another person's before. Only real changes
     come out.
     """
     deleted = {alias for alias, profile in new.items() if profile is None}
@@ -106,7 +106,7 @@ def fold(
         if profile is not None:
             change = _difference(alias, before, profile, is_off=alias in disabled, was_barred=alias in barred)
         elif before is not None:
-            # A main address that has become a slave is opened as that account's.
+            # A main address that has become a slave is opened by its account.
             is_slave = alias in claimed or known_slaves.get(alias, alias) != alias
             change = Change(USER_DELETED, alias, None, bars=None if is_slave else True)
             result.removed.append(alias)
@@ -117,7 +117,7 @@ def fold(
             if profile is not None:
                 result.profiles[alias] = to_json(profile)
     result.slaves = {slave: alias for slave, alias in claimed.items() if known_slaves.get(slave) != alias}
-    # Gone: what an account that is told anew does not name any more, and what has become an account of its own.
+    # Removed: what a present account does not name any more, and what has become an account of its own.
     result.slaves_removed = sorted(
         slave
         for slave, alias in known_slaves.items()
@@ -138,14 +138,12 @@ def fold(
 def _difference(
     alias: str, before: bytes | None, profile: dict[str, Any], *, is_off: bool, was_barred: bool
 ) -> Change | None:
-    """What changed in an account that is there; ``None``: nothing."""
+    """What changed in a present account; ``None``: nothing."""
     bars = is_off if is_off != was_barred else None
     if before is None:
         return Change(USER_ADDED, alias, profile, enabled=False if is_off else None, bars=bars)
-    stored, told = from_json(before), from_json(to_json(profile))
-    changed = tuple(
-        name for name in {**stored, **told} if not (name in stored and name in told and stored[name] == told[name])
-    )
+    old, new = from_json(before), from_json(to_json(profile))
+    changed = tuple(name for name in {**old, **new} if not (name in old and name in new and old[name] == new[name]))
     if bars is not None:
         changed += ("enabled",)
     enabled = None if bars is None else not bars

@@ -1,4 +1,4 @@
-"""What a leader knows of the mirror: kept in step with every change that it stores."""
+"""What a leader knows of the mirror, updated with every change that it stores."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _DOUBTED_MS: Final = 86_400_000
 
 
 class Known:
-    """``slaves`` (别名 → account) is shared with the translator and kept current here. ``cursor_of`` reads a stored
-    cursor (:class:`bridge.provider.members.Members`); ``monotonic`` gives seconds.
+    """``slaves`` (别名 → account) is shared with the translator and updated here. ``cursor_of`` reads a stored cursor,
+    see :class:`bridge.provider.members.Members`; ``monotonic`` gives seconds.
 
-    ``stored_ver`` is the cursor as Redis has it, ``ver`` the same if it can be one: a cursor outside of what the
-    provider gives is none, and everything is asked for.
+    ``stored_ver`` is the cursor as Redis has it, ``ver`` the same as a number. It is ``None`` if the source cannot have
+    given it: then everybody is asked for.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Known:
         metrics.directory_owed_age.set_function(self._owed_age_s)
 
     async def read(self, mirror: Mirror) -> None:
-        """Learn what is stored.
+        """Read what is stored.
 
         Raises:
             JournalAway, JournalRefused
@@ -62,7 +62,7 @@ class Known:
             await mirror.doubted(),
         )
         self._ahead_ms = await mirror.now_ms() - self._monotonic() * 1000
-        # Pushes are translated meanwhile: never a moment without slaves.
+        # Pushes are translated between two awaits, and need the slaves: clear and fill them without one.
         self.accounts, self.barred, self.owed, self._doubted = accounts, barred, owed, doubted
         self.slaves.clear()
         self.slaves.update(slaves)
@@ -74,7 +74,7 @@ class Known:
         self._metrics.directory_owed.set(len(owed))
 
     def now_ms(self) -> int:
-        """Redis's clock, as it went when this was read; epoch ms."""
+        """Redis's clock, as it was at the last :meth:`read` and has gone on since; epoch ms."""
         return int(self._monotonic() * 1000 + self._ahead_ms)
 
     @property
@@ -84,11 +84,11 @@ class Known:
 
     @property
     def waiting(self) -> set[str]:
-        """Accounts whose end is not decided: they are leaving, or held."""
+        """Accounts whose deletion is not decided: they are leaving, or held."""
         return (self.leaving | self._held) & self.accounts
 
     def is_held(self, alias: str) -> bool:
-        """Whether an operator has to decide about an account."""
+        """Whether the deletion of an account waits for an operator."""
         return alias in self._held
 
     def is_waiting(self, alias: str) -> bool:
@@ -104,7 +104,7 @@ class Known:
         return sorted(self._slaves_of.get(alias, ()))
 
     def related(self, aliases: Iterable[str], named: Iterable[Sequence[str]]) -> Mapping[str, str]:
-        """Slave → account, of those that a change of these accounts, which name these slaves, may touch."""
+        """Slave → account, as far as a change of these accounts may touch them; ``named``: the slaves they have now."""
         found = {slave: alias for alias in aliases for slave in self._slaves_of.get(alias, ())}
         for slave in (*aliases, *(slave for names in named for slave in names)):
             if slave in self.slaves:
@@ -112,7 +112,7 @@ class Known:
         return found
 
     def expect(self, slaves: Mapping[str, str], removed: Iterable[str] = ()) -> None:
-        """These slaves are about to be stored: whoever hears of it may rely on it for the next push."""
+        """These slaves are about to be stored: the next push is translated with them."""
         for slave in removed:
             self._no_slave(slave)
         for slave, alias in slaves.items():
@@ -142,7 +142,7 @@ class Known:
         self._cursor(str(ver))
 
     def now_held(self, held: Held | None) -> None:
-        """What waits for a decision from now on."""
+        """Note which deletions wait for an operator from now on."""
         self.held, self._held = held, frozenset(() if held is None else held.aliases)
         self._metrics.directory_held.set(0 if held is None else len(held.aliases))
 
@@ -163,7 +163,7 @@ class Known:
 
 
 def nobody_knows(metrics: Metrics) -> None:
-    """Who does not lead says nothing of the mirror."""
+    """A worker that does not lead shows no numbers of the mirror."""
     metrics.directory_held.set(0)
     metrics.directory_owed.set(0)
     metrics.directory_held_age.set_function(lambda: 0.0)

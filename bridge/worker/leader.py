@@ -19,12 +19,13 @@ from bridge.worker.agenda import Agenda
 from bridge.worker.attention import Attention
 from bridge.worker.backlog import Backlog
 from bridge.worker.dead import Burial, Replayer
-from bridge.worker.directory import DIRECTORY_FAULTS, Directory
+from bridge.worker.directory import Directory
 from bridge.worker.lease import Lease
 from bridge.worker.listener import LISTEN_FAULTS, Listener
 from bridge.worker.means import Means
 from bridge.worker.narrowing import Narrowing
 from bridge.worker.orders import OrderTaker
+from bridge.worker.questions import DIRECTORY_FAULTS
 from bridge.worker.reconcile import Reconciler
 from bridge.worker.reports import ReportTaker
 from bridge.worker.translate import Translator

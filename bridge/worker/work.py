@@ -10,10 +10,11 @@ from typing import Final
 from bridge.journal.owed import ABSENT, DELETED
 from bridge.obs.labels import SyncKind
 from bridge.worker.answer import Answer
-from bridge.worker.members import Members, Step
 from bridge.worker.notices import Applied
 from bridge.worker.profiles import Fetch
+from bridge.worker.registrar import Registrar
 from bridge.worker.stage import Stage
+from bridge.worker.step import Step
 
 AT_A_TIME: Final = 250
 
@@ -61,7 +62,7 @@ class Work:
         self.fetch = None
         self.is_begun = True
 
-    async def compare(self, fetch: Fetch, members: Members) -> bool:
+    async def compare(self, fetch: Fetch, registrar: Registrar) -> bool:
         """Apply the next part to the mirror; return whether it was the last.
 
         Raises:
@@ -69,19 +70,19 @@ class Work:
         """
         done, is_last = await self.fetched(fetch)
         claims, moves = self.answer.claims, is_last and self.answer.listing.settled
-        self.applied = await members.apply(
+        self.applied = await registrar.apply(
             Step(
                 self.ver,
                 self.kind,
                 moves,
                 done.found,
                 done.unread,
-                gone=() if self.is_begun else self._gone(members.known.accounts),
+                gone=() if self.is_begun else self._gone(registrar.known.accounts),
                 why_gone=DELETED if self.kind == "delta" else ABSENT,
                 added=claims.added,
                 anew=claims.anew,
                 after_refusal=self.after_refusal,
-                tells=moves,
+                completes=moves,
                 before=self.applied,
             )
         )

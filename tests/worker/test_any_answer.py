@@ -16,7 +16,8 @@ from bridge.journal.connect import RedisAddress
 from bridge.journal.mirror import Mirror
 from bridge.provider.bizmail.client import ProviderClient
 from bridge.simulator import Kind, Simulator
-from bridge.worker.directory import DIRECTORY_FAULTS, Directory
+from bridge.worker.directory import Directory
+from bridge.worker.questions import DIRECTORY_FAULTS
 from tests.support.members import fresh, mirrored, slaves_of
 from tests.support.stage import mail
 from tests.support.workers import BOB, KEYS, Told, running_worker, simulating

@@ -11,8 +11,8 @@ from bridge.simulator import Kind, Simulator
 from bridge.worker.debts import Debts, Timetable
 from bridge.worker.guard import Guard
 from bridge.worker.known import Known
-from bridge.worker.members import Members
 from bridge.worker.notices import Notices
+from bridge.worker.registrar import Registrar
 from bridge.worker.scribe import Scribe
 from tests.support.workers import BOB, KEYS, Told, simulating
 
@@ -92,12 +92,12 @@ async def settling(parts: Parts, timetable: Timetable, *names: str) -> tuple[Deb
     """A new leader's debts, with what it knows of the mirror; ``names`` are in lines that are not applied yet."""
     known = Known({}, parts.metrics, cursor_of=parts.members.cursor_of)
     await known.read(parts.mirror)
-    members = Members(Scribe(await parts.writer(), known), parts.mirror, Notices("exmail", parts.wall), Guard())
+    registrar = Registrar(Scribe(await parts.writer(), known), parts.mirror, Notices("exmail", parts.wall), Guard())
 
     async def named() -> Collection[str]:
         return names
 
-    return Debts(parts.members, members, ALL_FIELDS, timetable, named=named), known
+    return Debts(parts.members, registrar, ALL_FIELDS, timetable, named=named), known
 
 
 def test_who_goes_on_to_be_owed_is_asked_ever_more_seldom() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from bridge.simulator import Kind, Simulator, World
 from bridge.simulator.seeded import seeded
-from bridge.worker.directory import DIRECTORY_FAULTS, Directory
+from bridge.worker.directory import Directory
+from bridge.worker.questions import DIRECTORY_FAULTS
 from tests.support.members import fresh, mirrored, mirrored_slaves, slaves_of
 from tests.support.members import told as believed
 from tests.support.stage import mail

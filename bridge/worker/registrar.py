@@ -1,16 +1,15 @@
-"""What an answer of the provider does to the mirror.
+"""What an answer about members changes in the mirror.
 
-Only real changes against the mirror are stored and published, so that whatever is applied again (after a crash) is told
-once. The cursor moves in the call that stores the last of what it stands for; what could not be read, and who is said
-to be gone, is owed from then on.
+Only differences from the mirror are stored and published, so applying an answer again (after a crash) publishes nothing
+twice. The cursor moves in the call that stores the last of what it stands for. What could not be read, and accounts
+that are said to be gone, are owed a second look from the same call on.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from dataclasses import replace
 from typing import Any, Final
 
 from bridge.events import USER_ADDED, from_json
@@ -19,7 +18,7 @@ from bridge.journal.mirror import Mirror
 from bridge.journal.owed import DELETED, MISSING, Owed
 from bridge.obs.labels import SyncKind
 from bridge.worker.claims import is_another
-from bridge.worker.fold import Change, Fold, fold
+from bridge.worker.fold import Fold, fold
 from bridge.worker.guard import Guard
 from bridge.worker.known import Known
 from bridge.worker.notices import Applied, Notices
@@ -27,41 +26,16 @@ from bridge.worker.pieces import Piece, joined
 from bridge.worker.profiles import Account
 from bridge.worker.renamed import alone, matched
 from bridge.worker.scribe import Scribe
+from bridge.worker.step import Step
+from bridge.worker.storing import as_pieces
 
 log = logging.getLogger(__name__)
 
 _TOO_MANY: Final = "it would delete too many accounts"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A part of an answer, or of what is owed, that is applied at once.
-
-    ``ver``: the answer's; the cursor moves there if ``moves``. ``found``: accounts that were read; ``unread``: those
-    that were not → why. ``gone``: accounts that are said to be gone, for the reason ``why_gone``; ``removed``: those of
-    which a second look says so too; ``settled``: those of which nothing is owed any more. ``added``, ``anew``: as in
-    :class:`bridge.worker.claims.Claims`. ``after_refusal``: answers before this one were not to be used. ``tells``:
-    with this something is complete, ``before`` what the parts before came to.
-    """
-
-    ver: int
-    kind: SyncKind = "delta"
-    moves: bool = False
-    found: Mapping[str, Account] = field(default_factory=dict)
-    unread: Mapping[str, str] = field(default_factory=dict)
-    gone: Collection[str] = ()
-    why_gone: str = DELETED
-    removed: Collection[str] = ()
-    settled: Collection[str] = ()
-    added: Collection[str] = ()
-    anew: Collection[str] = ()
-    after_refusal: bool = False
-    tells: bool = True
-    before: Applied = Applied()  # noqa: RUF009 - frozen
-
-
-class Members:
-    """Applies steps, one after the other. ``appeared`` hears of each account that is new."""
+class Registrar:
+    """Applies steps to the mirror, one after the other. ``appeared`` is called with each account that is new."""
 
     def __init__(
         self,
@@ -81,41 +55,41 @@ class Members:
     async def apply(self, step: Step) -> Applied:
         """Store and publish what really changed; return what all parts up to this one came to.
 
-        Who is said to be gone is barred, and owed a second look; too many at once are held instead, and keep what they
-        had until an operator decides.
+        An account that is said to be gone is barred, and owed a second look. If too many are at once, they are held
+        instead: they keep what they have until an operator decides.
 
         Raises:
             CursorElsewhere, JournalAway, LeaseLost, JournalRefused
         """
         known = self.known
-        # Deleted and made anew, and not to be read: the former holder is gone, whoever it is now.
+        # Deleted and created again, and not readable: the former holder is gone, whoever the new one is.
         strangers = {alias for alias in step.unread if self._is_anew(step, alias)}
         gone = [alias for alias in step.gone if not known.is_held(alias)]
         held_back = self._guard.holds([*gone, *strangers], known.accounts, known.waiting)
-        doomed = [alias for alias in gone if held_back and alias in known.accounts and not known.is_waiting(alias)]
-        leaving = set(gone).difference(doomed)
+        to_hold = [alias for alias in gone if held_back and alias in known.accounts and not known.is_waiting(alias)]
+        leaving = set(gone).difference(to_hold)
         changes = await self._changes(step, leaving)
         carried = await self._carried(step, leaving)
-        parts = changed(changes, known, self._notices, step.ver, carried)
+        parts = as_pieces(changes, known, self._notices, step.ver, carried)
         parts += self._leaving(step, leaving, changes)
         parts += self._unread(step, frozenset() if held_back else strangers, strangers)
-        # Last: what a crash leaves of the parts before is done again for as long as it is owed.
+        # These come last: after a crash in between, the parts before are done again because they are still owed.
         parts += self._settled(step, leaving)
         counts = replace(
             step.before,
             gone=step.before.gone + len(leaving - known.leaving),
-            held=step.before.held + len(doomed),
+            held=step.before.held + len(to_hold),
             owed=step.before.owed + len(step.unread),
         )
         for change in changes.changes:
             counts = counts.counting(change)
         pieces = joined(parts)
-        if doomed:
-            log.warning("deletions held", extra={"ver": known.ver, "answered": step.ver, "accounts": len(doomed)})
-        held = self._held_after(step, doomed)
-        if held is not None and doomed:
+        if to_hold:
+            log.warning("deletions held", extra={"ver": known.ver, "answered": step.ver, "accounts": len(to_hold)})
+        held = self._held_after(step, to_hold)
+        if held is not None and to_hold:
             pieces[-1].events.append(self._notices.held(known.ver, step.ver, held.why, len(held.aliases)))
-        if step.tells and counts.changes:
+        if step.completes and counts.changes:
             pieces[-1].events.append(self._notices.synced(known.ver, step.ver, counts))
         await self._scribe.write(pieces, ver=step.ver if step.moves else None, held=held)
         for change in changes.changes:
@@ -124,16 +98,16 @@ class Members:
         return counts
 
     async def announce_held(self, why: str, answered: int | None) -> None:
-        """Say that an answer was not believed; nothing changes.
+        """Announce that an answer was not believed; nothing changes.
 
         Raises:
             CursorElsewhere, LeaseLost, JournalRefused
         """
-        told = Piece(events=[self._notices.held(self.known.ver, answered, why, 0)])
-        await self._scribe.write([told], ver=None, held=self.known.held)
+        piece = Piece(events=[self._notices.held(self.known.ver, answered, why, 0)])
+        await self._scribe.write([piece], ver=None, held=self.known.held)
 
     def _is_anew(self, step: Step, alias: str) -> bool:
-        """Whether an account that is there may be another person's; the rule is at the head of :mod:`.claims`."""
+        """Whether an account that exists may be another person's now; the rule is at the head of :mod:`.claims`."""
         known = self.known
         owed = known.owed.get(alias)
         if alias in step.anew or (owed is not None and owed.anew):
@@ -152,7 +126,7 @@ class Members:
         new: dict[str, dict[str, Any] | None] = {alias: account.profile for alias, account in step.found.items()}
         new |= dict.fromkeys(step.removed)
         for alias, why in step.unread.items():
-            # Listed, and not to be read: better known by name than not at all, unless somebody else had that name.
+            # Listed, but not readable: better known by name than not at all, unless the address had another holder.
             if why != MISSING and alias not in known.accounts and alias not in known.barred:
                 new[alias] = {"alias": alias, "incomplete": True}
         names = list(new)
@@ -171,7 +145,7 @@ class Members:
         )
 
     async def _carried(self, step: Step, leaving: Collection[str]) -> Mapping[str, str]:
-        """New main address → the former one of the same person: by an ExtId that nobody else has, if we keep those."""
+        """New main address → the former one of the same person, known by an ExtId that nobody else has."""
         known = self.known
         came = {
             alias: account.ext_id
@@ -183,7 +157,7 @@ class Members:
             return {}
         profiles = await self._mirror.profiles(going)
         went = {alias: _ext_id(from_json(text)) for alias, text in zip(going, profiles, strict=True) if text}
-        # An address that was another's is his successor's, whoever that is.
+        # A new main address that was another account's slave says nothing of who has it now.
         pairs = {new: old for new, old in matched(came, went).items() if known.slaves.get(new, old) == old}
         if not pairs:
             return {}
@@ -193,7 +167,7 @@ class Members:
         return alone(pairs, came, everybody)
 
     def _is_off(self, account: Account) -> bool:
-        """Whether an account is disabled; where the provider does not say, it is what it was."""
+        """Whether an account is disabled; if the provider does not say, it is as before."""
         if account.disabled is not None:
             return account.disabled
         known, owed = self.known, self.known.owed.get(account.alias)
@@ -201,9 +175,10 @@ class Members:
         return account.alias in known.barred and account.alias in known.accounts and not only_owed
 
     def _settled(self, step: Step, leaving: Collection[str]) -> list[Piece]:
-        """What is owed no longer; and who was removed and is in no mirror, of whom nothing may stay either.
+        """What is owed no longer. Of a removed account that is not in the mirror nothing may stay either.
 
-        Whose deletion a line said is doubted from the same step on; who is another person, or leaves, is not any more.
+        An account that is there although a line deleted it is doubted from the same step on; the doubt ends when it
+        turns out to be another person's, or leaves.
         """
         known, parts = self.known, []
         anew = {alias for alias in step.found if self._is_anew(step, alias)}
@@ -216,7 +191,7 @@ class Members:
         return parts
 
     def _leaving(self, step: Step, leaving: Collection[str], changes: Fold) -> list[Piece]:
-        """Who is said to be gone: barred, and owed a second look. An address that is another's slave by now is not."""
+        """Who is said to be gone: owed a second look, and barred unless the address is another account's slave now."""
         known, now_ms, parts = self.known, self.known.now_ms(), []
         for alias in sorted(leaving):
             is_slave = alias in changes.slaves or (alias in known.slaves and alias not in changes.slaves_removed)
@@ -231,7 +206,7 @@ class Members:
         return parts
 
     def _unread(self, step: Step, barring: Collection[str], strangers: Collection[str]) -> list[Piece]:
-        """Who could not be read: owed, and open as before, unless it may be another person by now."""
+        """Who could not be read: owed, and as open as before unless it may be another person now."""
         known, now_ms, parts = self.known, self.known.now_ms(), []
         for alias, why in step.unread.items():
             before = known.owed.get(alias, Owed(now_ms, why))
@@ -243,13 +218,13 @@ class Members:
                 parts.append(Piece(owed={alias: owed.as_json()}, barred=[alias] if bars else []))
         return parts
 
-    def _held_after(self, step: Step, doomed: Sequence[str]) -> Held | None:
-        """What waits for a decision once a step is applied: who was read is there again, all others stay."""
+    def _held_after(self, step: Step, to_hold: Sequence[str]) -> Held | None:
+        """What waits for a decision after a step: an account that was read is there again, all others stay held."""
         before = self.known.held
         left = [alias for alias in before.aliases if alias not in step.found] if before is not None else []
-        if not doomed:
+        if not to_hold:
             return replace(before, aliases=tuple(left)) if before is not None and left else None
-        aliases = tuple(sorted({*left, *doomed}))
+        aliases = tuple(sorted({*left, *to_hold}))
         if before is None:
             return Held(self.known.now_ms(), self.known.ver, step.ver, step.kind, _TOO_MANY, aliases)
         kind: SyncKind = "full" if "full" in (before.kind, step.kind) else "delta"
@@ -258,59 +233,3 @@ class Members:
 
 def _ext_id(profile: Mapping[str, Any]) -> str:
     return str(profile.get("ext_id") or "")
-
-
-def changed(
-    changes: Fold, known: Known, notices: Notices, ver: int, carried: Mapping[str, str] = MappingProxyType({})
-) -> list[Piece]:
-    """What is stored of a comparison, each account and each address for itself; nothing of a former holder stays.
-
-    ``carried``: accounts that are another's who went, under a new address: the same person, whose mailbox goes on.
-    """
-    fresh = set(changes.fresh).union(carried)
-    became: list[str] = []
-    gone: list[str] = []
-    for slave in changes.slaves_removed:
-        (became if slave in fresh else gone).append(slave)
-    parts = [
-        Piece(
-            slaves_removed=[slave],
-            moved=[slave],
-            forgotten=[] if slave in known.accounts else [slave],
-            barred=[slave] if slave in changes.slaves_barred else [],
-        )
-        for slave in gone
-    ]
-    told = {change.alias: _told(change, changes, notices, ver) for change in changes.changes}
-    # In the same step as the account: afterwards nobody could see any more that it was another person's.
-    for alias in changes.fresh:
-        if alias not in carried:
-            part = told.setdefault(alias, Piece())
-            part.fresh, part.moved = [alias], [alias]
-    for alias, former in carried.items():
-        told[alias].carried = {alias: former}
-    for slave in became:
-        told[slave].slaves_removed = [slave]
-    parts += told.values()
-    for slave, alias in changes.slaves.items():
-        # What is kept under a main address that became a slave waits for the second look.
-        keeps = slave in known.accounts
-        part = Piece(slaves={slave: alias}, moved=[slave], forgotten=[] if keeps else [slave])
-        if carried.get(alias) == slave or (alias in carried and known.slaves.get(slave) == carried[alias]):
-            # His own, before and after.
-            part.moved, part.forgotten = [], []
-        parts.append(part)
-    parts += [Piece(unbarred=[slave]) for slave in changes.slaves_unbarred]
-    return parts
-
-
-def _told(change: Change, changes: Fold, notices: Notices, ver: int) -> Piece:
-    """One account's profile and event."""
-    part = Piece(events=[notices.user(change, ver)])
-    if change.profile is None:
-        part.removed, part.forgotten = [change.alias], [change.alias]
-    else:
-        part.profiles = {change.alias: changes.profiles[change.alias]}
-    if change.bars is not None:
-        (part.barred if change.bars else part.unbarred).append(change.alias)
-    return part
