@@ -49,10 +49,9 @@ class Writer:
     """Holds the lease and writes. One object a process; safe to use from several tasks.
 
     ``corporation`` says whose the namespace must be (see ``corporation.py``); empty: nobody looks. ``recollect`` asks
-    those who read the journal what they remember of it. It is called once a leadership, before the first commit,
-    because a server that is used again after another had taken its place does not know itself that it went back; it
-    takes care of its own time limit. ``pause`` waits between tries while Redis is away; ``on_batch`` is
-    told seconds and outcomes of each round trip.
+    those who read the journal what they remember, within its own time limit, once a leadership and before its first
+    commit: a server that is used again after another had taken its place does not know itself that it went back.
+    ``pause`` waits between tries while Redis is away; ``on_batch`` is told seconds and outcomes of each round trip.
     """
 
     def __init__(
@@ -249,8 +248,7 @@ class Writer:
         self, verb: str, more_keys: Sequence[Sequence[str]], arguments: Sequence[Argument] = ()
     ) -> list[list[Any]]:
         """Calls that hold the lease and have no number, because doing them again does no harm."""
-        lease = self._lease
-        if lease is None:
+        if (lease := self._lease) is None:
             raise LeaseLost("no lease is held")
         answers = await self._script.run([((self._keys.lease, *keys), (verb, lease, *arguments)) for keys in more_keys])
         if any(answer[0] == 0 for answer in answers):
@@ -270,7 +268,7 @@ class Writer:
             LeaseLost: another worker leads or has led; none or some of the calls were applied.
             JournalRefused: Redis refuses for a reason that waiting does not mend.
         """
-        # Once sent, a batch must be seen through: whoever is cancelled here leaves its numbers to this task.
+        # Once sent, a batch is seen through: whoever is cancelled leaves its numbers to this task.
         task = asyncio.create_task(self._commit(calls), name="commit")
         self._running.add(task)
         task.add_done_callback(self._running.discard)
