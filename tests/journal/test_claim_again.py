@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.journal.errors import JournalAway
+from bridge.journal.errors import JournalAway, LeaseLost
 from bridge.journal.writer import Writer
 
 from .conftest import KEYS, mail
@@ -127,3 +127,13 @@ async def test_under_other_numbers_than_ours_the_name_is_no_proof(leader: Writer
     claimed = await leader.claim()
     assert claimed is not None
     assert claimed.generation > begun
+
+
+async def test_a_renewal_elsewhere_keeps_no_lease_where_something_sent_may_be_lost(leader: Writer) -> None:
+    """A call that was not answered on the server of before: what it published may be missing on this one."""
+    await leader.renew()
+    leader._sent += 1
+    await leader.renew()
+    leader._server = ANOTHER
+    with pytest.raises(LeaseLost, match="back"):
+        await leader.renew()

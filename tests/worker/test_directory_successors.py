@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bridge.journal.owed import Owed
 from bridge.simulator import Kind, Simulator
 from bridge.worker.directory import Directory
 from tests.support.workers import BOB, KEYS
@@ -89,6 +90,25 @@ async def test_a_doubt_outlives_its_leader(parts: Parts, simulator: Simulator, d
     assert await kept(parts, BOB) == 0
     assert BOB in await moved(parts)
     assert await parts.mirror.doubted() == {}
+
+
+async def test_nobody_is_doubted_of_whom_it_is_known_who_he_is(
+    parts: Parts, simulator: Simulator, directory: Directory
+) -> None:
+    """Neither another person, whom a line adds, nor who was merely not read, or left out of a listing."""
+    directory = await parts.directory(second_look_s=3600)
+    simulator.world.delete_user(BOB)
+    await look(directory)
+    simulator.world.add_user(BOB, name="Another Bob")
+    await look(directory)
+    assert BOB in await moved(parts)
+    assert await parts.mirror.doubted() == {}
+    for why in ("unreadable", "absent"):
+        await parts.redis.hset(KEYS.owed, BOB, Owed(1, why).as_json())
+        directory = await parts.directory(second_look_s=0)
+        await look(directory)
+        assert await parts.mirror.owed() == {}
+        assert await parts.mirror.doubted() == {}
 
 
 @pytest.mark.parametrize("again", ["leaves", "fades"])
