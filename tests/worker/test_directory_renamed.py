@@ -113,6 +113,21 @@ async def test_without_that_word_it_is_another_person(
     assert await moved(parts) >= {BOB, ROBERT}
 
 
+async def test_an_alias_of_somebody_else_that_becomes_his_takes_no_history_over(
+    parts: Parts, simulator: Simulator
+) -> None:
+    """In the same listing it was taken away from whom it led to, and his credentials name it too."""
+    other = list(simulator.world.accounts)[-1]
+    simulator.world.modify_user(other, slaves=("shared@gzdev.com",))
+    directory = await employed(parts, simulator, "E-17")
+    simulator.world.modify_user(other, slaves=())
+    simulator.world.delete_user(BOB)
+    simulator.world.add_user("shared@gzdev.com", ext_id="E-17")
+    await look(directory)
+    assert await parts.redis.exists(KEYS.log("shared@gzdev.com"), KEYS.seen("shared@gzdev.com")) == 0
+    assert "shared@gzdev.com" in await moved(parts)
+
+
 async def test_an_address_that_was_another_s_takes_no_history_over(parts: Parts, simulator: Simulator) -> None:
     """Its former holder's credentials still name it."""
     directory = await employed(parts, simulator, "E-17")

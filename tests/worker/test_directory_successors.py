@@ -192,3 +192,27 @@ async def test_whose_deletion_is_held_is_the_same_where_everybody_is_listed(
     assert await parts.mirror.held() is None
     assert [await kept(parts, alias) for alias in everybody] == [2] * len(everybody)
     assert await moved(parts) & set(gone) == set()
+
+
+async def test_who_was_merely_left_out_of_a_listing_is_the_same(
+    parts: Parts, simulator: Simulator, directory: Directory
+) -> None:
+    """Nobody's word deleted him: where he is listed again he has what he had, and his credentials."""
+    await pushed(parts, directory, BOB)
+    await parts.redis.hset(KEYS.owed, BOB, Owed(1, "absent", barred=True).as_json())
+    await parts.redis.sadd(KEYS.barred, BOB)
+    directory = await parts.directory(second_look_s=3600)
+    await directory.resync()
+    assert await parts.mirror.owed() == {}
+    assert BOB not in await parts.mirror.barred()
+    assert await kept(parts, BOB) == 2
+    assert BOB not in await moved(parts)
+
+
+async def test_who_is_said_to_be_gone_once_more_is_counted_once(
+    parts: Parts, simulator: Simulator, directory: Directory
+) -> None:
+    """An operator who compares again while a second look is waited for is told of nobody new."""
+    directory = await parts.directory(second_look_s=3600)
+    simulator.world.delete_user(BOB)
+    assert [(await directory.resync()).gone, (await directory.resync()).gone] == [1, 0]
