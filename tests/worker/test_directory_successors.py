@@ -216,3 +216,20 @@ async def test_who_is_said_to_be_gone_once_more_is_counted_once(
     directory = await parts.directory(second_look_s=3600)
     simulator.world.delete_user(BOB)
     assert [(await directory.resync()).gone, (await directory.resync()).gone] == [1, 0]
+
+
+async def test_a_line_that_deletes_counts_more_than_an_absence(
+    parts: Parts, simulator: Simulator, directory: Directory
+) -> None:
+    """Whichever came first: who has the address next is another person."""
+    for first in ("line", "absence"):
+        directory = await parts.directory(second_look_s=3600)
+        if first == "absence":
+            await parts.redis.hset(KEYS.owed, BOB, Owed(1, "absent").as_json())
+            directory = await parts.directory(second_look_s=3600)
+            simulator.world.add_user(BOB)
+        simulator.world.delete_user(BOB)
+        await look(directory)
+        await directory.resync()
+        assert (await parts.mirror.owed())[BOB].why == "deleted"
+        await parts.redis.delete(KEYS.owed)
