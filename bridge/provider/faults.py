@@ -18,7 +18,7 @@ K = TypeVar("K", bound="_Kept")
 LONGEST_TEXT: Final = 200
 """Characters of the provider's own words that an error keeps."""
 PERHAPS_DONE: Final = "whether it was done is not known, look before you try again"
-"""What is said of a write that was sent and has no answer that says yes or no."""
+"""Said of a write that was sent and answered with neither yes nor no."""
 CODE_MOST: Final = 32
 """Characters of an errcode; those that were seen have five at most."""
 
@@ -28,7 +28,7 @@ _SECRET_LIKE: Final = re.compile(r"[\w+/=-]{24,}", re.ASCII)
 
 
 class _Kept(Exception):
-    """What survives pickling and copying whole, whatever its ``__init__`` takes."""
+    """Survives pickling and copying whole, whatever its ``__init__`` takes."""
 
     def __reduce__(self) -> tuple[Callable[..., _Kept], tuple[Any, ...]]:
         return _again, (type(self), self.args, vars(self))
@@ -46,7 +46,7 @@ class ProviderError(_Kept):
 
     @property
     def public(self) -> str:
-        """What browsers and other services may be told of it."""
+        """Its text for browsers and other services."""
         return str(self)
 
 

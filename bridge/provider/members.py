@@ -1,4 +1,4 @@
-"""Who has a mailbox, as a provider tells it, and the port by which the bridge asks.
+"""Who has a mailbox: the types in which a provider's answers are given, and the port by which the bridge asks.
 
 Names follow the protocol document of BizMail, where member events have theirs from. Addresses are as the provider
 sent them, trimmed; their case is the reader's affair.
@@ -51,10 +51,10 @@ class ProfileFields(TypedDict, total=False):
 class Profile:
     """One account (protocol 3.3.1).
 
-    ``gender``: 0 not set, 1 male, 2 female. ``open_type``: 1 enabled, 2 disabled, 0 not told. ``slaves`` are the
+    ``gender``: 0 not set, 1 male, 2 female. ``open_type``: 1 enabled, 2 disabled, 0 not said. ``slaves`` are the
     account's further addresses (别名), ``parties`` its departments as paths without the root. ``status`` is not
-    in the document but was seen. Where a provider tells departments as one text, a comma in a name cannot be told from
-    one between two.
+    in the document but was seen. If a provider sends departments as one text, a comma in a name looks like one between
+    two.
     """
 
     alias: str

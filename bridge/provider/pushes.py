@@ -10,7 +10,7 @@ UnreadableReason = Literal["bad-json", "not-object", "unknown-shape", "truncated
 """Why a document is dead. A closed set, fit for a metric label.
 
 ``bad-json``: not JSON even after repair · ``not-object``: text with no JSON object in it · ``unknown-shape``: an
-object of which nothing can be told · ``truncated``: its response or connection ended inside it · ``too-large``.
+object that means nothing to us · ``truncated``: its response or connection ended inside it · ``too-large``.
 """
 
 
@@ -63,9 +63,9 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
 
 
 class Unreadable(msgspec.Struct, frozen=True, gc=False):
-    """A dead document: nothing can be told from it. It moves nothing; ``document`` is kept for inspection.
+    """A dead document: it cannot be read, and changes nothing; ``document`` is kept for inspection.
 
-    ``cut_from``: how many bytes it had, where ``document`` is only its head; else 0.
+    ``cut_from``: how many bytes it had, if ``document`` is only its head; else 0.
     """
 
     reason: UnreadableReason

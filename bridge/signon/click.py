@@ -23,8 +23,8 @@ _FRAMES: Final = ("iframe", "frame", "fencedframe", "embed", "object")
 class Visitor:
     """Who clicks, proved. ``mailbox`` is a normalised address; ``sid`` the OA's session.
 
-    ``turned_away``: the credential is good, but not for the mailbox that was asked for; ``mailbox`` is then the
-    visitor's own.
+    ``turned_away``: the credential is good, but not for the mailbox that was asked for; ``mailbox`` is the visitor's
+    own then.
     """
 
     mailbox: str
@@ -34,7 +34,7 @@ class Visitor:
 
 
 class Ledger(Protocol):
-    """What is kept of clicks; all processes see the same. One that cannot be reached raises ``ConnectionError``."""
+    """What is kept of clicks, the same for all processes. If it cannot be reached it raises ``ConnectionError``."""
 
     async def account(self, mailbox: str) -> tuple[str, bool]: ...
 
@@ -58,11 +58,11 @@ def read_mail_id(request: web.Request) -> str:
 
 
 def require_person(request: web.Request) -> None:
-    """Check that a person follows a link and will see the answer: an image of a wiki page, a script, a guess of the
-    browser would have keys fetched, fill the record and use up the person's rate.
+    """Check that a person follows a link and will see the answer. An image in a wiki page, a script or a browser that
+    prefetches would have keys fetched, fill the record and use up the person's rate.
 
-    Over plain http browsers say nothing of a request's mode; there an image or a style still shows by what it accepts,
-    a script of the OA's own pages does not. ``X-Frame-Options`` is not looked at on a redirect, so frames are refused
+    Over plain http browsers do not send a request's mode. There an image or a style is known by what it accepts; a
+    script in the OA's own pages is not known. Browsers ignore ``X-Frame-Options`` on a redirect, so frames are refused
     here.
 
     Raises:

@@ -1,4 +1,4 @@
-"""``/mail/open`` where clicks are not served: it says so, instead of looking like a mistyped address."""
+"""``/mail/open`` where clicks are not served: it says so, or it would look like a mistyped address."""
 
 from __future__ import annotations
 

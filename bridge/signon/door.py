@@ -1,4 +1,4 @@
-"""Who clicks: proved by a credential, on a page that may ask, and still who he was when it was made."""
+"""Who clicks: proved by a credential, on a page that may ask, and the same person as when the credential was made."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bridge.signon.verdict import TurnedAway, Verdict
 
 
 class Door:
-    """Access, origins and standing, in the words of sign-on. A ticket is spent by this, whatever follows."""
+    """Access, origins and standing, in the words of sign-on. A ticket is spent here, whatever follows."""
 
     def __init__(self, access: Access, origins: Origins, standings: Standings, *, kick_s: int) -> None:
         self._access = access
@@ -55,7 +55,7 @@ class Door:
         except JournalError as error:
             raise ConnectionError(str(error)) from error
         try:
-            # An account that is barred is sign-on's own to refuse: it records whose click that was.
+            # A barred account is refused later, by sign-on itself: it records whose click that was.
             require_standing(identity, replace(standing, barred=False), window_s=self._kick_s)
         except Refused as refused:
             raise TurnedAway(_verdict(refused)) from None

@@ -1,6 +1,6 @@
-"""The page of a click that leads nowhere: what happened, and the way in that is left.
+"""The page of a click that fails: what happened, and how to get to the mailbox all the same.
 
-It needs no script and allows none. What it quotes may have been written by strangers, so all of it is escaped.
+It needs no script and allows none. What it quotes may come from strangers, so all of it is escaped.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """``GET /mail/open``: from a click to the provider's one-click login.
 
-The way in is made for this click and goes into one ``Location`` header; it is in no log, no record and no cache.
-Whoever is let in is recorded first: a login that cannot be recorded does not take place.
+The login link is made for this click and goes into one ``Location`` header; it is in no log, no record and no cache.
+A login is recorded before it takes place: if it cannot be recorded, it does not.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _HEADERS: Final = {
 
 @dataclass(slots=True)
 class _Trail:
-    """What is known of a click so far. Without an ``account`` nobody is proved, and nothing is recorded."""
+    """What is known of a click so far. Without an ``account`` nobody is proved, and the click is not recorded."""
 
     address: str
     account: str = ""
@@ -55,8 +55,8 @@ class _Trail:
 class SignOn:
     """Serves the clicks.
 
-    ``login_page`` is the provider's own, for people whom we cannot let in. ``scope``: what a credential must carry,
-    if anything. ``clicks_a_minute`` bounds one mailbox, over all processes that share the ledger.
+    ``login_page`` is the provider's own, for people who are not let in here. ``scope``: what a credential must carry,
+    if anything. ``clicks_a_minute`` is for one mailbox, counted over all processes that share the ledger.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class SignOn:
         """The address of the provider's login for whoever asks.
 
         Raises:
-            TurnedAway: no.
+            TurnedAway: the click ends here.
             ConnectionError: the ledger or the tickets cannot be reached.
         """
         mail_id = read_mail_id(request)
@@ -134,7 +134,7 @@ class SignOn:
         trail.account, trail.sid = account, visitor.sid or ""
         clicks, wait_s = await self._ledger.count(account)
         if clicks > self._clicks_a_minute:
-            # Once a minute: the record is bounded, and a page in a loop must not wash the others out of it.
+            # Once a minute: the record is bounded, and a page in a loop must not push all others out of it.
             trail.recorded = clicks == self._clicks_a_minute + 1
             raise TurnedAway(too_many(wait_s))
         if visitor.turned_away is not None:
@@ -158,9 +158,9 @@ class SignOn:
             raise TurnedAway(journal_away(error)) from error
 
     async def _recorded(self, trail: _Trail, verdict: Verdict) -> Verdict:
-        """Record a click of somebody who is proved; return what comes of it after all.
+        """Record a click of somebody who is proved; return the verdict, which changes if a login cannot be recorded.
 
-        The mail is left out: the record answers who was let into which mailbox, and is no list of what people read.
+        The mail is left out: the record says who was let into which mailbox, not what people read.
         """
         if not trail.account or not trail.recorded or verdict.result == "journal":
             return verdict
@@ -195,7 +195,7 @@ class SignOn:
 
 
 def _again(request: web.Request) -> str | None:
-    """The same click as a relative address, ``None`` with a ticket: that is spent, and belongs in no page."""
+    """The same click as a relative address; ``None`` if it had a ticket, which is spent and must not be on a page."""
     if "ticket" in request.query:
         return None
     kept = [(name, value) for name, value in request.query.items() if name in ("mailid", "mailbox")]

@@ -1,7 +1,7 @@
-"""What came of a click, as one value that its answer, its log line, its metric and its record are made of.
+"""What came of a click: the one value that its answer, log line, metric and record are made from.
 
-A click that leads nowhere ends on a page in front of a person, so every way of failing has a status for programs, a
-result for operators and words for people, and they must not drift apart.
+A click that fails ends on a page in front of a person. So each way of failing has a status for programs, a result for
+operators and words for people, and these must not drift apart.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Verdict:
     """What came of a click.
 
     ``reason`` is for operators and never shown; ``detail`` is for people who asked wrongly and holds no credential.
-    ``retry_after_s``: clicking again before that is in vain.
+    ``retry_after_s``: seconds before which another click would fail too.
     """
 
     result: Result
@@ -29,7 +29,7 @@ class Verdict:
 
     @property
     def passes(self) -> bool:
-        """Whether the same click may well succeed later."""
+        """Whether the same click may succeed later."""
         return self.result in ("limited", "away", "busy", "denied", "journal")
 
 
@@ -50,7 +50,7 @@ def too_many(wait_s: float) -> Verdict:
 
 
 def journal_away(error: Exception) -> Verdict:
-    """Redis does not answer: who asks, how often and what came of it cannot be known or kept."""
+    """Redis does not answer: who asks and how often cannot be known, and what came of it cannot be recorded."""
     return Verdict("journal", 503, reason=str(error) or type(error).__name__, retry_after_s=3)
 
 

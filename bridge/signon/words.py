@@ -1,4 +1,4 @@
-"""What people read when a click leads nowhere, in both languages."""
+"""What people read when a click fails, in both languages."""
 
 from __future__ import annotations
 

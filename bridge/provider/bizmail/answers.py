@@ -65,7 +65,7 @@ def read_delta(answer: Mapping[str, Any]) -> Delta:
         if alias := _text(item, "alias"):
             changes.append(UserChange(_action(item.get("action")), alias))
     return Delta(
-        # A 0 is told as it was said; whoever looks for a cursor knows that it is none.
+        # A 0 is passed on as it is; whoever looks for a cursor knows that it is none.
         ver=ver if ver == 0 or is_ver(ver) else None,
         changes=tuple(changes),
         count=count,
@@ -74,7 +74,7 @@ def read_delta(answer: Mapping[str, Any]) -> Delta:
 
 
 def _action(value: Any) -> Action:
-    """An action that is unknown or missing is a change of which ``user/get`` will tell the truth."""
+    """An unknown or missing action is a change; ``user/get`` says what the account is now."""
     number = to_int(value)
     return Action(number) if number in (1, 2, 3) else Action.MOD
 
@@ -147,8 +147,8 @@ def read_checks(answer: Mapping[str, Any], *, asked: Sequence[str]) -> tuple[Add
         if not (email := _text(item, "email")) or kind not in list(AddressKind):
             raise UnreadableAnswer(endpoints.USER_CHECK.name, "a line without an Email or a Type that is known")
         checks.append(AddressCheck(email, AddressKind(kind)))
-    told = {check.email.lower() for check in checks}
-    if missing := sum(email.strip().lower() not in told for email in asked):
+    answered = {check.email.lower() for check in checks}
+    if missing := sum(email.strip().lower() not in answered for email in asked):
         raise UnreadableAnswer(endpoints.USER_CHECK.name, f"no line for {missing} of {len(asked)} addresses")
     return tuple(checks)
 

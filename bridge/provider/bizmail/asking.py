@@ -122,7 +122,7 @@ class Asking:
         ``cut``: inside a response · ``reset``: not by an orderly close · ``by_close``: the end was what completed
         the last response · ``says_close``: the last response announced it. If this says no, pushes may have been
         lost. It says yes only where the next request is due at once: to wait for it without a connection would be
-        a gap that nobody is told of.
+        an unnoticed gap.
         """
         now = self._now()
         if cut:

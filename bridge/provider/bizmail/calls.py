@@ -116,7 +116,7 @@ class Calls:
                 self._credentials_in = styles[1]
                 return token
         except ProviderAway as error:
-            # It is the call that needs the token of which this tells, and that did not leave.
+            # The error is given to the call that needs the token, and that call was not sent.
             error.sent = False
             raise
 
@@ -129,7 +129,7 @@ class Calls:
         return await self._reported(endpoints.TOKEN, call)
 
     async def _reported(self, endpoint: Endpoint, call: Awaitable[dict[str, Any]]) -> dict[str, Any]:
-        """Tell ``on_call`` how a request went."""
+        """Report to ``on_call`` how a request went."""
         began = time.monotonic()
         outcome: Outcome | None = "ok"
         try:

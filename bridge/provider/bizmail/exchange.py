@@ -137,7 +137,7 @@ class Exchanges:
             # ValueError: a host that can be no name.
             return Failure(reason(error), sent=sending.is_sent)
         except RuntimeError as error:
-            # How asyncio and aiohttp tell that a loop was closed, or is another one.
+            # asyncio and aiohttp raise it if a loop was closed, or is another one.
             return Failure(reason(error), sent=sending.is_sent, kind="misused")
 
 

@@ -53,12 +53,12 @@ def _check_names(endpoint: Endpoint, values: Mapping[str, object]) -> None:
 
 def _is_hashed(endpoint: Endpoint, values: Mapping[str, object]) -> bool:
     """Whether the form will say that its password is a digest; that without a password would change nothing."""
-    told = next((each for each in endpoint.parameters if each.key == "md5"), None)
-    if told is None or values.get("md5") is None:
+    md5 = next((each for each in endpoint.parameters if each.key == "md5"), None)
+    if md5 is None or values.get("md5") is None:
         return False
-    hashed = _pairs(endpoint, told, values["md5"], hashed=False) == [(told.name, "1")]
+    hashed = _pairs(endpoint, md5, values["md5"], hashed=False) == [(md5.name, "1")]
     if hashed and values.get("password") is None:
-        raise BadParameter(told.name, "says how a Password is given, and there is none", endpoint.section)
+        raise BadParameter(md5.name, "says how a Password is given, and there is none", endpoint.section)
     return hashed
 
 

@@ -41,7 +41,7 @@ READ_MOST: Final = 128 * 1024
 _INVALID_TOKEN: Final = "1200"  # noqa: S105  # an errcode
 _BUSY: Final = "1002"
 _BETWEEN_S: Final = 0.5
-"""Seconds between two connections of long polls in which the provider may be expected to keep what happens."""
+"""Seconds between two connections of long polls; for so long the provider is expected to keep what happens."""
 
 
 class ListenSession:
@@ -225,10 +225,9 @@ class ListenSession:
             return []
         fault: OSError | None = None
         try:
-            # Not zero: what is in the socket already must get its turn before a deadline that passed while our
-            # reader was busy.
+            # Not zero: what is in the socket already comes before a deadline that passed while our reader was busy.
             async with asyncio.timeout(max(wait_s, 0.001)) as deadline:
-                # Nobody sees this where there is something to read at once.
+                # If there is something to read, the await ends without a turn of the loop, and nobody sees this.
                 self._waiting = True
                 chunk = await stream.reader.read(READ_MOST)
         except OSError as error:
@@ -295,8 +294,8 @@ class ListenSession:
         else:
             self._note([parse_broken(document)], batch, document.document)
 
-    def _note(self, told: Sequence[Push], batch: list[Push], document: bytes) -> None:
-        pushes = [self._believed(push, document) for push in told]
+    def _note(self, read: Sequence[Push], batch: list[Push], document: bytes) -> None:
+        pushes = [self._believed(push, document) for push in read]
         for push in pushes:
             self._documents.append(document)
             if isinstance(push, Online) and push.ret != 0:
@@ -307,7 +306,7 @@ class ListenSession:
         batch += pushes
 
     def _believed(self, push: Push, document: bytes) -> Push:
-        """A Ver that cannot be is a dead document: no news that is asked after, and kept for inspection."""
+        """A Ver that cannot be one makes its document a dead one: nobody asks for changes, and it is kept."""
         if isinstance(push, VersionChanged) and not self._on_ver(push.ver):
             return Unreadable("unknown-shape", document)
         return push

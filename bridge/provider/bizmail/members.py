@@ -61,7 +61,7 @@ class BizMailMembers:
         except CONCERNS_ALL:
             raise
         except ProviderRefused as error:
-            # It will not tell what changed since then; what is there now it may tell.
+            # It does not list the changes since then; it may list what is there now.
             return Listing(0, refused=f"the provider refuses the Ver with errcode {error.errcode[:8]}")
         newer = (delta.ver or 0) > cursor
         if not is_ver(delta.ver) or delta.ver < cursor:

@@ -1,7 +1,7 @@
-"""Tell what a document of the listen stream means (protocol 3.2).
+"""Read the documents of the listen stream (protocol 3.2).
 
-Documents carry no type: the keys that are present tell. Nothing here raises: a stream that one strange document
-could end would be a stream that anybody who can send a mail could end.
+Documents carry no type: the keys that are present say what it is. Nothing here raises: if one strange document could
+end the stream, anybody who can send a mail could end it.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ def parse_push(document: bytes) -> tuple[Push, ...]:
             sender, receiver, subject, summary = value["Sender"], value["Receiver"], value["Subject"], value["Summary"]
             if mailbox and type(sender) is type(receiver) is type(subject) is type(summary) is str:
                 return (MailArrived(mailbox, mail_id.strip(), sender, receiver, subject, summary, unread),)
-    return _tell(fold_keys(value), document)
+    return _pushes(fold_keys(value), document)
 
 
 def parse_broken(dead: Unreadable) -> MailArrived | Unreadable:
-    """Of a document that is broken or did not come whole: the mail that its beginning tells of, else itself."""
+    """The mail at the beginning of a document that is broken or incomplete; if there is none, the document itself."""
     return salvage_mail(dead.document) or dead
 
 
-def _tell(value: dict[str, Any], document: bytes) -> tuple[Push, ...]:
+def _pushes(value: dict[str, Any], document: bytes) -> tuple[Push, ...]:
     errcode = to_text(value.get("errcode"))
     # 0 is how the successor API says that all is well.
     if errcode is not None and errcode.strip() not in ("", "0"):
@@ -61,18 +61,18 @@ def _tell(value: dict[str, Any], document: bytes) -> tuple[Push, ...]:
                 plain(errcode)[:CODE_MOST], plain(to_text(value.get("error")) or to_text(value.get("errmsg")) or "")
             ),
         )
-    told: list[Push] = []
+    found: list[Push] = []
     if (ret := to_int(value.get("ret"))) is not None:
-        told.append(Online(ret))
+        found.append(Online(ret))
     if mailbox := (to_text(value.get("username")) or "").strip():
         unread = to_int(value.get("newcount"))
         if unread is not None and unread < 0:
             unread = None
         if any(value.get(key) is not None for key in _FOLDED_MAIL_KEYS):
             mail_id, sender, receiver, subject, summary = (to_text(value.get(key)) for key in _FOLDED_MAIL_KEYS)
-            told.append(MailArrived(mailbox, (mail_id or "").strip(), sender, receiver, subject, summary, unread))
+            found.append(MailArrived(mailbox, (mail_id or "").strip(), sender, receiver, subject, summary, unread))
         elif unread is not None:
-            told.append(UnreadChanged(mailbox, unread))
+            found.append(UnreadChanged(mailbox, unread))
     if is_ver(ver := to_int(value.get("ver"))):
-        told.append(VersionChanged(ver))
-    return tuple(told) or (Unreadable("unknown-shape", document),)
+        found.append(VersionChanged(ver))
+    return tuple(found) or (Unreadable("unknown-shape", document),)

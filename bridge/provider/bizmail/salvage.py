@@ -1,8 +1,8 @@
-"""The mail that the beginning of a broken document tells of.
+"""Read the mail at the beginning of a broken document.
 
 A document that is no JSON as a whole (cut off, too large to be kept, nested too deep, a quote that nobody escaped)
 mostly breaks in the text of a mail, and what stands before that is sound. A mail without its text is better than
-none; but nothing is guessed: without a mailbox and a MailId nothing is told.
+none; but nothing is guessed: without a mailbox and a MailId there is no mail.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NESTED: Final = re.compile(_KEY + rb"(?=[\[{])")
 _BROKEN_TEXT: Final = re.compile(_KEY + rb"(%b)" % _TEXT, re.DOTALL)
 _BRACKET: Final = re.compile(rb'%b"|[\[{]++|[\]}]' % _TEXT, re.DOTALL)
 _NESTED_MOST: Final = 256 * 1024
-"""Bytes of a list or object that are looked through for its end: a thing that nests millions deep tells of nothing."""
+"""Bytes of a list or object that are searched for its end: whatever nests millions deep is no mail."""
 _CUT_ESCAPE: Final = re.compile(rb"\\u[0-9A-Fa-f]{0,3}\Z")
 
 

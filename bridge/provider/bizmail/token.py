@@ -23,9 +23,9 @@ LOCK_S: Final = 30.0
 _LOOK_S: Final = 0.01
 REST_FIRST_S: Final = 1.0
 REST_MOST_S: Final = 60.0
-"""Seconds in which a provider that refused us is not asked for a token again: doubled each time, up to a minute."""
+"""Seconds for which a provider that refused us is not asked for a token again: doubled each time, up to a minute."""
 DISTRUST_MOST_S: Final = 10.0
-"""The same where tokens are given and refused, as they are where somebody else fetches them too."""
+"""The same if tokens are given and then refused, as happens if somebody else fetches them too."""
 FORGET_S: Final = 300.0
 """A refusal that is older is no reason to wait longer than at first."""
 
@@ -89,7 +89,7 @@ class MemoryTokenStore:
 
     @asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
-        # No lock of asyncio or threading: the one belongs to a loop, the other would stand it.
+        # No lock of asyncio, which belongs to one loop, nor of threading, which would block the loop.
         mine = object()
         while True:
             if self._take(mine):
@@ -201,8 +201,8 @@ class TokenSource:
         try:
             return await self._through_store(refused, anew=anew)
         except ConnectionError:
-            # The store is away, the provider perhaps not: better a token of our own, at the risk that it kills
-            # another process's (which then renews), than a deaf listener.
+            # The store is away, the provider perhaps not. A token of our own may end another process's, which then
+            # renews; that is better than a deaf listener.
             if not anew and (token := self._usable(self._current, refused)) is not None:
                 return token
             self._current = await self._fetch()
