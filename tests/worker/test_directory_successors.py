@@ -90,6 +90,7 @@ async def test_a_doubt_outlives_its_leader(parts: Parts, simulator: Simulator, d
     assert await kept(parts, BOB) == 0
     assert BOB in await moved(parts)
     assert await parts.mirror.doubted() == {}
+    assert not directory._known.is_doubted(BOB)
 
 
 async def test_nobody_is_doubted_of_whom_it_is_known_who_he_is(
@@ -231,5 +232,8 @@ async def test_a_line_that_deletes_counts_more_than_an_absence(
         simulator.world.delete_user(BOB)
         await look(directory)
         await directory.resync()
-        assert (await parts.mirror.owed())[BOB].why == "deleted"
+        owed = (await parts.mirror.owed())[BOB]
+        assert owed.why == "deleted"
+        # He has been leaving since the first of the two.
+        assert (owed.since == 1) == (first == "absence")
         await parts.redis.delete(KEYS.owed)
