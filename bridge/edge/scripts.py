@@ -15,9 +15,12 @@ from types import MappingProxyType
 from typing import Final
 
 _LINE: Final = ("links.js", "choice.js", "ticket.js", "line.js")
-_TAB: Final = (*_LINE, "page.js", "share.js", "connect.js")
+_TAB: Final = (*_LINE, "page.js", "notices.js", "share.js", "connect.js")
 _WORKER: Final = (*_LINE, "relay.js")
 _ABOUT: Final = "/* Exmail bridge, {what}. MIT. Readable: bridge/edge/static/client/; manual: docs/client.md. */\n"
+
+_TEXT: Final = re.compile(r"""('(?:[^'\\]|\\.)*'|`[^`]*`)""")
+_BLANKS: Final = re.compile(r" ?(=>|[=!]==|&&|[|]{2}|[=<>{}?:,]) ?")
 
 _CLASSIC: Final = """(function () {{
 'use strict';
@@ -44,16 +47,15 @@ class Script:
     body: bytes
 
 
-def read_scripts() -> Mapping[str, Script]:
-    """Every file for pages, by its name."""
-    worker = _SHARED.format(code=_joined(_WORKER))
+def read_scripts(**numbers: int) -> Mapping[str, Script]:
+    """Every file for pages, by its name. ``numbers`` replace those that the parts name so, for tests that cannot wait."""
+    tab, worker = (_joined(names, numbers) for names in (_TAB, _WORKER))
     # What a tab and the worker say to each other belongs together: after an upgrade old tabs keep the old worker.
-    version = hashlib.sha256((worker + _joined(_TAB)).encode()).hexdigest()[:12]
-    tab = _joined(_TAB)
+    version = hashlib.sha256((worker + tab).encode()).hexdigest()[:12]
     javascript = {
         "client.js": ("the browser's client", _CLASSIC.format(version=version, code=tab)),
         "client.mjs": ("the browser's client as a module", _MODULE.format(version=version, code=tab)),
-        "client.worker.js": ("one connection for all tabs", worker),
+        "client.worker.js": ("one connection for all tabs", _SHARED.format(code=worker)),
     }
     return MappingProxyType(
         {
@@ -63,16 +65,31 @@ def read_scripts() -> Mapping[str, Script]:
     )
 
 
-def _joined(names: Sequence[str]) -> str:
+def _joined(names: Sequence[str], numbers: Mapping[str, int]) -> str:
     folder = files("bridge.edge").joinpath("static/client")
-    return "".join(bare(folder.joinpath(name).read_text(encoding="utf-8")) for name in names)
+    return bare("".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names), numbers)
 
 
-def bare(code: str) -> str:
-    """JavaScript without what is for readers only. Line by line, so that every statement ends where it did.
+def bare(code: str, numbers: Mapping[str, int] = MappingProxyType({})) -> str:
+    """JavaScript without what is for readers only: comments, blanks, line ends, and names of numbers.
 
-    The parts are written for it: a block comment begins a line, no text has ' // ' in it, and none goes over two lines.
+    The parts are written for it: a block comment begins a line, every statement ends with its semicolon, no text has
+    ' // ' in it and none goes over two lines, no template has another one in it, and a name in capitals is one thing in
+    all parts.
     """
     code = re.sub(r"^\s*/\*.*?\*/\n", "", code, flags=re.MULTILINE | re.DOTALL)
-    lines = (re.sub(r"(^|\s+)// .*", "", line).strip() for line in code.split("\n"))
-    return "".join(f"{line}\n" for line in lines if line)
+    lines = [re.sub(r"(^|\s+)// .*", "", line).strip() for line in code.split("\n")]
+    code = "".join(f"{line}\n" for line in lines if line)
+    for name, value in re.findall(r"^const ([A-Z][A-Z_]*) = (\d+);$", code, re.MULTILINE):
+        code = code.replace(f"const {name} = {value};\n", "")
+        code = re.sub(rf"\b{name}\b", str(numbers.get(name, value)), code)
+    return re.sub(r"([;{},([])\n", r"\1", "\n".join(map(_tight, code.split("\n"))))
+
+
+def _tight(line: str) -> str:
+    """A line without its blanks; what has a slash outside of texts may be a pattern, and stays."""
+    pieces = _TEXT.split(line)
+    if any("/" in piece for piece in pieces[::2]):
+        return line
+    pieces[::2] = [_BLANKS.sub(r"\1", piece) for piece in pieces[::2]]
+    return "".join(pieces)

@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, Page
 
+from bridge.edge.scripts import read_scripts
 from tests.support.client_tab import RECORD, frozen, told, until
 from tests.support.scripted_edge import EPOCH, PAGE, SCRIPTS, ScriptedEdge, closing, event, snapshot
 
@@ -146,9 +147,7 @@ async def test_two_releases_do_not_disturb_each_other(sharing: ScriptedEdge, con
 
 async def test_a_protocol_of_another_release_is_not_spoken(sharing: ScriptedEdge, context: BrowserContext) -> None:
     """Two edges of two releases stand behind one address: a worker of the other one is left alone."""
-    script = SCRIPTS["client.js"].body.decode()
-    assert "const PROTOCOL = 1;" in script
-    other = script.replace("const PROTOCOL = 1;", "const PROTOCOL = 2;")
+    other = read_scripts(PROTOCOL=2)["client.js"].body.decode()
     sharing.pages["/other"] = PAGE.replace("<script src=/exmail/client.js></script>", f"<script>{other}</script>")
     tab = await new_tab(sharing, context, "{ shared: true, url: '/exmail/' }", "other")
     async with asyncio.timeout(20):

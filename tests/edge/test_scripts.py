@@ -48,9 +48,16 @@ def test_parts_are_short_and_lose_only_what_is_for_readers(path: Path) -> None:
 
 
 def test_comments_and_indentation_go() -> None:
-    """Every statement stays on its line; an address is no comment."""
-    code = "/* About\n   it. */\nconst a = 'http://x'; // why\n\n  // why\n  b();\n"
-    assert bare(code) == "const a = 'http://x';\nb();\n"
+    """So do blanks and line ends of code; texts, templates and patterns stay, and an address is no comment."""
+    code = "/* About\n   it. */\nconst a = 'http://x = y'; // why\n\n  // why\n  b(/, = /, a);\n  c = `{ ${a} }` + d\n"
+    assert bare(code) == "const a='http://x = y';b(/, = /, a);c=`{ ${a} }` + d\n"
+
+
+def test_numbers_stand_where_their_names_stood() -> None:
+    """Whole names alone; what is no number keeps its name."""
+    code = "const AN_HOUR = 3600;\nconst NAME = 'x';\nwait(AN_HOUR, AN_HOUR_AND, NAME);\n"
+    assert bare(code) == "const NAME='x';wait(3600,AN_HOUR_AND,NAME);"
+    assert bare(code, {"AN_HOUR": 5}) == "const NAME='x';wait(5,AN_HOUR_AND,NAME);"
 
 
 def test_a_change_of_either_side_is_another_version() -> None:

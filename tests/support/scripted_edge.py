@@ -14,7 +14,6 @@ from aiohttp import WSMsgType, web
 from bridge.edge.scripts import read_scripts
 
 SCRIPTS = read_scripts()
-PING = b"const PING_MS = 10000;"
 EPOCH = "aaaaaaaa"
 LIBRARIES = Path(__file__).parents[1] / "samples" / "libraries"
 PAGE = "<!doctype html><title>Inbox</title><b id=badge></b><script src=/exmail/client.js></script>"
@@ -166,9 +165,7 @@ class ScriptedEdge:
         if name == "client.worker.js":
             if self.pings_every_ms is None:
                 raise web.HTTPNotFound
-            pace = f"const PING_MS = {self.pings_every_ms};".encode()
-            assert PING in script.body
-            return web.Response(body=script.body.replace(PING, pace), content_type=script.content_type)
+            script = read_scripts(PING_MS=self.pings_every_ms)[name]
         return web.Response(body=script.body, content_type=script.content_type)
 
     async def _ticket(self, request: web.Request) -> web.Response:

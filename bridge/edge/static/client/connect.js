@@ -1,6 +1,7 @@
 /* What a page calls: one object for each connect(), over a line of its own or the one that all tabs share. */
 
 const AWAY_MS = 60000;
+const BADGE_MOST = 99;
 
 function connect(options) {
   const settings = checked(options);
@@ -9,6 +10,9 @@ function connect(options) {
   const handlers = Object.create(null);
   for (let index = 0; index < NAMES.length; index += 1) handlers[NAMES[index]] = [];
   const connection = { key: stored.key, base, leave };
+
+  const notices = settings.notify && makeNotices(settings.notify, base, open);
+  const most = settings.badgeMost || BADGE_MOST;
 
   let unread = null;
   let asOf = null;
@@ -37,6 +41,7 @@ function connect(options) {
       ended: stop,
       snapshot: takeSnapshot,
       event: takeEvent,
+      announce,
       upstream: takeUpstream,
       heartbeat() {
         show(); // the page may have a new title, or another badge
@@ -64,8 +69,12 @@ function connect(options) {
     const count = line.state === 'closed' ? null : unread;
     if (settings.title) pageTitle(connection, `${base} ${line.mailbox}`, count);
     const element = typeof settings.badge === 'string' ? document.querySelector(settings.badge) : settings.badge;
-    const text = count > 0 ? String(count) : '';
-    if (element && element.textContent !== text) element.textContent = text;
+    const text = count > most ? `${most}+` : count > 0 ? String(count) : '';
+    if (element && element.textContent !== text) {
+      if (!element.getAttribute('role')) element.setAttribute('role', 'status'); // said to those who do not see it
+      element.setAttribute('aria-label', count > 0 ? words().unread(count) : '');
+      element.textContent = text;
+    }
   }
 
   // -- what the page goes through
@@ -137,6 +146,7 @@ function connect(options) {
     try {
       const ticket = await within(ANSWER_DUE_MS, line.askTicket(), 'no ticket in time');
       const mailid = typeof mailId === 'string' ? mailId : ''; // `onclick = mail.open` brings the click
+      if (notices) notices.opened(mailid);
       opened.location.replace(line.address('mail/open', { mailid, ticket }));
     } catch (error) {
       opened.close();
@@ -153,6 +163,7 @@ function connect(options) {
     if (unread === null) return;
     unread = null;
     show();
+    if (notices) notices.close(null);
     emit('unread', null);
   }
 
@@ -189,6 +200,16 @@ function connect(options) {
     if (data.as_of != null && data.unread != null) takeCount(data.unread, data.as_of, false);
   }
 
+  /* Of what was announced before, in another tab or before an absence, nobody is notified again. */
+  function announce(event) {
+    const key = `exmail-bridge announced ${base} ${line.mailbox}`;
+    const step = notices && distance(attempted(() => localStorage.getItem(key)), event.id);
+    if (!notices || (step !== null && step <= 0)) return;
+    attempted(() => localStorage.setItem(key, event.id));
+    if (event.type === 'exmail.mail.new') notices.add(event.data);
+    else if (event.type === 'exmail.mail.missed') notices.add(null, event.data.at_least);
+  }
+
   /* A count knows how old it is, and what is older never replaces what is newer; a new beginning does. */
   function takeCount(count, stamp, anew) {
     if (!anew && asOf !== null && (stamp === null || stamp < asOf)) return;
@@ -196,6 +217,7 @@ function connect(options) {
     if (count === unread) return;
     unread = count;
     show();
+    if (notices && count === 0) notices.close(null);
     emit('unread', unread);
   }
 
@@ -236,6 +258,10 @@ function connect(options) {
       };
     },
     open,
+    /* For a click on something of the page's: browsers ask nobody without one. */
+    async allowNotifications() {
+      return typeof Notification === 'function' && (await Notification.requestPermission()) === 'granted';
+    },
     logout,
     reconnect() {
       if (line.state === 'closed') {

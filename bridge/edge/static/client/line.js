@@ -5,7 +5,8 @@
  * settings: base, mailbox, transport, after, ticket (a function, or null: the cookie decides), refresh (a function that
  * renews the credential, or null), share (makes a link to the worker, or null). tell: state(next, detail); keep(position);
  * nobody(): no one is proved to be here; dialled(); looked(): some seconds have passed; ended(); and what comes, each once
- * and in order: snapshot(data, text), event(event, text), upstream(data, text), heartbeat(text).
+ * and in order: snapshot(data, text), event(event, text), upstream(data, text), heartbeat(text); announce(event): this is
+ * the one that a person is notified of, whoever else is told of it.
  * Whoever is told may end the line or begin anew; what was under way is not gone on with then.
  */
 
@@ -105,7 +106,8 @@ function makeLine(settings, tell) {
     tell.dialled();
     try {
       if (kind === 'shared') {
-        const others = { heard, state: current(linesState), nobody: current(tell.nobody), apart: current(goApart) };
+        const { nobody, announce } = tell;
+        const others = { heard, nobody, announce, state: current(linesState), apart: current(goApart) };
         link = settings.share(position, Object.assign(calls, others));
       } else link = linkTo(kind, ticket, calls);
     } catch (error) {
@@ -321,6 +323,7 @@ function makeLine(settings, tell) {
     }
     keep(event.id);
     tell.event(event, text);
+    if (kind !== 'shared') tell.announce(event);
   }
 
   return {

@@ -29,6 +29,15 @@ function framePath() {
   return path;
 }
 
+/* What storage says; null where it is refused by the browser's settings, or full. */
+function attempted(act) {
+  try {
+    return act();
+  } catch (error) {
+    return null;
+  }
+}
+
 function memory(storage, base, mailbox) {
   let key = storage === true ? `exmail-bridge ${base} ${mailbox || ''}` : storage;
   if (key) key += framePath();
@@ -37,17 +46,12 @@ function memory(storage, base, mailbox) {
     key += '+'; // another connection of this page keeps its own there
     index = -1;
   }
-  const attempted = (act) => {
-    try {
-      return key ? act(window.sessionStorage) : null;
-    } catch (error) {
-      return null; // refused by the browser's settings, or full: then the next page just begins anew
-    }
-  };
   return {
     key,
-    read: () => attempted((kept) => kept.getItem(key)),
-    write: (position) => attempted((kept) => (position ? kept.setItem(key, position) : kept.removeItem(key))),
+    read: () => attempted(() => key && sessionStorage.getItem(key)),
+    write(position) {
+      attempted(() => key && (position ? sessionStorage.setItem(key, position) : sessionStorage.removeItem(key)));
+    },
   };
 }
 
@@ -105,6 +109,9 @@ function checked(options) {
     if (settings[name] != null && typeof settings[name] !== 'function') {
       throw new TypeError(`ExmailBridge: ${name} is no function`);
     }
+  }
+  if (settings.notify && !/^(count|sender|subject)$/.test(settings.notify)) {
+    throw new TypeError(`ExmailBridge: there is no way to notify: ${settings.notify}`);
   }
   const target = settings.badge;
   if (typeof target === 'string') document.querySelector(target); // says now what is wrong with it

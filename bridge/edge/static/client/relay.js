@@ -20,13 +20,14 @@ const PAGE_LIMIT = 200;
 const relays = []; // what is shared now
 
 function relay(key, { base, mailbox, transport, session }) {
-  let tabs = []; // {port, after, refreshes, began, stands, asked, pings, owed, answer}
+  let tabs = []; // {port, after, refreshes, notifies, began, stands, asked, pings, owed, answer}
   let known = null; // the data of a snapshot that is true now
   let kept = []; // the last events, {text, bytes}, without a hole up to the line's position
   let keptBytes = 0;
   let code = 0; // why the line waits
   let asking = false;
   let turn = 0;
+  let unsaid = []; // what a tab was to notify of and has not said that it did: {event, tab, pings}
   const clock = stopwatch();
   let onlineAt = -Infinity;
 
@@ -42,7 +43,7 @@ function relay(key, { base, mailbox, transport, session }) {
       },
       share: null,
     },
-    { state, dialled, snapshot, event, upstream, nobody, heartbeat: forward, keep() {}, looked() {}, ended() {} },
+    { state, dialled, snapshot, event, upstream, nobody, announce, heartbeat: forward, keep() {}, looked() {}, ended() {} },
   );
 
   // -- tabs
@@ -61,9 +62,9 @@ function relay(key, { base, mailbox, transport, session }) {
     tabs.filter((tab) => tab.stands).forEach((tab) => post(tab, { frame: text }));
   }
 
-  function join(port, { after, refreshes }) {
+  function join(port, { after, refreshes, notifies }) {
     const fresh = { began: false, stands: false, asked: false, pings: 0, owed: 0, answer: null };
-    const tab = Object.assign(fresh, { port, after, refreshes });
+    const tab = Object.assign(fresh, { port, after, refreshes, notifies });
     tabs.push(tab);
     if (line.state === 'open') {
       post(tab, { state: 'open', detail: { transport: line.transport } });
@@ -100,6 +101,7 @@ function relay(key, { base, mailbox, transport, session }) {
   }
 
   function ping() {
+    askOthers();
     tabs.slice().forEach((tab) => {
       tab.pings += 1;
       if (tab.pings > PINGS_OWED) leave(tab, 'frozen');
@@ -115,6 +117,7 @@ function relay(key, { base, mailbox, transport, session }) {
       onlineAt = clock(); // every tab says it
       line.comeSoon();
     }
+    else if (data.announced) unsaid = unsaid.filter((each) => each.event.id !== data.announced);
     else if (tab.answer && data.got !== undefined) tab.answer.resolve(data.got);
     else if (tab.answer && data.refused) tab.answer.reject(data.refused);
   }
@@ -172,6 +175,26 @@ function relay(key, { base, mailbox, transport, session }) {
     asking = false;
   }
 
+  // -- who notifies
+
+  /* One tab does, of those that may: one that answers, and until it does not. */
+  function announce(event, silent) {
+    const able = tabs.filter((tab) => tab.notifies && tab !== silent);
+    const [tab] = able.filter((each) => each.pings < 2).concat(able);
+    if (!tab) return;
+    unsaid = unsaid.concat({ event, tab, pings: 0 }).slice(-RECENT);
+    tab.port.postMessage({ announce: event });
+  }
+
+  function askOthers() {
+    unsaid.slice().forEach((each) => {
+      each.pings += 1;
+      if (each.pings < 2) return;
+      unsaid = unsaid.filter((one) => one !== each);
+      announce(each.event, each.tab);
+    });
+  }
+
   // -- a tab comes to where the line stands
 
   function stand(tab) {
@@ -183,9 +206,15 @@ function relay(key, { base, mailbox, transport, session }) {
     else if (step > kept.length) catchUp(tab);
     else {
       resume(tab);
-      kept.slice(kept.length - step).forEach((each) => post(tab, { frame: each.text }));
+      kept.slice(kept.length - step).forEach((each) => late(tab, each.text));
       tab.stands = true;
     }
+  }
+
+  /* What a tab was not there for; perhaps nobody was who could notify. */
+  function late(tab, text) {
+    post(tab, { frame: text });
+    if (tab.notifies) tab.port.postMessage({ announce: JSON.parse(text) });
   }
 
   function resume(tab) {
@@ -223,7 +252,7 @@ function relay(key, { base, mailbox, transport, session }) {
         sendApart([tab]);
         return;
       }
-      events.forEach((each) => post(tab, { frame: JSON.stringify(each) }));
+      events.forEach((each) => late(tab, JSON.stringify(each)));
       tab.after = events[events.length - 1].id;
       stand(tab);
     } catch (error) {

@@ -56,12 +56,17 @@ function sharedLink(settings, base, after, calls) {
     else if (data.frame) calls.frame(data.frame);
     else if (data.state) calls.state(data.state, data.detail);
     else if (data.nobody) calls.nobody();
+    else if (data.announce) {
+      port.postMessage({ announced: data.announce.id });
+      calls.announce(data.announce);
+    }
     else if (data.apart) calls.apart('now');
     else if (data.ended) calls.ended(data.ended.code, data.ended.reason);
     else if (data.want) answer(data.want);
   };
   const { mailbox, transport, session } = settings;
   const whose = settings.ticket ? session : null;
-  port.postMessage({ open: { base, mailbox, transport, session: whose, after, refreshes: !!settings.refresh } });
+  const can = { refreshes: !!settings.refresh, notifies: !!settings.notify };
+  port.postMessage({ open: Object.assign({ base, mailbox, transport, session: whose, after }, can) });
   return { close, say: (what) => port.postMessage({ [what]: true }) };
 }
