@@ -48,7 +48,7 @@ class Script:
 
 
 def read_scripts(**numbers: int) -> Mapping[str, Script]:
-    """Every file for pages, by its name. ``numbers`` replace those that the parts name so, for tests that cannot wait."""
+    """Every file for pages, by its name. ``numbers`` replace those of these names, for tests that cannot wait."""
     tab, worker = (_joined(names, numbers) for names in (_TAB, _WORKER))
     # What a tab and the worker say to each other belongs together: after an upgrade old tabs keep the old worker.
     version = hashlib.sha256((worker + tab).encode()).hexdigest()[:12]

@@ -31,8 +31,8 @@ function connect(options) {
     },
     {
       state(next, detail) {
+        if (next !== 'open') judge(detail.code);
         emit('state', next, detail);
-        if (next === line.state && next !== 'open') judge(detail.code);
       },
       looked: judge,
       keep: stored.write,
