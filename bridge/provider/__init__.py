@@ -37,6 +37,7 @@ from .faults import (
 )
 from .members import Action, Profile, ProfileFields, UserChange
 from .pushes import MailArrived, Online, Push, Refused, Unreadable, UnreadChanged, VersionChanged
+from .source import Acknowledged, Alive, Batch, Connecting, Skipped
 
 if TYPE_CHECKING:
     from .bizmail.client import ProviderClient
@@ -45,14 +46,18 @@ if TYPE_CHECKING:
 _WITH_AIOHTTP: Final = {"ProviderClient": ".bizmail.client", "Egress": ".egress", "ProxyRefused": ".egress"}
 
 __all__ = [
+    "Acknowledged",
     "Action",
     "AddressCheck",
     "AddressKind",
     "AddressNotAllowed",
+    "Alive",
     "AuthKey",
     "BadParameter",
+    "Batch",
     "Busy",
     "CallerFault",
+    "Connecting",
     "CredentialsRefused",
     "Delta",
     "Egress",
@@ -75,6 +80,7 @@ __all__ = [
     "ProxyRefused",
     "Push",
     "Refused",
+    "Skipped",
     "Token",
     "TokenStore",
     "UnreadChanged",

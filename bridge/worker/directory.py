@@ -74,7 +74,7 @@ class Directory:
         namespace: str,
         guard: Guard,
         fields: Collection[str],
-        appeared: Callable[[str], None] = lambda alias: None,
+        appeared: Callable[[str], None],
         pace: DirectoryPace = USUAL_PACE,
         wall: Callable[[], float] = time.time,
     ) -> None:

@@ -43,7 +43,7 @@ class Registrar:
         mirror: Mirror,
         notices: Notices,
         guard: Guard,
-        appeared: Callable[[str], None] = lambda alias: None,
+        appeared: Callable[[str], None],
     ) -> None:
         self._appeared = appeared
         self._scribe = scribe

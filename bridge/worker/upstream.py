@@ -69,7 +69,7 @@ class Upstream:
         namespace: str,
         silence_s: float,
         heard_ms: int | None,
-        missed: Callable[[], None] = lambda: None,
+        missed: Callable[[], None],
         wall: Callable[[], float] = time.time,
         now: Callable[[], float] = time.monotonic,
     ) -> None:

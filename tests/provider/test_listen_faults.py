@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 
 import pytest
 
+from bridge.provider.bizmail.client import ProviderClient
 from bridge.provider.bizmail.framer import DOCUMENT_LIMIT, KEPT, SKIP_LIMIT
 from bridge.provider.faults import (
     AddressNotAllowed,
@@ -18,8 +20,9 @@ from bridge.provider.faults import (
     UnreadableAnswer,
 )
 from bridge.provider.pushes import Online, Push, Refused, Unreadable
+from bridge.provider.source import Acknowledged, Alive, Batch, Connecting
 from tests.provider.bare_provider import BareProvider, Request
-from tests.provider.listening import CHUNKED, ENDLESS, RET, Listen, count, counts, framed, piece
+from tests.provider.listening import CHUNKED, ENDLESS, LONG_S, RET, Listen, count, counts, framed, piece
 
 
 async def ask_again(provider: BareProvider, request: Request, answer: bytes) -> Request:
@@ -74,6 +77,26 @@ async def test_a_new_connection_after_a_refusal_is_a_gap(provider: BareProvider,
         await again.send(framed(count(1)))
         await listening.gave(*counts(1))
     assert told == ["bytes", "gap", "bytes", "bytes"]
+
+
+async def test_each_connection_is_announced_before_it_is_made(provider: BareProvider, client: ProviderClient) -> None:
+    """Whoever may not take another listener's place leaves then; a session that is asked for no more makes none."""
+    with closing(client.listen(ver=lambda: 0, silence_s=LONG_S, settle_s=LONG_S)) as session:
+        for number in range(2):
+            assert await session.next() == Connecting()
+            assert provider.listens.empty()
+            happening = asyncio.create_task(session.next())
+            request = await provider.listen()
+            if number == 0:
+                await request.send(CHUNKED + piece(RET + count(1) + INVALID))
+                assert await happening == Alive(None)
+                assert await session.next() == Acknowledged()
+        # What was read before the second connection is given behind it.
+        assert await happening == Batch(
+            [Online(0), *counts(1), Refused("1200", "invalid_token")], [RET, count(1), INVALID]
+        )
+    async with asyncio.timeout(10):
+        await request.writer.wait_closed()
 
 
 @pytest.mark.parametrize("refused_first", [False, True])

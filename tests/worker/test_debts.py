@@ -92,7 +92,13 @@ async def settling(parts: Parts, timetable: Timetable, *names: str) -> tuple[Deb
     """A new leader's debts, with what it knows of the mirror; ``names`` are in lines that are not applied yet."""
     known = Known({}, parts.metrics, cursor_of=parts.members.cursor_of)
     await known.read(parts.mirror)
-    registrar = Registrar(Scribe(await parts.writer(), known), parts.mirror, Notices("exmail", parts.wall), Guard())
+    registrar = Registrar(
+        Scribe(await parts.writer(), known),
+        parts.mirror,
+        Notices("exmail", parts.wall),
+        Guard(),
+        parts.appeared.append,
+    )
 
     async def named() -> Collection[str]:
         return names

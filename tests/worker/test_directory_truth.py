@@ -126,7 +126,16 @@ async def from_scratch(parts: Parts, fields: Sequence[str]) -> tuple[dict[str, A
     assert await writer.claim() is not None
     mirror = Mirror(parts.redis, keys)
     directory = Directory(
-        parts.members, writer, mirror, Metrics(), {}, namespace="fresh", guard=Guard(), fields=fields, pace=QUICK
+        parts.members,
+        writer,
+        mirror,
+        Metrics(),
+        {},
+        namespace="fresh",
+        guard=Guard(),
+        fields=fields,
+        appeared=[].append,
+        pace=QUICK,
     )
     await directory.load()
     await pulled(directory)
