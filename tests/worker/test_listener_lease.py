@@ -15,6 +15,7 @@ from bridge.worker.dead import Burial
 from bridge.worker.lease import Lease
 from bridge.worker.listener import Listener
 from bridge.worker.translate import Translator
+from tests.support.waiting import until
 
 from .conftest import Parts
 from .test_upstream_state import Watched
@@ -42,6 +43,8 @@ async def test_a_worker_that_slept_past_its_lease_leaves_the_connection_alone(
     await simulator.listeners.wait_hearing()
     leading.cancel()
     await asyncio.wait([leading])
+    # What is left is closed, whoever leaves it.
+    await until(lambda: simulator.listeners.count == 0)
     asked = len(simulator.calls.of("listen"))
     assert asked > 0
     await parts.writer()
