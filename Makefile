@@ -3,7 +3,7 @@
 UV ?= uv
 COMPILE = $(UV) pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 --no-header --no-annotate
 
-.PHONY: dev test lint bench churn fuzz autobahn crash lock model settings soak
+.PHONY: dev test lint bench churn fuzz autobahn crash lock model npm settings soak
 
 dev:
 	python3 -m bridge dev
@@ -52,6 +52,10 @@ model:
 lock:
 	$(COMPILE) --upgrade -o deploy/requirements.lock
 	$(COMPILE) --upgrade -c deploy/requirements.lock --group test --group lint -o deploy/requirements-test.lock
+
+# The browser's client for bundlers: dist/exmail-bridge-client-VERSION.tgz. Needs npm, and no registry.
+npm:
+	.venv/bin/python deploy/npm/make.py dist
 
 settings:
 	python3 -m bridge config reference > docs/settings.md

@@ -29,6 +29,7 @@ PACKAGES = {
     "promtool": "prometheus",
     "docker-compose": "docker-compose",
     "node": "nodejs",
+    "npm": "npm",
     "php": "php-cli",
     "java": "default-jdk-headless",
     "javac": "default-jdk-headless",

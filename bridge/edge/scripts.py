@@ -33,7 +33,12 @@ _MODULE: Final = """const HERE = import.meta.url;
 const VERSION = '{version}';
 {code}if (typeof window === 'object' && !window.ExmailBridge) window.ExmailBridge = {{ connect, pageTitle }};
 export {{ connect }};
-export default {{ connect }};
+"""
+_COMMONJS: Final = """'use strict';
+const HERE = '';
+const VERSION = '{version}';
+{code}if (typeof window === 'object' && !window.ExmailBridge) window.ExmailBridge = {{ connect, pageTitle }};
+exports.connect = connect;
 """
 _SHARED: Final = """'use strict';
 {code}"""
@@ -57,17 +62,31 @@ def read_scripts(**numbers: int) -> Mapping[str, Script]:
         "client.mjs": ("the browser's client as a module", _MODULE.format(version=version, code=tab)),
         "client.worker.js": ("one connection for all tabs", _SHARED.format(code=worker)),
     }
-    return MappingProxyType(
-        {
-            name: Script("text/javascript", (_ABOUT.format(what=what) + code).encode())
-            for name, (what, code) in javascript.items()
-        }
-    )
+    scripts = {
+        name: Script("text/javascript", (_ABOUT.format(what=what) + code).encode())
+        for name, (what, code) in javascript.items()
+    }
+    return MappingProxyType(scripts | {"client.d.ts": Script("text/plain", _read("client.d.ts").encode())})
+
+
+def read_package() -> Mapping[str, bytes]:
+    """The client for npm, for bundlers and servers: the same source as a module and as CommonJS, with its types."""
+    served = read_scripts()
+    tab = _joined(_TAB, {})
+    [version] = re.findall(r"const VERSION = '(\w+)';", served["client.js"].body.decode())
+    # In a bundle the module's own address says nothing about the edge's.
+    module = served["client.mjs"].body.replace(b"const HERE = import.meta.url;", b"const HERE = '';")
+    common = _ABOUT.format(what="the browser's client") + _COMMONJS.format(version=version, code=tab)
+    types = served["client.d.ts"].body
+    return {"index.mjs": module, "index.cjs": common.encode(), "index.d.mts": types, "index.d.cts": types}
+
+
+def _read(name: str) -> str:
+    return files("bridge.edge").joinpath("static/client", name).read_text(encoding="utf-8")
 
 
 def _joined(names: Sequence[str], numbers: Mapping[str, int]) -> str:
-    folder = files("bridge.edge").joinpath("static/client")
-    return bare("".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names), numbers)
+    return bare("".join(map(_read, names)), numbers)
 
 
 def bare(code: str, numbers: Mapping[str, int] = MappingProxyType({})) -> str:
