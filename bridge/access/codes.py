@@ -21,6 +21,7 @@ BUSY: Final = 3013
 INVALID_TOKEN: Final = 3500
 BAD_REQUEST: Final = 3501
 KICKED: Final = 3503
+TOO_MANY: Final = 3504
 NOT_ALLOWED: Final = 3507
 
 REASONS: Final = {
@@ -36,6 +37,7 @@ REASONS: Final = {
     INVALID_TOKEN: "invalid token",
     BAD_REQUEST: "bad request",
     KICKED: "kicked",
+    TOO_MANY: "too many connections of this mailbox",
     NOT_ALLOWED: "not allowed",
 }
 

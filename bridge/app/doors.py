@@ -10,6 +10,8 @@ from bridge.access.issuer import JwksVerifier
 from bridge.access.origins import Origins
 from bridge.access.secret import SecretVerifier
 from bridge.app.egress import open_session
+from bridge.edge.places import Limits
+from bridge.obs.acceptor import affordable_connections
 from bridge.provider.egress import reason
 from bridge.settings import Settings, SettingsError
 from bridge.supervision import StartRefused
@@ -34,6 +36,17 @@ def build_origins(settings: Settings) -> Origins:
 def build_access(settings: Settings, verifier: Verifier, tickets: Tickets) -> Access:
     """Build the chain of credentials."""
     return Access(verifier=verifier, tickets=tickets, cookie_name=settings.edge.cookie, claim=settings.edge.jwt_claim)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """How many connections one process of the edge takes on."""
+    edge = settings.edge
+    return Limits(
+        connections=edge.max_connections or affordable_connections(),
+        per_address=edge.max_per_address,
+        per_mailbox=edge.max_per_mailbox,
+        handshakes=edge.handshake_rate,
+    )
 
 
 @asynccontextmanager

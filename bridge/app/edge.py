@@ -14,13 +14,14 @@ from functools import partial
 from aiohttp import web
 
 from bridge.access import codes
-from bridge.app.doors import build_access, build_origins, running_verifier
+from bridge.app.doors import build_access, build_origins, limits_of, running_verifier
 from bridge.app.parts import build_reader, ended, redis_accepted, redis_address, until_stopped
 from bridge.app.public_port import bind, cookie_path, route_below, serving, url_of
 from bridge.app.signon import signon_routes
 from bridge.edge.endings import Endings
 from bridge.edge.feed import Feed, Pace
 from bridge.edge.hub import Hub
+from bridge.edge.places import Places
 from bridge.edge.presence import Presence
 from bridge.edge.reception import Reception
 from bridge.edge.recollection import Recollection
@@ -68,7 +69,7 @@ async def serve_edge(
     clock = SharedClock(partial(redis_now_ms, redis), wall=time.time)
     reader = build_reader(settings, redis, wall=clock)
     standings = Standings(redis, keys)
-    hub = Hub(metrics)
+    hub = Hub(metrics, life_s=settings.edge.max_life_s)
     kick_s = settings.edge.kick_s
     name = f"{socket.gethostname()}:{os.getpid()}"
     recollection = Recollection()
@@ -132,6 +133,8 @@ async def serve_edge(
                 standings=standings,
                 metrics=metrics,
                 kick_s=kick_s,
+                places=Places(limits_of(settings), now=hub.now),
+                trusted_proxies=settings.edge.trusted_proxies,
                 prefix=prefix,
             )
             signon = await stack.enter_async_context(signon_routes(settings, redis, access, origins, metrics))

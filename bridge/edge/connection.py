@@ -15,6 +15,7 @@ from bridge.access import codes
 from bridge.access.access import Identity
 from bridge.edge.cursor import Cursor, Ring
 from bridge.edge.frames import Entry, Frame, Transport
+from bridge.edge.places import Place
 
 
 class Registry(Protocol):
@@ -42,13 +43,26 @@ class Registry(Protocol):
 class Connection(asyncio.Protocol, ABC):
     """What both transports share. ``transport_name`` labels metrics; ``render`` picks a frame's bytes.
 
-    ``code`` is 0 until it ends; ``since`` epoch seconds, ``behind_since`` monotonic seconds, 0 while all is sent.
+    ``code`` is 0 until it ends; ``since`` epoch seconds, ``behind_since`` monotonic seconds, 0 while all is sent;
+    ``ends_at`` monotonic seconds. ``place`` is given back at its end.
     """
 
-    __slots__ = ("behind_since", "code", "cursors", "frames", "hub", "identity", "since", "slot", "transport")
+    __slots__ = (
+        "behind_since",
+        "code",
+        "cursors",
+        "ends_at",
+        "frames",
+        "hub",
+        "identity",
+        "place",
+        "since",
+        "slot",
+        "transport",
+    )
     transport_name: ClassVar[Transport]
 
-    def __init__(self, hub: Registry, identity: Identity) -> None:
+    def __init__(self, hub: Registry, identity: Identity, place: Place | None = None) -> None:
         self.hub = hub
         self.frames = hub.frames
         self.identity = identity
@@ -59,6 +73,8 @@ class Connection(asyncio.Protocol, ABC):
         self.slot = 0
         self.since = 0.0
         self.behind_since = 0.0
+        self.ends_at = 0.0
+        self.place = place
 
     # -- what the transports differ in
 
@@ -158,6 +174,8 @@ class Connection(asyncio.Protocol, ABC):
         self._hold()
         self.transport = None
         self.hub.discard(self)
+        if self.place is not None:
+            self.place.give_back()
         # They know us; letting go of them leaves no circle for Python's collector.
         cursors, self.cursors = self.cursors, ()
         for cursor in cursors:

@@ -7,6 +7,7 @@ connections a tick, pong deadlines, token expiry and sockets that stay backed up
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections import deque
@@ -28,6 +29,8 @@ _PONG_S: Final = 10
 _BACKED_UP_S: Final = 30.0
 _TICK_S: Final = 1.0
 _LEFT_MOST: Final = 4096
+_LIFE_SPREAD: Final = 0.2
+"""Lives differ by so much either way, so that those who came together do not leave together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +46,16 @@ class Left:
 
 
 class Hub:
-    """Holds the connections. ``clock`` is monotonic seconds, ``wall`` epoch seconds (tokens expire by it)."""
+    """Holds the connections. ``clock`` is monotonic seconds, ``wall`` epoch seconds (tokens expire by it).
+
+    A connection lives for ``life_s``, a fifth more or less.
+    """
 
     def __init__(
         self,
         metrics: Metrics,
         *,
+        life_s: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -56,6 +63,7 @@ class Hub:
         self.frames: dict[Transport, int] = {"websocket": 0, "sse": 0}
         self.closing = False
         self.now = clock
+        self._life_s = life_s
         self._wall = wall
         self._metrics = metrics
         self._slots: list[set[Connection]] = [set() for _ in range(HEARTBEAT_S)]
@@ -96,6 +104,8 @@ class Hub:
 
     def add(self, connection: Connection) -> None:
         connection.since = self._wall()
+        spread = random.uniform(1 - _LIFE_SPREAD, 1 + _LIFE_SPREAD)  # noqa: S311 - no secret
+        connection.ends_at = self.now() + self._life_s * spread
         # The slot before the next beat: a connection's first heartbeat comes after a whole period.
         connection.slot = self._next_slot
         self._next_slot = (self._next_slot + 1) % HEARTBEAT_S
@@ -152,6 +162,8 @@ class Hub:
         for slot in self._slots:
             for connection in [s for s in slot if s.identity.expires <= wall]:
                 connection.end(codes.EXPIRED)
+            for connection in [s for s in slot if s.ends_at <= now]:
+                connection.end(codes.SHUTTING_DOWN)
         for connection in [s for s in self.behind if now - s.behind_since > _BACKED_UP_S]:
             connection.cut()
         self._beat = (self._beat + 1) % HEARTBEAT_S

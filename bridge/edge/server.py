@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import logging
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -20,6 +21,7 @@ from bridge.access import codes
 from bridge.access.access import Access, Identity, Refused
 from bridge.access.origins import Origins
 from bridge.access.standing import require_standing
+from bridge.access.whence import Network, client_address
 from bridge.edge.connection import Connection
 from bridge.edge.cursor import Cursor
 from bridge.edge.feed import Feed
@@ -27,6 +29,7 @@ from bridge.edge.frames import closing_payload, sse_block, sse_retry, ws_farewel
 from bridge.edge.handover import Gone, take_socket
 from bridge.edge.hub import Hub
 from bridge.edge.opening import Opening
+from bridge.edge.places import Places
 from bridge.edge.reception import JOURNAL_FAULTS, PATIENCE_S, Reception, json_answer
 from bridge.edge.scripts import read_scripts
 from bridge.edge.transport.sse import SseConnection
@@ -68,6 +71,8 @@ class EdgeServer:
         standings: Standings,
         metrics: Metrics,
         kick_s: int,
+        places: Places,
+        trusted_proxies: Sequence[Network],
         prefix: str = "",
     ) -> None:
         self._feed = feed
@@ -79,6 +84,8 @@ class EdgeServer:
         self._standings = standings
         self._kick_s = kick_s
         self._metrics = metrics
+        self._places = places
+        self._trusted = tuple(trusted_proxies)
         self._prefix = prefix.rstrip("/")
         self._scripts = read_scripts()
 
@@ -163,6 +170,18 @@ class EdgeServer:
         """Check who asks, and open the mailbox; the caller must hand what it gets to :meth:`_begin` at once."""
         if self._hub.closing:
             raise Refused(503, codes.SHUTTING_DOWN, "closing", "this process is shutting down", retry_after_s=2)
+        place = self._places.take(client_address(request, self._trusted) if self._places.asks_address else "")
+        try:
+            identity, address, opening = await self._ask(request, after)
+        except BaseException:
+            place.give_back()
+            raise
+        connection = kind(self._hub, identity, place)
+        cursor = connection.follow(opening.tail, address=address, opened_at=opening.standing.at)
+        return opening, cursor, connection
+
+    async def _ask(self, request: web.Request, after: Position | None) -> tuple[Identity, str, Opening]:
+        """Who asks, for which address, and what the journal says."""
         try:
             async with asyncio.timeout(PATIENCE_S):
                 identity = await self._access.identify(request)
@@ -172,12 +191,12 @@ class EdgeServer:
             raise self._reception.in_words(error) from error
         try:
             require_standing(identity, opening.standing, window_s=self._kick_s)
+            # Who was told to go counts no more, though his socket may need a moment.
+            self._places.require_mailbox(sum(not each.connection.code for each in opening.tail.cursors))
         except Refused:
             self._feed.opened(opening.tail)
             raise
-        connection = kind(self._hub, identity)
-        cursor = connection.follow(opening.tail, address=address, opened_at=opening.standing.at)
-        return opening, cursor, connection
+        return identity, address, opening
 
     def _begin(
         self,

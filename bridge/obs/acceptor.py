@@ -28,6 +28,7 @@ _AT_ONCE: Final = 100
 """Connections accepted before those that are open get their turn again."""
 RESERVE: Final = 32
 """Descriptors that browsers do not get: for Redis, published keys, the admin port."""
+_KEPT_MOST: Final = 2048
 _RETRY_S: Final = 0.5
 _TELL_S: Final = 60.0
 _LOOK_S: Final = 1.0
@@ -165,6 +166,15 @@ class Acceptor:
             return False
         os.close(number)
         return number < limit - min(self._reserve, limit // (256 // self._reserve))
+
+
+def affordable_connections() -> int:
+    """How many connections may stay open within the limit of descriptors; 0: there is no limit.
+
+    A quarter of a low limit, and 2,048 of a high one, are left for requests that end, refusals, and the process itself.
+    """
+    limit = _limit()
+    return 0 if limit == resource.RLIM_INFINITY else limit - min(limit // 4, _KEPT_MOST)
 
 
 def let_go(transport: asyncio.BaseTransport) -> None:

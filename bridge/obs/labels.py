@@ -43,20 +43,23 @@ SyncOutcome = Literal["changed", "unchanged", "refused", "failed", "held", "shor
 Reconciled = Literal["corrected", "right", "failed", "moved"]
 
 Transport = Literal["websocket", "sse"]
-Close = Literal[1000, 1001, 1002, 1006, 1007, 3001, 3005, 3008, 3009, 3012, 3013, 3500, 3501, 3503, 3507, "other"]
+Close = Literal[1000, 1001, 1002, 1006, 1007, 3001, 3005, 3008, 3009, 3012, 3013, 3500, 3501, 3503, 3504, 3507, "other"]
 """How a browser's connection may end: 1001 the page was left, 1006 cut, ``other`` a client's own code."""
-TurnedAway = Literal[3001, 3005, 3009, 3013, 3500, 3501, 3503, 3507]
+TurnedAway = Literal[3001, 3005, 3009, 3013, 3500, 3501, 3503, 3504, 3507]
 """What a page may be told at the door."""
 Resumed = Literal["resumed", "first", "expired", "epoch"]
 Gap = Literal["seq", "reconnect", "top"]
 Refusal = Literal[
+    "address",
     "algorithm",
     "audience",
     "barred",
     "busy",
     "claim",
     "closing",
+    "crowd",
     "expired",
+    "full",
     "issuer",
     "keys",
     "kicked",
@@ -65,6 +68,7 @@ Refusal = Literal[
     "moved",
     "origin",
     "premature",
+    "rate",
     "request",
     "scope",
     "signature",
@@ -72,7 +76,8 @@ Refusal = Literal[
     "token",
     "two",
 ]
-"""Which check failed."""
+"""Which check failed. Too many connections: ``full`` of the process, ``address`` from one, ``crowd`` of a mailbox;
+``rate``: too many openings a second."""
 
 Click = Literal["opened", "refused", "scope", "request", "limited", "away", "busy", "denied", "unknown", "journal"]
 """What can come of a click; ``unknown``: the provider knows no such mailbox, ``journal``: Redis is away."""

@@ -11,25 +11,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
+from bridge.settings.edge import Edge
 from bridge.settings.egress import Egress
 from bridge.settings.provider import Provider
 from bridge.settings.redis import Redis
-from bridge.settings.secret import Secret
-from bridge.settings.setting import optional, secret, setting, settings_in
+from bridge.settings.setting import setting, settings_in
 from bridge.settings.values import (
     Address,
-    Network,
     address,
     fields_of,
-    http_url,
     integer,
-    jwt_secrets,
     matching,
-    networks,
     number,
     one_of,
-    origins,
-    text,
 )
 
 Privacy = Literal["full", "subject", "sender", "count"]
@@ -80,80 +74,6 @@ class Worker:
         address,
         "127.0.0.1:9101",
         "`/metrics`, `/livez`, `/readyz` of the worker; port 0 takes any.",
-        unit="host:port",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """What browsers talk to, and who may."""
-
-    listen: Address = setting(
-        "BRIDGE_EDGE_LISTEN", address, "127.0.0.1:8080", "Where browsers, or the proxy, connect.", unit="host:port"
-    )
-    public_url: str = setting(
-        "BRIDGE_EDGE_PUBLIC_URL",
-        optional(http_url, ""),
-        "",
-        "The edge as browsers see it; its origin is allowed, its path prefix accepted and removed.",
-    )
-    trusted_proxies: tuple[Network, ...] = setting(
-        "BRIDGE_EDGE_TRUSTED_PROXIES",
-        networks,
-        "loopback",
-        "Addresses and networks, commas; only from these is `X-Forwarded-*` believed. `loopback`, `none`.",
-    )
-    allowed_origins: tuple[str, ...] = setting(
-        "BRIDGE_EDGE_ALLOWED_ORIGINS", origins, "", "Exact origins, commas, allowed beside the edge's own."
-    )
-    jwt_secrets: Secret[tuple[bytes, ...]] = secret(
-        "BRIDGE_EDGE_JWT_SECRET",
-        jwt_secrets,
-        "Secret of HS256/384/512 tokens, 32 bytes or more of its UTF-8, bytes after `base64:`; several = one a line, "
-        "all verify. `edge` needs this or the next, never both.",
-    )
-    jwks_url: str = setting(
-        "BRIDGE_EDGE_JWKS_URL", optional(http_url, ""), "", "Public keys of RS/ES tokens; instead of a secret."
-    )
-    jwks_keep_s: int = setting(
-        "BRIDGE_EDGE_JWKS_KEEP",
-        integer(60, 31_536_000),
-        "86400",
-        "How long keys that were fetched go on to verify while their URL gives none; an empty set is an answer.",
-        unit="seconds",
-    )
-    jwt_audience: str = setting("BRIDGE_EDGE_JWT_AUDIENCE", text, "", "Required `aud`; empty: not looked at.")
-    jwt_issuer: str = setting("BRIDGE_EDGE_JWT_ISSUER", text, "", "Required `iss`; empty: not looked at.")
-    jwt_claim: str = setting(
-        "BRIDGE_EDGE_JWT_CLAIM", matching(r"[\x21-\x7e]{1,128}", "sub"), "sub", "Claim that names the mailbox."
-    )
-    cookie: str = setting(
-        "BRIDGE_EDGE_COOKIE",
-        matching(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", "exmail_bridge"),
-        "exmail_bridge",
-        "Cookie that may carry the token.",
-    )
-    kick_s: int = setting(
-        "BRIDGE_EDGE_KICK_SECONDS",
-        integer(60, 31_536_000),
-        "86400",
-        "How long a session that was ended stays out, and an address that came to mean another person asks for a token "
-        "with a newer `iat`; at least the longest life of your tokens.",
-        unit="seconds",
-    )
-    request_timeout_s: int = setting(
-        "BRIDGE_EDGE_REQUEST_TIMEOUT",
-        integer(1, 3600),
-        "65",
-        "A connection that sends no whole request head for so long is closed, the next on a kept connection too; so "
-        "is one that does not take its answer. Longer than the proxy keeps its own.",
-        unit="seconds",
-    )
-    admin_listen: Address = setting(
-        "BRIDGE_EDGE_ADMIN_LISTEN",
-        address,
-        "127.0.0.1:9102",
-        "`/metrics`, `/livez`, `/readyz` of the edge, +1 for each further process; port 0 takes any.",
         unit="host:port",
     )
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
@@ -85,35 +83,3 @@ def require_person(request: web.Request) -> None:
 def is_navigation(request: web.Request) -> bool:
     """Whether a person follows a link, as far as the browser says; a foreign page may hold one."""
     return request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
-
-
-def client_address(request: web.Request, trusted: Sequence[IPv4Network | IPv6Network]) -> str:
-    """The address that the click came from; ``""`` if it is not known (a Unix socket).
-
-    ``X-Forwarded-For`` is read from its end, where our own proxies write, and believed as long as the address that
-    wrote it is a ``trusted`` one.
-    """
-    last = _address(request.remote or "")
-    written = ",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, []))
-    for each in reversed(written.split(",")):
-        if last is None or not any(last in network for network in trusted):
-            break
-        before = _address(each)
-        if before is None:
-            break
-        last = before
-    return str(last) if last is not None else ""
-
-
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    """Read an address, with or without a port; IPv4 inside IPv6 is IPv4."""
-    text = text.strip()
-    try:
-        address = ip_address(text)
-    except ValueError:
-        try:
-            address = ip_address(urlsplit(f"//{text}").hostname or "")
-        except ValueError:
-            return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return address if mapped is None else mapped

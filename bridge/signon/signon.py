@@ -17,11 +17,12 @@ from urllib.parse import urlencode
 
 from aiohttp import hdrs, web
 
+from bridge.access.whence import client_address
 from bridge.events import timestamp, to_json
 from bridge.obs.metrics import Metrics
 from bridge.provider.faults import ProviderError
 from bridge.provider.login import Login
-from bridge.signon.click import Ledger, Visitor, client_address, read_mail_id, require_person
+from bridge.signon.click import Ledger, Visitor, read_mail_id, require_person
 from bridge.signon.door import Door
 from bridge.signon.page import POLICY, render
 from bridge.signon.verdict import OPENED, TurnedAway, Verdict, journal_away, provider_failed, too_many

@@ -51,11 +51,12 @@ class Hall:
     """A hub whose clock stands still, and connections of it whose other ends are plain sockets."""
 
     seconds: float = 1000.0
+    life_s: float = 1e9
     peers: list[socket.socket] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.metrics = Metrics()
-        self.hub = Hub(self.metrics, clock=lambda: self.seconds, wall=lambda: self.seconds)
+        self.hub = Hub(self.metrics, life_s=self.life_s, clock=lambda: self.seconds, wall=lambda: self.seconds)
         self.tail = Tail("bob@gzdev.com", NoLoader())
         self.tail.adopt(OPENED)
 
@@ -100,6 +101,20 @@ async def test_a_heartbeat_comes_every_period_and_scripts_can_see_it(hall: Hall,
         assert beat == b'data: {"type":"exmail.heartbeat","data":{}}\n\n'
     else:
         assert beat.endswith(b"\x89\x00")
+
+
+async def test_nobody_stays_for_ever(hall: Hall) -> None:
+    """A connection is told to come back after its life, a fifth more or less, and not all in one second."""
+    hall.hub._life_s = 100
+    crowd = [await hall.join(SseConnection) for _ in range(40)]
+    hall.pass_time(79)
+    assert not any(connection.code for connection, _ in crowd)
+    gone: list[int] = []
+    for _ in range(42):
+        hall.pass_time(1)
+        gone.append(sum(connection.code == 3001 for connection, _ in crowd))
+    assert gone[-1] == 40
+    assert len(set(gone)) > 10
 
 
 async def test_connections_are_spread_over_the_period(hall: Hall) -> None:

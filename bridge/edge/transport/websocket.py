@@ -11,6 +11,7 @@ from bridge.edge.connection import Connection, Registry
 from bridge.edge.cursor import Cursor
 from bridge.edge.frames import Delivery, Entry, Frame, ws_close, ws_farewell, ws_frame
 from bridge.edge.kernel import unacknowledged
+from bridge.edge.places import Place
 from bridge.edge.transport import wire
 
 _PING: Final = ws_frame(b"", wire.PING)
@@ -40,8 +41,8 @@ class WebSocketConnection(Connection):
     transport_name = "websocket"
     cursor_type = WebSocketCursor
 
-    def __init__(self, hub: Registry, identity: Identity) -> None:
-        super().__init__(hub, identity)
+    def __init__(self, hub: Registry, identity: Identity, place: Place | None = None) -> None:
+        super().__init__(hub, identity, place)
         self._reader: wire.FrameReader | None = wire.FrameReader()
         self._pong_due = False
         self._allowed_at = 0.0

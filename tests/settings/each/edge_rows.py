@@ -7,9 +7,10 @@ import base64
 import io
 import json
 import logging
+import resource
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -21,13 +22,15 @@ from jwt.algorithms import ECAlgorithm
 
 from bridge.access.issuer import JwksVerifier
 from bridge.access.refused import Refused
-from bridge.app.doors import running_verifier
+from bridge.app.doors import limits_of, running_verifier
 from bridge.app.public_port import bind, serving
+from bridge.edge.places import Limits
 from bridge.obs.admin import Admin
 from bridge.obs.logs import setup_logs
 from bridge.obs.metrics import Metrics
 from bridge.settings import Address
 from tests.settings.each.bench import FREE, Bench, Row
+from tests.support.browser_side import open_sse, open_ws
 from tests.support.clicks import clicking, signon_alone
 from tests.support.processes import http_get
 from tests.support.stage import BOB, KEYS, bearer, token
@@ -205,6 +208,57 @@ async def request_timeout(bench: Bench, value: str) -> None:
         writer.close()
 
 
+async def limited(bench: Bench, **environ: str) -> Limits:
+    return limits_of(bench.settings(**environ))
+
+
+async def max_connections(bench: Bench, value: str) -> None:
+    told = (await limited(bench, BRIDGE_EDGE_MAX_CONNECTIONS=value)).connections
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    assert told == int(value) if value else limit * 3 // 4 <= told < limit
+    if value == "1":
+        url = await bench.edge(BRIDGE_EDGE_MAX_CONNECTIONS=value)
+        assert await self_and_another(url) == (None, 3013)
+
+
+async def max_per_address(bench: Bench, value: str) -> None:
+    assert (await limited(bench, BRIDGE_EDGE_MAX_PER_ADDRESS=value)).per_address == int(value)
+    url = await bench.edge(BRIDGE_EDGE_MAX_PER_ADDRESS=value)
+    assert await self_and_another(url) == (None, 3013 if value == "1" else None)
+
+
+async def max_per_mailbox(bench: Bench, value: str) -> None:
+    assert (await limited(bench, BRIDGE_EDGE_MAX_PER_MAILBOX=value)).per_mailbox == int(value)
+    url = await bench.edge(BRIDGE_EDGE_MAX_PER_MAILBOX=value)
+    assert await self_and_another(url) == (None, 3504 if value == "1" else None)
+
+
+async def self_and_another(url: str) -> tuple[int | None, int | None]:
+    """Two connections of one mailbox and address: with what code each is refused."""
+    async with await open_ws(url, **bearer()) as one, await open_ws(url, **bearer()) as other:
+        told = [(await client.frame()).data for client in (one, other)]
+    first, second = (None if each["type"] == "exmail.snapshot" else each["data"]["code"] for each in told)
+    return first, second
+
+
+async def handshake_rate(bench: Bench, value: str) -> None:
+    assert (await limited(bench, BRIDGE_EDGE_HANDSHAKE_RATE=value)).handshakes == int(value)
+    assert await self_and_another(await bench.edge(BRIDGE_EDGE_HANDSHAKE_RATE=value)) == (None, None)
+
+
+async def max_life(bench: Bench, value: str) -> None:
+    life_s = bench.settings(BRIDGE_EDGE_MAX_LIFE=value).edge.max_life_s
+    assert life_s == int(value)
+    if life_s == 10:
+        url = await bench.edge(BRIDGE_EDGE_MAX_LIFE=value)
+        async with await open_sse(url, **bearer()) as client:
+            async with asyncio.timeout(20):
+                while client.code is None:
+                    with suppress(TimeoutError):
+                        await client.frame()
+        assert client.code == 3001
+
+
 async def signon_mode(bench: Bench, value: str) -> None:
     async with simulating(1) as simulator, clicking(bench.redis_url, simulator, BRIDGE_SIGNON=value) as stage:
         scoped = {"Cookie": f"exmail_bridge={token(scope='open')}"}
@@ -273,6 +327,11 @@ ROWS = {
     "BRIDGE_EDGE_COOKIE": Row(("c", "__Host-exmail", "x" * 64), cookie),
     "BRIDGE_EDGE_KICK_SECONDS": Row(("60", "86400", "31536000"), kick_seconds),
     "BRIDGE_EDGE_REQUEST_TIMEOUT": Row(("1", "65", "3600"), request_timeout),
+    "BRIDGE_EDGE_MAX_CONNECTIONS": Row(("1", "20000", "10000000", ""), max_connections),
+    "BRIDGE_EDGE_MAX_PER_ADDRESS": Row(("0", "1", "10000000"), max_per_address),
+    "BRIDGE_EDGE_MAX_PER_MAILBOX": Row(("0", "1", "10000000"), max_per_mailbox),
+    "BRIDGE_EDGE_HANDSHAKE_RATE": Row(("0", "1000", "100000"), handshake_rate),
+    "BRIDGE_EDGE_MAX_LIFE": Row(("10", "7200", "31536000"), max_life),
     "BRIDGE_EDGE_ADMIN_LISTEN": Row(PORTS, edge_admin),
     "BRIDGE_SIGNON": Row(("off", "scope", "on"), signon_mode),
     "BRIDGE_SIGNON_RATE": Row(("1", "20", "10000"), signon_rate),

@@ -1,0 +1,133 @@
+"""The settings of the edge: where it is, who may talk to it, and how much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bridge.settings.secret import Secret
+from bridge.settings.setting import optional, secret, setting
+from bridge.settings.values import (
+    Address,
+    Network,
+    address,
+    http_url,
+    integer,
+    jwt_secrets,
+    matching,
+    networks,
+    origins,
+    text,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What browsers talk to, and who may."""
+
+    listen: Address = setting(
+        "BRIDGE_EDGE_LISTEN", address, "127.0.0.1:8080", "Where browsers, or the proxy, connect.", unit="host:port"
+    )
+    public_url: str = setting(
+        "BRIDGE_EDGE_PUBLIC_URL",
+        optional(http_url, ""),
+        "",
+        "The edge as browsers see it; its origin is allowed, its path prefix accepted and removed.",
+    )
+    trusted_proxies: tuple[Network, ...] = setting(
+        "BRIDGE_EDGE_TRUSTED_PROXIES",
+        networks,
+        "loopback",
+        "Addresses and networks, commas; only from these is `X-Forwarded-*` believed. `loopback`, `none`.",
+    )
+    allowed_origins: tuple[str, ...] = setting(
+        "BRIDGE_EDGE_ALLOWED_ORIGINS", origins, "", "Exact origins, commas, allowed beside the edge's own."
+    )
+    jwt_secrets: Secret[tuple[bytes, ...]] = secret(
+        "BRIDGE_EDGE_JWT_SECRET",
+        jwt_secrets,
+        "Secret of HS256/384/512 tokens, 32 bytes or more of its UTF-8, bytes after `base64:`; several = one a line, "
+        "all verify. `edge` needs this or the next, never both.",
+    )
+    jwks_url: str = setting(
+        "BRIDGE_EDGE_JWKS_URL", optional(http_url, ""), "", "Public keys of RS/ES tokens; instead of a secret."
+    )
+    jwks_keep_s: int = setting(
+        "BRIDGE_EDGE_JWKS_KEEP",
+        integer(60, 31_536_000),
+        "86400",
+        "How long keys that were fetched go on to verify while their URL gives none; an empty set is an answer.",
+        unit="seconds",
+    )
+    jwt_audience: str = setting("BRIDGE_EDGE_JWT_AUDIENCE", text, "", "Required `aud`; empty: not looked at.")
+    jwt_issuer: str = setting("BRIDGE_EDGE_JWT_ISSUER", text, "", "Required `iss`; empty: not looked at.")
+    jwt_claim: str = setting(
+        "BRIDGE_EDGE_JWT_CLAIM", matching(r"[\x21-\x7e]{1,128}", "sub"), "sub", "Claim that names the mailbox."
+    )
+    cookie: str = setting(
+        "BRIDGE_EDGE_COOKIE",
+        matching(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", "exmail_bridge"),
+        "exmail_bridge",
+        "Cookie that may carry the token.",
+    )
+    kick_s: int = setting(
+        "BRIDGE_EDGE_KICK_SECONDS",
+        integer(60, 31_536_000),
+        "86400",
+        "How long a session that was ended stays out, and an address that came to mean another person asks for a token "
+        "with a newer `iat`; at least the longest life of your tokens.",
+        unit="seconds",
+    )
+    request_timeout_s: int = setting(
+        "BRIDGE_EDGE_REQUEST_TIMEOUT",
+        integer(1, 3600),
+        "65",
+        "A connection that sends no whole request head for so long is closed, the next on a kept connection too; so "
+        "is one that does not take its answer. Longer than the proxy keeps its own.",
+        unit="seconds",
+    )
+    max_connections: int = setting(
+        "BRIDGE_EDGE_MAX_CONNECTIONS",
+        optional(integer(1, 10_000_000), 0),
+        "",
+        "Open connections of one process; who comes beyond it is told to come later. Not set: what the limit of "
+        "descriptors leaves beside what the process itself needs.",
+        unit="connections",
+    )
+    max_per_address: int = setting(
+        "BRIDGE_EDGE_MAX_PER_ADDRESS",
+        integer(0, 10_000_000),
+        "0",
+        "Of them from one client address (of IPv6 one /64), found by `BRIDGE_EDGE_TRUSTED_PROXIES`; who comes beyond "
+        "it is told to come later. 0: any number. A company behind one address has all its browsers there.",
+        unit="connections",
+    )
+    max_per_mailbox: int = setting(
+        "BRIDGE_EDGE_MAX_PER_MAILBOX",
+        integer(0, 10_000_000),
+        "0",
+        "Of them to one mailbox; who comes beyond it is told not to come back. 0: any number.",
+        unit="connections",
+    )
+    handshake_rate: int = setting(
+        "BRIDGE_EDGE_HANDSHAKE_RATE",
+        integer(0, 100_000),
+        "1000",
+        "Openings of connections that one process takes on; who comes beyond it is told to come later, so that open "
+        "connections get their mails while everybody comes back. 0: any number.",
+        unit="openings a second",
+    )
+    max_life_s: int = setting(
+        "BRIDGE_EDGE_MAX_LIFE",
+        integer(10, 31_536_000),
+        "7200",
+        "How long a connection lives, 20 % more or less; then it is told to come back, and so finds its way to edges "
+        "that were added or restarted.",
+        unit="seconds",
+    )
+    admin_listen: Address = setting(
+        "BRIDGE_EDGE_ADMIN_LISTEN",
+        address,
+        "127.0.0.1:9102",
+        "`/metrics`, `/livez`, `/readyz` of the edge, +1 for each further process; port 0 takes any.",
+        unit="host:port",
+    )
