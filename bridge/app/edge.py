@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 import time
 from collections.abc import Callable
@@ -13,9 +12,10 @@ from functools import partial
 
 from aiohttp import web
 
+from bridge import __version__
 from bridge.access import codes
 from bridge.app.doors import build_access, build_origins, limits_of, running_verifier
-from bridge.app.parts import build_reader, ended, redis_accepted, redis_address, until_stopped
+from bridge.app.parts import build_reader, ended, process_name, redis_accepted, redis_address, until_stopped
 from bridge.app.public_port import bind, cookie_path, route_below, serving, url_of
 from bridge.app.signon import signon_routes
 from bridge.edge.endings import Endings
@@ -71,7 +71,7 @@ async def serve_edge(
     standings = Standings(redis, keys)
     hub = Hub(metrics, life_s=settings.edge.max_life_s)
     kick_s = settings.edge.kick_s
-    name = f"{socket.gethostname()}:{os.getpid()}"
+    name = process_name()
     recollection = Recollection()
     feed = Feed(
         address=address,
@@ -82,7 +82,7 @@ async def serve_edge(
         reports=Reports(redis, keys),
         name=name,
         recollection=recollection,
-        asked=Witness(name, hub, recollection, Inquiries(redis, keys)).asked,
+        asked=Witness(name, __version__, hub, recollection, Inquiries(redis, keys)).asked,
         hub=hub,
         metrics=metrics,
         pace=pace,

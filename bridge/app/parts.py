@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -23,6 +25,11 @@ from bridge.settings import Secret, Settings
 from bridge.supervision import StartRefused
 
 log = logging.getLogger(__name__)
+
+
+def process_name() -> str:
+    """What people call this process: where it runs, and its number there."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def redis_address(settings: Settings) -> RedisAddress:

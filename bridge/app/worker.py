@@ -7,7 +7,16 @@ import logging
 from typing import Final
 
 from bridge import __version__
-from bridge.app.parts import RedisHealth, build_reader, ended, redis_accepted, redis_address, retention, until_stopped
+from bridge.app.parts import (
+    RedisHealth,
+    build_reader,
+    ended,
+    process_name,
+    redis_accepted,
+    redis_address,
+    retention,
+    until_stopped,
+)
 from bridge.app.provider import corporation_of, running_client
 from bridge.journal.corporation import NotOurs
 from bridge.journal.databases import Databases
@@ -117,6 +126,8 @@ async def serve_worker(
                     dead=DeadDocuments(redis, keys),
                     metrics=metrics,
                     options=_options(settings),
+                    name=process_name(),
+                    version=__version__,
                 )
             )
 

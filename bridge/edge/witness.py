@@ -1,5 +1,5 @@
 """What this edge can tell when it is asked: who looks at a mailbox and who did, for ``why``; what it was given, for a
-worker that begins to lead.
+worker that begins to lead; how it is itself, for ``status``.
 
 No address of a client and no token: an operator who asks why somebody was not told needs neither.
 """
@@ -13,19 +13,21 @@ from typing import Any
 from bridge.edge.hub import Hub
 from bridge.edge.recollection import Recollection
 from bridge.journal.errors import JournalError
-from bridge.journal.inquiry import Answer, Inquiries, memory_as_answer, read_question
+from bridge.journal.inquiry import Answer, Inquiries, Question, memory_as_answer, read_question
 
 log = logging.getLogger(__name__)
 
 
 class Witness:
-    """Answers inquiries from memory. ``name`` is this process's, for people."""
+    """Answers inquiries from memory. ``name`` and ``version`` are this process's, for people."""
 
-    def __init__(self, name: str, hub: Hub, recollection: Recollection, inquiries: Inquiries) -> None:
+    def __init__(self, name: str, version: str, hub: Hub, recollection: Recollection, inquiries: Inquiries) -> None:
         self._name = name
+        self._version = version
         self._hub = hub
         self._recollection = recollection
         self._inquiries = inquiries
+        self._since = hub.wall()
         self._answering: set[asyncio.Task[None]] = set()
 
     def asked(self, payload: bytes) -> None:
@@ -33,17 +35,40 @@ class Witness:
         question = read_question(payload)
         if question is None:
             return
-        id, mailbox = question
-        told = memory_as_answer(self._recollection.tell()) if mailbox is None else self.knows(mailbox)
-        task = asyncio.create_task(self._answer(id, told), name="testimony")
+        task = asyncio.create_task(self._answer(question.id, self._answer_to(question)), name="testimony")
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)
+
+    def _answer_to(self, question: Question) -> Answer:
+        match question.about:
+            case "memory":
+                return memory_as_answer(self._recollection.tell())
+            case "edge":
+                return self.describes_itself()
+            case "mailbox":
+                return self.knows(question.mailbox)
 
     async def _answer(self, id: str, told: Answer) -> None:
         try:
             await self._inquiries.answer(id, told)
         except JournalError as error:
             log.warning("inquiry not answered", extra={"error": str(error)})
+
+    def describes_itself(self) -> dict[str, Any]:
+        """How this process is. ``since`` in epoch ms, ``unsent`` in bytes."""
+        everybody = self._hub.everybody()
+        return {
+            "edge": self._name,
+            "version": self._version,
+            "since": int(self._since * 1000),
+            "connections": {
+                transport: sum(each.transport_name == transport for each in everybody)
+                for transport in ("websocket", "sse")
+            },
+            "mailboxes": len({cursor.ring.mailbox for cursor in self._hub.cursors()}),
+            "behind": len(self._hub.behind),
+            "unsent": sum(_unsent(each.transport) for each in self._hub.behind),
+        }
 
     def knows(self, mailbox: str) -> dict[str, Any]:
         """Open connections, and the last ones that ended. Times in epoch ms."""

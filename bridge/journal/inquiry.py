@@ -1,4 +1,4 @@
-"""A question to all edges: who looks at a mailbox? What were you given? Only they know.
+"""A question to all edges: who looks at a mailbox? What were you given? How are you? Only they know.
 
 The question goes out on a channel, each edge appends its answer to a list that expires. Redis says how many edges
 heard the question, so whoever asks knows how many answers to wait for.
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from redis.asyncio import Redis
 
@@ -29,6 +29,16 @@ _ANSWERS_MOST: Final = 1000
 _LOOK_S: Final = 0.05
 
 Answer = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """``about``: one ``mailbox`` (why was somebody not told?), the ``memory`` of what an edge was given, or the edge
+    itself."""
+
+    id: str
+    about: Literal["mailbox", "memory", "edge"]
+    mailbox: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +66,22 @@ class Inquiries:
         Raises:
             JournalAway, JournalRefused
         """
+        return await self._asked({"mailbox": mailbox}, within_s)
+
+    async def edges(self, *, within_s: float = 3.0) -> tuple[list[Answer], int]:
+        """Ask all edges how they are; return their answers, and how many heard the question.
+
+        An edge of an older release hears it and does not answer.
+
+        Raises:
+            JournalAway, JournalRefused
+        """
+        return await self._asked({"edge": True}, within_s)
+
+    async def _asked(self, question: Mapping[str, Any], within_s: float) -> tuple[list[Answer], int]:
         id = secrets.token_hex(8)
         until = self._clock() + within_s
-        heard = await self._put({"id": id, "mailbox": mailbox})
+        heard = await self._put({"id": id, **question})
         while True:
             answers = await self._answers(id)
             if len(answers) >= heard or self._clock() >= until:
@@ -114,20 +137,21 @@ class Inquiries:
             await pipeline.execute()
 
 
-def read_question(payload: bytes) -> tuple[str, str | None] | None:
-    """``(id, mailbox)`` of a question, mailbox ``None`` where a recollection is asked for; ``None`` if it is none.
-
-    Whoever may publish could send anything.
-    """
+def read_question(payload: bytes) -> Question | None:
+    """Read a question; ``None`` if it is none. Whoever may publish could send anything."""
     try:
         found = from_json(payload)
         id = found["id"]
-        mailbox = None if found.get("recollect") is True else normalise_address(found["mailbox"])
+        if found.get("recollect") is True:
+            question = Question(id, "memory")
+        elif found.get("edge") is True:
+            question = Question(id, "edge")
+        else:
+            question = Question(id, "mailbox", normalise_address(found["mailbox"]) or "")
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
-    if not isinstance(id, str) or not _ID.fullmatch(id) or (mailbox is None and found.get("recollect") is not True):
-        return None
-    return id, mailbox
+    is_one = isinstance(id, str) and _ID.fullmatch(id) and (question.mailbox or question.about != "mailbox")
+    return question if is_one else None
 
 
 def memory_as_answer(memory: Memory) -> Answer:

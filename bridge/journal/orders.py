@@ -19,9 +19,9 @@ from bridge.events import from_json, to_json
 from bridge.journal.errors import translated
 from bridge.journal.keys import Keys
 
-What = Literal["resync", "release", "refuse", "forget", "replay", "drop"]
+What = Literal["resync", "release", "refuse", "forget", "replay", "drop", "describe"]
 """Pull everything and compare · delete what is held · keep it (``digest`` names what was shown) · forget ``mailbox`` ·
-read dead documents (``ids``) again · delete them."""
+read dead documents (``ids``) again · delete them · say how you are, which changes nothing."""
 
 _ANSWER_S: Final = 60
 _LOOK_S: Final = 0.1

@@ -38,7 +38,7 @@ class Backlog:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         # Of what was read together: the number of its last call, and when it was read.
         self._read: deque[tuple[int, float]] = deque()
-        metrics.backlog_age.set_function(self._age_s)
+        metrics.backlog_age.set_function(lambda: self.age_s)
 
     def __len__(self) -> int:
         return len(self._calls) + len(self._committing)
@@ -106,7 +106,8 @@ class Backlog:
             if not waiting.done():
                 waiting.set_result(None)
 
-    def _age_s(self) -> float:
+    @property
+    def age_s(self) -> float:
         """Seconds since the oldest of what waits was read; 0: nothing waits."""
         return time.monotonic() - self._read[0][1] if self._read else 0.0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from bridge.events import LEADER_CHANGED, SYSTEM, build_event
 from bridge.journal.calls import Announce
@@ -45,6 +45,7 @@ class Leader:
         self._claimed = claimed
         self._clock = clock
         self._left = left.get("state")
+        self._since_ms = int(clock() * 1000)
         # In a namespace where nobody ever listened the claim itself has set it; then nothing was missed.
         heard = left.get("heard") if claimed.fence > 1 else None
         slaves: dict[str, str] = {}
@@ -104,7 +105,7 @@ class Leader:
         replayer = Replayer(
             means.writer, means.dead, translator, means.source, self._directory, self._agenda, wall=clock
         )
-        self._orders = OrderTaker(means.orders, self._directory, replayer)
+        self._orders = OrderTaker(means.orders, self._directory, replayer, describe=self.describe)
         self._reports = ReportTaker(means.reports, self._announce, namespace=options.namespace, wall=clock)
         self._listening: asyncio.Task[None] | None = None
 
@@ -149,6 +150,18 @@ class Leader:
                 await self._backlog.drained()
         except TimeoutError:
             log.warning("not everything could be committed", extra={"pushes": len(self._backlog)})
+
+    def describe(self) -> Mapping[str, Any]:
+        """How this leader is, for people. Times in epoch ms of Redis's clock."""
+        return {
+            "worker": self._means.name,
+            "version": self._means.version,
+            "since": self._since_ms,
+            "backlog": len(self._backlog),
+            "backlog_age_s": round(self._backlog.age_s, 1),
+            "heard": self.upstream.heard_ms,
+            "trouble": self.upstream.trouble,
+        }
 
     def drop(self) -> None:
         """Give up what was read and is not committed: another worker leads."""

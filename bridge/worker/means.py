@@ -18,7 +18,10 @@ from bridge.worker.options import WorkerOptions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """The provider's three ports, the journal's clients, and what the settings say."""
+    """The provider's three ports, the journal's clients, and what the settings say.
+
+    ``name`` and ``version`` are this process's, for people.
+    """
 
     source: Source
     members: Members
@@ -30,3 +33,5 @@ class Means:
     dead: DeadDocuments
     metrics: Metrics
     options: WorkerOptions
+    name: str = ""
+    version: str = ""

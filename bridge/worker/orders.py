@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Final
@@ -24,12 +24,24 @@ _REFUSALS: Final = (ProviderError, BadParameter, NotBelieved, NotWhatWasShown)
 
 
 class OrderTaker:
-    """Does one order after the other. ``look_s``: seconds between two looks for one."""
+    """Does one order after the other.
 
-    def __init__(self, orders: Orders, directory: Directory, replayer: Replayer, *, look_s: float = _LOOK_S) -> None:
+    ``describe``: says how this leader is. ``look_s``: seconds between two looks for an order.
+    """
+
+    def __init__(
+        self,
+        orders: Orders,
+        directory: Directory,
+        replayer: Replayer,
+        *,
+        describe: Callable[[], Mapping[str, Any]],
+        look_s: float = _LOOK_S,
+    ) -> None:
         self._orders = orders
         self._directory = directory
         self._replayer = replayer
+        self._describe = describe
         self._look_s = look_s
 
     async def run(self) -> None:
@@ -63,7 +75,8 @@ class OrderTaker:
             why = "this worker ended over it" if not isinstance(error, JournalRefused) else str(error)
             await self._orders.answer(order, {"ok": False, "error": why})
             raise
-        log.info("order done", extra={"order": order.what})
+        if order.what != "describe":  # asked every two seconds by whoever watches
+            log.info("order done", extra={"order": order.what})
         return {"ok": True, **answer}
 
     async def _do(self, order: Order) -> Mapping[str, Any]:
@@ -81,3 +94,5 @@ class OrderTaker:
                 return {"replayed": [asdict(each) for each in await self._replayer.replay(order.ids)]}
             case "drop":
                 return {"dropped": await self._replayer.drop(order.ids)}
+            case "describe":
+                return self._describe()

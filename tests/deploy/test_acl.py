@@ -34,6 +34,7 @@ COMMANDS = (
     ("directory", "owed"),
     ("directory", "resync"),
     ("why", BOB),
+    ("status",),
     ("dead", "list"),
     ("kick", BOB, "--sid", "s-9"),
     ("forget", BOB),

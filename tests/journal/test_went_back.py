@@ -236,12 +236,12 @@ async def test_edges_are_asked_until_one_hears(redis: Any) -> None:
         continue
     question = read_question(message["data"])
     assert question is not None
-    assert question[1] is None
+    assert question.about == "memory"
     # Who has heard it is not asked again.
     asked = await looks(redis)
     await until(lambda: have_grown(redis, asked + 3))
     assert await pubsub.get_message(ignore_subscribe_messages=True, timeout=0) is None
-    await inquiries.answer(question[0], memory_as_answer(memory))
+    await inquiries.answer(question.id, memory_as_answer(memory))
     assert await asking == memory
     await pubsub.aclose()
 
