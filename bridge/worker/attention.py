@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from bridge.worker.backlog import Backlog
-from bridge.worker.upstream import Upstream
+from bridge.worker.upstream import UpstreamWatch
 
 _PATIENCE_S: Final = 5.0
 _LOOK_S: Final = 0.005
@@ -18,7 +18,7 @@ _TURNS: Final = 3
 class Attention:
     """Combines what upstream, listener and backlog know. ``is_idle`` says whether the socket has been read empty."""
 
-    def __init__(self, upstream: Upstream, backlog: Backlog, *, is_idle: Callable[[], bool]) -> None:
+    def __init__(self, upstream: UpstreamWatch, backlog: Backlog, *, is_idle: Callable[[], bool]) -> None:
         self._upstream = upstream
         self._backlog = backlog
         self._is_idle = is_idle

@@ -29,7 +29,7 @@ from bridge.worker.questions import DIRECTORY_FAULTS
 from bridge.worker.reconcile import Reconciler
 from bridge.worker.reports import ReportTaker
 from bridge.worker.translate import Translator
-from bridge.worker.upstream import Upstream
+from bridge.worker.upstream import UpstreamWatch
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Leader:
         self._lease = Lease(means.writer)
         self._backlog = Backlog(means.writer, metrics, most=options.backlog)
         self._agenda = Agenda()
-        self.upstream = Upstream(
+        self.upstream = UpstreamWatch(
             self._announce,
             metrics,
             namespace=options.namespace,

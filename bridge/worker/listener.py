@@ -36,7 +36,7 @@ from bridge.worker.directory import Directory
 from bridge.worker.lease import Lease
 from bridge.worker.rival import Rival
 from bridge.worker.translate import BadAddress, Translator
-from bridge.worker.upstream import Upstream
+from bridge.worker.upstream import UpstreamWatch
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Listener:
         lease: Lease,
         backlog: Backlog,
         translator: Translator,
-        upstream: Upstream,
+        upstream: UpstreamWatch,
         directory: Directory,
         agenda: Agenda,
         burial: Burial,

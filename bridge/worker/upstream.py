@@ -51,8 +51,8 @@ _SLOW_S: Final = 0.25
 """Seconds; a document that takes longer to arrive delays everything that is pushed after it."""
 
 
-class Upstream:
-    """Follows the listen sessions of a leader and announces what changes.
+class UpstreamWatch:
+    """Watches the listen sessions of a leader and announces what changes.
 
     ``announce`` queues an announcement among the pushes. ``missed`` is called where pushes may have been missed
     within a session, so that counts are asked for. ``silence_s`` is how long no byte may come.

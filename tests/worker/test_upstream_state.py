@@ -10,7 +10,7 @@ import pytest
 from bridge.journal.calls import Announce
 from bridge.obs.labels import ProviderState
 from bridge.obs.metrics import Metrics
-from bridge.worker.upstream import Upstream, nobody_listens
+from bridge.worker.upstream import UpstreamWatch, nobody_listens
 from tests.support.workers import sample
 
 BEGIN_S = 1000.0
@@ -24,7 +24,7 @@ class Watched:
         self.doubts = 0
         self.said: list[Announce] = []
         self.metrics = Metrics()
-        self.upstream = Upstream(
+        self.upstream = UpstreamWatch(
             self.said.append,
             self.metrics,
             namespace="exmail",
