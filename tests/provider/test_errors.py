@@ -80,3 +80,12 @@ def test_words_are_bounded_and_one_line() -> None:
     """Whatever was said."""
     assert plain("a\nb\x1b[31m\u202e" + "word " * 10**6).startswith("a b [31m word")
     assert len(plain("word " * 10**6)) <= errors.LONGEST_TEXT
+
+
+@pytest.mark.parametrize(
+    ("errcode", "label"),
+    [("1301", "1301"), ("-1", "-1"), ("", ""), ("10000000", ""), ("1 1", ""), ("\u0661", ""), ("<b>", "")],
+)
+def test_a_code_that_is_stored_and_shown_is_a_short_number(errcode: str, label: str) -> None:
+    """What the provider sends in its place may be anything; it ends up in Redis and on terminals."""
+    assert NotFound(errcode, "", "user/get").label == label

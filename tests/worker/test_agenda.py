@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+from bridge.simulator import Simulator
 from bridge.worker.agenda import Agenda, Item
+from tests.support.waiting import until
+from tests.support.workers import KEYS, Told, running_worker
+
+from .test_listen_to_events import listening
+from .test_reconcile_counts import NOBODY, asked
 
 A, B, C = "a@x.cn", "b@x.cn", "c@x.cn"
 
@@ -106,3 +112,13 @@ async def test_a_sweep_waits_until_its_last_piece_is_taken() -> None:
     await agenda.gap()
     assert await taken(agenda, 1) == [(B, True)]
     assert await agenda.room()
+
+
+async def test_a_leader_hears_of_a_mailbox_that_appears(redis_url: str, simulator: Simulator, told: Told) -> None:
+    """From the directory: whoever opened it before the provider knew of it has the count as soon as it does."""
+    async with running_worker(redis_url, simulator) as worker:
+        await listening(simulator, told)
+        await told.redis.sadd(KEYS.wanted, NOBODY)
+        await until(lambda: worker.metric("reconciled_total", result="failed") == 1)
+        simulator.world.add_user(NOBODY, name="Somebody")
+        await until(lambda: asked(simulator).count(NOBODY) == 2)
