@@ -29,6 +29,7 @@ from bridge.worker.profiles import Fetch
 from bridge.worker.questions import Questions
 from bridge.worker.registrar import Registrar
 from bridge.worker.scribe import CursorElsewhere, Scribe
+from bridge.worker.seldom import Seldom
 from bridge.worker.stage import Stage
 from bridge.worker.work import Work
 
@@ -41,13 +42,18 @@ class NotBelieved(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DirectoryPace:
-    """Seconds. ``look_s``: until the next pull if nothing is pushed · ``hurt_look_s``: the same after an answer that
-    could not be used · ``full_pause_s``: the least time between two full pulls that unusable answers make necessary ·
-    ``idle_s``: the least time between two pulls that bring nothing, doubled for each further one up to ``idle_most_s``
-    · ``second_look_s``: the least time before a second look at somebody who was said to be gone."""
+    """Seconds.
+
+    ``look_s``: until the next pull if nothing is pushed · ``hurt_look_s``: the same after an answer that could not be
+    used · ``full_first_s``, ``full_pause_s``: the least and the greatest pause between two full pulls that unusable
+    answers make necessary · ``idle_s``: the least time between two pulls that bring nothing, doubled for each further
+    one up to ``idle_most_s`` · ``second_look_s``: the least time before a second look at somebody who was said to be
+    gone.
+    """
 
     look_s: float = 300.0
     hurt_look_s: float = 30.0
+    full_first_s: float = 15.0
     full_pause_s: float = 600.0
     idle_s: float = 0.25
     idle_most_s: float = 5.0
@@ -95,7 +101,7 @@ class Directory:
         self._compared: Callable[[], Awaitable[None]] | None = None
         self._pushed = 0
         self._stale = False
-        self._full_after = 0.0
+        self._seldom = Seldom(first_s=pace.full_first_s, most_s=pace.full_pause_s, clock=wall)
         self._idle = 0
         self._look_at = 0.0
         self._news = asyncio.Event()
@@ -236,7 +242,9 @@ class Directory:
             self._news.set()
         while self._work is not None:
             await self._turned(self._go_on)
-        wait_s = self._pace.look_s if self._questions.usable else self._pace.hurt_look_s
+        wait_s = self._pace.look_s
+        if not self._questions.usable:
+            wait_s = min(self._pace.hurt_look_s, self._seldom.wait_s or self._pace.hurt_look_s)
         self._look_at = asyncio.get_running_loop().time() + wait_s
 
     async def _ask(self) -> None:
@@ -254,9 +262,9 @@ class Directory:
             self._begin(answer, "delta")
             return
         await self._questions.refused("delta", answer.listing)
-        if self._wall() >= self._full_after:
+        if not self._seldom.wait_s:
             await self._everything(after_refusal=True)
-            self._full_after = self._wall() + self._pace.full_pause_s
+            self._seldom.done(in_vain=self._work is None)
 
     async def _everything(self, *, after_refusal: bool = False) -> None:
         """Ask for everybody, to compare with the mirror or to fill one."""

@@ -260,6 +260,27 @@ async def test_a_ver_that_goes_back_or_jumps_is_announced_and_everything_compare
     assert await told.data(DELETED) == []
 
 
+async def test_the_second_odd_ver_is_compared_after_a_moment_and_the_next_ones_later_and_later(
+    parts: Parts, simulator: Simulator, told: Told
+) -> None:
+    """A Ver of the provider's making comes again within minutes: nobody is wrong for ten of them."""
+    now = 0.0
+    parts.wall = lambda: now
+    directory = await parts.directory()
+    await pulled(directory)
+    mended, value = [], simulator.world.ver
+    for number, later_s in enumerate((0, 14, 1, 29, 1, 59, 1, 600, 1)):
+        now += later_s
+        value -= 5000
+        simulator.faults.on(Kind.LIST_VER, endpoint="user/list", value=value, times=2)
+        simulator.world.modify_user(BOB, name=f"Robert {number}")
+        directory.doubt()
+        await pulled(directory)
+        mended.append(len(await told.data("directory.user.updated")))
+        simulator.faults.clear()
+    assert mended == [1, 1, 2, 2, 3, 3, 4, 5, 5]
+
+
 async def test_an_unbelievable_ver_costs_one_full_pull_in_ten_minutes(
     parts: Parts, simulator: Simulator, told: Told
 ) -> None:
