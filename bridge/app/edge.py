@@ -18,6 +18,7 @@ from bridge.app.doors import build_access, build_origins, limits_of, running_ver
 from bridge.app.parts import build_reader, ended, process_name, redis_accepted, redis_address, until_stopped
 from bridge.app.public_port import bind, cookie_path, route_below, serving, url_of
 from bridge.app.signon import signon_routes
+from bridge.edge.drain import drain
 from bridge.edge.endings import Endings
 from bridge.edge.feed import Feed, Pace
 from bridge.edge.hub import Hub
@@ -60,7 +61,8 @@ async def serve_edge(
     ``add_routes`` adds to the surface (``dev``); ``ready`` is told the URL when connections are accepted; ``pace``
     says how often the feed looks after itself.
 
-    Shutdown: stop accepting, say so on ``/readyz``, close every connection with 3001, exit.
+    Shutdown: say so on ``/readyz``, wait for balancers to hear it, stop accepting, send every connection away with
+    3001, one after the other, exit.
     """
     sock = sock or await bind(settings.edge.listen)
     address = redis_address(settings)
@@ -90,7 +92,7 @@ async def serve_edge(
     )
 
     def health() -> Unready | None:
-        return Unready("closing", "shutting down") if hub.closing else feed.ready()
+        return Unready("closing", "shutting down") if stop.is_set() else feed.ready()
 
     port = Admin(
         metrics=metrics,
@@ -157,7 +159,10 @@ async def serve_edge(
             timeout_s = settings.edge.request_timeout_s
             async with serving(sock, *surfaces, request_timeout_s=timeout_s, shutdown_s=1.0) as acceptor:
                 task = await until_stopped(run, stop, name="edge")
+                # Balancers that ask now and then go on to send browsers for a while, and these are let in.
+                await asyncio.sleep(settings.edge.drain_delay_s)
                 await acceptor.stop()
+                await drain(hub, over_s=settings.edge.drain_s, now=hub.now)
                 hub.end_all(codes.SHUTTING_DOWN)
                 await ended(task)
     finally:

@@ -19,19 +19,21 @@ from dataclasses import dataclass
 
 from bridge import __version__
 from bridge.app.edge import serve_edge
+from bridge.app.patience import ending_within
 from bridge.app.public_port import bind
 from bridge.events import from_json, to_json
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics
 from bridge.obs.readiness import Unready
-from bridge.settings import Address, Settings
+from bridge.settings import Address, Edge, Settings
 from bridge.supervision import Shutdown
 
 log = logging.getLogger(__name__)
 
 _TELL_S = 1.0
 _RESTART_S = 1.0
-_END_S = 10.0
+_KILL_S = 2.0
+"""A child ends itself in time; one that is stopped cannot, and gets so long on top."""
 _SILENT_S = 5.0
 """A child that says nothing for so long is not ready; for twice as long, and another takes its place."""
 
@@ -65,7 +67,8 @@ async def run_edge(settings: Settings, workers: int) -> None:
             await serve_processes(settings, workers, shutdown.event)
         else:
             metrics = Metrics(version=__version__, worker=False)
-            await serve_edge(settings, metrics, shutdown.event, sock=None, admin=True)
+            async with ending_within(settings.edge.stop_s, shutdown.event):
+                await serve_edge(settings, metrics, shutdown.event, sock=None, admin=True)
 
 
 async def serve_processes(settings: Settings, workers: int, stop: asyncio.Event) -> None:
@@ -78,14 +81,15 @@ async def serve_processes(settings: Settings, workers: int, stop: asyncio.Event)
         host=admin.host,
         port=admin.port,
         alive=lambda: None,
-        ready=lambda: _verdict(children),
+        ready=lambda: Unready("closing", "shutting down") if stop.is_set() else _verdict(children),
         note=lambda: next((child.note for child in children if child.note), None),
     )
     try:
         await port.start()
         async with asyncio.TaskGroup() as tasks:
             for child in children:
-                tasks.create_task(_keep(child, sock, admin, stop), name=f"edge process {child.number}")
+                tasks.create_task(_keep(child, sock, settings.edge, stop), name=f"edge process {child.number}")
+            tasks.create_task(_close(sock, stop, settings.edge.drain_delay_s), name="port")
     finally:
         sock.close()
         await port.stop()
@@ -99,9 +103,16 @@ def _verdict(children: list[_Child]) -> Unready | None:
     return next((why for child in running if (why := child.verdict())), None)
 
 
-async def _keep(child: _Child, sock: socket.socket, admin: Address, stop: asyncio.Event) -> None:
+async def _close(sock: socket.socket, stop: asyncio.Event, delay_s: float) -> None:
+    """Let go of the port when the children do: it is open as long as anybody has it, and nobody would accept."""
+    await stop.wait()
+    await asyncio.sleep(delay_s)
+    sock.close()
+
+
+async def _keep(child: _Child, sock: socket.socket, edge: Edge, stop: asyncio.Event) -> None:
     while not stop.is_set():
-        process = child.process = await _start(child, sock, admin)
+        process = child.process = await _start(child, sock, edge.admin_listen)
         child.heard_at = time.monotonic()
         stopping = asyncio.create_task(stop.wait())
         listening = asyncio.create_task(_listen(child, process))
@@ -111,7 +122,7 @@ async def _keep(child: _Child, sock: socket.socket, admin: Address, stop: asynci
             if not stop.is_set() and not listening.done():
                 log.error("edge process hangs, it is ended", extra={"number": child.number})
             if stop.is_set():
-                await _end(process)
+                await _end(process, edge.stop_s + _KILL_S)
         finally:
             stopping.cancel()
             listening.cancel()
@@ -148,11 +159,11 @@ async def _listen(child: _Child, process: asyncio.subprocess.Process) -> None:
     await process.wait()
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(process: asyncio.subprocess.Process, patience_s: float) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_END_S):
+        async with asyncio.timeout(patience_s):
             await process.wait()
 
 
@@ -169,7 +180,8 @@ async def serve_child(settings: Settings, inherited: int) -> None:
 
         parent = asyncio.create_task(_parent_gone(shutdown.event), name="parent")
         try:
-            await serve_edge(settings, metrics, shutdown.event, sock=sock, admin=True, tell_health=tell_health)
+            async with ending_within(settings.edge.stop_s, shutdown.event):
+                await serve_edge(settings, metrics, shutdown.event, sock=sock, admin=True, tell_health=tell_health)
         finally:
             for task in (parent, *telling):
                 task.cancel()

@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, ExitStack, closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -189,7 +190,15 @@ async def _serve(
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(serve_worker(settings, worker_metrics, stop, admin=True), name="dev worker")
                 tasks.create_task(
-                    serve_edge(settings, edge_metrics, stop, sock=sock, admin=True, add_routes=page.mount, ready=greet),
+                    serve_edge(
+                        _at_once(settings),
+                        edge_metrics,
+                        stop,
+                        sock=sock,
+                        admin=True,
+                        add_routes=page.mount,
+                        ready=greet,
+                    ),
                     name="dev edge",
                 )
                 if simulator is not None:
@@ -198,6 +207,13 @@ async def _serve(
                     traffic.cancel()
         except ExceptionGroup as group:
             raise _in_one_line(group) from group
+
+
+def _at_once(settings: Settings) -> Settings:
+    """Whoever presses Ctrl-C does not want to wait for a drain that he did not ask for."""
+    if settings.sources["BRIDGE_EDGE_DRAIN"] != "default":
+        return settings
+    return replace(settings, edge=replace(settings.edge, drain_s=0.0))
 
 
 def _in_one_line(group: ExceptionGroup[Exception]) -> Exception:

@@ -71,6 +71,10 @@ class Acceptor:
 
     async def stop(self) -> None:
         """Accept no more, and close the listening socket; may be called again."""
+        if self._sock.fileno() >= 0:
+            # Whoever was let in by the kernel already would see a reset.
+            while self._accept():
+                continue
         if self._retry is not None:
             self._retry.cancel()
         if self._sock.fileno() >= 0:
@@ -87,19 +91,20 @@ class Acceptor:
             let_go(transport)
         self._open.clear()
 
-    def _accept(self) -> None:
+    def _accept(self) -> bool:
+        """Accept those who wait; whether there may be more of them."""
         for _ in range(_AT_ONCE):
             if not self._descriptor_left():
                 self._pause("only the reserve is left")
-                return
+                return False
             try:
                 connection, _ = self._sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
+                return False
             except OSError as error:
                 # The process's or the whole system's descriptors, or the kernel's memory.
                 self._pause(error.strerror or str(error))
-                return
+                return False
             connection.setblocking(False)
             give_up_dead_peer(connection, self._patience_s)
             task: asyncio.Task[object] = self._loop.create_task(
@@ -107,6 +112,7 @@ class Acceptor:
             )
             self._opening.add(task)
             task.add_done_callback(self._opened)
+        return True
 
     def _opened(self, task: asyncio.Task[Any]) -> None:
         self._opening.discard(task)

@@ -6,6 +6,7 @@ for people. Only the composition root and the commands know this package: rooms 
 
 from __future__ import annotations
 
+from bridge.settings.edge import Edge
 from bridge.settings.errors import SettingsError, SettingsFileError
 from bridge.settings.load import DEFAULT_CONFIG, load_settings
 from bridge.settings.needs import calling, listening, require_for
@@ -17,6 +18,7 @@ from bridge.settings.values import Address
 __all__ = [
     "DEFAULT_CONFIG",
     "Address",
+    "Edge",
     "Secret",
     "Settings",
     "SettingsError",

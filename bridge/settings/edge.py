@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from bridge.settings.secret import Secret
 from bridge.settings.setting import optional, secret, setting
@@ -15,9 +16,13 @@ from bridge.settings.values import (
     jwt_secrets,
     matching,
     networks,
+    number,
     origins,
     text,
 )
+
+_STOP_S: Final = 10.0
+"""What the end of a process takes besides: Redis that does not answer, goodbyes that nobody takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,22 @@ class Edge:
         "that were added or restarted.",
         unit="seconds",
     )
+    drain_s: float = setting(
+        "BRIDGE_EDGE_DRAIN",
+        number(0, 120),
+        "10",
+        "A process that stops sends its connections away evenly over this time. 0: all at once, "
+        "which suits a lone edge.",
+        unit="seconds",
+    )
+    drain_delay_s: float = setting(
+        "BRIDGE_EDGE_DRAIN_DELAY",
+        number(0, 60),
+        "0",
+        "Before that, `/readyz` says 503 for so long while the port still accepts, for "
+        "balancers that ask now and then.",
+        unit="seconds",
+    )
     admin_listen: Address = setting(
         "BRIDGE_EDGE_ADMIN_LISTEN",
         address,
@@ -131,3 +152,8 @@ class Edge:
         "`/metrics`, `/livez`, `/readyz` of the edge, +1 for each further process; port 0 takes any.",
         unit="host:port",
     )
+
+    @property
+    def stop_s(self) -> float:
+        """How long a process that is told to stop may take, in seconds; everybody who waits for it waits so long."""
+        return self.drain_delay_s + self.drain_s + _STOP_S

@@ -98,6 +98,8 @@ def edge(redis_url: str) -> Iterator[tuple[Process, int]]:
         BRIDGE_REDIS_URL=redis_url,
         BRIDGE_EDGE_JWT_SECRET="x" * 32,
         BRIDGE_EDGE_LISTEN=f"127.0.0.1:{port}",
+        BRIDGE_EDGE_DRAIN="0",
+        BRIDGE_EDGE_HANDSHAKE_RATE="0",
         BRIDGE_EDGE_ADMIN_LISTEN=f"127.0.0.1:{admin_port}",
     ) as process:
         process.admin_port = admin_port

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.settings import load_settings, require_for
+from bridge.settings import SettingsError, load_settings, require_for
 from bridge.settings.table import TABLE
 
 ROOT = Path(__file__).parents[2]
@@ -119,6 +119,34 @@ def test_the_units_set_only_settings(unit: Path):
         assert name.removesuffix("_FILE") in known
         if value.startswith("%d/"):
             assert f"LoadCredential={value.removeprefix('%d/')}:" in text
+
+
+def seconds_of(text: str) -> float:
+    found = re.fullmatch(r"(?:(\d+)m)?(?:(\d+)s?)?", text)
+    assert found is not None
+    return 60 * int(found[1] or 0) + int(found[2] or 0)
+
+
+def longest_stop_s() -> float:
+    """How long an edge may take to stop, whatever is set."""
+    longest = {"BRIDGE_EDGE_DRAIN": "120", "BRIDGE_EDGE_DRAIN_DELAY": "60"}
+    for name in longest:
+        with pytest.raises(SettingsError):
+            load_settings({name: str(int(longest[name]) + 1)}, None)
+    return load_settings(longest, None).edge.stop_s
+
+
+def test_a_unit_lets_the_edge_end_by_itself():
+    """systemd waits longer than an edge, and the parent of its processes, may take by their settings."""
+    unit = (DEPLOY / "systemd" / "exmail-bridge-edge.service").read_text()
+    [patience] = re.findall(r"^TimeoutStopSec=(.*)$", unit, re.MULTILINE)
+    assert seconds_of(patience) > longest_stop_s() + 5
+
+
+def test_a_container_lets_the_edge_end_by_itself(require_binary: Callable[[str], str]):
+    """Docker does too."""
+    patience = composed(require_binary)["services"]["edge"]["stop_grace_period"]
+    assert seconds_of(patience) > longest_stop_s() + 5
 
 
 class _Livez(http.server.BaseHTTPRequestHandler):

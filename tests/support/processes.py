@@ -137,6 +137,7 @@ def edge_environ(redis_url: str, port: int, **more: str) -> dict[str, str]:
         "BRIDGE_EDGE_JWT_SECRET": SECRET,
         "BRIDGE_EDGE_LISTEN": f"127.0.0.1:{port}",
         "BRIDGE_EDGE_ADMIN_LISTEN": "127.0.0.1:0",
+        "BRIDGE_EDGE_DRAIN": "0",
         **more,
     }
 

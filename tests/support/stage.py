@@ -68,6 +68,7 @@ async def running_edge(
             "BRIDGE_REDIS_URL": redis_url,
             "BRIDGE_EDGE_JWT_SECRET": SECRET,
             "BRIDGE_EDGE_LISTEN": "127.0.0.1:0",
+            "BRIDGE_EDGE_DRAIN": "0",
             **environ,
         },
         None,

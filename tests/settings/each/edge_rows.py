@@ -33,7 +33,7 @@ from tests.settings.each.bench import FREE, Bench, Row
 from tests.support.browser_side import open_sse, open_ws
 from tests.support.clicks import clicking, signon_alone
 from tests.support.processes import http_get
-from tests.support.stage import BOB, KEYS, bearer, token
+from tests.support.stage import BOB, KEYS, bearer, running_edge, token
 from tests.support.waiting import until
 from tests.support.workers import simulating
 
@@ -259,6 +259,20 @@ async def max_life(bench: Bench, value: str) -> None:
         assert client.code == 3001
 
 
+async def drain(bench: Bench, value: str) -> None:
+    edge = bench.settings(BRIDGE_EDGE_DRAIN=value).edge
+    assert (edge.drain_s, edge.stop_s) == (float(value), float(value) + 10)
+    if value == "0":
+        async with running_edge(bench.redis_url, BRIDGE_EDGE_DRAIN=value) as (url, _):
+            client = await open_sse(url, **bearer())
+        assert await client.end() == 3001
+
+
+async def drain_delay(bench: Bench, value: str) -> None:
+    edge = bench.settings(BRIDGE_EDGE_DRAIN_DELAY=value).edge
+    assert (edge.drain_delay_s, edge.stop_s) == (float(value), float(value) + 20)
+
+
 async def signon_mode(bench: Bench, value: str) -> None:
     async with simulating(1) as simulator, clicking(bench.redis_url, simulator, BRIDGE_SIGNON=value) as stage:
         scoped = {"Cookie": f"exmail_bridge={token(scope='open')}"}
@@ -332,6 +346,8 @@ ROWS = {
     "BRIDGE_EDGE_MAX_PER_MAILBOX": Row(("0", "1", "10000000"), max_per_mailbox),
     "BRIDGE_EDGE_HANDSHAKE_RATE": Row(("0", "1000", "100000"), handshake_rate),
     "BRIDGE_EDGE_MAX_LIFE": Row(("10", "7200", "31536000"), max_life),
+    "BRIDGE_EDGE_DRAIN": Row(("0", "10", "120"), drain),
+    "BRIDGE_EDGE_DRAIN_DELAY": Row(("0", "5", "60"), drain_delay),
     "BRIDGE_EDGE_ADMIN_LISTEN": Row(PORTS, edge_admin),
     "BRIDGE_SIGNON": Row(("off", "scope", "on"), signon_mode),
     "BRIDGE_SIGNON_RATE": Row(("1", "20", "10000"), signon_rate),

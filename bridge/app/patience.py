@@ -1,0 +1,45 @@
+"""How long the end of a process may take, whatever hangs.
+
+Service managers kill after a time of their own, which knows nothing of our settings. So theirs is longer than any that
+can be set, and each process keeps to its own: a thread ends it, for it may be the event loop that hangs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+log = logging.getLogger(__name__)
+
+_LAST_WORDS_S: Final = 0.5
+
+
+@asynccontextmanager
+async def ending_within(seconds: float, stop: asyncio.Event) -> AsyncIterator[None]:
+    """From ``stop`` on the block has so many seconds; then the process ends, with exit code 1."""
+    timer = threading.Timer(seconds, _give_up, [seconds])
+    timer.daemon = True
+    watching = asyncio.create_task(_start_at(stop, timer), name="patience")
+    try:
+        yield
+    finally:
+        watching.cancel()
+        timer.cancel()
+
+
+async def _start_at(stop: asyncio.Event, timer: threading.Timer) -> None:
+    await stop.wait()
+    timer.start()
+
+
+def _give_up(seconds: float) -> None:
+    log.error("shutdown takes too long, the process ends", extra={"seconds": seconds})
+    # The log is written by a thread of its own.
+    time.sleep(_LAST_WORDS_S)
+    os._exit(1)
