@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from redis.asyncio import Redis
 
+from bridge.journal.client import typed
 from bridge.journal.errors import JournalError, translated
 from bridge.journal.keys import Keys
 
@@ -26,8 +27,7 @@ class Clicks:
     """
 
     def __init__(self, redis: Redis, keys: Keys, *, audit_max: int, audit_s: int) -> None:
-        # redis-py types an answer as everything that some option could make of it; ours are bytes.
-        self._redis: Any = redis
+        self._redis = typed(redis)
         self._keys = keys
         self._audit_max = audit_max
         self._audit_s = audit_s
@@ -66,7 +66,7 @@ class Clicks:
         """Append an entry to the audit stream, and let go of what is too old or too much."""
         audit = self._keys.audit
         with _unreachable():
-            written: bytes = await self._redis.xadd(audit, dict(entry), maxlen=self._audit_max, approximate=False)
+            written = await self._redis.xadd(audit, dict(entry), maxlen=self._audit_max, approximate=False)
             # Redis's own clock, from the id that it gave.
             now_ms = int(written.partition(b"-")[0])
             pipeline = self._redis.pipeline(transaction=False)

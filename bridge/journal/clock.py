@@ -9,25 +9,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 from redis.asyncio import Redis
 
+from bridge.journal.client import Client, typed
 from bridge.journal.errors import translated
 
 _ROUND_S: Final = 1.0
 
 
-async def redis_now_ms(redis: Redis) -> int:
+async def redis_now_ms(redis: Redis | Client) -> int:
     """Redis's clock in epoch ms.
 
     Raises:
         JournalAway, JournalRefused
     """
-    # redis-py types an answer as everything that some option could make of it.
-    client: Any = redis
     with translated():
-        seconds, micros = await client.time()
+        seconds, micros = await typed(redis).time()
     return int(seconds) * 1000 + int(micros) // 1000
 
 

@@ -7,10 +7,11 @@ refused, and what it needs to begin anew is an operator's decision.
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final
+from typing import Final
 
 from redis.asyncio import Redis
 
+from bridge.journal.client import typed
 from bridge.journal.errors import JournalRefused, translated
 from bridge.journal.keys import Keys
 from bridge.journal.script import Script
@@ -41,8 +42,7 @@ class Corporation:
     """Reads whose the namespace is, and gives it to another one."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
-        # redis-py types an answer as everything that some option could make of it; ours are bytes.
-        self._redis: Any = redis
+        self._redis = typed(redis)
         self._script = Script(redis)
         self._keys = keys
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from redis.asyncio import Redis
 
+from bridge.journal.client import typed
 from bridge.journal.errors import NotLetIn, translated
 from bridge.journal.keys import Keys
 
@@ -22,8 +23,7 @@ class Databases:
     """Looks for one namespace."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
-        # redis-py types an answer as everything that some option could make of it.
-        self._redis: Any = redis
+        self._redis = typed(redis)
         self._lease = keys.lease
 
     async def led_elsewhere(self) -> list[int]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from redis.asyncio import Redis
 
 from bridge.journal.calls import Kept
+from bridge.journal.client import typed
 from bridge.journal.errors import translated
 from bridge.journal.keys import Keys
 
@@ -42,14 +43,13 @@ class DeadDocuments:
     """
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
-        # redis-py types an answer as everything that some option could make of it; ours are bytes.
-        self._redis: Any = redis
+        self._redis = typed(redis)
         self._keys = keys
 
     async def count(self) -> int:
         """How many there are."""
         with translated():
-            return int(await self._redis.xlen(self._keys.dead))
+            return await self._redis.xlen(self._keys.dead)
 
     async def newest(self, most: int | None = None) -> AsyncIterator[DeadDocument]:
         """The newest first, all or the first ``most``, read in pieces."""

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Final, Self
-
-from redis.asyncio import Redis
+from typing import Final, Self
 
 from bridge.events import time_of
+from bridge.journal.client import typed
 from bridge.journal.connect import RedisAddress
 from bridge.journal.errors import translated
 from bridge.journal.keys import Keys
@@ -61,7 +60,7 @@ class Follower:
     """
 
     def __init__(self, address: RedisAddress, keys: Keys, *, block_s: float = 5.0) -> None:
-        self._redis: Any = address.client(timeout_s=block_s + _ANSWER_S, connections=1)
+        self._redis = typed(address.client(timeout_s=block_s + _ANSWER_S, connections=1))
         self._keys = keys
         self._block_s = block_s
         self._last = BEGINNING
@@ -70,8 +69,7 @@ class Follower:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        redis: Redis = self._redis
-        await redis.aclose()
+        await self._redis.aclose()
 
     @property
     def last(self) -> StreamId:

@@ -5,10 +5,9 @@ The stream is trimmed whether or not they have read, and Redis tells nobody.
 
 from __future__ import annotations
 
-from typing import Any
-
 from redis.asyncio import Redis
 
+from bridge.journal.client import typed
 from bridge.journal.errors import translated
 from bridge.journal.follow import StreamId, parse_stream_id
 from bridge.journal.keys import Keys
@@ -18,8 +17,7 @@ class Groups:
     """Reads for one namespace."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
-        # redis-py types an answer as everything that some option could make of it.
-        self._redis: Any = redis
+        self._redis = typed(redis)
         self._events = keys.events
 
     async def most_behind(self) -> int:

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 from redis.asyncio import Redis
 
 from bridge.events import from_json, normalise_address, to_json
+from bridge.journal.client import typed
 from bridge.journal.errors import translated
 from bridge.journal.keys import Keys
 
@@ -55,8 +56,7 @@ class Inquiries:
     """Both ends. ``clock`` is monotonic seconds."""
 
     def __init__(self, redis: Redis, keys: Keys, *, clock: Callable[[], float] = time.monotonic) -> None:
-        # redis-py types an answer as everything that some option could make of it; ours are bytes.
-        self._redis: Any = redis
+        self._redis = typed(redis)
         self._keys = keys
         self._clock = clock
 
@@ -110,7 +110,7 @@ class Inquiries:
 
     async def _put(self, question: Mapping[str, Any]) -> int:
         with translated():
-            return int(await self._redis.publish(self._keys.inquiry_channel, to_json(question)))
+            return await self._redis.publish(self._keys.inquiry_channel, to_json(question))
 
     async def _answers(self, id: str) -> list[Answer]:
         with translated():

@@ -6,11 +6,16 @@ can be believed.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
+from redis.asyncio import Redis
+
+from bridge.journal.client import Client, typed
 from bridge.journal.errors import FormatTooNew, JournalSpoilt, translated
 from bridge.journal.keys import Keys
-from bridge.journal.writer import FORMAT
+
+FORMAT: Final = 1
+"""The newest layout that this program can read, and the one that it writes."""
 
 _TYPES: Final = {
     "hash": ("directory", "slaves", "upstream", "owed"),
@@ -21,7 +26,7 @@ _TYPES: Final = {
 }
 
 
-async def refuse_other_types(redis: Any, keys: Keys) -> None:
+async def refuse_other_types(redis: Redis | Client, keys: Keys) -> None:
     """Say no where a key that concerns everybody is of another type than ours; whoever may not look does not.
 
     Raises:
@@ -29,7 +34,7 @@ async def refuse_other_types(redis: Any, keys: Keys) -> None:
         JournalSpoilt: in one line which key, what it is and what it should be.
     """
     wanted = [(getattr(keys, name), kind) for kind, names in _TYPES.items() for name in names]
-    pipeline = redis.pipeline(transaction=False)
+    pipeline = typed(redis).pipeline(transaction=False)
     for key, _ in wanted:
         pipeline.type(key)
     with translated():
@@ -42,18 +47,21 @@ async def refuse_other_types(redis: Any, keys: Keys) -> None:
             )
 
 
-async def refuse_newer(redis: Any, keys: Keys) -> None:
-    """Say no where the data have a layout that this program does not know.
+async def refuse_newer(redis: Redis | Client, keys: Keys) -> None:
+    """Refuse data whose layout this program does not know.
 
     Raises:
         JournalAway, JournalRefused, FormatTooNew
-        JournalSpoilt: what stands there is no number.
+        JournalSpoilt: what is stored there is not a number.
     """
     with translated():
-        written: bytes | None = await redis.get(keys.format)
-    if written is None:
-        return
-    if not written.isdigit():
+        written = await typed(redis).get(keys.format)
+    if written is not None and not written.isdigit():
         raise JournalSpoilt(f"{keys.format} holds no number")
-    if int(written) > FORMAT:
-        raise FormatTooNew(f"the data have layout {int(written)}, this program knows {FORMAT}")
+    if int(written or 0) > FORMAT:
+        raise too_new(int(written or 0))
+
+
+def too_new(written: int) -> FormatTooNew:
+    """The refusal of a layout that only a newer program knows."""
+    return FormatTooNew(f"the data have layout {written}, this program knows {FORMAT}")

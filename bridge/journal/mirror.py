@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from bridge.events import DIRECTORY, from_json, to_json
 from bridge.journal.calls import Stream
+from bridge.journal.client import typed
 from bridge.journal.clock import redis_now_ms
 from bridge.journal.counted import COUNTED_FIELDS, Counted, read_counted
 from bridge.journal.dead import names_any
@@ -26,8 +27,7 @@ class Mirror:
     """Reads what the leader needs to decide; changes nothing but the set of wanted counts."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
-        # redis-py types an answer as everything that some option could make of it; ours are bytes.
-        self._redis: Any = redis
+        self._redis = typed(redis)
         self._keys = keys
 
     async def check(self) -> None:
@@ -60,13 +60,13 @@ class Mirror:
     async def stored_ver(self) -> str | None:
         """The cursor as it is stored, which is what a change of it is compared with."""
         with translated():
-            value: bytes | None = await self._redis.get(self._keys.ver)
+            value = await self._redis.get(self._keys.ver)
         return None if value is None else value.decode(errors="replace")
 
     async def size(self) -> int:
         """How many accounts the mirror holds."""
         with translated():
-            return int(await self._redis.hlen(self._keys.directory))
+            return await self._redis.hlen(self._keys.directory)
 
     async def aliases(self) -> set[str]:
         """All accounts' main addresses."""
@@ -78,8 +78,7 @@ class Mirror:
         if not aliases:
             return []
         with translated():
-            found: list[bytes | None] = await self._redis.hmget(self._keys.directory, list(aliases))
-        return found
+            return await self._redis.hmget(self._keys.directory, list(aliases))
 
     async def everybody(self) -> dict[str, Mapping[str, Any]]:
         """All profiles by alias, read in pieces: Redis must not stop for a report."""

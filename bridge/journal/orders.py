@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, get_args
 from redis.asyncio import Redis
 
 from bridge.events import from_json, to_json
+from bridge.journal.client import typed
 from bridge.journal.errors import translated
 from bridge.journal.keys import Keys
 
@@ -51,8 +52,7 @@ class Orders:
     """Both ends of the list."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
-        # redis-py types an answer as everything that some option could make of it; ours are bytes.
-        self._redis: Any = redis
+        self._redis = typed(redis)
         self._keys = keys
 
     # -- a command

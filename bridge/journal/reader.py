@@ -18,8 +18,10 @@ from redis.exceptions import ResponseError
 
 from bridge.events import Position, time_of
 from bridge.journal.batch import Batch
-from bridge.journal.errors import FormatTooNew, JournalRefused, JournalSpoilt, MailboxBarred, NotLetIn, translated
+from bridge.journal.client import typed
+from bridge.journal.errors import JournalRefused, JournalSpoilt, MailboxBarred, NotLetIn, translated
 from bridge.journal.keys import Keys
+from bridge.journal.layout import refuse_newer
 from bridge.journal.opened import (
     BARRED,
     SLAVE,
@@ -34,7 +36,7 @@ from bridge.journal.opened import (
     whole,
 )
 from bridge.journal.script import Failed, Script
-from bridge.journal.writer import FORMAT, new_epoch
+from bridge.journal.writer import new_epoch
 
 __all__ = ["OpenRequest", "Opened", "Page", "Reader", "Standing", "Status", "Upstream"]
 
@@ -60,8 +62,7 @@ class Reader:
         stale_s: int = 600,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        # redis-py types an answer as everything that some option could make of it; ours are bytes.
-        self._redis: Any = redis
+        self._redis = typed(redis)
         self._script = Script(redis)
         self._keys = keys
         self._history_events = history_events
@@ -77,17 +78,15 @@ class Reader:
         Raises:
             JournalAway, JournalRefused, FormatTooNew
         """
+        # First a command that every version knows: a server that refuses even that is not too old.
+        await refuse_newer(self._redis, self._keys)
+        try:
+            await self.try_write()
+        except NotLetIn:
+            raise
+        except JournalRefused as error:
+            raise JournalRefused(f"this server is too old, Redis 7.0 or Valkey 7.2 is needed: {error}") from error
         with translated():
-            # First what any server knows: who cannot be asked that is not too old.
-            written = _number(await self._redis.get(self._keys.format), self._keys.format)
-            try:
-                await self.try_write()
-            except NotLetIn:
-                raise
-            except JournalRefused as error:
-                raise JournalRefused(f"this server is too old, Redis 7.0 or Valkey 7.2 is needed: {error}") from error
-            if written > FORMAT:
-                raise FormatTooNew(f"the data have layout {written}, this program knows {FORMAT}")
             memory = await self._redis.info("memory")
         if memory.get("maxmemory") and memory.get("maxmemory_policy") != "noeviction":
             return f"maxmemory-policy is {memory['maxmemory_policy']}: Redis may throw events away; set noeviction"

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final
 
 from redis.asyncio import Redis
 
 from bridge.events import from_json, to_json
+from bridge.journal.client import typed
 from bridge.journal.errors import translated
 from bridge.journal.keys import Keys
 
@@ -34,8 +35,7 @@ class Reports:
     """Both ends of the list."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
-        # redis-py types an answer as everything that some option could make of it; ours are bytes.
-        self._redis: Any = redis
+        self._redis = typed(redis)
         self._keys = keys
 
     async def tell(self, report: Deafness) -> None:

@@ -11,11 +11,12 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from redis.asyncio import Redis
 
 from bridge.events import from_json, to_json
+from bridge.journal.client import typed
 from bridge.journal.errors import JournalError, translated
 from bridge.journal.keys import Keys
 from bridge.journal.script import Script
@@ -44,8 +45,7 @@ class RedisTokenStore(Generic[T]):
     """
 
     def __init__(self, redis: Redis, keys: Keys, make: Callable[[str, float], T], *, corporation: str) -> None:
-        # redis-py types an answer as everything that some option could make of it; ours are bytes.
-        self._redis: Any = redis
+        self._redis = typed(redis)
         self._script = Script(redis)
         self._keys = keys
         self._make = make

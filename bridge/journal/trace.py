@@ -9,6 +9,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from bridge.events import MAIL_NEW, SYSTEM, Position, from_json, position_of, to_json
+from bridge.journal.client import typed
 from bridge.journal.counted import COUNTED_FIELDS, read_counted
 from bridge.journal.errors import translated
 from bridge.journal.keys import Keys
@@ -54,8 +55,7 @@ class Trace:
     """
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
-        # redis-py types an answer as everything that some option could make of it; ours are bytes.
-        self._redis: Any = redis
+        self._redis = typed(redis)
         self._keys = keys
 
     async def account(self, asked: str) -> Account:
@@ -87,8 +87,7 @@ class Trace:
     async def seen(self, mailbox: str, mail_id: str) -> float | None:
         """When a mail was published (epoch ms), as far as that is remembered."""
         with translated():
-            score: float | None = await self._redis.zscore(self._keys.seen(mailbox), mail_id)
-        return score
+            return await self._redis.zscore(self._keys.seen(mailbox), mail_id)
 
     async def mail(self, mailbox: str, mail_id: str) -> Published | None:
         """The event of one mail, from the mailbox's history or else from the stream of all events."""
@@ -126,7 +125,7 @@ class Trace:
     async def dead(self) -> int:
         """How many documents that nobody could read are kept."""
         with translated():
-            return int(await self._redis.xlen(self._keys.dead))
+            return await self._redis.xlen(self._keys.dead)
 
     async def _newest_first(self, key: str) -> AsyncIterator[tuple[bytes, bytes]]:
         last = "+"

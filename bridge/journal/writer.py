@@ -21,18 +21,18 @@ from redis.asyncio import Redis
 from bridge.events import DIRECTORY
 from bridge.journal.calls import Call, Retention
 from bridge.journal.corporation import NotOurs
-from bridge.journal.errors import FormatTooNew, JournalAway, LeaseLost
+from bridge.journal.errors import JournalAway, LeaseLost
 from bridge.journal.inquiry import Memory
 from bridge.journal.keys import Keys
+from bridge.journal.layout import FORMAT, too_new
 from bridge.journal.made import Made
 from bridge.journal.outcomes import Claimed, Outcome, Result, read_outcomes
 from bridge.journal.script import Argument, Script
 
-__all__ = ["FORMAT", "Claimed", "Outcome", "Result", "Writer", "new_epoch"]
+__all__ = ["Claimed", "Outcome", "Result", "Writer", "new_epoch"]
 
 log = logging.getLogger(__name__)
 
-FORMAT: Final = 1
 _ERASED: Final = 500
 
 
@@ -142,7 +142,7 @@ class Writer:
         )
         if answer[0] == 0:
             if answer[1] == b"format":
-                raise FormatTooNew(f"the data have layout {answer[2]}, this program knows {FORMAT}")
+                raise too_new(answer[2])
             if answer[1] == b"corporation":
                 self._lease = None
                 raise NotOurs(keys.namespace)

@@ -14,7 +14,7 @@ import pytest
 import redis as redis_sync
 
 from bridge.journal.keys import Keys
-from bridge.journal.writer import FORMAT
+from bridge.journal.layout import FORMAT
 from bridge.settings import Secret, Settings, load_settings
 from bridge.settings.setting import settings_in
 from bridge.settings.table import GROUPS, TABLE
