@@ -11,6 +11,7 @@ from aiohttp import hdrs, web
 
 from bridge.access import codes
 from bridge.access.access import Access
+from bridge.access.mounting import mount_points
 from bridge.access.refused import Refused, quoted
 from bridge.edge.reception import Reception
 from bridge.events import from_json, normalise_address
@@ -39,12 +40,12 @@ class Endings:
         self._reception = reception
         self._standings = standings
         self._kick_s = kick_s
-        self._prefix = prefix.rstrip("/")
+        self._mount_points = mount_points(prefix)
         self._cleared = cleared_cookie(cookie, path=cookie_path)
 
     def mount(self, app: web.Application) -> None:
         """Add the routes, at the root and below the public URL's path prefix."""
-        for prefix in dict.fromkeys(("", self._prefix)):
+        for prefix in self._mount_points:
             for path, answer in (("/logout", self.logout), ("/kick", self.kick)):
                 app.router.add_post(prefix + path, self._reception.guarded(answer))
                 app.router.add_route(hdrs.METH_OPTIONS, prefix + path, self._reception.preflight)

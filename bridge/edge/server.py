@@ -19,6 +19,7 @@ from aiohttp import hdrs, web
 
 from bridge.access import codes
 from bridge.access.access import Access, Identity, Refused
+from bridge.access.mounting import mount_points
 from bridge.access.origins import Origins
 from bridge.access.standing import require_standing
 from bridge.access.whence import Network, client_address
@@ -86,12 +87,12 @@ class EdgeServer:
         self._metrics = metrics
         self._places = places
         self._trusted = tuple(trusted_proxies)
-        self._prefix = prefix.rstrip("/")
+        self._mount_points = mount_points(prefix)
         self._scripts = read_scripts()
 
     def mount(self, app: web.Application) -> None:
         """Add the routes, at the root and below the public URL's path prefix."""
-        for prefix in dict.fromkeys(("", self._prefix)):
+        for prefix in self._mount_points:
             app.router.add_get(f"{prefix}/ws", self.ws, allow_head=False)
             app.router.add_get(f"{prefix}/events", self.events, allow_head=False)
             for name in self._scripts:

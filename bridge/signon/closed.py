@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from aiohttp import hdrs, web
 
+from bridge.access.mounting import mount_points
 from bridge.events import to_json
 from bridge.signon.signon import PATH
 
@@ -20,7 +21,7 @@ class Closed:
         """What adds the route, at the root and below ``prefix``."""
 
         def add_routes(app: web.Application) -> None:
-            for each in dict.fromkeys(("", prefix.rstrip("/"))):
+            for each in mount_points(prefix):
                 app.router.add_get(f"{each}{PATH}", self._answer, allow_head=False)
 
         return add_routes

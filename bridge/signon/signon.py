@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 from aiohttp import hdrs, web
 
+from bridge.access.mounting import mount_points
 from bridge.access.whence import client_address
 from bridge.events import timestamp, to_json
 from bridge.obs.metrics import Metrics
@@ -87,7 +88,7 @@ class SignOn:
 
     def mount(self, app: web.Application, prefix: str = "") -> None:
         """Add the route, at the root and below ``prefix``. HEAD is refused: it must not fetch a key."""
-        for each in dict.fromkeys(("", prefix.rstrip("/"))):
+        for each in mount_points(prefix):
             app.router.add_get(f"{each}{PATH}", self.open, allow_head=False)
 
     async def open(self, request: web.Request) -> web.Response:
