@@ -126,11 +126,6 @@ def build_event(
     return Event(type, stream, body, stamped)
 
 
-def event_head(position: Position) -> bytes:
-    """The head that the journal writes before an event's body; here for tests and readers."""
-    return b'{"specversion":"1.0","id":"%b","sequence":"%016d",' % (str(position).encode(), position.seq)
-
-
 _ID_START: Final = len(b'{"specversion":"1.0","id":"')
 _SEQ_START: Final = _ID_START + 9
 
@@ -178,21 +173,6 @@ def addresses_of(event: bytes) -> tuple[str, ...]:
     if "alias" not in data:
         return ()
     return (data["alias"], *data.get("profile", {}).get("slaves", ()))
-
-
-def unread_of(event: bytes) -> tuple[int | None, int] | None:
-    """Cut ``(unread, as_of)`` out of a mailbox event's bytes; ``None`` if it carries none."""
-    start = event.rfind(b'"unread":')
-    stamp = event.rfind(b',"as_of":')
-    if start < 0 or stamp < 0:
-        return None
-    data = orjson.loads(b"{" + event[start:].rstrip(b"}") + b"}")
-    return data.get("unread"), data["as_of"]
-
-
-def is_mail(event: bytes) -> bool:
-    """Say whether these bytes are a ``exmail.mail.new``."""
-    return b'"type":"exmail.mail.new"' in event
 
 
 def embedded(event: bytes) -> Any:

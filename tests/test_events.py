@@ -9,16 +9,14 @@ from bridge.events import (
     MAIL_NEW,
     Position,
     build_event,
-    event_head,
     head_of,
-    is_mail,
     normalise_address,
     parse_position,
     position_of,
     time_of,
     timestamp,
-    unread_of,
 )
+from tests.support.event_bytes import event_head, is_mail, unread_of
 
 HOSTILE = '","time":"1970-01-01T00:00:00.000Z","type":"exmail.mail.new","unread":7,"as_of":1}}'
 

@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple, cast
+from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Connection, Redis
@@ -24,6 +24,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 from bridge.journal.cluster import Cluster
 from bridge.journal.errors import is_elsewhere
 from bridge.journal.names import Name, is_name
+from bridge.journal.raw import transport_of
 from bridge.journal.route import Finder, Node, Route
 from bridge.journal.sentinel import Sentinels
 
@@ -73,7 +74,16 @@ class _Cancellable(AbstractConnection):
             raise
 
 
-class _Routed(Connection):
+class _Leavable(Connection):
+    """May be cut by whoever finds out that its server is no longer the right one."""
+
+    def leave(self) -> None:
+        """Cut the connection, whoever reads from it."""
+        if (transport := transport_of(self)) is not None:
+            transport.abort()
+
+
+class _Routed(_Leavable):
     """Asks at each dial where the server is. With ``master`` it takes no other: the news may be older than the fact."""
 
     def __init__(self, *, route: Route, master: bool, **options: Any) -> None:
@@ -84,11 +94,6 @@ class _Routed(Connection):
     @property
     def node(self) -> Node:
         return Node(self.host, self.port)
-
-    def leave(self) -> None:
-        """Cut the connection, whoever reads it."""
-        if self._writer is not None:
-            cast(asyncio.Transport, self._writer.transport).abort()
 
     async def _connect(self) -> None:
         self.host, self.port = await self._route.find()
@@ -109,7 +114,7 @@ class _Routed(Connection):
             raise RedisConnectionError(f"{self.node} is no master, a failover is under way")
 
 
-class _Named(Connection):
+class _Named(_Leavable):
     """Goes where a name leads, and knows where that was when it was dialled."""
 
     def __init__(self, *, name: Name, **options: Any) -> None:
@@ -118,13 +123,9 @@ class _Named(Connection):
 
     @property
     def address(self) -> str | None:
-        peer = None if self._writer is None else self._writer.transport.get_extra_info("peername")
+        transport = transport_of(self)
+        peer = None if transport is None else transport.get_extra_info("peername")
         return None if peer is None else str(peer[0])
-
-    def leave(self) -> None:
-        """Cut the connection, whoever reads it."""
-        if self._writer is not None:
-            cast(asyncio.Transport, self._writer.transport).abort()
 
     async def _connect(self) -> None:
         await super()._connect()  # type: ignore[no-untyped-call]

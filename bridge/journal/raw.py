@@ -15,6 +15,16 @@ import hiredis
 from bridge.journal.errors import translated
 
 
+def transport_of(connection: Any) -> asyncio.Transport | None:
+    """The transport of a redis-py connection; ``None`` while it is not connected.
+
+    redis-py has no public name for it. The other private name of redis-py that this room relies on is ``_connect``,
+    which :mod:`bridge.journal.connect` overrides.
+    """
+    writer = connection._writer
+    return None if writer is None else cast(asyncio.Transport, writer.transport)
+
+
 class RawConnection(asyncio.Protocol, ABC):
     """Give it a redis-py connection to dial; then bytes come as replies, many at a time."""
 
@@ -32,8 +42,8 @@ class RawConnection(asyncio.Protocol, ABC):
         """
         with translated():
             await connection.connect()
-        # The only private name of redis-py that the project touches.
-        transport = cast(asyncio.Transport, connection._writer.transport)
+        transport = transport_of(connection)
+        assert transport is not None
         self._former = transport.get_protocol()
         transport.set_protocol(self)
         # It closes what it dialled when it is collected.

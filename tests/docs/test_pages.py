@@ -18,6 +18,7 @@ from bridge.obs.metrics import Metrics
 from bridge.settings import load_settings, require_for
 from bridge.settings.table import TABLE
 from tests.docs.pages import PAGES, ROOT, Page
+from tests.support.event_bytes import event_head, unread_of
 
 README = Page(ROOT / "README.md")
 DOCS = ROOT / "docs"
@@ -187,9 +188,9 @@ def test_the_example_event_is_one_of_ours():
     """The event on the page has the head that the journal writes, and readers can cut it apart."""
     example = Page(DOCS / "events.md").block("json").replace("\n ", "").strip().encode()
     position = events.position_of(example)
-    assert example.startswith(events.event_head(position))
+    assert example.startswith(event_head(position))
     assert events.time_of(example) is not None
-    assert events.unread_of(example) == (549, 1795497613538)
+    assert unread_of(example) == (549, 1795497613538)
 
 
 def test_every_code_is_described():

@@ -16,6 +16,7 @@ from bridge.journal.writer import Writer
 from bridge.obs.metrics import Metrics
 from tests.support.stage import BOB, leading_writer, running_edge, token
 from tests.support.waiting import until
+from tests.support.workers import sample
 
 PAGE = """<!doctype html><title>OA</title><b id=unread></b><script src=/exmail/client.js></script>
 <script>
@@ -65,16 +66,14 @@ class Oa:
 
     def connects(self) -> float:
         """How many connections the edge has had."""
-        return self._sum(self.metrics.edge_connects)
+        return self._sum("edge_connects_total")
 
     def open(self) -> float:
         """How many it has now."""
-        return self._sum(self.metrics.edge_connections)
+        return self._sum("edge_connections")
 
-    @staticmethod
-    def _sum(children: Any) -> float:
-        total: float = sum(children[name]._value.get() for name in ("websocket", "sse"))
-        return total
+    def _sum(self, name: str) -> float:
+        return sum(sample(self.metrics, name, transport=each) for each in ("websocket", "sse"))
 
 
 def write_pages(folder: Path) -> None:
