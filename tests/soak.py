@@ -16,8 +16,8 @@ from pathlib import Path
 
 from bridge.journal.embedded import EmbeddedServer
 from tests.support.history.checker import check
-from tests.support.history.mischief import play
-from tests.support.history.theatre import DURABLE, Theatre
+from tests.support.history.harness import DURABLE, Harness
+from tests.support.history.injection import play
 
 
 async def soak(for_s: float, seed: int, faults: int) -> bool:
@@ -27,23 +27,23 @@ async def soak(for_s: float, seed: int, faults: int) -> bool:
     while played == 0 or time.monotonic() < ends:
         with tempfile.TemporaryDirectory() as folder, EmbeddedServer(Path(folder) / "valkey", config=DURABLE) as server:
             began = time.monotonic()
-            async with Theatre(server, seed, people=True) as theatre:
+            async with Harness(server, seed, people=True) as harness:
                 try:
-                    await play(theatre, faults)
-                    await theatre.calm()
-                    await check(theatre)
+                    await play(harness, faults)
+                    await harness.calm()
+                    await check(harness)
                 except Exception as error:
                     print(f"seed {seed} broke: {type(error).__name__}: {error}")
                     if isinstance(error, ExceptionGroup):
                         traceback.print_exception(error)
-                    print("faults:", *theatre.done)
+                    print("faults:", *harness.done)
                     print(
                         f"replay: BRIDGE_TEST_SEEDS={seed} BRIDGE_TEST_FAULTS={faults} "
                         "python3 -m bridge test tests/e2e/test_history.py"
                     )
                     return False
-                mails += len(theatre.world.mails)
-                print(f"seed {seed}: {len(theatre.world.mails)} mails, {time.monotonic() - began:.0f} s", *theatre.done)
+                mails += len(harness.world.mails)
+                print(f"seed {seed}: {len(harness.world.mails)} mails, {time.monotonic() - began:.0f} s", *harness.done)
         played, seed = played + 1, seed + 1
     print(f"{played} histories, {played * faults} times something broke, {mails} mails: every promise held")
     return True

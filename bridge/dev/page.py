@@ -47,7 +47,7 @@ _HEADERS: Final = {
 _DEFECTS: Final = (Defect.BAD_UTF8, Defect.BAD_JSON, Defect.LONE_SURROGATE, Defect.UNKNOWN_SHAPE)
 
 
-class _DeedRefused(Exception):
+class _CommandRefused(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
@@ -77,7 +77,7 @@ class DevPage:
         self._defects = cycle(_DEFECTS)
         static = files("bridge.dev").joinpath("static")
         self._files = {name: static.joinpath(name).read_bytes() for name in ("index.html", *_STATIC)}
-        self._deeds: dict[str, Callable[[Simulator, Mapping[str, Any]], dict[str, Any]]] = {
+        self._commands: dict[str, Callable[[Simulator, Mapping[str, Any]], dict[str, Any]]] = {
             "mail": self._mail,
             "read": self._read,
             "cut": self._cut,
@@ -92,7 +92,7 @@ class DevPage:
         app.router.add_get("/", self._show, allow_head=False)
         app.router.add_get("/dev/state", self._state, allow_head=False)
         app.router.add_get("/dev/{name}", self._file, allow_head=False)
-        app.router.add_post("/dev/{deed}", self._perform)
+        app.router.add_post("/dev/{command}", self._perform)
 
     async def _show(self, request: web.Request) -> web.Response:
         page = web.Response(
@@ -154,28 +154,28 @@ class DevPage:
     # -- buttons
 
     async def _perform(self, request: web.Request) -> web.Response:
-        name = request.match_info["deed"]
+        name = request.match_info["command"]
         try:
             _require_own_page(request)
             wanted = _object(await request.read())
             mailbox = wanted.get("mailbox")
             if not isinstance(mailbox, str) or mailbox not in await self._accounts():
-                raise _DeedRefused(400, "there is no such mailbox")
+                raise _CommandRefused(400, "there is no such mailbox")
             if name == "mailbox":
                 response = _json({"mailbox": mailbox})
                 self._sign_in(response, mailbox)
                 return response
-            deed = self._deeds.get(name)
-            if deed is None or self._simulator is None:
-                raise _DeedRefused(404, f"there is no deed {name!r}; with the real provider there is none at all")
-            return _json(deed(self._simulator, wanted))
-        except _DeedRefused as refused:
+            command = self._commands.get(name)
+            if command is None or self._simulator is None:
+                raise _CommandRefused(404, f"there is no command {name!r}; with the real provider there is none at all")
+            return _json(command(self._simulator, wanted))
+        except _CommandRefused as refused:
             return _refusal(refused.status, str(refused))
 
     def _mail(self, simulator: Simulator, wanted: Mapping[str, Any]) -> dict[str, Any]:
         n = wanted.get("n", 1)
         if not isinstance(n, int) or not 1 <= n <= _MOST_MAILS:
-            raise _DeedRefused(400, f"n is a number from 1 to {_MOST_MAILS}")
+            raise _CommandRefused(400, f"n is a number from 1 to {_MOST_MAILS}")
         mails = simulator.world.deliver_many(n, wanted["mailbox"])
         # What no listener was told is never told again: a page must not wait for it.
         return {"mail_ids": [mail.mail_id for mail in mails if mail.pushed], "mails": n}
@@ -232,23 +232,23 @@ def _is_loopback(address: str | None) -> bool:
 def _require_own_page(request: web.Request) -> None:
     origin = request.headers.get(hdrs.ORIGIN)
     if not is_local(request):
-        raise _DeedRefused(403, "buttons work in a browser on this machine only, as localhost or 127.0.0.1")
+        raise _CommandRefused(403, "buttons work in a browser on this machine only, as localhost or 127.0.0.1")
     if origin not in (None, f"http://{request.host}") or request.headers.get("Sec-Fetch-Site") not in (
         None,
         "same-origin",
     ):
-        raise _DeedRefused(403, "another page may not do that")
+        raise _CommandRefused(403, "another page may not do that")
     if request.content_type != "application/json":
-        raise _DeedRefused(415, "the body must be application/json")
+        raise _CommandRefused(415, "the body must be application/json")
 
 
 def _object(body: bytes) -> Mapping[str, Any]:
     try:
         value = from_json(body)
     except ValueError as error:
-        raise _DeedRefused(400, f"not JSON: {error}") from None
+        raise _CommandRefused(400, f"not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise _DeedRefused(400, "an object is expected")
+        raise _CommandRefused(400, "an object is expected")
     return value
 
 

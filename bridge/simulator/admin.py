@@ -1,7 +1,7 @@
-"""Drive the simulator from another process: ``POST /simulator/<deed>`` with JSON, ``GET /simulator/<what>``.
+"""Drive the simulator from another process: ``POST /simulator/<command>`` with JSON, ``GET /simulator/<what>``.
 
-It is there for tests and for a developer's terminal. It answers loopback only, and no browser page of another
-origin: whoever reaches it can rewrite the truth.
+For tests and for a developer's terminal. It answers loopback only, and no browser page of another origin: whoever
+reaches it can change everything the simulated provider knows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import orjson
 
 from bridge.simulator.wire.request import Request
 
-from .deeds import DeedRefused, Deeds
+from .commands import CommandRefused, Commands
 
 PREFIX = "/simulator/"
 
@@ -21,14 +21,14 @@ PREFIX = "/simulator/"
 class Admin:
     """Answers the admin calls; ``views`` are what GET can ask for."""
 
-    __slots__ = ("_deeds", "_views")
+    __slots__ = ("_commands", "_views")
 
-    def __init__(self, deeds: Deeds, *, views: Mapping[str, Callable[[], object]]) -> None:
-        self._deeds = deeds
+    def __init__(self, commands: Commands, *, views: Mapping[str, Callable[[], object]]) -> None:
+        self._commands = commands
         self._views = views
 
     def answer(self, request: Request, *, peer: str) -> tuple[int, bytes]:
-        """HTTP status and JSON body."""
+        """Answer one request with an HTTP status and a JSON body."""
         status, value = self._judge(request, peer)
         return status, orjson.dumps(value)
 
@@ -48,9 +48,9 @@ class Admin:
         if not isinstance(arguments, dict):
             return 400, {"error": "an object is expected"}
         try:
-            return 200, {"done": self._deeds.do(name, arguments)}
-        except DeedRefused as refused:
-            return 404 if name not in self._deeds.names else 400, {"error": str(refused)}
+            return 200, {"done": self._commands.do(name, arguments)}
+        except CommandRefused as refused:
+            return 404 if name not in self._commands.names else 400, {"error": str(refused)}
 
 
 def _is_loopback(peer: str) -> bool:

@@ -1,6 +1,6 @@
-"""A fault plan: what goes wrong when, written in a file that may be changed while the simulator runs.
+"""A fault plan: which faults come when, in a file that may be changed while the simulator runs.
 
-The same file gives the same schedule, jitter included, so that a bad night can be had again. In TOML::
+The same file gives the same schedule, jitter included, so that a failure can be reproduced. In TOML::
 
     seed = 7
     repeat_s = 60          # begin again after a minute; without it the plan is done once
@@ -8,7 +8,7 @@ The same file gives the same schedule, jitter included, so that a bad night can 
     [[step]]
     at_s = 2.0             # seconds after the beginning
     jitter_s = 1.0         # up to this much later
-    do = "cut"             # any deed, with its arguments beside it
+    do = "cut"             # any command, with its arguments beside it
     how = "rst"
 
     [[step]]
@@ -31,22 +31,22 @@ from typing import Any, Self
 
 import orjson
 
-from .deeds import DeedRefused, Deeds
+from .commands import CommandRefused, Commands
 from .seeded import seeded
 
 log = logging.getLogger(__name__)
 
 
 class PlanError(Exception):
-    """The file is no fault plan; the text says where and why."""
+    """The file is not a fault plan; the text says where and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One deed at a time, seconds after the beginning of the plan."""
+    """One command, and when it is carried out: seconds after the beginning of the plan."""
 
     at_s: float
-    deed: str
+    command: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     jitter_s: float = 0.0
 
@@ -75,10 +75,10 @@ class FaultPlan:
 
     @classmethod
     def parse(cls, value: object) -> Self:
-        """Understand a plan.
+        """Make a plan of what was read from the file.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is not a plan.
         """
         if not isinstance(value, dict):
             raise ValueError("a plan is a table")
@@ -97,53 +97,53 @@ class FaultPlan:
         return plan
 
     def schedule(self, turn: int = 0) -> list[tuple[float, str, Mapping[str, Any]]]:
-        """When to do what in one turn of the plan: seconds, deed, arguments; earliest first."""
+        """The commands of one turn of the plan: seconds, command, arguments; earliest first."""
         random = seeded(self.seed, turn, "plan")
-        due = [(step.at_s + random.random() * step.jitter_s, step.deed, step.arguments) for step in self.steps]
-        return sorted(due, key=lambda deed: deed[0])
+        due = [(step.at_s + random.random() * step.jitter_s, step.command, step.arguments) for step in self.steps]
+        return sorted(due, key=lambda command: command[0])
 
 
-async def follow(path: Path, deeds: Deeds, *, look_every_s: float = 0.5) -> None:
-    """Do what the file says until cancelled. When it changes, every fault ends and the new plan begins.
+async def follow(path: Path, commands: Commands, *, look_every_s: float = 0.5) -> None:
+    """Carry out the file's plan until cancelled. When the file changes, every fault ends and the new plan begins.
 
-    A changed file that is no plan is reported and the old plan goes on.
+    A changed file that is not a plan is logged, and the old plan goes on.
 
     Raises:
-        PlanError: the file was no plan from the start.
+        PlanError: the file was not a plan from the start.
     """
-    stamp, plan = _stamp(path), _read(path, deeds)
+    stamp, plan = _stamp(path), _read(path, commands)
     while True:
-        performing = asyncio.create_task(_perform(plan, deeds), name="simulator fault plan")
+        performing = asyncio.create_task(_perform(plan, commands), name="simulator fault plan")
         try:
-            plan, stamp = await _changed(path, deeds, stamp, look_every_s=look_every_s)
+            plan, stamp = await _changed(path, commands, stamp, look_every_s=look_every_s)
         finally:
             performing.cancel()
             await asyncio.gather(performing, return_exceptions=True)
-        deeds.do("clear", {})
+        commands.do("clear", {})
         log.info("fault plan changed", extra={"steps": len(plan.steps)})
 
 
-async def _changed(path: Path, deeds: Deeds, stamp: object, *, look_every_s: float) -> tuple[FaultPlan, object]:
+async def _changed(path: Path, commands: Commands, stamp: object, *, look_every_s: float) -> tuple[FaultPlan, object]:
     while True:
         await asyncio.sleep(look_every_s)
         if (now := _stamp(path)) == stamp:
             continue
         stamp = now
         try:
-            return _read(path, deeds), stamp
+            return _read(path, commands), stamp
         except PlanError as error:
             log.warning("fault plan not understood, the old one goes on", extra={"why": str(error)})
 
 
-async def _perform(plan: FaultPlan, deeds: Deeds) -> None:
+async def _perform(plan: FaultPlan, commands: Commands) -> None:
     now: Callable[[], float] = asyncio.get_running_loop().time
     begun_s, turn = now(), 0
     while True:
-        for at_s, deed, arguments in plan.schedule(turn):
+        for at_s, command, arguments in plan.schedule(turn):
             await asyncio.sleep(max(0.0, begun_s + at_s - now()))
             try:
-                deeds.do(deed, arguments)
-            except DeedRefused as refused:
+                commands.do(command, arguments)
+            except CommandRefused as refused:
                 log.warning("fault plan step refused", extra={"why": str(refused)})
         if plan.repeat_s is None:
             return
@@ -152,10 +152,10 @@ async def _perform(plan: FaultPlan, deeds: Deeds) -> None:
         await asyncio.sleep(max(0.0, begun_s - now()))
 
 
-def _read(path: Path, deeds: Deeds) -> FaultPlan:
+def _read(path: Path, commands: Commands) -> FaultPlan:
     plan = FaultPlan.read(path)
-    if unknown := {step.deed for step in plan.steps} - deeds.names:
-        raise PlanError(f"{path}: there is no deed {min(unknown)}")
+    if unknown := {step.command for step in plan.steps} - commands.names:
+        raise PlanError(f"{path}: there is no command {min(unknown)}")
     return plan
 
 
@@ -169,10 +169,10 @@ def _stamp(path: Path) -> object:
 
 def _step(number: int, value: object) -> Step:
     if not isinstance(value, dict) or not isinstance(value.get("do"), str):
-        raise ValueError(f"step {number}: 'do' names a deed")
+        raise ValueError(f"step {number}: 'do' names a command")
     return Step(
         at_s=_seconds(f"step {number}: at_s", value.get("at_s", 0)),
-        deed=value["do"],
+        command=value["do"],
         arguments={name: item for name, item in value.items() if name not in ("at_s", "jitter_s", "do")},
         jitter_s=_seconds(f"step {number}: jitter_s", value.get("jitter_s", 0)),
     )

@@ -58,4 +58,4 @@ async def serve(
         if faults_file is None:
             await asyncio.Event().wait()
         else:
-            await follow(Path(faults_file), simulator.deeds)
+            await follow(Path(faults_file), simulator.commands)

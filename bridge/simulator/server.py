@@ -27,7 +27,7 @@ from bridge.simulator.world.world import World
 
 from .admin import PREFIX, Admin
 from .bell import Bell
-from .deeds import Deeds
+from .commands import Commands
 from .dialect import Dialect, Rules
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Simulator:
         self._connections: set[Connection] = set()
         self._connection_count = 0
         self.traffic = Traffic(world)
-        self.deeds = Deeds(
+        self.commands = Commands(
             world=world,
             faults=self.faults,
             listeners=self.listeners,
@@ -73,7 +73,7 @@ class Simulator:
             cut=self.cut,
         )
         self._admin = Admin(
-            self.deeds, views={"truth": world.truth, "calls": lambda: list(self.calls), "state": self._state}
+            self.commands, views={"truth": world.truth, "calls": lambda: list(self.calls), "state": self._state}
         )
         self._ended_bell = Bell()
         self._happening: asyncio.Task[None] | None = None
@@ -146,7 +146,7 @@ class Simulator:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    # Deeds.
+    # Commands.
 
     def cut(self, how: Cut | str = Cut.RST, *, everything: bool = False) -> int:
         """Cut the listeners' connections, or every connection; returns how many there were."""

@@ -191,8 +191,8 @@ def _settle(count: Callable[..., Any]) -> None:
     count(1, patience_s=16.0)()
 
 
-def _post(url: str, deed: str, arguments: dict[str, Any]) -> None:
-    request = urllib.request.Request(f"{url}/simulator/{deed}", json.dumps(arguments).encode(), method="POST")
+def _post(url: str, command: str, arguments: dict[str, Any]) -> None:
+    request = urllib.request.Request(f"{url}/simulator/{command}", json.dumps(arguments).encode(), method="POST")
     with urllib.request.urlopen(request, timeout=30) as answer:
         answer.read()
 

@@ -87,14 +87,14 @@ async def _a_little_of_everything(session: aiohttp.ClientSession, provider: str,
         await ws.until("exmail.snapshot")
         # Traffic goes on: an event says that the worker listens.
         await ws.events(1)
-        deeds: tuple[tuple[str, dict[str, object]], ...] = (
+        commands: tuple[tuple[str, dict[str, object]], ...] = (
             ("push", {"text": "no JSON {"}),
             ("cut", {}),
             ("fault", {"kind": "errcode", "value": 1002, "endpoint": "user/list", "times": 1}),
             ("modify-user", {"alias": BOB, "name": "Bob"}),
         )
-        for deed, arguments in deeds:
-            async with session.post(f"{provider}/simulator/{deed}", json=arguments) as answer:
+        for command, arguments in commands:
+            async with session.post(f"{provider}/simulator/{command}", json=arguments) as answer:
                 assert answer.status == 200, await answer.text()
         for client in (ws, sse):
             # Traffic goes on: an event says that the worker has come back.

@@ -19,7 +19,7 @@ from pathlib import Path
 from bridge.journal.embedded import EmbeddedServer
 from tests.support.crashing import ACTING, ACTIONS, PASSED, RECORD
 from tests.support.history.checker import check
-from tests.support.history.theatre import EDGES, WORKERS, Theatre
+from tests.support.history.harness import EDGES, WORKERS, Harness
 from tests.support.processes import Program, edge_environ, program, worker_environ
 from tests.support.stage import KEYS
 from tests.support.waiting import until
@@ -30,7 +30,7 @@ _LEAD_S = 15.0
 _PASS_S = 2.0
 """Then, until it passes its point: some are passed only where something goes another way than the first time."""
 _AT_ONCE = 3
-"""Theatres that play beside each other; most of the time each waits."""
+"""Bridges that run at the same time; each of them mostly waits."""
 _NEVER = "no such point"
 
 
@@ -48,7 +48,7 @@ async def until_ready_or_acted(program: Program) -> None:
         await asyncio.wait([ready])
 
 
-async def end(theatre: Theatre, program: Program, action: str) -> bool:
+async def end(harness: Harness, program: Program, action: str) -> bool:
     """See an action through, and the program off. Returns whether the point was passed, perhaps while it stopped."""
 
     def over() -> bool:
@@ -64,9 +64,9 @@ async def end(theatre: Theatre, program: Program, action: str) -> bool:
         # It says so just before it does it; what wakes it must not come sooner.
         await until(lambda: stopped(program.pid))
         # A sleeper wakes when its lease has run out; it stands by then, and ends in order like any other.
-        lease = await theatre.redis.get(KEYS.lease)
+        lease = await harness.redis.get(KEYS.lease)
         with suppress(TimeoutError):
-            await until(lambda: _other_lease(theatre, lease), within_s=2)
+            await until(lambda: _other_lease(harness, lease), within_s=2)
         program.signal(signal.SIGCONT)
     if not told and action != "KILL":
         program.signal(signal.SIGTERM)
@@ -83,58 +83,58 @@ def stopped(pid: int) -> bool:
         return file.read().rpartition(")")[2].split()[0] == "T"
 
 
-async def _other_lease(theatre: Theatre, lease: bytes | None) -> bool:
-    return await theatre.redis.get(KEYS.lease) not in (lease, None)
+async def _other_lease(harness: Harness, lease: bytes | None) -> bool:
+    return await harness.redis.get(KEYS.lease) not in (lease, None)
 
 
-async def work(theatre: Theatre) -> None:
+async def work(harness: Harness) -> None:
     """Everything a bridge does, once: mails, a count, a renamed account."""
-    boxes = list(theatre.world.accounts)
+    boxes = list(harness.world.accounts)
     for mailbox in boxes:
-        theatre.world.deliver_mail(mailbox)
-    theatre.world.read(boxes[0])
-    number = len(theatre.renamed) + 1
-    theatre.world.modify_user(boxes[1], name=f"name {number}")
-    theatre.renamed.append((theatre.world.ver, boxes[1], number))
+        harness.world.deliver_mail(mailbox)
+    harness.world.read(boxes[0])
+    number = len(harness.renamed) + 1
+    harness.world.modify_user(boxes[1], name=f"name {number}")
+    harness.renamed.append((harness.world.ver, boxes[1], number))
     await asyncio.sleep(0.1)
 
 
-async def work_until(theatre: Theatre, condition: Callable[[], bool], within_s: float = _PASS_S) -> None:
+async def work_until(harness: Harness, condition: Callable[[], bool], within_s: float = _PASS_S) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(within_s):
             while not condition():
-                await work(theatre)
+                await work(harness)
 
 
 # -- workers
 
 
-def worker_start(theatre: Theatre) -> Start:
+def worker_start(harness: Harness) -> Start:
     environ = worker_environ(
-        theatre.ways["workers"].url, theatre.provider, BRIDGE_WORKER_LEASE="1", BRIDGE_PROVIDER_CONFLICT_PAUSE="1"
+        harness.ways["workers"].url, harness.provider, BRIDGE_WORKER_LEASE="1", BRIDGE_PROVIDER_CONFLICT_PAUSE="1"
     )
     return lambda point, action: program(point, action, "worker", environ=environ, module="tests.support.crashing")
 
 
-async def recorded_worker(theatre: Theatre) -> list[str]:
+async def recorded_worker(harness: Harness) -> list[str]:
     """The points that a worker passes that stands by, leads, works and stops."""
-    async with worker_start(theatre)(_NEVER, RECORD) as recording:
+    async with worker_start(harness)(_NEVER, RECORD) as recording:
         await recording.ready()
         for name in WORKERS:
-            await theatre.programs[name].stop()
+            await harness.programs[name].stop()
         await until(lambda: bool(recording.said("listen session online")), within_s=20)
-        await work_until(theatre, lambda: _passed(recording, "after provider newcount"))
-        await theatre.begin(WORKERS[0])
+        await work_until(harness, lambda: _passed(recording, "after provider newcount"))
+        await harness.begin(WORKERS[0])
         await recording.stop()
         return points_of(recording)
 
 
-async def crash_workers(theatre: Theatre, plays: Sequence[tuple[str, str]]) -> list[str]:
+async def crash_workers(harness: Harness, plays: Sequence[tuple[str, str]]) -> list[str]:
     """One leader after the other; who stands by is the next to end itself. Returns what was never passed."""
-    start, missed = worker_start(theatre), list[str]()
+    start, missed = worker_start(harness), list[str]()
     for name in WORKERS:
-        if theatre.programs[name].process.returncode is None:
-            await theatre.programs[name].stop()
+        if harness.programs[name].process.returncode is None:
+            await harness.programs[name].stop()
     leads: tuple[Program, str, str] | None = None
     async with AsyncExitStack() as stack:
         for point, action in [*plays, (_NEVER, "TERM")]:
@@ -142,52 +142,52 @@ async def crash_workers(theatre: Theatre, plays: Sequence[tuple[str, str]]) -> l
             await until_ready_or_acted(stands_by)
             if leads is not None:
                 leader, its_point, its_action = leads
-                await _work_under(theatre, leader)
-                if not await end(theatre, leader, its_action):
+                await _work_under(harness, leader)
+                if not await end(harness, leader, its_action):
                     missed.append(its_point)
             leads = stands_by, point, action
         assert leads is not None
-        await theatre.begin(WORKERS[0])
+        await harness.begin(WORKERS[0])
         await leads[0].stop()
     return missed
 
 
-async def _work_under(theatre: Theatre, leader: Program) -> None:
+async def _work_under(harness: Harness, leader: Program) -> None:
     """Until it acts, or has listened for a while."""
-    await work_until(theatre, lambda: acted(leader) or bool(leader.said("listen session online")), _LEAD_S)
-    await work_until(theatre, lambda: acted(leader))
+    await work_until(harness, lambda: acted(leader) or bool(leader.said("listen session online")), _LEAD_S)
+    await work_until(harness, lambda: acted(leader))
 
 
 # -- edges
 
 
-async def recorded_edge(theatre: Theatre) -> list[str]:
+async def recorded_edge(harness: Harness) -> list[str]:
     """The points that an edge passes which serves two browsers and stops."""
-    async with _in_place_of_an_edge(theatre, _NEVER, RECORD) as recording:
+    async with _in_place_of_an_edge(harness, _NEVER, RECORD) as recording:
         await recording.ready()
-        await work_until(theatre, lambda: _passed(recording, "after browser event"))
+        await work_until(harness, lambda: _passed(recording, "after browser event"))
         await recording.stop()
         return points_of(recording)
 
 
-async def crash_edges(theatre: Theatre, plays: Sequence[tuple[str, str]]) -> list[str]:
+async def crash_edges(harness: Harness, plays: Sequence[tuple[str, str]]) -> list[str]:
     """One edge after the other on the same port, as a service manager starts them. Returns what was never passed."""
     missed = []
     for point, action in plays:
-        async with _in_place_of_an_edge(theatre, point, action) as edge:
+        async with _in_place_of_an_edge(harness, point, action) as edge:
             await until_ready_or_acted(edge)
-            await work_until(theatre, lambda edge=edge: acted(edge))  # type: ignore[misc]
-            if not await end(theatre, edge, action):
+            await work_until(harness, lambda edge=edge: acted(edge))  # type: ignore[misc]
+            if not await end(harness, edge, action):
                 missed.append(point)
-    await theatre.begin(EDGES[0])
+    await harness.begin(EDGES[0])
     return missed
 
 
 @asynccontextmanager
-async def _in_place_of_an_edge(theatre: Theatre, point: str, action: str) -> AsyncIterator[Program]:
-    if theatre.programs[EDGES[0]].process.returncode is None:
-        await theatre.programs[EDGES[0]].stop()
-    environ = edge_environ(theatre.ways["edges"].url, theatre.ports[0])
+async def _in_place_of_an_edge(harness: Harness, point: str, action: str) -> AsyncIterator[Program]:
+    if harness.programs[EDGES[0]].process.returncode is None:
+        await harness.programs[EDGES[0]].stop()
+    environ = edge_environ(harness.ways["edges"].url, harness.ports[0])
     async with program(point, action, "edge", environ=environ, module="tests.support.crashing") as edge:
         yield edge
 
@@ -213,8 +213,8 @@ def plays_of(points: Sequence[str]) -> list[tuple[str, str]]:
 
 async def play(tmp_path: Path, record: Callable, crash: Callable) -> None:  # type: ignore[type-arg]
     with EmbeddedServer(tmp_path / "recording") as server:
-        async with Theatre(server, 1) as theatre:
-            points = await record(theatre)
+        async with Harness(server, 1) as harness:
+            points = await record(harness)
     plays = plays_of(points)
     print(len(points), "points:", ", ".join(points))
     missed: list[str] = []
@@ -222,13 +222,13 @@ async def play(tmp_path: Path, record: Callable, crash: Callable) -> None:  # ty
     async def part(number: int) -> None:
         mine = plays[number::_AT_ONCE]
         with EmbeddedServer(tmp_path / str(number)) as server:
-            async with Theatre(server, number) as theatre:
+            async with Harness(server, number) as harness:
                 try:
-                    missed.extend(await crash(theatre, mine))
-                    await theatre.calm()
-                    await check(theatre)
+                    missed.extend(await crash(harness, mine))
+                    await harness.calm()
+                    await check(harness)
                 except BaseException:
-                    print("points of the theatre that failed:", mine)
+                    print("points of the harness that failed:", mine)
                     raise
 
     async with asyncio.TaskGroup() as tasks:

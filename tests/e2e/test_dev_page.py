@@ -91,7 +91,7 @@ async def test_the_count_is_in_the_badge_and_the_title(page: Page, dev: DevProgr
     await expect(page.locator("#count")).to_have_text(str(unread))
     await expect(page).to_have_title(f"({unread}) Exmail bridge")
     await expect(page.locator(".mail").first).to_have_class(re.compile("unread"))
-    await page.click("[data-deed=read]")
+    await page.click("[data-command=read]")
     await expect(page.locator("#count")).to_have_text("0")
     await expect(page).to_have_title("Exmail bridge")
     await expect(page.locator(".mail.unread")).to_have_count(0)
@@ -102,7 +102,7 @@ async def test_a_burst_arrives_whole(page: Page, dev: DevProgram) -> None:
     """Fifty mails in one write are fifty rows."""
     mailbox = another_mailbox(dev, 5)
     await open_page(page, dev, mailbox)
-    await page.click("[data-deed=burst]")
+    await page.click("[data-command=burst]")
     await expect(page.locator(".mail")).to_have_count(50)
     assert await shown_ids(page) == dev.pushed(mailbox)
 
@@ -111,8 +111,8 @@ async def test_a_cut_upstream_shows_and_heals(page: Page, dev: DevProgram) -> No
     """The page says that the provider is away and that it is back, and mails arrive again."""
     await open_page(page, dev)
     story = page.locator("#story")
-    for deed in ("cut", "expire"):
-        await page.click(f"[data-deed={deed}]")
+    for command in ("cut", "expire"):
+        await page.click(f"[data-command={command}]")
         await expect(story).to_contain_text("provider disconnected")
         await expect(page.locator("#upstream-dot")).to_have_attribute("data-state", "connected")
         dev.wait_for_listener()
@@ -124,7 +124,7 @@ async def test_malformed_pushes_do_no_harm(page: Page, dev: DevProgram) -> None:
     mailbox = another_mailbox(dev, 6)
     await open_page(page, dev, mailbox)
     for done in range(1, 5):
-        await page.click("[data-deed=malformed]")
+        await page.click("[data-command=malformed]")
         await expect(page.locator("#story li", has_text="malformed")).to_have_count(done)
     last = dev.simulator("mail", {"mailbox": mailbox})["mail_id"]
     await wait_for_mail(page, last)
@@ -137,17 +137,17 @@ async def test_silence_is_a_switch(page: Page, dev: DevProgram) -> None:
     """A silent provider announces nothing, and the page says so; pressed again, it speaks."""
     mailbox = another_mailbox(dev, 7)
     await open_page(page, dev, mailbox)
-    silence = page.locator("[data-deed=silence]")
+    silence = page.locator("[data-command=silence]")
     await silence.click()
     await expect(silence).to_have_attribute("aria-pressed", "true")
-    await page.click("[data-deed=mail]")
+    await page.click("[data-command=mail]")
     await expect(page.locator("#story")).to_contain_text("while nobody listened")
     await page.reload()
     await expect(silence).to_have_attribute("aria-pressed", "true")
     await silence.click()
     await expect(silence).to_have_attribute("aria-pressed", "false")
     dev.wait_for_listener()
-    await page.click("[data-deed=mail]")
+    await page.click("[data-command=mail]")
     await wait_for_mail(page, dev.pushed(mailbox)[-1])
 
 

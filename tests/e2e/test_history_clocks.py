@@ -19,8 +19,8 @@ import pytest
 from bridge.journal.connect import RedisAddress
 from bridge.journal.embedded import EmbeddedServer, find_bundled_binary
 from tests.support.history.checker import check
-from tests.support.history.mischief import play_one
-from tests.support.history.theatre import DURABLE, EDGES, WORKERS, Theatre
+from tests.support.history.harness import DURABLE, EDGES, WORKERS, Harness
+from tests.support.history.injection import play_one
 from tests.support.processes import free_port, program, worker_environ
 from tests.support.stage import KEYS
 from tests.support.waiting import until
@@ -29,7 +29,7 @@ from tests.support.wrapped import Clock, wrapper
 APART_S: Final = 100
 BEHIND_S: Final = 30
 SLACK_S: Final = 5
-DEEDS: Final = ("refuse_connections", "kill_both_workers", "kill_edge")
+FAULTS: Final = ("refuse_connections", "kill_both_workers", "kill_edge")
 
 
 @pytest.fixture
@@ -58,20 +58,20 @@ async def apart(folder: Path, library: str, ahead_s: int, *, people: bool) -> No
     environs = {name: clock(library, folder / name.replace(" ", "-"), each_s) for name, each_s in far.items()}
     began_s = time.time()
     with EmbeddedServer(folder / "valkey", config=DURABLE) as server:
-        async with Theatre(server, 7, people=people, environs=environs) as theatre:
-            for name in DEEDS:
-                await play_one(theatre, name)
-            order = worker_environ(server.url, theatre.provider) | environs["operator"]
+        async with Harness(server, 7, people=people, environs=environs) as harness:
+            for name in FAULTS:
+                await play_one(harness, name)
+            order = worker_environ(server.url, harness.provider) | environs["operator"]
             async with program("directory", "resync", environ=order) as resync:
                 assert await resync.ended() == 0, resync.lines
-            await theatre.calm()
-            await check(theatre)
-            await assert_all_stamps_are_redis_s(theatre, began_s)
+            await harness.calm()
+            await check(harness)
+            await assert_all_stamps_are_redis_s(harness, began_s)
 
 
-async def assert_all_stamps_are_redis_s(theatre: Theatre, began_s: float) -> None:
+async def assert_all_stamps_are_redis_s(harness: Harness, began_s: float) -> None:
     """Whoever told it: no time of an event is before the history began, or still to come."""
-    redis: Any = theatre.redis
+    redis: Any = harness.redis
     ends_s = time.time()
     for _, fields in await redis.xrange(KEYS.events):
         event = orjson.loads(fields[b"event"])
@@ -91,32 +91,32 @@ async def test_a_server_whose_clock_is_behind_is_promoted(tmp_path: Path, librar
     ):
         replica = RedisAddress(second.url).client()
         await replica.execute_command("REPLICAOF", "127.0.0.1", first.tcp_url.rpartition(":")[2].partition("/")[0])
-        async with Theatre(first, 7) as theatre:
-            await play_one(theatre, "cut_upstream")
-            traffic = asyncio.create_task(theatre.traffic(), name="traffic")
-            await promoted(theatre, replica, second)
+        async with Harness(first, 7) as harness:
+            await play_one(harness, "cut_upstream")
+            traffic = asyncio.create_task(harness.traffic(), name="traffic")
+            await promoted(harness, replica, second)
             first.kill()
             traffic.cancel()
             await asyncio.wait([traffic])
-            await play_one(theatre, "kill_worker")
-            await theatre.calm()
-            await check(theatre)
+            await play_one(harness, "kill_worker")
+            await harness.calm()
+            await check(harness)
 
 
-async def promoted(theatre: Theatre, replica: Any, server: EmbeddedServer) -> None:
+async def promoted(harness: Harness, replica: Any, server: EmbeddedServer) -> None:
     """In order, as an operator does it: nothing is written any more, the replica has all, everybody goes there."""
-    await theatre.redis.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
-    offset = (await theatre.redis.info("replication"))["master_repl_offset"]
+    await harness.redis.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+    offset = (await harness.redis.info("replication"))["master_repl_offset"]
 
     async def has_all() -> bool:
         return bool((await replica.info("replication")).get("slave_repl_offset", 0) >= offset)
 
     await until(has_all)
     await replica.execute_command("REPLICAOF", "NO", "ONE")
-    theatre.done.append("promote")
-    theatre.behind_ms = BEHIND_S * 1000
-    former, theatre.redis, theatre.server = theatre.redis, replica, server
-    for way in theatre.ways.values():
+    harness.done.append("promote")
+    harness.behind_ms = BEHIND_S * 1000
+    former, harness.redis, harness.server = harness.redis, replica, server
+    for way in harness.ways.values():
         way.target = server.url
         way.cut()
     await former.aclose()

@@ -10,9 +10,9 @@ import pytest
 from bridge.journal.embedded import EmbeddedServer
 from bridge.simulator.api.calls import Call
 from tests.support.history.evidence import evidence
+from tests.support.history.harness import Harness, Sight
 from tests.support.history.knowledge import is_sure, was_seen
 from tests.support.history.staff import DESKS, PLACES, Staff, Tenure
-from tests.support.history.theatre import Sight, Theatre
 from tests.support.workers import simulating
 
 DESK = DESKS[0]
@@ -20,15 +20,15 @@ PLACE, OTHER_PLACE = PLACES[:2]
 
 
 class Record:
-    """A theatre in which nothing is played: what happened is written down, a second for each entry."""
+    """A harness in which nothing is played: what happened is written down, a second for each entry."""
 
-    def __init__(self, theatre: Theatre) -> None:
-        self.theatre = theatre
+    def __init__(self, harness: Harness) -> None:
+        self.harness = harness
         self._at = 0.0
 
     def begins(self, address: str, person: int) -> Tenure:
         """Somebody has an address from now on; an alias goes with the account that he has."""
-        world, staff = self.theatre.world, self.theatre.staff
+        world, staff = self.harness.world, self.harness.staff
         if address in PLACES:
             world.add_user(address, slaves=())
         else:
@@ -40,7 +40,7 @@ class Record:
 
     def ends(self, tenure: Tenure) -> None:
         """He has it no longer: an account with all its aliases is deleted, an alias taken away."""
-        world, staff = self.theatre.world, self.theatre.staff
+        world, staff = self.harness.world, self.harness.staff
         if tenure.address in PLACES:
             world.delete_user(tenure.address)
             ended = [each for each in staff.tenures if each.person == tenure.person and each.until is None]
@@ -54,12 +54,12 @@ class Record:
 
     def stored(self, *, ver: int | None = None, owed: frozenset[str] = frozenset()) -> None:
         """The cursor is seen in Redis, where the provider is now unless it is said to be elsewhere."""
-        ver = self.theatre.world.ver if ver is None else ver
-        self.theatre.sights.append(Sight(ver, {}, {}, set(owed), self.later()))
+        ver = self.harness.world.ver if ver is None else ver
+        self.harness.sights.append(Sight(ver, {}, {}, set(owed), self.later()))
 
     def listed(self) -> None:
         """Everybody is asked for."""
-        self.theatre.provider.calls._calls.append(Call("user/list", {"ver": ["0"]}, "ok", 1, self.later()))
+        self.harness.provider.calls._calls.append(Call("user/list", {"ver": ["0"]}, "ok", 1, self.later()))
 
     def later(self) -> float:
         self._at += 1
@@ -69,39 +69,39 @@ class Record:
 @pytest.fixture
 async def record(tmp_path: Path) -> AsyncIterator[Record]:
     async with simulating() as provider:
-        theatre = Theatre(EmbeddedServer(tmp_path), 1, people=True)
-        theatre.provider, theatre.world = provider, provider.world
-        theatre.staff = Staff(theatre.world, [], 1)
-        yield Record(theatre)
+        harness = Harness(EmbeddedServer(tmp_path), 1, people=True)
+        harness.provider, harness.world = provider, provider.world
+        harness.staff = Staff(harness.world, [], 1)
+        yield Record(harness)
 
 
 def test_an_alias_was_seen_where_the_cursor_came_by_while_it_was_his(record: Record) -> None:
     """Not where it came there before him, made up, nor where his profile was owed."""
     record.begins(PLACE, 1)
-    ahead = record.theatre.world.ver + 1
+    ahead = record.harness.world.ver + 1
     record.stored(ver=ahead)
     tenure = record.begins(DESK, 1)
     assert tenure.from_ver == ahead
     record.stored(ver=ahead)
-    assert not was_seen(record.theatre, tenure)
-    record.theatre.world.modify_user(PLACE, name="Ann")
+    assert not was_seen(record.harness, tenure)
+    record.harness.world.modify_user(PLACE, name="Ann")
     record.stored(owed=frozenset({PLACE}))
-    assert not was_seen(record.theatre, tenure)
+    assert not was_seen(record.harness, tenure)
     record.stored()
-    assert was_seen(record.theatre, tenure)
+    assert was_seen(record.harness, tenure)
     record.ends(tenure)
-    assert was_seen(record.theatre, tenure)
-    assert is_sure(record.theatre, tenure)
+    assert was_seen(record.harness, tenure)
+    assert is_sure(record.harness, tenure)
 
 
 def test_a_cursor_that_is_stored_afterwards_may_stand_for_a_profile_of_afterwards(record: Record) -> None:
     """``user/list`` was asked while the alias was his, ``user/get`` when it was not."""
     record.begins(PLACE, 1)
     tenure = record.begins(DESK, 1)
-    listed = record.theatre.world.ver
+    listed = record.harness.world.ver
     record.ends(tenure)
     record.stored(ver=listed)
-    assert not is_sure(record.theatre, tenure)
+    assert not is_sure(record.harness, tenure)
 
 
 @pytest.mark.parametrize("again", ["the line comes first", "everybody is asked for first", "and another had the alias"])
@@ -122,7 +122,7 @@ def test_who_has_the_same_account_and_alias_is_told_apart_by_the_account(record:
     record.listed()
     record.begins(DESK, 3)
     record.stored()
-    assert is_sure(record.theatre, tenure) == (again != "everybody is asked for first")
+    assert is_sure(record.harness, tenure) == (again != "everybody is asked for first")
 
 
 def test_what_is_known_of_a_browser_is_said(record: Record) -> None:
@@ -133,7 +133,7 @@ def test_what_is_known_of_a_browser_is_said(record: Record) -> None:
     record.ends(first)
     record.begins(PLACE, 2)
     record.listed()
-    told = evidence(record.theatre, tenure, {DESK: PLACE}, {PLACE: 5000})
+    told = evidence(record.harness, tenure, {DESK: PLACE}, {PLACE: 5000})
     for part in (
         f"it means {PLACE}",
         f"moved {PLACE} 3.000",

@@ -47,7 +47,7 @@ class NoLoader:
 
 
 @dataclass
-class Hall:
+class Rig:
     """A hub whose clock stands still, and connections of it whose other ends are plain sockets."""
 
     seconds: float = 1000.0
@@ -82,20 +82,20 @@ class Hall:
 
 
 @pytest.fixture
-async def hall() -> AsyncIterator[Hall]:
-    hall = Hall()
-    yield hall
-    hall.hub.end_all(3001)
-    for peer in hall.peers:
+async def rig() -> AsyncIterator[Rig]:
+    rig = Rig()
+    yield rig
+    rig.hub.end_all(3001)
+    for peer in rig.peers:
         peer.close()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_heartbeat_comes_every_period_and_scripts_can_see_it(hall: Hall, kind: type[Connection]) -> None:
+async def test_a_heartbeat_comes_every_period_and_scripts_can_see_it(rig: Rig, kind: type[Connection]) -> None:
     """Under 30 s, as data; WebSocket also gets a ping, for which a script is not asked."""
-    _, peer = await hall.join(kind)
-    hall.pass_time(HEARTBEAT_S)
-    beat = await hall.heard(peer)
+    _, peer = await rig.join(kind)
+    rig.pass_time(HEARTBEAT_S)
+    beat = await rig.heard(peer)
     assert beat.count(b'{"type":"exmail.heartbeat","data":{}}') == 1
     if kind is SseConnection:
         assert beat == b'data: {"type":"exmail.heartbeat","data":{}}\n\n'
@@ -103,24 +103,24 @@ async def test_a_heartbeat_comes_every_period_and_scripts_can_see_it(hall: Hall,
         assert beat.endswith(b"\x89\x00")
 
 
-async def test_nobody_stays_for_ever(hall: Hall) -> None:
+async def test_nobody_stays_for_ever(rig: Rig) -> None:
     """A connection is told to come back after its life, a fifth more or less, and not all in one second."""
-    hall.hub._life_s = 100
-    crowd = [await hall.join(SseConnection) for _ in range(40)]
-    hall.pass_time(79)
+    rig.hub._life_s = 100
+    crowd = [await rig.join(SseConnection) for _ in range(40)]
+    rig.pass_time(79)
     assert not any(connection.code for connection, _ in crowd)
     gone: list[int] = []
     for _ in range(42):
-        hall.pass_time(1)
+        rig.pass_time(1)
         gone.append(sum(connection.code == 3001 for connection, _ in crowd))
     assert gone[-1] == 40
     assert len(set(gone)) > 10
 
 
-async def test_connections_are_spread_over_the_period(hall: Hall) -> None:
+async def test_connections_are_spread_over_the_period(rig: Rig) -> None:
     """Not all heartbeats in one second."""
-    peers = [(await hall.join(SseConnection))[1] for _ in range(HEARTBEAT_S)]
-    hall.pass_time(1)
+    peers = [(await rig.join(SseConnection))[1] for _ in range(HEARTBEAT_S)]
+    rig.pass_time(1)
     ready = 0
     for peer in peers:
         try:
@@ -130,12 +130,12 @@ async def test_connections_are_spread_over_the_period(hall: Hall) -> None:
     assert ready == 1
 
 
-async def test_who_does_not_answer_a_ping_is_closed_with_3012(hall: Hall) -> None:
+async def test_who_does_not_answer_a_ping_is_closed_with_3012(rig: Rig) -> None:
     """Within ten seconds; who answers stays."""
-    silent, silent_peer = await hall.join(WebSocketConnection)
-    lively, lively_peer = await hall.join(WebSocketConnection)
+    silent, silent_peer = await rig.join(WebSocketConnection)
+    lively, lively_peer = await rig.join(WebSocketConnection)
     for _ in range(2 * HEARTBEAT_S):
-        hall.pass_time(1)
+        rig.pass_time(1)
         try:
             if b"\x89\x00" in lively_peer.recv(10_000):
                 lively.data_received(b"\x8a\x80\x00\x00\x00\x00")
@@ -143,24 +143,24 @@ async def test_who_does_not_answer_a_ping_is_closed_with_3012(hall: Hall) -> Non
             continue
     assert silent.code == 3012
     assert lively.code == 0
-    assert b"\x0b\xc4no pong" in await hall.heard(silent_peer)
+    assert b"\x0b\xc4no pong" in await rig.heard(silent_peer)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_connection_ends_when_its_token_does(hall: Hall, kind: type[Connection]) -> None:
+async def test_a_connection_ends_when_its_token_does(rig: Rig, kind: type[Connection]) -> None:
     """To the second; and nothing is written after the goodbye."""
-    connection, peer = await hall.join(kind, expires=1003.0)
-    hall.pass_time(2)
+    connection, peer = await rig.join(kind, expires=1003.0)
+    rig.pass_time(2)
     assert connection.code == 0
-    hall.pass_time(1)
+    rig.pass_time(1)
     assert connection.code == 3005
-    goodbye = await hall.heard(peer)
+    goodbye = await rig.heard(peer)
     assert b"token expired" in goodbye
-    hall.tail.append(b"abcdefgh", 1, b'{"specversion":"1.0"}')
-    hall.tail.flush()
-    hall.pass_time(HEARTBEAT_S)
+    rig.tail.append(b"abcdefgh", 1, b'{"specversion":"1.0"}')
+    rig.tail.flush()
+    rig.pass_time(HEARTBEAT_S)
     if kind is SseConnection:
-        assert await hall.heard(peer) == b""
+        assert await rig.heard(peer) == b""
         assert b'"retry_ms":' in goodbye
     else:
         with pytest.raises(BlockingIOError):
@@ -168,33 +168,33 @@ async def test_a_connection_ends_when_its_token_does(hall: Hall, kind: type[Conn
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_socket_that_stays_backed_up_is_cut(hall: Hall, kind: type[Connection]) -> None:
+async def test_a_socket_that_stays_backed_up_is_cut(rig: Rig, kind: type[Connection]) -> None:
     """Not empty for 30 s; a heartbeat is not added to what waits."""
-    connection, _ = await hall.join(kind)
+    connection, _ = await rig.join(kind)
     seq = 0
     while not connection.behind_since:
         seq += 1
-        hall.tail.append(b"abcdefgh", seq, b'{"specversion":"1.0","id":"abcdefgh-%d","x":"%b"}' % (seq, b"x" * 60_000))
-        hall.tail.flush()
-    hall.pass_time(30)
+        rig.tail.append(b"abcdefgh", seq, b'{"specversion":"1.0","id":"abcdefgh-%d","x":"%b"}' % (seq, b"x" * 60_000))
+        rig.tail.flush()
+    rig.pass_time(30)
     assert connection.code == 0
-    hall.pass_time(1)
+    rig.pass_time(1)
     assert connection.code == 3008
 
 
-async def test_closes_are_counted_by_code_and_the_gauge_returns(hall: Hall) -> None:
+async def test_closes_are_counted_by_code_and_the_gauge_returns(rig: Rig) -> None:
     """Who hangs up, and why."""
-    connection, peer = await hall.join(SseConnection, expires=1000.5)
-    assert sample(hall.metrics, "edge_connections", transport="sse") == 1
-    hall.pass_time(1)
+    connection, peer = await rig.join(SseConnection, expires=1000.5)
+    assert sample(rig.metrics, "edge_connections", transport="sse") == 1
+    rig.pass_time(1)
     assert connection.code == 3005
-    while await hall.heard(peer):
+    while await rig.heard(peer):
         continue
-    await until(lambda: sample(hall.metrics, "edge_connections", transport="sse") == 0)
-    assert sample(hall.metrics, "edge_closes_total", code="3005") == 1
+    await until(lambda: sample(rig.metrics, "edge_connections", transport="sse") == 0)
+    assert sample(rig.metrics, "edge_closes_total", code="3005") == 1
 
 
-async def test_a_ping_that_waits_in_the_kernel_says_nothing_yet(hall: Hall) -> None:
+async def test_a_ping_that_waits_in_the_kernel_says_nothing_yet(rig: Rig) -> None:
     """A slow line is still busy with what was written before it; when that is through, the deadline counts."""
     with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as theirs:
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -203,18 +203,18 @@ async def test_a_ping_that_waits_in_the_kernel_says_nothing_yet(hall: Hall) -> N
         ours.setblocking(False)
         theirs.setblocking(False)
         identity = Identity(("bob@gzdev.com",), None, frozenset(), 1e12)
-        slow = WebSocketConnection(hall.hub, identity)
+        slow = WebSocketConnection(rig.hub, identity)
         transport, _ = await asyncio.get_running_loop().create_connection(lambda: slow, sock=ours)
         slow.begin(transport)
-        slow.follow(hall.tail).begin(OPENED, None)
-        hall.tail.append(b"abcdefgh", 1, b'{"specversion":"1.0","id":"abcdefgh-1","x":"%b"}' % (b"x" * 60_000))
-        hall.tail.flush()
+        slow.follow(rig.tail).begin(OPENED, None)
+        rig.tail.append(b"abcdefgh", 1, b'{"specversion":"1.0","id":"abcdefgh-1","x":"%b"}' % (b"x" * 60_000))
+        rig.tail.flush()
         assert not slow.behind_since
-        hall.pass_time(2 * HEARTBEAT_S)
+        rig.pass_time(2 * HEARTBEAT_S)
         assert slow.code == 0
         read = asyncio.create_task(_read_all(theirs))
         await until(lambda: unacknowledged(transport) == 0)
-        hall.pass_time(HEARTBEAT_S)
+        rig.pass_time(HEARTBEAT_S)
         assert slow.code == 3012
         read.cancel()
 
@@ -225,25 +225,25 @@ async def _read_all(peer: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_two_mailboxes_on_one_connection(hall: Hall, kind: type[Connection]) -> None:
+async def test_two_mailboxes_on_one_connection(rig: Rig, kind: type[Connection]) -> None:
     """Each has a cursor of its own: a snapshot, what comes live, and what waited while the socket was backed up."""
     other = Tail("ann@gzdev.com", NoLoader())
     opened = replace(OPENED, mailbox="ann@gzdev.com", top=Position("annsbox1", 0), shared={})
     other.adopt(opened)
-    connection, peer = await hall.join(kind)
+    connection, peer = await rig.join(kind)
     connection.follow(other).begin(opened, None)
-    assert b"ann@gzdev.com" in await hall.heard(peer)
+    assert b"ann@gzdev.com" in await rig.heard(peer)
     for number in range(1, 41):
-        hall.tail.append(b"abcdefgh", number, b'{"bob":%d,"x":"%b"}' % (number, b"x" * 9000))
-        hall.tail.flush()
+        rig.tail.append(b"abcdefgh", number, b'{"bob":%d,"x":"%b"}' % (number, b"x" * 9000))
+        rig.tail.flush()
         other.append(b"annsbox1", number, b'{"ann":%d}' % number)
         other.flush()
     assert connection.behind_since
     told = b""
     while b'{"bob":40,' not in told or b'{"ann":40}' not in told:
-        told += await hall.heard(peer)
+        told += await rig.heard(peer)
     for number in range(1, 41):
         assert told.count(b'{"bob":%d,' % number) == told.count(b'{"ann":%d}' % number) == 1
     assert [cursor.position.seq for cursor in connection.cursors] == [40, 40]
     peer.close()
-    await until(lambda: not hall.tail.cursors and not other.cursors)
+    await until(lambda: not rig.tail.cursors and not other.cursors)

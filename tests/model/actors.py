@@ -2,7 +2,7 @@
 
 An :class:`Actor` is one life of a worker: the real :class:`Writer` under the part of ``Worker`` that decides when to
 claim, to keep, to commit and to stand down. It takes nothing from outside but answers, so what it does next follows
-from what it was told: :class:`Cast` plays each pair of state and news once and remembers what came of it.
+from what it was told: :class:`WorkerStates` plays each pair of state and news once and remembers what came of it.
 """
 
 from __future__ import annotations

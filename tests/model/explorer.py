@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.model.actors import Request, Session
-from tests.model.cast import Cast
 from tests.model.datasets import RECOLLECT, Asked, Datasets
 from tests.model.promises import (
     NUMBERED,
@@ -24,6 +23,7 @@ from tests.model.promises import (
 )
 from tests.model.state import Bounds, Seat, Server, State, Stray
 from tests.model.states import is_claim, ordered, seated, trace_to, used_again
+from tests.model.worker_states import WorkerStates
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Explorer:
 
     def __init__(self, datasets: Datasets, bounds: Bounds, *, exact: bool = False) -> None:
         self.datasets = datasets
-        self.cast = Cast(exact=exact, asks=bounds.asks)
+        self.workers = WorkerStates(exact=exact, asks=bounds.asks)
         self._bounds = bounds
         self._given: list[Given] = [{}]
         self._given_numbers: dict[frozenset[Any], int] = {frozenset(): 0}
@@ -52,14 +52,15 @@ class Explorer:
 
     def close(self) -> None:
         """Let go of the workers."""
-        self.cast.close()
+        self.workers.close()
 
     def start(self) -> State:
         """Nobody has done anything yet."""
         bounds = self._bounds
         server = Server(0, self.datasets.empty, 0, None, frozenset())
         seats = [
-            Seat(self.cast.begin(f"{'abc'[n]}1", items), 0, (), 1, bounds.ticks) for n, items in enumerate(bounds.items)
+            Seat(self.workers.begin(f"{'abc'[n]}1", items), 0, (), 1, bounds.ticks)
+            for n, items in enumerate(bounds.items)
         ]
         return State(
             (server,),
@@ -107,7 +108,7 @@ class Explorer:
         """The names of all that can happen now."""
         newest = len(state.servers) - 1
         for n, seat in enumerate(state.seats):
-            name, view = "abc"[n], self.cast[seat.state]
+            name, view = "abc"[n], self.workers[seat.state]
             here = state.servers[seat.server]
             assert here is not None
             if view.waiting and not here.stopped and not (seat.server < newest and is_claim(view.waiting[0])):
@@ -146,9 +147,9 @@ class Explorer:
         Raises:
             Broken: a promise does not hold there.
         """
-        name, _, deed = action.partition("-")
+        name, _, step = action.partition("-")
         if name in ("a", "b", "c"):
-            return self._tidy(getattr(self, f"_{deed or 'step'}")(state, "abc".index(name)))
+            return self._tidy(getattr(self, f"_{step or 'step'}")(state, "abc".index(name)))
         number = int(action[-1]) if action[-1].isdigit() else 0
         if action.startswith("stray"):
             return self._tidy(self._stray(state, number))
@@ -197,18 +198,18 @@ class Explorer:
         if action not in ("a", "b", "c"):
             return None
         seat = state.seats["abc".index(action)]
-        return self.cast[seat.state].waiting[0].calls[len(seat.answers)]
+        return self.workers[seat.state].waiting[0].calls[len(seat.answers)]
 
     def _step(self, state: State, n: int) -> State:
         """The next call of the batch under way is applied; after the last one the worker has its answer."""
         seat = state.seats[n]
-        request = self.cast[seat.state].waiting[0]
+        request = self.workers[seat.state].waiting[0]
         answer, state = self._apply(state, seat.server, request.session, request.calls[len(seat.answers)])
         answers = (*seat.answers, answer)
         if len(answers) < len(request.calls):
             return seated(state, n, seat._replace(answers=answers))
-        heard = self.cast.hear(seat.state, "told", answers)
-        told = set(self.cast[heard].reports) - set(self.cast[seat.state].reports)
+        heard = self.workers.hear(seat.state, "answered", answers)
+        told = set(self.workers[heard].reports) - set(self.workers[seat.state].reports)
         state = seated(state, n, seat._replace(state=heard, answers=()))
         if told:
             state = state._replace(reports=state.reports | told)
@@ -217,7 +218,7 @@ class Explorer:
             now = max(report.generation for report in told)
             of_now = frozenset(report for report in state.reports if report.generation == now)
             check_told(of_now, self.datasets[here.dataset], now)
-        view = self.cast[heard]
+        view = self.workers[heard]
         if not (view.done or view.waiting or view.rests):
             raise Broken("stuck: a worker waits for nothing")
         return state
@@ -227,7 +228,7 @@ class Explorer:
 
     def _unreached(self, state: State, n: int) -> State:
         seat = state.seats[n]
-        seat = seat._replace(state=self.cast.hear(seat.state, "unreached"))
+        seat = seat._replace(state=self.workers.hear(seat.state, "unreached"))
         return seated(state, n, seat)._replace(cuts=state.cuts - 1)
 
     def _moves(self, state: State, n: int) -> State:
@@ -236,28 +237,28 @@ class Explorer:
 
     def _tick(self, state: State, n: int) -> State:
         seat = state.seats[n]
-        return seated(state, n, seat._replace(state=self.cast.hear(seat.state, "tick"), ticks=seat.ticks - 1))
+        return seated(state, n, seat._replace(state=self.workers.hear(seat.state, "tick"), ticks=seat.ticks - 1))
 
     def _wakes(self, state: State, n: int) -> State:
         seat = state.seats[n]
-        return seated(state, n, seat._replace(state=self.cast.hear(seat.state, "wakes")))
+        return seated(state, n, seat._replace(state=self.workers.hear(seat.state, "wakes")))
 
     def _crash(self, state: State, n: int) -> State:
         state = self._cut_off(state, n)
         life = state.seats[n].life + 1
-        born = self.cast.begin(f"{'abc'[n]}{life}", self._bounds.items_after_crash)
+        born = self.workers.begin(f"{'abc'[n]}{life}", self._bounds.items_after_crash)
         seat = Seat(born, len(state.servers) - 1, (), life, state.seats[n].ticks)
         return seated(state, n, seat)._replace(crashes=state.crashes - 1)
 
     def _cut_off(self, state: State, n: int) -> State:
         """What is on its way and not applied may be applied later; the worker knows nothing of either."""
         seat = state.seats[n]
-        waiting = self.cast[seat.state].waiting
+        waiting = self.workers[seat.state].waiting
         if not waiting:
             return state
         first = Request(waiting[0].session, waiting[0].calls[len(seat.answers) :])
         strays = [Stray(seat.server, request) for request in (first, *waiting[1:])]
-        state = seated(state, n, seat._replace(state=self.cast.hear(seat.state, "cut"), answers=()))
+        state = seated(state, n, seat._replace(state=self.workers.hear(seat.state, "cut"), answers=()))
         return state._replace(strays=ordered((*state.strays, *strays)))
 
     def _stray(self, state: State, n: int) -> State:
@@ -363,17 +364,17 @@ class Explorer:
 
     def _end(self, dataset: int, run: int, given: int) -> int:
         dataset = self.datasets.without_lease(dataset)
-        last = self.cast.begin("z1", ("mail",))
+        last = self.workers.begin("z1", ("mail",))
         for _ in range(10):
-            if self.cast[last].done:
+            if self.workers[last].done:
                 self._check_sound(dataset)
                 return dataset
             answers = []
-            for asked in self.cast[last].waiting[0].calls:
+            for asked in self.workers[last].waiting[0].calls:
                 if asked[1][0] == RECOLLECT:
                     answers.append(self._remembered(given))
                     continue
                 answer, dataset = self.datasets.apply(dataset, run, asked)
                 answers.append(answer)
-            last = self.cast.hear(last, "told", tuple(answers))
+            last = self.workers.hear(last, "answered", tuple(answers))
         raise Broken("stuck: nobody can lead and commit any more")

@@ -33,7 +33,9 @@ async def simulator() -> AsyncIterator[Simulator]:
     world = World(7, users=3)
     world.add_user(AMY, name="艾米", slaves=("a1@gzdev.com",))
     async with await Simulator.start(world, rules=Rules(party_delay_s=0)) as running:
-        running.deeds.do("make-group", {"address": TEAM, "status": "list", "members": [BOB], "allow_list": [BOB, AMY]})
+        running.commands.do(
+            "make-group", {"address": TEAM, "status": "list", "members": [BOB], "allow_list": [BOB, AMY]}
+        )
         yield running
 
 

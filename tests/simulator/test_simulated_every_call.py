@@ -41,7 +41,7 @@ async def simulator(simulate, world):
     world.add_user(AMY, slaves=("a1@gzdev.com",))
     simulator = await simulate()
     group = {"address": TEAM, "status": "list", "members": [BOB], "allow_list": [BOB, AMY]}
-    simulator.deeds.do("make-group", group)
+    simulator.commands.do("make-group", group)
     return simulator
 
 

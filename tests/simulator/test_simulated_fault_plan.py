@@ -41,7 +41,7 @@ def write(path: Path, text: str) -> Path:
 
 @asynccontextmanager
 async def following(path: Path, simulator: Simulator) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(follow(path, simulator.deeds, look_every_s=0.01))
+    task = asyncio.create_task(follow(path, simulator.commands, look_every_s=0.01))
     yield task
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -61,7 +61,7 @@ def test_schedule_is_seeded(tmp_path):
     for turn in range(10):
         times = [at_s for at_s, *_ in plan.schedule(turn)]
         assert times == sorted(times)
-        silent_s = next(at_s for at_s, deed, _ in plan.schedule(turn) if deed == "fault")
+        silent_s = next(at_s for at_s, command, _ in plan.schedule(turn) if command == "fault")
         assert 2 <= silent_s <= 12
 
 
@@ -75,7 +75,7 @@ def test_schedule_is_seeded(tmp_path):
         ("[[step]]\nat_s = 1", "step 1: 'do'"),
         ("[[step]]\ndo = 'cut'\nat_s = -1", "step 1: at_s"),
         ("[[step]]\ndo = 'cut'\nat_s = 'soon'", "step 1: at_s"),
-        ("[[step]]\ndo = 'cut'\n[[step]]\ndo = 'dance'", "no deed dance"),
+        ("[[step]]\ndo = 'cut'\n[[step]]\ndo = 'dance'", "no command dance"),
     ],
 )
 async def test_what_is_no_plan_is_refused_at_the_start(simulate, tmp_path, text, why):
@@ -83,7 +83,7 @@ async def test_what_is_no_plan_is_refused_at_the_start(simulate, tmp_path, text,
     simulator = await simulate()
     path = write(tmp_path / "plan.toml", text)
     with pytest.raises(PlanError, match=why) as caught:
-        await follow(path, simulator.deeds)
+        await follow(path, simulator.commands)
     assert str(path) in str(caught.value)
 
 
@@ -91,7 +91,7 @@ async def test_missing_file_is_refused(simulate, tmp_path):
     """A plan that was asked for must be there."""
     simulator = await simulate()
     with pytest.raises(PlanError, match=r"none\.toml"):
-        await follow(tmp_path / "none.toml", simulator.deeds)
+        await follow(tmp_path / "none.toml", simulator.commands)
 
 
 async def test_steps_are_done(simulate, dial, world, tmp_path):

@@ -67,7 +67,7 @@ async def test_the_key_is_called_auth_key(simulator, door):
     """Hex digits under the real name; the document's two spellings can be had too."""
     assert re.fullmatch(r"[0-9A-F]{112}", await door.key())
     for name in ("authkey", "kuthkey"):
-        simulator.deeds.do("dialect", {"auth_key_name": name})
+        simulator.commands.do("dialect", {"auth_key_name": name})
         assert list(await door.wire.call("/openapi/mail/authkey", f"ALIAS={BOB}")) == [name]
 
 

@@ -134,7 +134,7 @@ async def test_refusals(simulate, dial, world, body, errcode):
     """What does not fit is refused with its errcode, and nothing changes."""
     world.add_user("other@gzdev.com", slaves=("slave@gzdev.com",))
     simulator = await simulate()
-    simulator.deeds.do("make-group", {"address": "group@gzdev.com"})
+    simulator.commands.do("make-group", {"address": "group@gzdev.com"})
     wire, before = await dial(simulator), orjson.dumps(world.truth())
     assert (await wire.call(SYNC, body))["errcode"] == str(errcode)
     assert orjson.dumps(world.truth()) == before
@@ -197,7 +197,7 @@ async def test_check(simulate, dial, world):
     """-1 invalid, 0 free, 1 account, 2 slave, 3 group, in the order and with the text of asking (protocol 3.3.8)."""
     world.modify_user(BOB, slaves=("b1@gzdev.com",))
     simulator = await simulate()
-    simulator.deeds.do("make-group", {"address": "all@gzdev.com"})
+    simulator.commands.do("make-group", {"address": "all@gzdev.com"})
     wire = await dial(simulator)
     asked = ["nonsense", "free@gzdev.com", "BOB@gzdev.com", "b1@gzdev.com", "all@gzdev.com", "free@elsewhere.com"]
     answer = await wire.call("/openapi/user/check", urlencode([("email", email) for email in asked]))
@@ -219,7 +219,7 @@ async def test_swapalias(simulate, dial, world):
     """The slave becomes the main address, the old one a slave; user/list shows DEL old and ADD new."""
     world.modify_user(BOB, slaves=("b1@gzdev.com", "b2@gzdev.com"))
     simulator = await simulate()
-    simulator.deeds.do("make-group", {"address": "all@gzdev.com", "members": [BOB]})
+    simulator.commands.do("make-group", {"address": "all@gzdev.com", "members": [BOB]})
     wire, ver, unread = await dial(simulator), world.ver, world.unread[BOB]
     await wire.done("/openapi/user/swapalias", f"alias={BOB}&slavealias=B2@gzdev.com")
     answer = await wire.call("/openapi/user/list", f"ver={ver}")

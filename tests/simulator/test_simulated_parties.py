@@ -53,10 +53,10 @@ async def office(simulate, dial, world, clock):
     simulator = await simulate()
     for path in world.roster.parties.paths:
         if "广州" not in path and "/" not in path:
-            simulator.deeds.do("delete-party", {"path": path})
+            simulator.commands.do("delete-party", {"path": path})
     for path in world.roster.parties.paths:
         if path not in ("广州研发中心", "广州研发中心/企业邮箱"):
-            simulator.deeds.do("delete-party", {"path": path})
+            simulator.commands.do("delete-party", {"path": path})
     return Office(await dial(simulator), clock)
 
 

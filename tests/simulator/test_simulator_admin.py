@@ -12,12 +12,12 @@ from bridge.simulator.admin import Admin
 from bridge.simulator.wire.request import Request
 
 
-async def post(wire, deed: str, **arguments: Any) -> Any:
-    return (await wire.call(f"/simulator/{deed}", orjson.dumps(arguments).decode(), token=""))["done"]
+async def post(wire, command: str, **arguments: Any) -> Any:
+    return (await wire.call(f"/simulator/{command}", orjson.dumps(arguments).decode(), token=""))["done"]
 
 
-async def refused(wire, deed: str, body: str) -> tuple[str, str]:
-    wire.ask(f"/simulator/{deed}", body, token="")
+async def refused(wire, command: str, body: str) -> tuple[str, str]:
+    wire.ask(f"/simulator/{command}", body, token="")
     head, answer = await wire.answer()
     return head.split(" ")[1], orjson.loads(answer)["error"]
 
@@ -104,9 +104,9 @@ async def test_views(simulate, dial, world):
 
 
 @pytest.mark.parametrize(
-    ("deed", "body", "status", "why"),
+    ("command", "body", "status", "why"),
     [
-        ("dance", "{}", "404", "no deed dance"),
+        ("dance", "{}", "404", "no command dance"),
         ("mail", "[1]", "400", "object"),
         ("mail", "{", "400", "JSON"),
         ("mail", '{"mailbox":"no@gzdev.com"}', "400", "no@gzdev.com"),
@@ -125,11 +125,11 @@ async def test_views(simulate, dial, world):
         ("dialect", '{"auth_key_name":"key"}', "400", "key"),
     ],
 )
-async def test_what_does_not_fit_is_refused(simulate, dial, deed, body, status, why):
-    """A wrong deed or argument says what is wrong, and nothing is done."""
+async def test_what_does_not_fit_is_refused(simulate, dial, command, body, status, why):
+    """A wrong command or argument says what is wrong, and nothing is done."""
     simulator = await simulate()
     wire = await dial(simulator)
-    got, error = await refused(wire, deed, body)
+    got, error = await refused(wire, command, body)
     assert got == status
     assert why in error
     assert simulator.dialect.framing is Framing.SAME_SOCKET
@@ -154,7 +154,7 @@ async def test_a_page_cannot_drive_it(simulate, dial, world):
 
 async def test_only_loopback(simulate):
     """Another machine cannot drive it, even where the simulator listens on every address."""
-    admin = Admin((await simulate()).deeds, views={"truth": dict})
+    admin = Admin((await simulate()).commands, views={"truth": dict})
     request = Request("GET", "/simulator/truth", {}, {}, b"", True)
     assert admin.answer(request, peer="127.0.0.1")[0] == 200
     assert admin.answer(request, peer="::1")[0] == 200

@@ -203,7 +203,7 @@ async def test_what_outran_an_account_s_addition_is_shown(
 
 
 @pytest.mark.parametrize(
-    ("deed", "expected"),
+    ("changes", "expected"),
     [
         pytest.param([("modify", BOB, (SLAVE, OTHER_SLAVE))], {OTHER_SLAVE}, id="given"),
         pytest.param([("modify", BOB, ())], {SLAVE}, id="taken away"),
@@ -215,12 +215,12 @@ async def test_what_outran_an_account_s_addition_is_shown(
     ],
 )
 async def test_an_alias_that_changes_hands_has_moved(
-    parts: Parts, simulator: Simulator, directory: Directory, deed: Sequence[Any], expected: set[str]
+    parts: Parts, simulator: Simulator, directory: Directory, changes: Sequence[Any], expected: set[str]
 ) -> None:
     """In the step of the change, and whatever is kept under the address itself is gone."""
     world, other = simulator.world, list(simulator.world.accounts)[-1]
     directory = await pushed(parts, directory, SLAVE, OTHER_SLAVE)
-    for what, alias, slaves in deed:
+    for what, alias, slaves in changes:
         match what:
             case "modify":
                 world.modify_user(other if alias == "other" else alias, slaves=slaves)

@@ -211,9 +211,9 @@ async def test_counts_and_events_are_the_provider_s(
         await told.wait("directory.synced")
         await simulator.listeners.wait_hearing()
         touched = {BOB}
-        for deed, arguments in MAILS[name]:
-            simulator.deeds.do(deed, arguments)
-            if deed == "modify-user":
+        for command, arguments in MAILS[name]:
+            simulator.commands.do(command, arguments)
+            if command == "modify-user":
                 await until(lambda: _slave_known(told), within_s=WAIT_S)
             touched |= {mail.mailbox for mail in world.mails}
 

@@ -28,14 +28,14 @@
       body: JSON.stringify(body),
     };
     const answer = await fetch(`dev/${path}`, options);
-    const told = await answer.json();
-    if (!answer.ok) throw new Error(told.message);
-    return told;
+    const result = await answer.json();
+    if (!answer.ok) throw new Error(result.message);
+    return result;
   }
 
-  async function perform(deed, body) {
+  async function perform(command, body) {
     try {
-      return await ask(deed, Object.assign({ mailbox }, body));
+      return await ask(command, Object.assign({ mailbox }, body));
     } catch (error) {
       tell('refused', error.message);
       return null;
@@ -205,42 +205,42 @@
   // -- buttons
 
   async function deliver(n) {
-    const told = await perform('mail', { n });
-    if (!told) return null;
-    if (!told.mail_ids.length) tell('unheard', n);
+    const result = await perform('mail', { n });
+    if (!result) return null;
+    if (!result.mail_ids.length) tell('unheard', n);
     else if (n === 1) tell('mail');
     else tell('burst', n);
-    return told;
+    return result;
   }
 
-  const deeds = {
+  const commands = {
     mail: () => deliver(1),
     burst: () => deliver(50),
-    read: async () => (await perform('read')) && tell('deedRead'),
+    read: async () => (await perform('read')) && tell('commandRead'),
     cut: async () => (await perform('cut')) && tell('cut'),
     expire: async () => (await perform('expire')) && tell('expire'),
     async malformed() {
-      const told = await perform('malformed');
-      if (told) tell(told.repairable ? 'malformedRepaired' : 'malformedDead', told.defect);
+      const result = await perform('malformed');
+      if (result) tell(result.repairable ? 'malformedRepaired' : 'malformedDead', result.defect);
     },
     silence: (button) => toggle(button),
     traffic: (button) => toggle(button),
   };
 
   async function toggle(button) {
-    const deed = button.dataset.deed;
-    const told = await perform(deed, { on: button.getAttribute('aria-pressed') !== 'true' });
-    if (!told) return;
-    showToggle(deed, told.on);
-    tell(told.on ? `${deed}On` : `${deed}Off`);
+    const command = button.dataset.command;
+    const result = await perform(command, { on: button.getAttribute('aria-pressed') !== 'true' });
+    if (!result) return;
+    showToggle(command, result.on);
+    tell(result.on ? `${command}On` : `${command}Off`);
   }
 
-  function showToggle(deed, on) {
-    document.querySelector(`[data-deed="${deed}"]`).setAttribute('aria-pressed', String(on));
+  function showToggle(command, on) {
+    document.querySelector(`[data-command="${command}"]`).setAttribute('aria-pressed', String(on));
   }
 
-  for (const button of document.querySelectorAll('[data-deed]')) {
-    button.addEventListener('click', () => deeds[button.dataset.deed](button));
+  for (const button of document.querySelectorAll('[data-command]')) {
+    button.addEventListener('click', () => commands[button.dataset.command](button));
   }
   $('drop').addEventListener('click', drop);
 
@@ -259,36 +259,36 @@
   });
 
   $('mailbox').addEventListener('change', async (event) => {
-    const told = await perform('mailbox', { mailbox: event.target.value });
-    if (!told) return;
+    const result = await perform('mailbox', { mailbox: event.target.value });
+    if (!result) return;
     forgetTrip();
     mail.close();
-    tell('signedIn', told.mailbox);
+    tell('signedIn', result.mailbox);
     view.showCount(null);
     connect();
   });
 
-  function fill(told) {
-    mailbox = told.mailbox;
-    for (const account of told.mailboxes) {
+  function fill(result) {
+    mailbox = result.mailbox;
+    for (const account of result.mailboxes) {
       const option = view.make('option', '', account.name ? `${account.name} · ${account.address}` : account.address);
       option.value = account.address;
       $('mailbox').append(option);
     }
     $('mailbox').value = mailbox;
-    $('mailbox').disabled = !told.local;
-    view.showProvider(told.simulated);
-    showToggle('silence', told.silence);
-    showToggle('traffic', told.traffic);
+    $('mailbox').disabled = !result.local;
+    view.showProvider(result.simulated);
+    showToggle('silence', result.silence);
+    showToggle('traffic', result.traffic);
     for (const button of document.querySelectorAll('.buttons button')) {
-      button.disabled = !(told.local && told.simulated);
+      button.disabled = !(result.local && result.simulated);
     }
   }
 
   async function start() {
-    const told = await ask('state');
-    if (told.mailbox) {
-      fill(told);
+    const result = await ask('state');
+    if (result.mailbox) {
+      fill(result);
       connect();
       return;
     }

@@ -127,7 +127,7 @@
     showUpstream(shown.upstream);
     showVerdict(...shown.verdict);
     if (shown.provider !== null) showProvider(shown.provider);
-    for (const line of $('story').children) line.lastChild.textContent = sentence(line.told);
+    for (const line of $('story').children) line.lastChild.textContent = sentence(line.sentence);
   }
 
   function switchLanguage() {
@@ -204,15 +204,15 @@
 
   function sentence([name, ...values]) {
     const word = (value) => (value && value.word ? words[value.word][value.of] || value.of : value);
-    return words.told[name](...values.map(word));
+    return words.sentences[name](...values.map(word));
   }
 
-  /* `told` names a sentence of words.told; a value {word, of} is itself translated. */
-  function tell(...told) {
+  /* `parts` begin with the name of a sentence of words.sentences; a value {word, of} is itself translated. */
+  function tell(...parts) {
     const line = make('li');
-    line.told = told;
-    if (told[0] === 'closed' || told[0] === 'refused') line.className = 'bad';
-    line.append(make('time', '', clock(new Date())), make('span', '', sentence(told)));
+    line.sentence = parts;
+    if (parts[0] === 'closed' || parts[0] === 'refused') line.className = 'bad';
+    line.append(make('time', '', clock(new Date())), make('span', '', sentence(parts)));
     $('story').prepend(line);
     while ($('story').children.length > MOST_LINES) $('story').lastChild.remove();
   }

@@ -1,7 +1,7 @@
 """What is broken at the moment. Each fault is switched on and off while the simulator runs.
 
 A fault is a fact that the endpoints and listeners ask about when they are about to speak; it does nothing itself.
-Deeds (cutting a connection) are methods of `Simulator`.
+Commands (cutting a connection) are methods of `Simulator`.
 """
 
 from __future__ import annotations

@@ -78,13 +78,13 @@ class Connection(asyncio.Protocol):
         if transport.get_write_buffer_size() > self._unsent_limit_bytes():
             self.reset()
 
-    def later(self, delay_s: float, deed: Done) -> asyncio.TimerHandle:
+    def later(self, delay_s: float, command: Done) -> asyncio.TimerHandle:
         """Do something after ``delay_s`` seconds, if the connection is open then."""
 
         def due() -> None:
             self._timers.discard(timer)
             if self.is_open:
-                deed()
+                command()
 
         timer = asyncio.get_running_loop().call_later(delay_s, due)
         self._timers.add(timer)

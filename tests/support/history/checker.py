@@ -1,4 +1,4 @@
-"""What must be true of a theatre when it is calm: the provider's truth, Redis, and what every user saw, compared.
+"""What must be true once all is calm again: the provider's state, Redis, and what every user saw, compared.
 
 Committed mails arrive once and in order; what was pushed and not committed is announced; no gap is silent; the cursor
 is never ahead of the mirror; nobody is accused of missing what was not missed.
@@ -15,8 +15,8 @@ import orjson
 
 from bridge.simulator import Framing, Mail
 from tests.support.follower import Follower
+from tests.support.history.harness import Harness
 from tests.support.history.persons import People, check_persons, differences, taken
-from tests.support.history.theatre import Theatre
 from tests.support.stage import KEYS
 
 _SLACK_MS: Final = 1500
@@ -43,71 +43,71 @@ class Picture:
     people: People | None
 
 
-async def check(theatre: Theatre) -> None:
+async def check(harness: Harness) -> None:
     """Compare.
 
     Raises:
         AssertionError: a promise does not hold.
     """
-    picture = await _taken(theatre)
+    picture = await _taken(harness)
     ids = [entry_id.decode() for entry_id, _ in picture.entries]
     events = [orjson.loads(fields[b"event"]) for _, fields in picture.entries]
-    generations = _check_stream(ids, most=1 + sum(theatre.done.count(name) for name in _restarting(theatre)))
+    generations = _check_stream(ids, most=1 + sum(harness.done.count(name) for name in _restarting(harness)))
     _check_reader(picture.read_ids, ids)
     _check_fences(events)
-    for mailbox in theatre.boxes:
+    for mailbox in harness.boxes:
         assert picture.generations[mailbox] == picture.generation
         own = [event for event in events if event["source"].endswith(f"/mailbox/{mailbox}")]
         _check_log(own, picture.logs[mailbox])
-        _check_mailbox(theatre, mailbox, own, events, generations)
-        for number, follower in enumerate(theatre.followers):
+        _check_mailbox(harness, mailbox, own, events, generations)
+        for number, follower in enumerate(harness.followers):
             if follower.mailbox == mailbox:
                 _check_browser(follower, picture.events[number], picture.snapshots[number], own)
-    _check_directory(theatre, events)
+    _check_directory(harness, events)
     if picture.people is not None:
-        check_persons(theatre, picture.people)
+        check_persons(harness, picture.people)
     else:
-        _check_mirror(theatre, picture.mirror)
-    _check_sights(theatre)
+        _check_mirror(harness, picture.mirror)
+    _check_sights(harness)
 
 
-async def _taken(theatre: Theatre) -> Picture:
+async def _taken(harness: Harness) -> Picture:
     """Read everything, and again where something was written meanwhile, or a browser was between two connections: the
     bridge goes on while it is judged.
 
     Raises:
         AssertionError: the users do not come to have seen what there is.
     """
-    redis: Any = theatre.redis
+    redis: Any = harness.redis
     lacks = ""
     for number in range(_TRIES):
         before = await redis.get(KEYS.commits)
         entries = await redis.xrange(KEYS.events)
-        mailboxes = theatre.boxes
+        mailboxes = harness.boxes
         picture = Picture(
             entries,
             await redis.get(KEYS.generation),
             {mailbox: await redis.hget(KEYS.state(mailbox), "generation") for mailbox in mailboxes},
             {mailbox: await redis.xrange(KEYS.log(mailbox)) for mailbox in mailboxes},
             await redis.hgetall(KEYS.directory),
-            list(theatre.read_ids),
-            [list(follower.events) for follower in theatre.followers],
-            [list(follower.snapshots) for follower in theatre.followers],
-            await taken(theatre) if theatre.people else None,
+            list(harness.read_ids),
+            [list(follower.events) for follower in harness.followers],
+            [list(follower.snapshots) for follower in harness.followers],
+            await taken(harness) if harness.people else None,
         )
         if await redis.get(KEYS.commits) != before:
             lacks = "something was written at each look"
-        elif not _all_seen(theatre, picture):
+        elif not _all_seen(harness, picture):
             lacks = "users do not come to see what there is"
-        elif picture.people is None or not (lacks := differences(theatre, picture.people)):
+        elif picture.people is None or not (lacks := differences(harness, picture.people)):
             return picture
         else:
-            lacks = differences(theatre, picture.people, in_full=number == _TRIES - 1)
+            lacks = differences(harness, picture.people, in_full=number == _TRIES - 1)
         await asyncio.sleep(0.2)
     raise AssertionError(lacks)
 
 
-def _all_seen(theatre: Theatre, picture: Picture) -> bool:
+def _all_seen(harness: Harness, picture: Picture) -> bool:
     """Whether everybody has the last event that concerns him."""
     last: dict[str, str] = {}
     for _, fields in picture.entries:
@@ -115,12 +115,12 @@ def _all_seen(theatre: Theatre, picture: Picture) -> bool:
         last[event["source"].rpartition("/")[2]] = event["id"]
     return picture.read_ids[-1:] == [picture.entries[-1][0].decode()] and all(
         [event["id"] for event in events[-1:]] == [last[follower.mailbox]]
-        for follower, events in zip(theatre.followers, picture.events, strict=True)
+        for follower, events in zip(harness.followers, picture.events, strict=True)
     )
 
 
-def _restarting(theatre: Theatre) -> set[str]:
-    return {name for name in theatre.done if any(restart in name for restart in _RESTARTS)}
+def _restarting(harness: Harness) -> set[str]:
+    return {name for name in harness.done if any(restart in name for restart in _RESTARTS)}
 
 
 def _check_stream(ids: list[str], *, most: int) -> int:
@@ -157,7 +157,7 @@ def _check_log(own: Events, log: Any) -> None:
     assert kept == [event["id"] for event in own if event["id"].startswith(f"{epoch}-")][-len(kept) :]
 
 
-def _check_mailbox(theatre: Theatre, mailbox: str, own: Events, events: Events, generations: int) -> None:
+def _check_mailbox(harness: Harness, mailbox: str, own: Events, events: Events, generations: int) -> None:
     epochs: dict[str, list[int]] = {}
     for event in own:
         epochs.setdefault(event["id"].partition("-")[0], []).append(int(event["sequence"]))
@@ -165,30 +165,30 @@ def _check_mailbox(theatre: Theatre, mailbox: str, own: Events, events: Events, 
     assert all(seqs == list(range(1, len(seqs) + 1)) for seqs in epochs.values()), mailbox
     committed = [event["data"]["mail_id"] for event in own if event["type"] == "exmail.mail.new"]
     assert len(committed) == len(set(committed)), "a mail was published twice"
-    sent = {mail.mail_id: mail for mail in theatre.world.mails_of(mailbox)}
+    sent = {mail.mail_id: mail for mail in harness.world.mails_of(mailbox)}
     assert committed == [mail_id for mail_id in sent if mail_id in set(committed)], "order"
     lost = [mail for mail_id, mail in sent.items() if mail_id not in set(committed)]
     gaps = [event["data"] for event in events if event["type"] == "exmail.upstream.missed"]
     for mail in lost:
         # What another listener was given nobody here can know of.
-        ours = mail.pushed and not theatre.rivals.issuperset(mail.pushed_to)
-        assert not ours or any(_within(mail, gap, after_ms=_SLACK_MS + theatre.behind_ms) for gap in gaps), (
+        ours = mail.pushed and not harness.rivals.issuperset(mail.pushed_to)
+        assert not ours or any(_within(mail, gap, after_ms=_SLACK_MS + harness.behind_ms) for gap in gaps), (
             f"{mail.mail_id} was pushed at {_ms(mail)}, is not committed, and no gap was announced for it: {gaps}"
         )
     accused = [event["data"] for event in own if event["type"] == "exmail.mail.missed"]
     # A provider of long polls may hold a push; its count is then stored later than it was true.
-    polled = theatre.provider.dialect.framing is Framing.LONG_POLL
-    held_ms = theatre.provider.rules.hold_ms if polled else 0
+    polled = harness.provider.dialect.framing is Framing.LONG_POLL
+    held_ms = harness.provider.rules.hold_ms if polled else 0
     for told in accused:
         before_ms = _SLACK_MS + held_ms + _late_ms(own, told["since"])
-        within = sum(_within(mail, told, before_ms, _SLACK_MS + theatre.behind_ms) for mail in lost)
+        within = sum(_within(mail, told, before_ms, _SLACK_MS + harness.behind_ms) for mail in lost)
         assert within >= told["at_least"] > 0, (
             f"accused of {told}, but {within} of {len(lost)} lost: {accused}; {_around(told, own, lost)}"
         )
-    if mailbox in theatre.untouched and generations == 1:
+    if mailbox in harness.untouched and generations == 1:
         # Nobody read, so the count tells of every mail: as many were missed as are not there.
         told = sum(told["at_least"] for told in accused)
-        elsewhere = sum(mail.pushed and theatre.rivals.issuperset(mail.pushed_to) for mail in lost)
+        elsewhere = sum(mail.pushed and harness.rivals.issuperset(mail.pushed_to) for mail in lost)
         assert len(lost) - elsewhere <= told <= len(lost), f"{mailbox}: {len(lost)} lost, told {accused}"
 
 
@@ -243,17 +243,17 @@ def _check_browser(follower: Follower, events: Events, snapshots: Events, own: E
     assert all(stored[event["id"]] == event for event in events)
 
 
-def _check_mirror(theatre: Theatre, mirror: dict[bytes, bytes]) -> None:
+def _check_mirror(harness: Harness, mirror: dict[bytes, bytes]) -> None:
     stored = {alias.decode(): orjson.loads(profile) for alias, profile in mirror.items()}
-    truth = theatre.world.accounts
+    truth = harness.world.accounts
     assert {alias: profile["name"] for alias, profile in stored.items()} == {
         alias: account.name for alias, account in truth.items()
     }
 
 
-def _check_directory(theatre: Theatre, events: Events) -> None:
+def _check_directory(harness: Harness, events: Events) -> None:
     vers, told = [0], set()
-    real = {entry.ver for entry in theatre.world.directory}
+    real = {entry.ver for entry in harness.world.directory}
     for event in events:
         if event["type"] == "exmail.directory.held":
             # The provider insists on another Ver, in two answers: that is said before it is believed.
@@ -266,15 +266,15 @@ def _check_directory(theatre: Theatre, events: Events) -> None:
             told.discard(vers[-1])
 
 
-def _check_sights(theatre: Theatre) -> None:
+def _check_sights(harness: Harness) -> None:
     """Whenever one looked, every change up to the cursor was in the mirror, or owed."""
-    assert theatre.sights
+    assert harness.sights
     # A Ver that the provider made up vouches for nothing.
-    real = {entry.ver for entry in theatre.world.directory}
-    for sight in theatre.sights:
+    real = {entry.ver for entry in harness.world.directory}
+    for sight in harness.sights:
         if sight.ver not in real:
             continue
-        for ver, alias, number in theatre.renamed:
+        for ver, alias, number in harness.renamed:
             assert ver > sight.ver or sight.names[alias] >= number or alias in sight.owed, (
                 f"Ver {sight.ver}: {alias} is {sight.names[alias]}, not {number} as of {ver}"
             )

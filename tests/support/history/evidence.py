@@ -13,17 +13,17 @@ from tests.support.history.knowledge import account_of, is_sure, was_seen
 from tests.support.history.staff import Tenure
 
 if TYPE_CHECKING:
-    from tests.support.history.theatre import Theatre
+    from tests.support.history.harness import Harness
 
 _VISITS = 5
 
 
-def evidence(theatre: Theatre, tenure: Tenure, slaves: Mapping[str, str], moved: Mapping[str, int]) -> str:
+def evidence(harness: Harness, tenure: Tenure, slaves: Mapping[str, str], moved: Mapping[str, int]) -> str:
     """What the browser did, what is stored of its address now and was stored before, and who had the address when.
 
     ``slaves``: address → account, as stored; ``moved``: address → when it came to mean another person, epoch ms.
     """
-    account = account_of(theatre, tenure.person).address
+    account = account_of(harness, tenure.person).address
     meant = slaves.get(tenure.address, tenure.address)
     concerned = dict.fromkeys([tenure.address, account, meant])
 
@@ -40,30 +40,30 @@ def evidence(theatre: Theatre, tenure: Tenure, slaves: Mapping[str, str], moved:
     ]
     tenures = [
         f"{each.address} of {each.person} from {at(each.since)} (Ver {each.from_ver}) to {at(each.until)} "
-        f"(Ver {each.until_ver}), seen: {was_seen(theatre, each)}, sure: {is_sure(theatre, each)}"
-        for each in theatre.staff.tenures
+        f"(Ver {each.until_ver}), seen: {was_seen(harness, each)}, sure: {is_sure(harness, each)}"
+        for each in harness.staff.tenures
         if each.address in concerned
     ]
     asked = [
         f"{call.at_s - tenure.began:.3f} after Ver {call.params.get('ver', ['?'])[0]}"
-        for call in theatre.provider.calls.of("user/list")
+        for call in harness.provider.calls.of("user/list")
     ]
     parts = {
         f"{len(tenure.visits)} visits, the last": visits,
         "stored now": [f"it means {meant}", *(f"moved {when(address)}" for address in concerned)],
         "tenures": tenures,
-        "stored then": _sights(theatre, tenure),
+        "stored then": _sights(harness, tenure),
         "user/list asked": asked,
     }
     return "\n".join(["", *(f"  {name}: " + "\n    ".join(lines) for name, lines in parts.items())])
 
 
-def _sights(theatre: Theatre, tenure: Tenure) -> list[str]:
+def _sights(harness: Harness, tenure: Tenure) -> list[str]:
     """The cursor, and what the address meant, each time that one of them changed."""
-    account = account_of(theatre, tenure.person).address
+    account = account_of(harness, tenure.person).address
     states = [
         (sight.ver, sight.slaves.get(tenure.address, "nobody"), account in sight.owed, sight.at - tenure.began)
-        for sight in theatre.sights
+        for sight in harness.sights
     ]
     return [
         f"{next(group)[3]:.3f}: Ver {ver}, alias of {meant}{', account owed' if is_owed else ''}"

@@ -15,7 +15,7 @@ from tests.support.members import mirrored, mirrored_slaves, slaves_of
 from tests.support.stage import KEYS
 
 if TYPE_CHECKING:
-    from tests.support.history.theatre import Theatre
+    from tests.support.history.harness import Harness
 
 _MEANT: Final = ((3507,), (3009,))
 """How the connection of somebody ends who may not look, or not there any more."""
@@ -50,9 +50,9 @@ class People:
     browsers: tuple[Browser, ...]
 
 
-async def taken(theatre: Theatre) -> People:
+async def taken(harness: Harness) -> People:
     """Look at everything once; the browsers last, without a pause between them."""
-    redis: Any = theatre.redis
+    redis: Any = harness.redis
     mirror = {alias: profile["name"] for alias, profile in (await mirrored(redis)).items()}
     slaves = await mirrored_slaves(redis)
     barred = {address.decode() for address in await redis.smembers(KEYS.barred)}
@@ -69,7 +69,7 @@ async def taken(theatre: Theatre) -> People:
         held,
         moved,
         histories,
-        tuple(_browser(tenure) for tenure in theatre.staff.tenures),
+        tuple(_browser(tenure) for tenure in harness.staff.tenures),
     )
 
 
@@ -85,96 +85,96 @@ def _browser(tenure: Tenure) -> Browser:
     )
 
 
-def differences(theatre: Theatre, people: People, *, in_full: bool = False) -> str:
+def differences(harness: Harness, people: People, *, in_full: bool = False) -> str:
     """What is not yet, or not any more, as the provider has it; empty: nothing. A browser may be on its way back.
 
     ``in_full``: with all that is known of such a browser, which takes a while.
     """
-    truth = theatre.world.accounts
+    truth = harness.world.accounts
     names = {alias: account.name for alias, account in truth.items()}
     if people.mirror != names:
         return f"the mirror differs in {people.mirror.items() ^ names.items()}"
-    if people.slaves != slaves_of(theatre.world):
-        return f"aliases differ in {people.slaves.items() ^ slaves_of(theatre.world).items()}"
-    if people.barred != out(theatre):
-        return f"barred are {people.barred}, should be {out(theatre)}"
+    if people.slaves != slaves_of(harness.world):
+        return f"aliases differ in {people.slaves.items() ^ slaves_of(harness.world).items()}"
+    if people.barred != out(harness):
+        return f"barred are {people.barred}, should be {out(harness)}"
     if people.owed or people.held is not None:
         return f"owed are {people.owed}, held is {people.held!r}"
     for browser in people.browsers:
-        if not is_sure(theatre, browser.tenure):
+        if not is_sure(harness, browser.tenure):
             continue
-        if browser.is_open != _may_look(theatre, browser.tenure):
-            more = evidence(theatre, browser.tenure, people.slaves, people.moved) if in_full else ""
+        if browser.is_open != _may_look(harness, browser.tenure):
+            more = evidence(harness, browser.tenure, people.slaves, people.moved) if in_full else ""
             return f"{browser}{more}"
         if not browser.is_open and browser.codes[-1:] not in _MEANT:
             return f"{browser}: not told why"
     return ""
 
 
-def check_persons(theatre: Theatre, people: People) -> None:
+def check_persons(harness: Harness, people: People) -> None:
     """Compare.
 
     Raises:
         AssertionError: a promise does not hold.
     """
-    differs = differences(theatre, people, in_full=True)
+    differs = differences(harness, people, in_full=True)
     assert not differs, differs
     for browser in people.browsers:
-        _check_eyes(theatre, browser, people.histories)
+        _check_eyes(harness, browser, people.histories)
     for place, history in people.histories.items():
-        _check_history(theatre, place, history)
+        _check_history(harness, place, history)
 
 
-async def settled(theatre: Theatre, *, in_full: bool = False) -> str:
+async def settled(harness: Harness, *, in_full: bool = False) -> str:
     """What differs still, as :func:`differences` says it."""
-    return differences(theatre, await taken(theatre), in_full=in_full)
+    return differences(harness, await taken(harness), in_full=in_full)
 
 
-def out(theatre: Theatre) -> set[str]:
+def out(harness: Harness) -> set[str]:
     """Who is switched off, or deleted."""
-    truth = theatre.world.accounts
+    truth = harness.world.accounts
     return {alias for alias, account in truth.items() if account.disabled} | (set(PLACES) - truth.keys())
 
 
-def _may_look(theatre: Theatre, tenure: Tenure) -> bool:
+def _may_look(harness: Harness, tenure: Tenure) -> bool:
     if tenure.until is not None:
         return False
-    alias = slaves_of(theatre.world).get(tenure.address, tenure.address)
-    return not theatre.world.accounts[alias].disabled
+    alias = slaves_of(harness.world).get(tenure.address, tenure.address)
+    return not harness.world.accounts[alias].disabled
 
 
-def _check_eyes(theatre: Theatre, browser: Browser, histories: dict[str, set[str]]) -> None:
+def _check_eyes(harness: Harness, browser: Browser, histories: dict[str, set[str]]) -> None:
     """Nothing of a later holder went to a connection that a former one opened."""
     tenure = browser.tenure
-    if tenure.until is None or not is_sure(theatre, tenure):
+    if tenure.until is None or not is_sure(harness, tenure):
         return
     place = tenure.address
     if place in DESKS:
-        seen = browser.mailboxes & _later_places(theatre, tenure)
+        seen = browser.mailboxes & _later_places(harness, tenure)
         assert not seen, f"{browser}: it showed {seen}"
         # Nor of whoever has the account now that was his.
-        account = account_of(theatre, tenure.person)
-        if account.until is None or not is_sure(theatre, account):
+        account = account_of(harness, tenure.person)
+        if account.until is None or not is_sure(harness, account):
             return
         place = account.address
-    present = theatre.staff.holder(place)
+    present = harness.staff.holder(place)
     if present is not None:
         # Those that are in his history; others outran the news of him, and nobody could know whose they were.
-        theirs = histories[place] & _mails_since(theatre, place, present.since)
+        theirs = histories[place] & _mails_since(harness, place, present.since)
         assert not browser.mails & theirs, f"{browser}: it showed the next holder's {browser.mails & theirs}"
 
 
-def _later_places(theatre: Theatre, tenure: Tenure) -> set[str]:
+def _later_places(harness: Harness, tenure: Tenure) -> set[str]:
     """Main addresses of those who came to have the alias after this holder, and did not have it before."""
-    places = {each.person: each.address for each in theatre.staff.tenures if each.address in PLACES}
-    own = [each for each in theatre.staff.tenures if each.address == tenure.address]
+    places = {each.person: each.address for each in harness.staff.tenures if each.address in PLACES}
+    own = [each for each in harness.staff.tenures if each.address == tenure.address]
     at = own.index(tenure)
     before = {places[each.person] for each in own[: at + 1]}
     return {places[each.person] for each in own[at + 1 :]} - before
 
 
-def _mails_since(theatre: Theatre, place: str, since: float) -> set[str]:
-    return {mail.mail_id for mail in theatre.world.mails_of(place) if mail.time_s >= since}
+def _mails_since(harness: Harness, place: str, since: float) -> set[str]:
+    return {mail.mail_id for mail in harness.world.mails_of(place) if mail.time_s >= since}
 
 
 async def _history(redis: Any, place: str) -> set[str]:
@@ -183,11 +183,11 @@ async def _history(redis: Any, place: str) -> set[str]:
     return {orjson.loads(fields[b"event"])["data"].get("mail_id") for _, fields in log} - {None}
 
 
-def _check_history(theatre: Theatre, place: str, history: set[str]) -> None:
+def _check_history(harness: Harness, place: str, history: set[str]) -> None:
     """The history of an address is its present holder's; nothing of a former one is left."""
-    formers = [each for each in theatre.staff.tenures if each.address == place and each.until is not None]
-    if not formers or not is_sure(theatre, formers[-1]):
+    formers = [each for each in harness.staff.tenures if each.address == place and each.until is not None]
+    if not formers or not is_sure(harness, formers[-1]):
         return
-    present = theatre.staff.holder(place)
-    allowed = set() if present is None else _mails_since(theatre, place, present.since)
+    present = harness.staff.holder(place)
+    allowed = set() if present is None else _mails_since(harness, place, present.since)
     assert history <= allowed, f"{place} has mails of a former holder: {history - allowed}"

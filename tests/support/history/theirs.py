@@ -10,109 +10,109 @@ import aiohttp
 import orjson
 
 from bridge.simulator import Cut, Defect, Kind, SecondListener
-from tests.support.history.deeds import breaks
-from tests.support.history.theatre import Theatre
+from tests.support.history.harness import Harness
+from tests.support.history.registry import breaks
 
 
 @breaks("provider")
-async def cut_upstream(theatre: Theatre, dice: random.Random) -> None:
-    theatre.provider.cut(dice.choice((Cut.FIN, Cut.RST)))
+async def cut_upstream(harness: Harness, dice: random.Random) -> None:
+    harness.provider.cut(dice.choice((Cut.FIN, Cut.RST)))
 
 
 @breaks("provider")
-async def cut_mid_document(theatre: Theatre, dice: random.Random) -> None:
-    theatre.provider.faults.on(Kind.CUT_MID_DOCUMENT, times=1)
+async def cut_mid_document(harness: Harness, dice: random.Random) -> None:
+    harness.provider.faults.on(Kind.CUT_MID_DOCUMENT, times=1)
 
 
 @breaks("provider")
-async def answer_then_close(theatre: Theatre, dice: random.Random) -> None:
-    theatre.provider.faults.on(Kind.ANSWER_THEN_CLOSE, times=dice.randrange(1, 4))
-    theatre.provider.cut(Cut.FIN)
+async def answer_then_close(harness: Harness, dice: random.Random) -> None:
+    harness.provider.faults.on(Kind.ANSWER_THEN_CLOSE, times=dice.randrange(1, 4))
+    harness.provider.cut(Cut.FIN)
 
 
 @breaks("provider")
-async def fall_silent(theatre: Theatre, dice: random.Random) -> None:
+async def fall_silent(harness: Harness, dice: random.Random) -> None:
     """Half-open: the connection stands and nothing comes, past the limit or not."""
-    await _for_a_while(theatre, dice.uniform(0.5, 4.0), Kind.SILENT, endpoint="listen")
+    await _for_a_while(harness, dice.uniform(0.5, 4.0), Kind.SILENT, endpoint="listen")
 
 
 @breaks("provider")
-async def drip(theatre: Theatre, dice: random.Random) -> None:
+async def drip(harness: Harness, dice: random.Random) -> None:
     """Byte by byte, so slowly perhaps that the counts know for seconds of what waits behind it."""
     byte_s = dice.choice((0.0005, 0.003))
     for _ in range(2):
-        theatre.provider.faults.on(Kind.DRIP, endpoint="listen", value=byte_s, times=1)
-        theatre.world.deliver_mail(dice.choice(theatre.boxes))
-    theatre.provider.faults.on(Kind.DRIP, endpoint="mail/*", value=0.0005, times=2)
+        harness.provider.faults.on(Kind.DRIP, endpoint="listen", value=byte_s, times=1)
+        harness.world.deliver_mail(dice.choice(harness.boxes))
+    harness.provider.faults.on(Kind.DRIP, endpoint="mail/*", value=0.0005, times=2)
 
 
 @breaks("provider")
-async def refuse_connections(theatre: Theatre, dice: random.Random) -> None:
-    theatre.provider.cut(Cut.RST, everything=True)
-    await _for_a_while(theatre, dice.uniform(0.3, 1.5), Kind.REFUSE)
+async def refuse_connections(harness: Harness, dice: random.Random) -> None:
+    harness.provider.cut(Cut.RST, everything=True)
+    await _for_a_while(harness, dice.uniform(0.3, 1.5), Kind.REFUSE)
 
 
 @breaks("provider")
-async def answer_late(theatre: Theatre, dice: random.Random) -> None:
-    await _for_a_while(theatre, dice.uniform(0.3, 1.0), Kind.DELAY, value=dice.uniform(0.1, 0.5))
+async def answer_late(harness: Harness, dice: random.Random) -> None:
+    await _for_a_while(harness, dice.uniform(0.3, 1.0), Kind.DELAY, value=dice.uniform(0.1, 0.5))
 
 
 @breaks("provider")
-async def spoil_pushes(theatre: Theatre, dice: random.Random) -> None:
+async def spoil_pushes(harness: Harness, dice: random.Random) -> None:
     """Documents that cannot be read, among those that can."""
     for defect in dice.sample(list(Defect), 2):
-        theatre.provider.faults.on(Kind.MALFORMED, value=defect, times=1)
+        harness.provider.faults.on(Kind.MALFORMED, value=defect, times=1)
         await asyncio.sleep(0.1)
 
 
 @breaks("provider")
-async def refuse_in_mid_listen(theatre: Theatre, dice: random.Random) -> None:
+async def refuse_in_mid_listen(harness: Harness, dice: random.Random) -> None:
     """The token ends, and listen is told so where a push is expected."""
-    theatre.world.expire_tokens()
-    theatre.provider.push_errcode(dice.choice((1200, 1201)))
+    harness.world.expire_tokens()
+    harness.provider.push_errcode(dice.choice((1200, 1201)))
 
 
 @breaks("provider")
-async def too_many_calls(theatre: Theatre, dice: random.Random) -> None:
-    await _for_a_while(theatre, dice.uniform(0.3, 1.0), Kind.ERRCODE, value=1002)
+async def too_many_calls(harness: Harness, dice: random.Random) -> None:
+    await _for_a_while(harness, dice.uniform(0.3, 1.0), Kind.ERRCODE, value=1002)
 
 
 @breaks("provider")
-async def address_not_allowed(theatre: Theatre, dice: random.Random) -> None:
-    theatre.provider.cut(Cut.FIN)
-    await _for_a_while(theatre, dice.uniform(0.3, 1.0), Kind.ERRCODE, value=10001)
+async def address_not_allowed(harness: Harness, dice: random.Random) -> None:
+    harness.provider.cut(Cut.FIN)
+    await _for_a_while(harness, dice.uniform(0.3, 1.0), Kind.ERRCODE, value=10001)
 
 
 @breaks("provider")
-async def bad_gateway(theatre: Theatre, dice: random.Random) -> None:
-    theatre.provider.cut(Cut.FIN)
-    await _for_a_while(theatre, dice.uniform(0.3, 1.0), Kind.HTTP_STATUS, value=dice.choice((500, 502, 503)))
+async def bad_gateway(harness: Harness, dice: random.Random) -> None:
+    harness.provider.cut(Cut.FIN)
+    await _for_a_while(harness, dice.uniform(0.3, 1.0), Kind.HTTP_STATUS, value=dice.choice((500, 502, 503)))
 
 
 @breaks("provider")
-async def lag_behind(theatre: Theatre, dice: random.Random) -> None:
+async def lag_behind(harness: Harness, dice: random.Random) -> None:
     """``user/list`` knows nothing of a Ver that was pushed, or answers with a small one."""
     if dice.random() < 0.5:
-        await _for_a_while(theatre, dice.uniform(0.3, 1.0), Kind.LIST_EMPTY)
+        await _for_a_while(harness, dice.uniform(0.3, 1.0), Kind.LIST_EMPTY)
     else:
-        await _for_a_while(theatre, dice.uniform(0.3, 1.0), Kind.LIST_VER, value=dice.choice((0, 7, None)))
+        await _for_a_while(harness, dice.uniform(0.3, 1.0), Kind.LIST_VER, value=dice.choice((0, 7, None)))
 
 
 @breaks("provider")
-async def listen_too(theatre: Theatre, dice: random.Random) -> None:
+async def listen_too(harness: Harness, dice: random.Random) -> None:
     """Somebody else listens with our client id, and the provider gives him the connection, or both."""
-    theatre.provider.rules.second_listener = dice.choice((SecondListener.DISPLACES, SecondListener.BOTH))
+    harness.provider.rules.second_listener = dice.choice((SecondListener.DISPLACES, SecondListener.BOTH))
     for _ in range(dice.randrange(1, 4)):
-        await _listen(theatre, dice.uniform(0.1, 0.4))
-    theatre.provider.rules.second_listener = SecondListener.DISPLACES
+        await _listen(harness, dice.uniform(0.1, 0.4))
+    harness.provider.rules.second_listener = SecondListener.DISPLACES
 
 
 @breaks("provider")
-async def keep_our_place(theatre: Theatre, dice: random.Random) -> None:
+async def keep_our_place(harness: Harness, dice: random.Random) -> None:
     """The provider believes for a while that the connection that ended still listens, and refuses the next."""
-    rules = theatre.provider.rules
+    rules = harness.provider.rules
     rules.second_listener, rules.crashed_hold_s = SecondListener.REFUSED, dice.uniform(0.2, 1.0)
-    theatre.provider.cut(Cut.RST)
+    harness.provider.cut(Cut.RST)
     await asyncio.sleep(rules.crashed_hold_s)
     rules.second_listener, rules.crashed_hold_s = SecondListener.DISPLACES, 0.0
 
@@ -121,72 +121,72 @@ async def keep_our_place(theatre: Theatre, dice: random.Random) -> None:
 
 
 @breaks("directory")
-async def list_short(theatre: Theatre, dice: random.Random) -> None:
+async def list_short(harness: Harness, dice: random.Random) -> None:
     """``user/list`` leaves lines out, and does not insist on it: three times alike would be believed."""
-    fault = theatre.provider.faults.on(Kind.LIST_SHORT, endpoint="user/list", value=dice.randrange(1, 4), times=2)
+    fault = harness.provider.faults.on(Kind.LIST_SHORT, endpoint="user/list", value=dice.randrange(1, 4), times=2)
     await asyncio.sleep(dice.uniform(0.5, 1.5))
     # What nobody asked for meanwhile must not add up with the next one of this kind.
-    theatre.provider.faults.end(fault)
+    harness.provider.faults.end(fault)
 
 
 @breaks("directory")
-async def get_late(theatre: Theatre, dice: random.Random) -> None:
+async def get_late(harness: Harness, dice: random.Random) -> None:
     """``user/get`` knows nobody yet who was added a moment ago."""
-    await _for_a_while(theatre, dice.uniform(0.5, 2.0), Kind.GET_LATE, endpoint="user/get", value=3600)
+    await _for_a_while(harness, dice.uniform(0.5, 2.0), Kind.GET_LATE, endpoint="user/get", value=3600)
 
 
 @breaks("directory")
-async def deny_people(theatre: Theatre, dice: random.Random) -> None:
+async def deny_people(harness: Harness, dice: random.Random) -> None:
     """``user/get`` says of some who are there that they are not."""
-    fault = theatre.provider.faults.on(Kind.ERRCODE, endpoint="user/get", value=1301, chance=0.5)
+    fault = harness.provider.faults.on(Kind.ERRCODE, endpoint="user/get", value=1301, chance=0.5)
     await asyncio.sleep(dice.uniform(0.5, 1.5))
-    theatre.provider.faults.end(fault)
+    harness.provider.faults.end(fault)
 
 
 @breaks("directory")
-async def limit_rate(theatre: Theatre, dice: random.Random) -> None:
+async def limit_rate(harness: Harness, dice: random.Random) -> None:
     """More than a few calls a second are refused, with a code that no document has, or with a page."""
     kind = dice.choice((Kind.RATE, Kind.RATE_PAGE))
-    await _for_a_while(theatre, dice.uniform(0.5, 2.0), kind, endpoint="user/*", value=dice.randrange(1, 5))
+    await _for_a_while(harness, dice.uniform(0.5, 2.0), kind, endpoint="user/*", value=dice.randrange(1, 5))
 
 
 @breaks("directory")
-async def ver_astray(theatre: Theatre, dice: random.Random) -> None:
+async def ver_astray(harness: Harness, dice: random.Random) -> None:
     """The Ver of ``user/list`` grows with each answer."""
     value = dice.choice((3, 60_000))
-    await _for_a_while(theatre, dice.uniform(0.3, 1.0), Kind.LIST_VER_MOVES, endpoint="user/list", value=value)
+    await _for_a_while(harness, dice.uniform(0.3, 1.0), Kind.LIST_VER_MOVES, endpoint="user/list", value=value)
 
 
 @breaks("directory")
-async def ver_shifted(theatre: Theatre, dice: random.Random) -> None:
+async def ver_shifted(harness: Harness, dice: random.Random) -> None:
     """A pushed Ver is ahead of the list, or behind it."""
-    await _for_a_while(theatre, dice.uniform(0.3, 1.5), Kind.VER_SHIFT, value=dice.choice((-5000, 5000)))
+    await _for_a_while(harness, dice.uniform(0.3, 1.5), Kind.VER_SHIFT, value=dice.choice((-5000, 5000)))
 
 
 # -- tools
 
 
 async def _for_a_while(
-    theatre: Theatre, for_s: float, kind: Kind, *, endpoint: str = "*", value: float | None = None
+    harness: Harness, for_s: float, kind: Kind, *, endpoint: str = "*", value: float | None = None
 ) -> None:
-    fault = theatre.provider.faults.on(kind, endpoint=endpoint, value=value)
+    fault = harness.provider.faults.on(kind, endpoint=endpoint, value=value)
     await asyncio.sleep(for_s)
-    theatre.provider.faults.end(fault)
+    harness.provider.faults.end(fault)
 
 
-async def _listen(theatre: Theatre, for_s: float) -> None:
+async def _listen(harness: Harness, for_s: float) -> None:
     """A listener of somebody else's making: asks for a token and listens for a while."""
     form = {
         "grant_type": "client_credentials",
-        "client_id": theatre.world.client_id,
-        "client_secret": theatre.world.client_secret,
+        "client_id": harness.world.client_id,
+        "client_secret": harness.world.client_secret,
     }
-    async with aiohttp.ClientSession(theatre.provider.url) as http, http.post("/cgi-bin/token", data=form) as answer:
+    async with aiohttp.ClientSession(harness.provider.url) as http, http.post("/cgi-bin/token", data=form) as answer:
         token = orjson.loads(await answer.read())["access_token"]
-    at = urlsplit(theatre.provider.url)
+    at = urlsplit(harness.provider.url)
     _, writer = await asyncio.open_connection(at.hostname, at.port)
-    theatre.rivals.add(writer.get_extra_info("sockname")[1])
-    body = urlencode({"access_token": token, "ver": theatre.world.ver})
+    harness.rivals.add(writer.get_extra_info("sockname")[1])
+    body = urlencode({"access_token": token, "ver": harness.world.ver})
     head = f"POST /openapi/listen HTTP/1.1\r\nHost: {at.netloc}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
     writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
     # What comes is read by nobody; it fits into the buffers of the socket.

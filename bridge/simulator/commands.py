@@ -1,8 +1,8 @@
-"""Everything that can be done to the simulated provider, by name and with JSON values.
+"""The commands of the simulated provider: everything that can be done to it, by name and with JSON values.
 
 One table serves both the admin calls of a test in another process and the steps of a fault plan. ``fault`` takes
-``for_s``, the seconds after which it ends by itself: who refuses connections from outside could not end that. What
-is done to parties and groups shows at once and by no rule of the API, as from the administrator's own web pages.
+``for_s``, the seconds after which the fault ends by itself: once connections are refused, no call could end it.
+Commands on parties and groups take effect at once and obey no rule of the API, like an administrator's web pages.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from .dialect import Dialect, Rules, change
 Arguments = Mapping[str, Any]
 
 
-class DeedRefused(Exception):
-    """There is no such deed, or its arguments do not fit; the text says which."""
+class CommandRefused(Exception):
+    """The command is unknown, or its arguments are wrong; the text says which."""
 
 
-class Deeds:
-    """The table of deeds."""
+class Commands:
+    """The table of commands."""
 
     __slots__ = ("_dialect", "_faults", "_rules", "_table", "_traffic", "_world")
 
@@ -78,27 +78,27 @@ class Deeds:
 
     @property
     def names(self) -> frozenset[str]:
-        """The deeds that there are."""
+        """The names of all commands."""
         return frozenset(self._table)
 
     def do(self, name: str, arguments: Arguments) -> object:
-        """Do it; returns JSON-like values about what was done.
+        """Carry out a command; return JSON-like values that say what was done.
 
         Raises:
-            DeedRefused: nothing was done.
+            CommandRefused: nothing was done.
         """
-        deed = self._table.get(name)
-        if deed is None:
-            raise DeedRefused(f"there is no deed {name}")
+        command = self._table.get(name)
+        if command is None:
+            raise CommandRefused(f"there is no command {name}")
         try:
-            return deed(**arguments)
+            return command(**arguments)
         except KeyError as error:
-            raise DeedRefused(f"{name}: there is no {error}") from error
+            raise CommandRefused(f"{name}: there is no {error}") from error
         except (TypeError, ValueError) as error:
-            raise DeedRefused(f"{name}: {error}") from error
+            raise CommandRefused(f"{name}: {error}") from error
 
     def _mail(self, mailbox: str | None = None, **fields: str) -> dict[str, object]:
-        return _told(self._world.deliver_mail(mailbox, **fields))
+        return _as_answer(self._world.deliver_mail(mailbox, **fields))
 
     def _burst(self, n: int, mailbox: str | None = None) -> dict[str, object]:
         mails = self._world.deliver_many(n, mailbox)
@@ -163,7 +163,7 @@ class Deeds:
         return {"rate_per_s": self._traffic.rate_per_s, "paused": self._traffic.paused}
 
 
-def _told(mail: Mail) -> dict[str, object]:
+def _as_answer(mail: Mail) -> dict[str, object]:
     return {"mailbox": mail.mailbox, "mail_id": mail.mail_id, "unread": mail.unread, "pushed": mail.pushed}
 
 

@@ -13,12 +13,12 @@ from bridge.journal.errors import JournalAway, JournalUnreached
 from tests.model.actors import Actor, Item, View
 
 News = tuple[Any, ...]
-"""``("told", answers)`` · ``("cut",)``: no answer · ``("unreached",)``: not even sent
+"""``("answered", answers)`` · ``("cut",)``: no answer · ``("unreached",)``: not even sent
 
 ``("tick",)``: time to renew · ``("wakes",)``: a pause is over."""
 
 
-class Cast:
+class WorkerStates:
     """All states that lives of workers can be in, known by a number.
 
     Two histories lead to the same state if all that the writer and its coroutines remember is the same. With
@@ -67,7 +67,7 @@ class Cast:
             try:
                 await self._rest()
                 for kind, *news in history:
-                    if kind == "told":
+                    if kind == "answered":
                         actor.gate.answer(news[0])
                     elif kind == "cut":
                         actor.gate.fail(JournalAway("cut"))

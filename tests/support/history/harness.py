@@ -1,7 +1,7 @@
 """A whole bridge: provider, two workers, two edges, browsers on both transports, and a reader of the stream.
 
-Programs reach Redis through proxies that can be made bad, one for the workers and one for the edges. What breaks
-things is in ``mischief``, what must be true afterwards in ``checker``.
+Programs reach Redis through two proxies that can be made faulty, one for the workers and one for the edges. Faults are
+injected by ``injection``; ``checker`` says what must be true afterwards.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Sight:
     at: float
 
 
-class Theatre:
+class Harness:
     """One bridge, its provider and its users.
 
     The traffic follows from ``seed``, and where no ``dialect`` is given how the provider frames its pushes.
@@ -111,7 +111,7 @@ class Theatre:
         """The mailboxes that nobody reads, so that their counts tell of every mail."""
         return self.boxes[2:]
 
-    async def __aenter__(self) -> Theatre:
+    async def __aenter__(self) -> Harness:
         try:
             await self._build()
         except BaseException:
