@@ -1,8 +1,8 @@
 """A browser connection: a socket, its back-pressure, and how it ends. It knows no mailbox; its cursors do.
 
-No task, queue or timer of its own. The high-water mark is 0, so asyncio calls ``pause_writing`` as soon as a byte is
-unsent; then the cursors stay where they are, and go on when the socket has drained. Whoever stays backed up is cut, and
-resume does the rest.
+It has no task, queue or timer of its own. The high-water mark is 0, so asyncio calls ``pause_writing`` as soon as a
+byte is unsent; the cursors then stay where they are and continue when the socket has drained. A connection that stays
+backed up is cut; its client comes back and resumes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bridge.edge.places import Place
 
 
 class Registry(Protocol):
-    """Where connections are known; ``behind`` are those with unsent bytes, ``frames`` counts what was written."""
+    """Where connections are registered. ``behind``: those with unsent bytes; ``frames``: how many were written."""
 
     behind: set[Connection]
     frames: dict[Transport, int]
@@ -43,8 +43,9 @@ class Registry(Protocol):
 class Connection(asyncio.Protocol, ABC):
     """What both transports share. ``transport_name`` labels metrics; ``render`` picks a frame's bytes.
 
-    ``code`` is 0 until it ends; ``since`` epoch seconds, ``behind_since`` monotonic seconds, 0 while all is sent;
-    ``ends_at`` monotonic seconds. ``place`` is given back at its end.
+    ``code`` is the close code, 0 until the connection ends. ``since``: epoch seconds. ``behind_since``: monotonic
+    seconds since when bytes are unsent, 0 if none are. ``ends_at``: monotonic seconds. ``place`` is given back when the
+    connection ends.
     """
 
     __slots__ = (
@@ -76,14 +77,14 @@ class Connection(asyncio.Protocol, ABC):
         self.ends_at = 0.0
         self.place = place
 
-    # -- what the transports differ in
+    # -- where the transports differ
 
     cursor_type: ClassVar[type[Cursor]]
-    """What follows a mailbox on a connection of this kind."""
+    """The kind of cursor that connections of this kind have."""
 
     @abstractmethod
     def render(self, frame: Frame | Entry) -> bytes:
-        """The frame's bytes for this transport, built once for all who need them."""
+        """The frame's bytes for this transport; built once, shared by all connections."""
 
     @abstractmethod
     def say_goodbye(self, code: int) -> None:
@@ -91,44 +92,44 @@ class Connection(asyncio.Protocol, ABC):
 
     @abstractmethod
     def data_received(self, data: bytes) -> None:
-        """What the client sends."""
+        """Take bytes that the client sent."""
 
     @abstractmethod
     def check_pong(self) -> None:
-        """The answer to the last heartbeat is due now."""
+        """Called when the answer to the last heartbeat is due."""
 
     # -- the life of a connection
 
     def begin(self, transport: asyncio.Transport) -> None:
-        """The socket is ours."""
+        """Start on a socket that is ours now."""
         self.transport = transport
         transport.set_write_buffer_limits(high=0)
         self.hub.add(self)
 
     def follow(self, ring: Ring, *, address: str = "", opened_at: int = 0) -> Cursor:
-        """A cursor of this connection over a mailbox's entries; it has yet to begin."""
+        """Return a new cursor of this connection over a mailbox's entries; the caller begins it."""
         cursor = self.cursor_type(self, ring, address=address, opened_at=opened_at)
         self.cursors = (*self.cursors, cursor)
         return cursor
 
     def expires_in(self) -> int:
-        """How many seconds the credential lasts from now on; the connection ends then."""
+        """Seconds until the credential expires, and the connection with it."""
         return max(0, int(self.identity.expires - self.hub.wall()))
 
     def say(self, frame: Frame) -> None:
-        """Write a frame of the edge itself, after what is waiting: behind the first cursor's snapshot."""
+        """Write a frame of the edge itself, behind whatever the first cursor still has to write."""
         if self.cursors:
             self.cursors[0].say(frame)
 
     def beat(self, frame: Frame) -> None:
-        """Write a heartbeat, unless bytes are waiting anyway."""
+        """Write a heartbeat, unless bytes are unsent anyway."""
         if self.transport is not None and not self.behind_since and not self.code:
             self.transport.write(self.render(frame))
 
     # -- endings
 
     def end(self, code: int) -> None:
-        """Close with a code, telling the client where that is possible."""
+        """Close with a code; the client learns it unless its socket is backed up."""
         if self.code:
             return
         self.code = code
@@ -139,7 +140,7 @@ class Connection(asyncio.Protocol, ABC):
             self.say_goodbye(code)
 
     def cut(self) -> None:
-        """Close a socket that is backed up; it cannot be told."""
+        """Close a socket that is backed up; no close code can reach the client."""
         if not self.code:
             self.code = codes.TOO_SLOW
         self._hold()
@@ -176,7 +177,7 @@ class Connection(asyncio.Protocol, ABC):
         self.hub.discard(self)
         if self.place is not None:
             self.place.give_back()
-        # They know us; letting go of them leaves no circle for Python's collector.
+        # The cursors refer to this connection: dropping them leaves no reference cycle behind.
         cursors, self.cursors = self.cursors, ()
         for cursor in cursors:
             cursor.leave()

@@ -1,7 +1,7 @@
-"""A place in one mailbox's entries, whose connection is written what stands after it.
+"""A place in one mailbox's entries; what comes after it is written to the cursor's connection.
 
-Live, resumed and slow are one mechanism. Frames are written straight to the connection's transport while it takes them;
-while it is backed up the cursor stays where it is. Who is too far behind for the ring reads from the journal.
+Live, resumed and slow connections are one mechanism. While the transport takes bytes, frames are written straight to
+it; while it is backed up, the cursor stays where it is. A cursor that is too far behind for the ring reads the journal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MOST_OWED: Final = 262_144
 
 
 class Ring(Protocol):
-    """The recent entries of one mailbox, and who reads them. ``top`` is the last one's seq."""
+    """The recent entries of one mailbox, and the cursors over them. ``top`` is the seq of the last entry."""
 
     mailbox: str
     epoch: str
@@ -29,14 +29,14 @@ class Ring(Protocol):
     cursors: dict[Cursor, None]
 
     def after(self, epoch: str, seq: int) -> list[Entry] | None:
-        """Entries after a place; ``None`` if they do not reach back that far."""
+        """Entries after a place; ``None`` if the ring does not reach back that far."""
 
     def read_for(self, cursor: Cursor) -> None:
-        """Have the journal read, and the cursor given what it says."""
+        """Read the journal on behalf of a cursor; :meth:`Cursor.read` gets the answer."""
 
 
 class Sink(Protocol):
-    """The connection that is written to; see :class:`bridge.edge.connection.Connection`."""
+    """The connection that a cursor writes to; see :class:`bridge.edge.connection.Connection`."""
 
     identity: Identity
     transport: asyncio.Transport | None
@@ -47,24 +47,26 @@ class Sink(Protocol):
 
     @property
     def transport_name(self) -> Transport:
-        """Which transport this is."""
+        """The transport's name, as metrics have it."""
 
     def render(self, frame: Frame | Entry) -> bytes:
         """The frame's bytes for this transport."""
 
     def expires_in(self) -> int:
-        """How many seconds the credential lasts from now on."""
+        """Seconds until the credential expires."""
 
     def end(self, code: int) -> None:
         """Close with a code."""
 
     def cut(self) -> None:
-        """Close without a word."""
+        """Close without a close code."""
 
 
 class Cursor(ABC):
-    """What stands behind it has been written. ``address`` is what was asked for, which may come to mean another account
-    than the ring's; ``opened_at`` the moment of the journal's answer, by Redis's clock in ms.
+    """A place in a ring: everything up to it has been written.
+
+    ``address`` is the address that was asked for; it may come to mean another account than the ring's. ``opened_at``:
+    when the journal answered, epoch ms of Redis's clock.
     """
 
     __slots__ = ("_owed", "_queue", "_reading", "_seq", "address", "connection", "epoch", "live", "opened_at", "ring")
@@ -75,7 +77,8 @@ class Cursor(ABC):
         self.address = address or ring.mailbox
         self.opened_at = opened_at
         self.epoch = ""
-        # The place: in ``live`` while nothing waits, so that live delivery is one comparison; else -1 and in ``_seq``.
+        # The place. While nothing waits it is in ``live``, so that live delivery is one comparison; otherwise ``live``
+        # is -1 and the place is in ``_seq``.
         self.live = -1
         self._seq = 0
         self._queue: deque[Frame | Entry] | None = None
@@ -92,7 +95,7 @@ class Cursor(ABC):
         self._restart(opened, after)
 
     def restart(self, opened: Opened) -> None:
-        """A gap cannot be filled: a new snapshot, throw away what you have."""
+        """Write a new snapshot, because a gap cannot be filled; the client drops what it has."""
         self._restart(opened, None)
 
     def leave(self) -> None:
@@ -101,7 +104,7 @@ class Cursor(ABC):
         self.ring.cursors.pop(self, None)
 
     def end(self, code: int) -> None:
-        """The mailbox may not be followed any more: the connection ends, its only one being this."""
+        """End following this mailbox. It is the connection's only one, so the connection ends too."""
         self.connection.end(code)
 
     def _restart(self, opened: Opened, after: Position | None) -> None:
@@ -117,7 +120,7 @@ class Cursor(ABC):
 
     @property
     def caught_up(self) -> bool:
-        """Nothing is waiting for this connection."""
+        """Whether everything has been written."""
         return self.live == self.ring.top
 
     def _wait_or_catch_up(self, delivery: Entry | Delivery) -> None:
@@ -143,7 +146,7 @@ class Cursor(ABC):
             connection.transport.write(connection.render(frame))
 
     def pump(self) -> None:
-        """Write what is due, as long as the socket takes it."""
+        """Write what is due, as long as the socket takes bytes."""
         self.hold()
         connection = self.connection
         while not (connection.behind_since or connection.transport is None or self._reading or connection.code):
@@ -156,12 +159,12 @@ class Cursor(ABC):
             connection.frames[connection.transport_name] += len(frames)
 
     def hold(self) -> None:
-        """Live delivery ends until nothing waits any more."""
+        """Stop live delivery until nothing waits any more."""
         if self.live >= 0:
             self._seq, self.live = self.live, -1
 
     def _next_frames(self) -> list[Frame | Entry]:
-        """Take up to a chunk of what is due and move the cursor over it."""
+        """Return up to a chunk of what is due, and move the cursor past it."""
         if self._queue is not None:
             frames = self._from_queue(self._queue)
             if not self._queue:
@@ -173,7 +176,7 @@ class Cursor(ABC):
             if not ahead:
                 self._reading = True
                 self.ring.read_for(self)
-            # Ahead of the ring: another edge's event, which this one has not heard of yet.
+            # Ahead of the ring: another edge delivered an event that this one has not received yet.
             return []
         due: list[Frame | Entry] = []
         size = 0
@@ -203,12 +206,12 @@ class Cursor(ABC):
         return Position(self.epoch, self._seq if self.live < 0 else self.live)
 
     def read(self, opened: Opened, asked: Position) -> None:
-        """Take the journal's answer to ``read_for``: what stands after ``asked``."""
+        """Take the journal's answer to ``read_for``: what comes after ``asked``."""
         self._reading = False
         if self.connection.transport is None:
             return
         if asked != self.position:
-            # A new snapshot was written meanwhile; the answer belongs to what it threw away.
+            # A new snapshot was written meanwhile; this answer continues the one before it.
             self.pump()
             return
         if opened.status != "resumed":
@@ -222,9 +225,9 @@ class Cursor(ABC):
 
 
 def entries_of(opened: Opened, after: Position) -> list[Entry]:
-    """The events of a resumed opening as entries: they follow each other from ``after`` on.
+    """The events of a resumed opening as entries, numbered from ``after`` on.
 
-    Made once an answer: all who share it share the entries, and the bytes that are built of them.
+    They are made once for each answer; all who share the answer share the entries, and the bytes built from them.
     """
     entries: list[Entry] | None = opened.shared.get("entries")
     if entries is None:

@@ -1,6 +1,7 @@
-"""``POST /logout`` and ``POST /kick``: sessions that end before their tokens do, on every edge.
+"""``POST /logout`` and ``POST /kick``: end sessions before their tokens expire, on every edge.
 
-What is written in Redis counts, and every door looks at it; edges are only woken.
+Redis holds which sessions have ended, and every request is checked against it. A message on a channel only tells the
+edges to check again.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ _MOST_BYTES: Final = 16_384
 
 
 class Endings:
-    """Ends sessions. ``kick_s``: how long one stays out; ``cookie``: our cookie's name, cleared at ``cookie_path``."""
+    """Ends sessions.
+
+    ``kick_s``: for how long a session is kept out. ``cookie``: the name of our cookie, cleared at ``cookie_path``.
+    """
 
     def __init__(
         self,
@@ -51,13 +55,13 @@ class Endings:
                 app.router.add_route(hdrs.METH_OPTIONS, prefix + path, self._reception.preflight)
 
     async def logout(self, request: web.Request) -> web.StreamResponse:
-        """``POST /logout``: who shows a signature ends the session that was signed."""
+        """``POST /logout``: end the session that the credential was signed for; an expired signature will do."""
         for session in await self._access.sessions(request):
             await self._standings.kick(session=session, kept_s=self._kick_s)
         return web.Response(status=204, headers={hdrs.SET_COOKIE: self._cleared, hdrs.CACHE_CONTROL: "no-store"})
 
     async def kick(self, request: web.Request) -> web.StreamResponse:
-        """``POST /kick``: a program ends the connections of a mailbox, or a session, or one of them in the other."""
+        """``POST /kick``: end a mailbox's connections, a session, or a session's connections to a mailbox."""
         await self._access.require_scope(request, SCOPE)
         mailbox, session = read_kick(await _body(request))
         await self._standings.kick(mailbox=mailbox, session=session, kept_s=self._kick_s)
@@ -65,10 +69,10 @@ class Endings:
 
 
 def read_kick(body: bytes) -> tuple[str, str]:
-    """``(mailbox, session)`` that a kick names, ``""`` for what it leaves open.
+    """Read ``(mailbox, session)`` from the body of a kick; ``""`` for the one that it does not name.
 
     Raises:
-        Refused: it names neither, or something else: a misspelt word must not end the sessions of a whole mailbox.
+        Refused: it names neither, or has unknown members: a misspelt one must not end a whole mailbox's connections.
     """
     try:
         asked = from_json(body)
@@ -87,9 +91,9 @@ def read_kick(body: bytes) -> tuple[str, str]:
 
 
 def cleared_cookie(name: str, *, path: str) -> str:
-    """``Set-Cookie`` that takes our cookie away; a browser obeys only where the path is the one it was set with."""
+    """The ``Set-Cookie`` header that removes our cookie; a browser obeys only if it was set with the same path."""
     secure = "; Secure" if name.lower().startswith(("__host-", "__secure-")) else ""
-    # A browser takes a __Host- cookie for the whole host or not at all.
+    # A browser accepts a __Host- cookie with the path / only.
     path = "/" if name.lower().startswith("__host-") else path
     return f"{name}=; Path={path}; Max-Age=0; HttpOnly; SameSite=Lax{secure}"
 

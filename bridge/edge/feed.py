@@ -1,8 +1,8 @@
-"""From Redis to the tails: the process's one pub/sub connection, and every question to the journal.
+"""From Redis to the tails: the process's one pub/sub connection, and what it cannot be relied on for.
 
-Pub/sub loses without a word: a jump in seq, a reconnect, or a last message that never came. Each of them sends the
-readers to the journal, and all of that is one operation, ``open``, for many mailboxes in one round trip.
-Subscribe first, wait for Redis's confirmation, then read the position and the history, then let live through.
+Pub/sub loses messages silently. A loss shows as a jump in seq, as a reconnect, or, where the last message was lost,
+only when positions are compared. Each of these makes the loader read the journal. The order that leaves no gap:
+subscribe, wait for Redis's confirmation, read position and history, then let live messages through.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ _BATCH: Final = 256
 
 
 class Feed:
-    """The tails of this process. ``run`` keeps them fed; ``open`` is what a new connection asks.
+    """The tails of this process. ``run`` keeps them up to date; ``open`` opens one for a new connection.
 
-    ``connected`` is set when Redis was subscribed to for the first time: browsers are of no use before. ``name`` is
-    this process's, for people; ``asked`` is given the inquiries that come. ``clock`` is monotonic seconds;
-    ``redis_clock`` is what a worker's word of a time is compared with.
+    ``connected`` is set after the first subscription; browsers can only be served from then on. ``name`` names this
+    process to people. ``asked`` gets the inquiries that arrive. ``clock`` is monotonic seconds; ``redis_clock`` is
+    Redis's clock, which a worker's times are compared with.
     """
 
     def __init__(
@@ -97,10 +97,10 @@ class Feed:
         self._shared = [*(channel.decode() for channel in kinds), self._probe.channel]
         self.news = News(reader, hub, metrics, look_s=self._pace.probe_s)
 
-    # -- what connections ask
+    # -- what connections use
 
     def ready(self) -> Unready | None:
-        """``None`` when a probe has come round through Redis lately, else why not."""
+        """``None`` if a probe has come back through Redis lately, otherwise why this process is not ready."""
         if not self.connected.is_set():
             return Unready("starting", "no pub/sub connection")
         if self._subscription is None:
@@ -110,7 +110,9 @@ class Feed:
         return None
 
     async def open(self, asker: Asker, after: Position | None) -> Opening:
-        """Open a mailbox for a new connection; the tail counts it as ``opening`` until it has joined, or is gone.
+        """Open a mailbox for a new connection.
+
+        The tail counts the connection as ``opening`` until :meth:`joined` or :meth:`opened` is called.
 
         Raises:
             JournalAway: Redis does not answer; the client should come later.
@@ -135,26 +137,26 @@ class Feed:
                     self._loader.gap(tail, "seq")
                 self._recollection.heard_of(tail)
                 return Opening(tail, opened, standing, news, rounds)
-            # A slave: its account's stream is the one to follow.
+            # The address is a slave: its account's stream is the one to follow.
             self.opened(tail)
             mailbox = standing.account
         raise JournalSpoilt("an address that does not come to stand for one account")
 
     def joined(self, opening: Opening, cursor: Cursor) -> None:
-        """The connection has its socket. What was told to all between its question and now is told to it, too."""
+        """The connection has its socket: give it what was broadcast since its mailbox was opened."""
         self.opened(opening.tail)
         self.news.repeat(cursor, opening.news)
         if self._rounds.number != opening.rounds:
             self._rounds.one(cursor)
 
     def opened(self, tail: Tail) -> None:
-        """The connection that :meth:`open` was for has joined the tail, or came to nothing."""
+        """The connection that :meth:`open` was called for has joined the tail, or failed."""
         tail.opening -= 1
         tail.idle_since = self._clock()
 
     @property
     def mailboxes(self) -> list[str]:
-        """Mailboxes that somebody here looks at."""
+        """Mailboxes with an open connection here."""
         return [tail.mailbox for tail in self._tails.values() if tail.cursors]
 
     # -- subscriptions
@@ -181,7 +183,7 @@ class Feed:
                 future.set_result(None)
 
     async def _subscribe_new(self) -> None:
-        """Send SUBSCRIBE for tails that wait for it. The confirmation is awaited elsewhere: the socket keeps order."""
+        """Subscribe the tails that wait for it, and let those proceed who wait for the confirmation."""
         subscription = self._subscription
         tails = list(self._confirming)
         if subscription is None or not tails:
@@ -196,7 +198,7 @@ class Feed:
     # -- live messages
 
     def _received(self, messages: list[tuple[bytes, bytes]]) -> None:
-        """What one read of the socket brought: append all, then write once for each cursor."""
+        """Take what one read of the socket brought: append everything, then write once for each cursor."""
         tails = self._tails
         touched: dict[Tail, bytes] = {}
         for channel, event in messages:
@@ -207,7 +209,7 @@ class Feed:
             try:
                 epoch, seq = head_of(event)
             except ValueError:
-                # Whoever may publish could send anything; the journal knows what there is.
+                # Anybody with the right to publish could send anything; the journal knows what is there.
                 self._loader.gap(tail, "seq")
                 continue
             if tail.append(epoch, seq, event):
@@ -220,7 +222,7 @@ class Feed:
                 sample = sample or event
             self._recollection.heard_of(tail)
         if sample is not None and (arrived := time_of(sample)) is not None:
-            # The oldest of each read: the worst case, at a price that does not grow with the number of events.
+            # The first event of each read: the worst case, at a cost that does not grow with the number of events.
             self._metrics.delivery_seconds.observe(max(0.0, self._redis_clock() - arrived))
 
     def _other(self, channel: bytes, payload: bytes) -> None:
@@ -229,7 +231,7 @@ class Feed:
         elif channel == self._system_channel and b'"type":"exmail.upstream.' in payload:
             self.news.look()
         elif channel == self._control_channel:
-            self._rounds.told(payload)
+            self._rounds.kicked(payload)
         elif channel == self._directory_channel:
             self._rounds.all()
             with suppress(ValueError, LookupError, TypeError, AttributeError):
@@ -243,7 +245,7 @@ class Feed:
     # -- looking after itself
 
     async def run(self) -> None:
-        """Keep a connection, and look after what pub/sub cannot say. Runs until cancelled."""
+        """Stay connected, and repair what pub/sub loses. Runs until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._stay_connected(), name="feed connection")
             tasks.create_task(self._rounds.run(), name="feed rounds")
@@ -290,7 +292,7 @@ class Feed:
             delay_s = min(delay_s * 2, 5.0)
 
     def _fail_confirming(self) -> None:
-        """Connections that wait for a confirmation are told to come later; their tails stay to be subscribed."""
+        """Fail the connections that wait for a confirmation; their tails are subscribed after the next dial."""
         for tail, future in list(self._confirming.items()):
             if not future.done():
                 future.set_exception(JournalAway("pub/sub connection lost"))
@@ -298,7 +300,10 @@ class Feed:
             self._confirming[tail] = asyncio.get_running_loop().create_future()
 
     async def _compare_tops(self) -> None:
-        """A lost last message leaves no gap behind it, nor does one about an account; only the journal knows."""
+        """Compare positions with the journal, at intervals.
+
+        A lost message shows as a gap only when another one follows it, and a lost one about an account never does.
+        """
         compared_at = None
         while True:
             await asyncio.sleep(self._pace.tops_s)
@@ -309,7 +314,7 @@ class Feed:
             self._recollection.counted(commits, generation)
             for tail in self._tails.values():
                 tail.forget()
-            # A kick is no commit.
+            # A kick does not count as a commit, so this does not depend on the commits.
             self._rounds.all()
             if commits == compared_at:
                 # Nothing was written since the last comparison, so nothing can have been lost.
@@ -331,7 +336,7 @@ class Feed:
                 compared_at = commits
 
     async def _drop_idle(self) -> None:
-        """Unsubscribe what nobody has looked at for a while."""
+        """Unsubscribe from mailboxes that have had no connection for a while."""
         while True:
             await asyncio.sleep(self._pace.idle_s / 2)
             before = self._clock() - self._pace.idle_s

@@ -1,6 +1,6 @@
 """Bytes that are ready for a socket.
 
-A frame is built once an entry and transport, when the first connection needs it; all others share the bytes.
+They are built once for each entry and transport, when the first connection needs them; all others share them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def ws_frame(payload: bytes, opcode: int = wire.TEXT) -> bytes:
 
 
 def ws_close(code: int) -> bytes:
-    """A close frame with the code's words."""
+    """A close frame with a code and its reason."""
     return ws_frame(code.to_bytes(2, "big") + codes.REASONS.get(code, "").encode(), wire.CLOSE)
 
 
@@ -37,18 +37,18 @@ def sse_block(payload: bytes, position: Position | None = None) -> bytes:
 
 
 def sse_retry(milliseconds: int) -> bytes:
-    """How long an ``EventSource`` waits before it comes back: the first line of the block that must follow.
+    """The ``retry:`` line: how long an ``EventSource`` waits before it comes back. A block must follow it.
 
-    In a block of its own it would reach the readers of httpx-sse and sseclient as an event without data.
+    Alone in a block it would reach users of httpx-sse and sseclient as an event without data.
     """
     return b"retry: %d\n" % milliseconds
 
 
 class Frame:
-    """Something for every connection of one mailbox, or of all: the payload, and its bytes for each transport.
+    """A frame of the edge itself: its payload, and its bytes for each transport.
 
     The bytes are built when the first connection of a transport needs them: ``for_websocket or websocket()``.
-    ``position`` stands in the SSE ``id:`` line; frames of the edge itself (heartbeat, upstream) have none.
+    ``position`` goes into the SSE ``id:`` line; heartbeats and upstream frames have none.
     """
 
     __slots__ = ("for_sse", "for_websocket", "payload", "position")
@@ -71,7 +71,7 @@ class Frame:
 class Entry:
     """An event with its place in the mailbox's stream, and its bytes for each transport.
 
-    It is its own delivery (see :class:`Delivery`): most reads bring one event for a mailbox.
+    Most reads bring one event for a mailbox, so an entry also serves as a :class:`Delivery` of one.
     """
 
     __slots__ = ("epoch", "first", "for_sse", "for_websocket", "last", "payload")
@@ -101,7 +101,7 @@ class Entry:
 
 
 class Delivery:
-    """Entries that follow each other, for all who stand right before ``first``; joined once for each transport."""
+    """Consecutive entries, for cursors right before ``first``. Their bytes are joined once for each transport."""
 
     __slots__ = ("entries", "first", "for_sse", "for_websocket", "last")
 
@@ -125,7 +125,7 @@ HEARTBEAT: Final = Frame(b'{"type":"exmail.heartbeat","data":{}}')
 
 
 def upstream_data(upstream: Upstream) -> dict[str, Any]:
-    """The provider connection's state as browsers see it."""
+    """The state of the provider connection, as browsers get it."""
     return {"state": upstream.state, "since": upstream.since, "why": upstream.why}
 
 
@@ -134,21 +134,21 @@ def upstream_frame(upstream: Upstream) -> Frame:
 
 
 def closing_payload(code: int, retry_ms: int) -> bytes:
-    """``exmail.closing``, the last frame before an end that is ours."""
+    """``exmail.closing``: the last frame before the edge closes a connection."""
     reason = codes.REASONS.get(code, "closed")
     return to_json({"type": "exmail.closing", "data": {"code": code, "reason": reason, "retry_ms": retry_ms}})
 
 
 def ws_farewell(code: int, retry_ms: int) -> bytes:
-    """``exmail.closing`` and the close frame: a close frame alone can carry no hint when to come back."""
+    """``exmail.closing``, then the close frame, which alone could not say when to come back."""
     return ws_frame(closing_payload(code, retry_ms)) + ws_close(code)
 
 
 def snapshot_payload(opened: Opened, *, after: Position | None) -> tuple[Position, bytes]:
-    """The first frame of a connection, or on an open one the word that a gap cannot be filled: position and JSON.
+    """The position and JSON of a snapshot: a connection's first frame, and what follows a gap that cannot be filled.
 
-    The following frames continue from ``position``: where the cursor was if it is resumed, else the top. Whose
-    connection it is, :func:`snapshot_frame` adds.
+    The next frames continue from the position: the one resumed from, otherwise the top. :func:`snapshot_frame` adds
+    what differs from connection to connection.
     """
     resumed = opened.status == "resumed" and after is not None
     position = after if resumed and after is not None else opened.top
@@ -168,9 +168,9 @@ def snapshot_payload(opened: Opened, *, after: Position | None) -> tuple[Positio
 
 
 def snapshot_frame(position: Position, payload: bytes, *, session: str | None, expires_in: int) -> Frame:
-    """The frame for one connection, of a payload that connections of one mailbox share.
+    """The snapshot of one connection, made of a payload that all connections of the mailbox share.
 
-    Its own are ``session`` and how many seconds its credential lasts.
+    ``session`` and ``expires_in`` (seconds that the credential lasts) are the connection's own.
     """
     own = b',"session":%b,"expires_in":%d}}' % (to_json(session), expires_in)
     return Frame(payload.removesuffix(b"}}") + own, position)

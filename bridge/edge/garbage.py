@@ -1,8 +1,8 @@
-"""Keep Python's cycle collector out of the way of delivery.
+"""Keep Python's cycle collector from delaying delivery.
 
-A full collection looks at every object of ten thousand connections, for tens of milliseconds, and finds nothing:
-connections hold no cycles, and closed transports let go of theirs (:mod:`bridge.obs.acceptor`). What is there for long
-is therefore frozen, and collections come less often.
+With ten thousand connections a full collection takes tens of milliseconds and finds nothing: connections are part of no
+reference cycle, and the cycle in a closed transport is broken (:mod:`bridge.obs.acceptor`). So long-lived objects are
+frozen, and collections made rarer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _GROWTH: Final = 1000
 
 
 class Garbage:
-    """Call :meth:`grown` now and then with the number of connections."""
+    """Tunes the collector; call :meth:`grown` now and then with the number of connections."""
 
     def __init__(self) -> None:
         self._frozen_at = 0
@@ -23,7 +23,7 @@ class Garbage:
         gc.set_threshold(20_000, 50, 50)
 
     def grown(self, connections: int) -> None:
-        """Freeze again after growth; let go of it after most have gone."""
+        """Freeze again when the number has grown much; unfreeze when most connections have gone."""
         if connections > self._frozen_at + _GROWTH:
             self._frozen_at = connections
             gc.freeze()

@@ -1,9 +1,9 @@
-"""Let aiohttp go of a socket after the handshake.
+"""Take a socket over from aiohttp after the handshake.
 
-A connection that lives for hours should not keep a request, a parser, a task and their buffers: 2 KB instead of 15.
-aiohttp has no public way to do that. One private name is read here (``RequestHandler._message_tail``: what a client
-sent right behind its handshake), and the handler is told that its connection is lost, which is how it lets go of
-everything; pyproject.toml bounds aiohttp's version, tests/edge/test_handover.py holds it to what is used.
+A connection that lives for hours should not keep a request, a parser, a task and their buffers: it needs 2 KB then
+instead of 15. aiohttp has no public way to do this. One private name is used (``RequestHandler._message_tail``, what a
+client sent right behind its handshake), and ``connection_lost`` is called so that the handler releases everything.
+pyproject.toml bounds aiohttp's version, and tests/edge/test_handover.py notices if aiohttp changes.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from aiohttp import web
 
 
 class Gone(Exception):
-    """The client left before the socket could be taken."""
+    """The client left before the socket could be taken over."""
 
 
 def take_socket(request: web.Request) -> tuple[asyncio.Transport, bytes]:
-    """Take the socket away from aiohttp; return it with the bytes that the client has already sent behind its request.
+    """Take the socket over; return it with the bytes that the client has already sent behind its request.
 
-    From here on the caller writes the response, status line and all, and sets a protocol at once. The request's
-    handler then returns any response: it is written nowhere.
+    The caller must set a protocol at once and write the whole response itself, status line included. Whatever the
+    request's handler returns afterwards is not written.
 
     Raises:
         Gone

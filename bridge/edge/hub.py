@@ -1,7 +1,7 @@
 """The registry of this process's browser connections, and the one timer that serves them.
 
-One tick a second for all, no timer for each connection: heartbeats and pings go to a twenty-fifth of the
-connections a tick, pong deadlines, token expiry and sockets that stay backed up are looked through.
+The timer ticks once a second, for all connections together. Each tick sends heartbeats and pings to a twenty-fifth of
+them and checks pong deadlines, expired tokens and sockets that stay backed up.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _LIFE_SPREAD: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A connection that ended, with what code, and the last event that was written to it. Times in epoch seconds."""
+    """A connection that has ended: its close code, and the last event written to it. Times in epoch seconds."""
 
     mailbox: str
     transport: str
@@ -46,9 +46,9 @@ class Left:
 
 
 class Hub:
-    """Holds the connections. ``clock`` is monotonic seconds, ``wall`` epoch seconds (tokens expire by it).
+    """Registers the connections. ``clock``: monotonic seconds; ``wall``: epoch seconds, by which tokens expire.
 
-    A connection lives for ``life_s``, a fifth more or less.
+    A connection lives for ``life_s`` seconds, a fifth more or less.
     """
 
     def __init__(
@@ -76,18 +76,18 @@ class Hub:
         self.count = 0
 
     def wall(self) -> float:
-        """Epoch seconds by the clock that ends connections whose credential has run out."""
+        """Epoch seconds, by the clock that decides when a credential has expired."""
         return self._wall()
 
     def retry_ms(self, code: int) -> int:
-        """How long a client that was closed with this code should wait; spread, so that not all come at once."""
+        """How long a client that was closed with this code should wait; random, so that not all come back at once."""
         if not codes.may_return(code):
             return 3_600_000
-        # A credential does not come by itself: whoever has none asks, or signs in, before it can help to come back.
+        # Without a new credential coming back is useless, and getting one takes a question to the OA or a sign-in.
         return 30_000 if code == codes.NO_CREDENTIAL else random.randint(2000, 5000)  # noqa: S311 - no secret
 
     def everybody(self) -> list[Connection]:
-        """All open connections, as they are now."""
+        """All connections that are open now."""
         return [each for slot in self._slots for each in slot]
 
     def cursors(self) -> list[Cursor]:
@@ -95,18 +95,18 @@ class Hub:
         return [cursor for slot in self._slots for each in slot for cursor in each.cursors]
 
     def of(self, mailbox: str) -> list[Cursor]:
-        """The cursors over one mailbox. Looks through all: for people's questions."""
+        """The cursors over one mailbox. A search through all connections, for operators' questions only."""
         return [each for each in self.cursors() if each.ring.mailbox == mailbox]
 
     def left_of(self, mailbox: str, most: int = 10) -> list[Left]:
-        """The last connections of a mailbox that ended, the newest first, as far as they are remembered."""
+        """The latest ended connections of a mailbox, newest first, as far as they are remembered."""
         return [left for left in reversed(self._left) if left.mailbox == mailbox][:most]
 
     def add(self, connection: Connection) -> None:
         connection.since = self._wall()
         spread = random.uniform(1 - _LIFE_SPREAD, 1 + _LIFE_SPREAD)  # noqa: S311 - no secret
         connection.ends_at = self.now() + self._life_s * spread
-        # The slot before the next beat: a connection's first heartbeat comes after a whole period.
+        # Connections are spread over the slots, and each slot gets a heartbeat once a period.
         connection.slot = self._next_slot
         self._next_slot = (self._next_slot + 1) % HEARTBEAT_S
         self._slots[connection.slot].add(connection)
@@ -132,12 +132,12 @@ class Hub:
             self._metrics.edge_slow_cuts.inc()
 
     def broadcast(self, frame: Frame) -> None:
-        """Write one frame of the edge itself to everybody."""
+        """Write one frame of the edge itself to every connection."""
         for connection in self.everybody():
             connection.say(frame)
 
     def end_all(self, code: int) -> None:
-        """Close every connection at once; new ones are refused from here on."""
+        """Close every connection at once, and refuse new ones from now on."""
         self.closing = True
         for connection in self.everybody():
             connection.end(code)
@@ -153,10 +153,10 @@ class Hub:
             garbage.grown(self.count)
 
     def tick(self) -> None:
-        """One second has passed."""
+        """Do what is due; called once a second."""
         wall, now = self._wall(), self.now()
         for transport, frames in self.frames.items():
-            # Counted here in plain numbers: a Counter for each write would cost a tenth of it.
+            # Counted in plain numbers until now: a Counter would add a tenth to the cost of each write.
             self._frames[transport].inc(frames)
             self.frames[transport] = 0
         for slot in self._slots:

@@ -1,4 +1,4 @@
-"""What the kernel still has of what we wrote."""
+"""How much of what we wrote the kernel still has to deliver."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import termios
 
 
 def unacknowledged(transport: asyncio.Transport) -> int:
-    """Bytes that the peer has not acknowledged yet; 0 where the kernel does not say (no TCP, no Linux)."""
+    """Bytes that the peer has not acknowledged yet; 0 if the kernel cannot say (not TCP, not Linux)."""
     sock = transport.get_extra_info("socket")
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return 0

@@ -1,17 +1,17 @@
-"""Every question to the journal, in batches: openings, gaps and cold reads are one operation.
+"""Read mailboxes from the journal, in batches: openings, gaps and cold reads are one operation.
 
-A storm of reconnecting browsers asks hundreds of times in one tick of the loop; the journal is asked once, and equal
-questions are one. Each answer is bounded in bytes, and so is a batch.
+A storm of reconnecting browsers asks hundreds of times in one tick of the loop. The journal is asked once for all of
+them, and equal questions are merged. Each answer is bounded in bytes, and so is a batch.
 
-An address that comes to mean another person begins a new epoch. So whoever has a connection open is looked at again
-before anything of another epoch is shown to him: the change of person was stored before it.
+An address that comes to mean another person begins a new epoch, and the change of person is stored before it. So before
+anything of another epoch is shown on an open connection, its credential is checked again.
 
-A server that takes no writes now answers for what it knows. A mailbox that would have to be begun there is another
-matter: who opens it is told to come later, and who looks at it already waits.
+A server that takes no writes now still answers for the mailboxes it has. A mailbox that would have to be created there
+cannot be opened: a new connection is told to come later, and open ones wait.
 
-A position that is ahead of the journal was given by a server that knew more. A leader who finds that out begins a new
-generation for all, at about the time when this edge comes to the same server. For a few seconds from then on such a
-position waits, or its mailbox would begin anew twice; later it is nobody's, and its mailbox begins anew at once.
+A position ahead of the journal was given by a server that knew more. A leader that finds this out begins a new
+generation for everybody, at about the time when this edge reaches the same server. So for a few seconds after dialling
+such a position waits, because its mailbox would begin a new epoch twice; later its mailbox begins one at once.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Opening:
-    """Somebody waits for a mailbox, and for how he stands."""
+    """A connection that waits for its mailbox, and for its asker's standing."""
 
     request: OpenRequest
     asker: Asker
@@ -53,10 +53,10 @@ class _Opening:
 
 
 class Loader:
-    """Collects what this process wants to know and asks for it, anew after ``pace.reconnect_s`` while Redis is away.
+    """Collects the questions of this process and asks them; while Redis is away, again every ``pace.reconnect_s``.
 
-    ``look`` ends the connections of those who may not stay. ``waited`` counts the answers that were put off, because a
-    leader may know better soon, or the server take writes again.
+    ``look`` checks open connections and ends those that may not stay. ``waited`` counts the answers that were
+    postponed, because a leader may soon begin a generation or the server take writes again.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Loader:
         self.work = asyncio.Event()
 
     async def open(self, request: OpenRequest, asker: Asker) -> tuple[Opened, Standing]:
-        """Open one mailbox for somebody, together with all others that are asked for now.
+        """Open one mailbox for a new connection, in one batch with all others that are asked for now.
 
         Raises:
             JournalError
@@ -93,37 +93,37 @@ class Loader:
         return await answer
 
     def gap(self, tail: Tail, kind: Gap) -> None:
-        """Something may be missing in a tail: have it repaired. ``kind`` labels the metric."""
+        """Repair a tail in which something may be missing. ``kind`` labels the metric."""
         if tail.position is None:
-            # The opening that is under way learns of it, and has it repaired.
+            # The opening that is under way will notice, and have it repaired.
             tail.doubted = True
         elif tail not in self._gaps:
             self._metrics.feed_gaps[kind].inc()
             self.look_again(tail)
 
     def dialled(self) -> None:
-        """Redis was dialled anew; it may be another server."""
+        """Redis has been dialled again; it may be another server."""
         self._dialled_at = asyncio.get_running_loop().time()
 
     def look_again(self, tail: Tail) -> None:
-        """Something may have happened to a tail's account: ask the journal whether it still may be followed."""
+        """Ask the journal whether a tail may still be followed: something may have happened to its account."""
         self._gaps[tail] = None
         self.work.set()
 
     def forget(self, tail: Tail) -> None:
-        """Nobody looks at this tail any more."""
+        """Drop what is planned for a tail that has no connections any more."""
         self._gaps.pop(tail, None)
 
     def read_cold(self, cursor: Cursor) -> None:
-        """A cursor is too far behind for the ring."""
+        """Read the journal for a cursor that is too far behind for the ring."""
         self._cold[cursor] = None
         self.work.set()
 
     async def run(self, before: Callable[[], Awaitable[None]]) -> None:
-        """Ask until cancelled. ``before`` comes before each round: new channels must be subscribed first.
+        """Ask until cancelled. ``before`` is called before each round: new channels must be subscribed first.
 
         Raises:
-            JournalRefused: waiting does not mend it.
+            JournalRefused: waiting does not help.
         """
         while True:
             await self.work.wait()
@@ -133,13 +133,13 @@ class Loader:
                 try:
                     await self._ask()
                 except (JournalAway, NotLetIn) as error:
-                    # A password that is being changed passes too; it is read anew for each connection.
+                    # A refused password is temporary too, while it is being changed: it is read for each connection.
                     self._fail_openings(str(error))
                     await asyncio.sleep(self._pause_s)
 
     async def _ask(self) -> None:
-        """One batch, one round trip for what is asked and one for who asks."""
-        # What is asked, once each, and where its answer will be.
+        """Ask one batch: one round trip for the mailboxes, one for the standing of those who open them."""
+        # Each different request, and the index of its answer.
         asked: dict[OpenRequest, int] = {}
 
         def place(request: OpenRequest) -> int:
@@ -161,23 +161,23 @@ class Loader:
         waits: list[Callable[[], None]] = []
         try:
             answers = await self._reader.open_each(list(asked))
-            # After the openings: a kick that comes in between is seen here, one that comes later wakes the rounds.
+            # After the openings: a kick in between is seen here, and a later one wakes the rounds.
             askers = list(dict.fromkeys(opening.asker for _, opening in openings))
             standings = dict(zip(askers, await self._standings.look(askers), strict=True))
-            anew: dict[Cursor, None] = {}
+            restarting: dict[Cursor, None] = {}
             for number, tail, _ in gaps:
-                if _is_another(answers[number], tail):
-                    anew.update(tail.cursors)
-            anew |= {reader: None for number, reader, _ in cold if _is_another(answers[number], reader.ring)}
-            if anew:
-                await self._look(list(anew))
+                if _begins_anew(answers[number], tail):
+                    restarting.update(tail.cursors)
+            restarting |= {reader: None for number, reader, _ in cold if _begins_anew(answers[number], reader.ring)}
+            if restarting:
+                await self._look(list(restarting))
         except JournalError as error:
             self._gaps.update(dict.fromkeys(tail for _, tail, _ in gaps))
             self._cold.update(dict.fromkeys(reader for _, reader, _ in cold))
             for _, opening in openings:
                 _fail(opening, error)
             if isinstance(error, JournalSpoilt):
-                # Not the fault of any mailbox: those who wait are told, and what is open is asked about a little later.
+                # It concerns everybody, not one mailbox: openings fail, and open mailboxes are asked for again later.
                 raise JournalAway(str(error)) from error
             raise
         for number, opening in openings:
@@ -193,7 +193,7 @@ class Loader:
             if _is_put_off(answer):
                 waits.append(partial(self.look_again, tail))
             else:
-                self._mend(tail, position, answer, anew)
+                self._mend(tail, position, answer, restarting)
         for number, reader, position in cold:
             answer = answers[number]
             if _is_put_off(answer):
@@ -206,7 +206,7 @@ class Loader:
             self._ask_later(waits)
 
     def _patient(self, request: OpenRequest) -> OpenRequest:
-        """A position that is ahead waits as long as a leader may not have come to this server yet."""
+        """Let a position that is ahead wait, as long as a leader may not have reached this server yet."""
         since_s = asyncio.get_running_loop().time() - self._dialled_at
         return replace(request, patient=since_s < self._ahead_s)
 
@@ -221,7 +221,7 @@ class Loader:
         asyncio.get_running_loop().call_later(self._pause_s, again)
 
     def _next_openings(self) -> list[_Opening]:
-        """As many as make a batch of different questions; whoever asks the same goes along."""
+        """Take the openings of one batch: a bounded number of different requests, and all that are equal to them."""
         waiting, self._openings = self._openings, []
         taken: list[_Opening] = []
         different: set[OpenRequest] = set()
@@ -243,7 +243,7 @@ class Loader:
         elif isinstance(answer, Opened):
             tail.repair(answer, entries_of(answer, position) if answer.status == "resumed" else [], looked_at)
             if answer.status == "resumed" and tail.behind(answer.top):
-                # The answer was as long as one may be; the rest follows.
+                # The answer was cut at its limit in bytes; ask for the rest.
                 self.look_again(tail)
 
     def _fail_openings(self, why: str) -> None:
@@ -258,12 +258,12 @@ def _fail(opening: _Opening, error: JournalError) -> None:
 
 
 def _is_put_off(answer: Opened | Failed) -> bool:
-    """Whether what is open already waits for a better answer."""
+    """Whether open connections wait for a better answer than this."""
     return isinstance(answer, TakesNoWrites) or (isinstance(answer, Opened) and answer.status == "ahead")
 
 
 def _ending(answer: Opened | Failed, tail: Ring) -> int | None:
-    """Why the connections of a tail must end; ``None``: they need not."""
+    """The close code with which a tail's connections must end; ``None``: they may stay."""
     if not isinstance(answer, Opened):
         log.error("a mailbox cannot be read", extra={"mailbox": tail.mailbox, "error": str(answer)})
         return codes.BUSY
@@ -274,15 +274,15 @@ def _ending(answer: Opened | Failed, tail: Ring) -> int | None:
 
 
 def _is_overtaken(answer: Opened, tail: Tail, asked: Position) -> bool:
-    """Whether live entries came after all where an answer knows of no way back to them: they lacked nothing.
+    """Whether live entries arrived after all, although the answer says that the tail cannot be resumed.
 
-    What it would begin with is behind them by now, and they would be given twice.
+    Then nothing was missing. Starting over from the answer, which is older, would deliver those entries twice.
     """
     return answer.status != "resumed" and answer.top.epoch == tail.epoch and tail.position != asked
 
 
-def _is_another(answer: Opened | Failed, tail: Ring) -> bool:
-    """Whether an answer begins anew for those who follow a tail."""
+def _begins_anew(answer: Opened | Failed, tail: Ring) -> bool:
+    """Whether an answer makes those who follow a tail start over with a snapshot."""
     if not isinstance(answer, Opened) or answer.status == "ahead":
         return False
     return answer.status != "resumed" or answer.top.epoch != tail.epoch

@@ -1,4 +1,4 @@
-"""The state of the provider connection, as it is told to the browsers: each change once, to everybody."""
+"""The state of the provider connection: each change is broadcast once, to every browser."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bridge.obs.metrics import Metrics
 
 
 class News:
-    """Looks every ``look_s`` seconds, and when woken: a lease that ran out is a change without an event.
+    """Reads the state every ``look_s`` seconds and when woken; a lease that runs out changes it without an event.
 
-    ``number`` grows with each change that was told.
+    ``number`` counts the changes that were broadcast.
     """
 
     def __init__(self, reader: Reader, hub: Hub, metrics: Metrics, *, look_s: float) -> None:
@@ -28,22 +28,22 @@ class News:
         self.number = 0
 
     def look(self) -> None:
-        """Something happened; look now."""
+        """Read the state now: an event says that it may have changed."""
         self._wake.set()
 
     def note(self) -> str | None:
-        """What readiness says besides: an edge without a leader goes on to serve what there is."""
+        """A note for a readiness answer; an edge without a leader stays ready, because it serves what there is."""
         if self.upstream is not None and not self.upstream.led:
             return "no worker leads as far as this edge's Redis knows: no mail arrives until one does"
         return None
 
     def repeat(self, cursor: Cursor, number: int) -> None:
-        """Tell one what was told to all since ``number``: his own snapshot may be older."""
+        """Write the state to one cursor if it was broadcast since ``number``: the cursor's snapshot may be older."""
         if self.number != number and self.upstream is not None:
             cursor.say(upstream_frame(self.upstream))
 
     async def run(self) -> None:
-        """Look and tell, until cancelled."""
+        """Read and broadcast until cancelled."""
         while True:
             self._wake.clear()
             try:

@@ -1,4 +1,4 @@
-"""What a new connection is given."""
+"""The result of opening a mailbox for a new connection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from bridge.journal.standing import Standing
 
 
 class Opening(NamedTuple):
-    """What a new connection gets, and how many ``news`` and ``rounds`` there had been when it was asked for."""
+    """What a new connection starts from.
+
+    ``news`` and ``rounds``: how many there had been when it was asked for, so that it can tell what it missed since.
+    """
 
     tail: Tail
     opened: Opened

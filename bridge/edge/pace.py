@@ -1,4 +1,4 @@
-"""How often the edge looks after itself."""
+"""The intervals at which the edge checks itself."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often the feed looks after itself, in seconds.
+    """Intervals and limits of the feed, in seconds.
 
-    ``ahead_s``: how long after Redis was dialled a position that the journal does not know waits for a leader who does;
-    less than a browser waits for an answer.
+    ``ahead_s``: for how long after dialling Redis a position ahead of the journal waits for a leader's new generation;
+    it must be less than a browser waits for its answer.
     """
 
     probe_s: float = 2.0

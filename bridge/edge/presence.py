@@ -1,6 +1,6 @@
-"""Tell the worker whose mailbox is being looked at: it asks the provider only for those.
+"""Tell the worker which mailboxes are open: it asks the provider for the counts of those only.
 
-Entries expire by themselves, nobody counts up and down: an edge that died leaves nothing behind for long.
+Entries expire by themselves instead of being counted up and down, so an edge that died leaves none behind for long.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from bridge.journal.reader import Reader
 
 
 class Presence:
-    """Keeps the mailboxes of this process in ``{ns}:online``.
+    """Keeps the open mailboxes of this process in ``{ns}:online``.
 
-    New ones are marked within ``look_s``, all of them every ``renew_s``, each time for ``last_s``.
+    A new one is entered within ``look_s``; all are renewed every ``renew_s``, each time for ``last_s`` seconds.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Presence:
         self._last_s = last_s
 
     async def run(self) -> None:
-        """Look and mark until cancelled."""
+        """Enter and renew until cancelled."""
         marked: set[str] = set()
         looks = 0
         while True:
@@ -37,7 +37,7 @@ class Presence:
             try:
                 await self._reader.mark_online(due, for_s=self._last_s)
             except JournalError:
-                # The next look tries again, for everybody.
+                # Enter all of them again at the next look.
                 now, looks = set(), -1
             marked = now
             looks += 1

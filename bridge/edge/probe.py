@@ -1,4 +1,4 @@
-"""A message that goes round through Redis: whether a pub/sub connection that is open brings anything at all."""
+"""A message that the edge sends to itself through Redis, to find out whether its pub/sub connection is deaf."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ log = logging.getLogger(__name__)
 
 
 class Probe:
-    """This process's. ``clock`` is monotonic seconds, ``redis_clock`` what everybody is told; ``name``: for people."""
+    """The probe of this process. ``clock``: monotonic seconds. ``redis_clock``: for times that others read.
+
+    ``name`` names this process to people.
+    """
 
     def __init__(
         self,
@@ -46,18 +49,18 @@ class Probe:
 
     @property
     def is_overdue(self) -> bool:
-        """Whether none has come round lately."""
+        """Whether no probe has come back lately."""
         return self._clock() - self._heard_at > self._pace.deaf_s
 
     def came(self, payload: bytes) -> None:
-        """One has come round."""
+        """A probe has come back."""
         with suppress(ValueError):
             sent_at = float(payload)
             self._heard_at = self._clock()
             self._metrics.feed_lag_seconds.observe(max(0.0, self._heard_at - sent_at))
 
     async def until_lost(self, lost: asyncio.Future[str]) -> str | None:
-        """Send probes; return why the connection was lost, ``None`` if it is open and deaf."""
+        """Send probes until the connection is lost; return why it was, or ``None`` if it is open and deaf."""
         self._heard_at = self._clock()
         published_at = self._heard_at
         while True:
@@ -65,19 +68,19 @@ class Probe:
             if done:
                 return lost.result()
             now = self._clock()
-            # Deaf: Redis took a probe and it did not come. A probe that could not be sent says nothing.
+            # Deaf: Redis took a probe that did not come back. A probe that could not be sent proves nothing.
             if published_at - self._heard_at > self._pace.deaf_s:
                 return None
             try:
                 await self._reader.publish(self.channel, f"{now:.6f}")
                 published_at = now
-                # Whoever was dialled may be another server, with a clock of its own.
+                # The next dial may reach another server, with another clock.
                 await self._redis_clock.look()
             except JournalError:
                 continue
 
     async def tell_deaf(self) -> None:
-        """Count it, and have the leader tell everybody since when."""
+        """Count the deafness, and report it to the leader, who publishes since when it lasted."""
         self._metrics.feed_deaf.inc()
         silent_s = self._clock() - self._heard_at
         log.error("pub/sub connection deaf", extra={"silent_s": round(silent_s, 1)})

@@ -1,4 +1,4 @@
-"""What all doors do alike: the origin first, then the answer, and any refusal in its words, with what CORS needs."""
+"""What all public requests have in common: the check of the origin, the refusals, and the CORS headers of both."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 PATIENCE_S: Final = 10.0
 """How long a question to the journal may keep a browser waiting."""
 JOURNAL_FAULTS: Final = (MailboxBarred, JournalSpoilt, JournalAway, NotLetIn, TimeoutError)
-"""What :meth:`Reception.in_words` has words for."""
+"""The faults that :meth:`Reception.in_words` turns into refusals."""
 _SAID_AGAIN_S: Final = 60.0
 _SAID_MOST: Final = 20
 
@@ -31,7 +31,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Reception:
-    """Lets in and turns away."""
+    """Wraps the handlers of public requests, and answers those that are refused."""
 
     def __init__(self, *, access: Access, origins: Origins, metrics: Metrics) -> None:
         self._spoilt: dict[str, float] = {}
@@ -40,11 +40,11 @@ class Reception:
         self._metrics = metrics
 
     def by_cookie(self, request: web.Request) -> bool:
-        """Whether the credential goes along by itself, whoever's page asks."""
+        """Whether the credential is a cookie, which a browser sends whichever page asks."""
         return self._access.credential(request) == "cookie"
 
     def guarded(self, answer: Answer) -> Answer:
-        """A handler that answers one request, or says why not."""
+        """Wrap a handler: check the origin, limit the time, and turn faults and refusals into answers."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
             origin = None
@@ -63,7 +63,7 @@ class Reception:
         return guarded
 
     async def preflight(self, request: web.Request) -> web.StreamResponse:
-        """``OPTIONS``: what a foreign page may ask before it asks."""
+        """Answer ``OPTIONS``, by which a browser asks what a page of another origin may do."""
         try:
             origin = self._origins.check(request, cookie=False)
         except Refused as refused:
@@ -71,12 +71,12 @@ class Reception:
         return web.Response(status=204, headers=self._origins.preflight_headers(origin))
 
     def turned_away(self, refused: Refused) -> None:
-        """A page is told the code, in its own protocol."""
+        """Count a refusal that a page gets as a close code."""
         self._count(refused)
         self._metrics.edge_turned_away[refused.code].inc()
 
     def in_words(self, error: Exception) -> Refused:
-        """What a browser is told of a fault of the journal."""
+        """The refusal that a fault of the journal becomes for a browser."""
         if isinstance(error, MailboxBarred):
             return barred()
         if isinstance(error, JournalSpoilt):
@@ -85,7 +85,7 @@ class Reception:
         return Refused(503, codes.BUSY, "busy", "Redis does not answer, come later", retry_after_s=3)
 
     def _say_spoilt(self, why: str) -> None:
-        """Once a minute each: where it concerns everybody, everybody comes again and again."""
+        """Log it, once a minute for each reason: browsers keep coming back."""
         now = asyncio.get_running_loop().time()
         self._spoilt = {each: at for each, at in self._spoilt.items() if now - at < _SAID_AGAIN_S}
         if why not in self._spoilt and len(self._spoilt) < _SAID_MOST:

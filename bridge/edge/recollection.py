@@ -1,7 +1,7 @@
-"""What this process was given by the journal, for a worker that begins to lead.
+"""What this process knows of the journal, for a worker that begins to lead.
 
-A server that is used again after another had taken its place does not know itself that it went back; whoever was given
-positions meanwhile does. Commits are in one order, so the streams that were heard of last are enough.
+A Redis server that is used again after another had taken its place cannot tell that its data are old. Edges that
+received positions in the meantime can. Commits are ordered, so the streams with the latest events are enough.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _MOST: Final = 1000
 
 
 class Recollection:
-    """The streams heard of last, bounded, and the greatest generation with the number of its commits."""
+    """The latest streams, up to a bound, and the greatest generation with the number of its commits."""
 
     def __init__(self) -> None:
         self._tails: dict[Tail, None] = {}
@@ -23,7 +23,7 @@ class Recollection:
         self._commits = 0
 
     def heard_of(self, tail: Tail) -> None:
-        """A tail has a new top, or was opened."""
+        """Note a tail that has a new top, or was opened."""
         if tail.generation > self._generation:
             self._generation, self._commits = tail.generation, 0
         self._tails.pop(tail, None)
@@ -32,18 +32,18 @@ class Recollection:
             del self._tails[next(iter(self._tails))]
 
     def dropped(self, tail: Tail) -> None:
-        """Nobody looks at a tail any more; what it was given is not kept for nobody."""
+        """Forget a tail that has no connections any more."""
         self._tails.pop(tail, None)
 
     def counted(self, commits: int, generation: int) -> None:
-        """The journal said how many commits there were."""
+        """Note how many commits the journal reports."""
         if generation > self._generation:
             self._generation, self._commits = generation, commits
         elif generation == self._generation:
             self._commits = max(self._commits, commits)
 
     def tell(self) -> Memory:
-        """The greatest generation, and what was given of it."""
+        """The greatest generation, and the positions received in it."""
         positions = {
             tail.mailbox: (position.epoch, position.seq)
             for tail in self._tails

@@ -1,8 +1,8 @@
-"""The watchman's rounds: whether those who look may still do so.
+"""Check again and again whether those who have a connection open may keep it.
 
-A directory event, a kick, a new connection to Redis and each comparison of tops send him. Who is looked at is told by
-the connections here, what is right by the journal: a message on a channel only wakes. Rounds of all are coalesced,
-and one for a single session or mailbox goes at once.
+A round is due after a directory event, a kick, a new connection to Redis and each comparison of tops. The connections
+here say who is to be checked, the journal says how each stands; a message on a channel only starts a round. Rounds over
+everybody are merged; one for a single session or mailbox starts at once.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ _MOST_NAMED: Final = 256
 
 
 class Rounds:
-    """Ends connections that may not stay. ``window_s``: for how long a change of person asks for newer credentials.
+    """Ends connections that may not stay.
 
-    ``rest_s``: between two rounds of all; ``pause_s``: before the next try while Redis is away. ``number`` grows with
-    each round that begins: who joins the hub and finds it higher than when he asked may have been passed by.
+    ``window_s``: for how long after a change of person older credentials are refused. ``rest_s``: the pause between two
+    rounds over everybody; ``pause_s``: before the next try while Redis is away. ``number`` counts the rounds: a new
+    connection that finds it higher than when it asked may have been missed by one.
     """
 
     def __init__(
@@ -46,26 +47,26 @@ class Rounds:
         self.number = 0
 
     def all(self) -> None:
-        """Look at everybody, soon."""
+        """Check everybody, soon."""
         self._everybody = True
         self._wake.set()
 
-    def told(self, payload: bytes) -> None:
-        """A kick was told of: look at those whom it may mean, at once."""
+    def kicked(self, payload: bytes) -> None:
+        """Check those whom a message about a kick may mean, at once."""
         if len(self._named) < _MOST_NAMED:
             self._named[payload] = None
         else:
-            # Whoever may publish could send anything: one round of all costs less than a list without end.
+            # Anybody with the right to publish could send anything; one round over everybody bounds the list.
             self._everybody = True
         self._wake.set()
 
     def one(self, cursor: Cursor) -> None:
-        """Look at one who joined while a round was under way."""
+        """Check one that joined while a round was under way."""
         self._some[cursor] = None
         self._wake.set()
 
     async def run(self) -> None:
-        """Go round when woken, until cancelled."""
+        """Make rounds when woken, until cancelled."""
         loop = asyncio.get_running_loop()
         rested_at = loop.time()
         while True:
@@ -87,12 +88,12 @@ class Rounds:
             except JournalError as error:
                 if not isinstance(error, NotLetIn):
                     log.debug("a round was broken off", extra={"error": str(error)})
-                # What was not looked at is looked at in the next one, with all others.
+                # The next round checks everybody, so also those whom this one did not reach.
                 self._everybody = True
                 rested_at = max(rested_at, loop.time() + self._pause_s)
 
     def _meant(self) -> list[Cursor]:
-        """Whom the kicks that were told of may mean, and those who joined late."""
+        """Those whom kicks may mean, and those who joined during a round."""
         some, self._some = self._some, {}
         names, self._named = self._named, {}
         if names:
@@ -109,12 +110,10 @@ class Rounds:
         await self.look(cursors)
 
     async def look(self, cursors: Sequence[Cursor]) -> None:
-        """End those of them who may not stay.
-
-        Piece by piece: ten thousand at once would hold up delivery for as many microseconds.
+        """End those that may not stay, in pieces: ten thousand at once would delay delivery by as many microseconds.
 
         Raises:
-            JournalError: not all were looked at.
+            JournalError: not all were checked.
         """
         for start in range(0, len(cursors), _PIECE):
             askers: dict[Asker, list[Cursor]] = {}

@@ -1,7 +1,7 @@
 """The edge's HTTP surface: handshakes, and the few plain requests beside them.
 
-A script cannot see why a WebSocket or EventSource was refused: it sees no status, and an EventSource that is
-answered with anything but 200 never comes back. So refusals of those two speak their own protocol.
+A script does not see the status with which a WebSocket or EventSource was refused, and an EventSource that is answered
+with anything but 200 never comes back. So these two are refused in their own protocols.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ log = logging.getLogger(__name__)
 
 _WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _DEAD_S: Final = 60.0
-"""A browser that acknowledges nothing for so long is gone."""
+"""A browser that acknowledges nothing for this long is gone."""
 _UNREADABLE = Position("-", 0)
-"""Stands for a position that cannot be read: no epoch is like it, so the answer is ``resumed:false``, ``epoch``."""
+"""Stands for a position that cannot be read. No epoch equals it, so the answer is ``resumed:false``, ``epoch``."""
 
 _SSE_HEAD = (
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-store, no-transform\r\n"
@@ -106,10 +106,10 @@ class EdgeServer:
                 app.router.add_route(hdrs.METH_OPTIONS, prefix + path, self._reception.preflight)
             app.router.add_route(hdrs.METH_OPTIONS, f"{prefix}/events", self._reception.preflight)
 
-    # -- the two that stay open
+    # -- requests that stay open
 
     async def ws(self, request: web.Request) -> web.StreamResponse:
-        """``GET /ws``: one event a text frame."""
+        """``GET /ws``: a WebSocket, one event in each text frame."""
         try:
             self._origins.check(request, cookie=self._reception.by_cookie(request))
             accept = websocket_accept(request)
@@ -168,7 +168,7 @@ class EdgeServer:
     async def _open(
         self, request: web.Request, after: Position | None, kind: type[Connection]
     ) -> tuple[Opening, Cursor, Connection]:
-        """Check who asks, and open the mailbox; the caller must hand what it gets to :meth:`_begin` at once."""
+        """Check who asks, and open the mailbox. The caller must pass the result to :meth:`_begin` at once."""
         if self._hub.closing:
             raise Refused(503, codes.SHUTTING_DOWN, "closing", "this process is shutting down", retry_after_s=2)
         place = self._places.take(client_address(request, self._trusted) if self._places.asks_address else "")
@@ -208,7 +208,7 @@ class EdgeServer:
         opening: Opening,
         after: Position | None,
     ) -> None:
-        """Take the socket over and start the connection on it; no await between the journal's answer and here."""
+        """Take the socket over and start the connection; there must be no await since the journal's answer."""
         try:
             transport, early = take_socket(request)
         except Gone:
@@ -234,7 +234,7 @@ class EdgeServer:
     # -- plain requests
 
     async def unread(self, request: web.Request) -> web.StreamResponse:
-        """``GET /unread``: the badge, for anything that can only ask."""
+        """``GET /unread``: the count alone, for clients that poll."""
         identity, mailbox = await self._mailbox(request)
         account, unread, as_of = await self._reader.unread(mailbox)
         await self._require_standing(identity, mailbox)
@@ -262,7 +262,7 @@ class EdgeServer:
         )
 
     async def ticket(self, request: web.Request) -> web.StreamResponse:
-        """``POST /ticket``: a one-time credential that may stand in a URL."""
+        """``POST /ticket``: a one-time credential that may be part of a URL."""
         identity = await self._access.identify(request, tickets=False)
         await self._require_standing(identity, *identity.mailboxes)
         life_s = self._access.ticket_life_s(identity)
@@ -270,7 +270,7 @@ class EdgeServer:
         return json_answer({"ticket": ticket, "expires_in": life_s, "session": identity.session_name})
 
     async def script(self, request: web.Request) -> web.StreamResponse:
-        """``GET /client.js`` and its siblings: may be loaded from anywhere."""
+        """``GET /client.js`` and its siblings; pages of any origin may load them."""
         script = self._scripts[request.path.rpartition("/")[2]]
         return web.Response(
             body=script.body,
@@ -284,14 +284,17 @@ class EdgeServer:
             },
         )
 
-    # -- what they share
+    # -- what the plain requests share
 
     async def _mailbox(self, request: web.Request) -> tuple[Identity, str]:
         identity = await self._access.identify(request)
         return identity, self._access.choose(identity, request.query.get("mailbox"))
 
     async def _require_standing(self, identity: Identity, *addresses: str) -> None:
-        """Check behind the answer: what is shown follows who one is then. One of the addresses is enough."""
+        """Check the asker's standing after reading, so that the answer goes to who he is now.
+
+        Standing with one of the addresses is enough.
+        """
         refusals = []
         for standing in await self._standings.look([Asker(address, identity.session) for address in addresses]):
             try:
@@ -303,7 +306,7 @@ class EdgeServer:
 
 
 def _after(text: str | None) -> Position | None:
-    """The position a client comes with; what cannot be read is a position of no epoch, never an error."""
+    """The position that a client resumes from. One that cannot be read belongs to no epoch; it is never an error."""
     return (parse_position(text) or _UNREADABLE) if text else None
 
 
@@ -311,7 +314,7 @@ def websocket_accept(request: web.Request) -> str:
     """Answer the handshake's key (RFC 6455, 4.2).
 
     Raises:
-        Refused: this is no WebSocket handshake.
+        Refused: this is not a WebSocket handshake.
     """
     headers = request.headers
     connection = {part.strip().lower() for part in headers.get(hdrs.CONNECTION, "").split(",")}

@@ -1,4 +1,4 @@
-"""The recent entries of one mailbox, in a ring, and the cursors that stand in it."""
+"""The recent entries of one mailbox, in a ring, and the cursors over them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class ColdReader(Protocol):
     """Reads the journal for cursors that are too far behind for the ring."""
 
     def read_cold(self, cursor: Cursor) -> None:
-        """Give the cursor what stands after it, in a while."""
+        """Read what comes after the cursor, and hand it over later."""
 
 
 class Tail:
-    """One mailbox on this edge. ``top`` is ``None`` until the journal was read for the first time.
+    """One mailbox on this edge. ``top`` is ``None`` until the journal has been read for the first time.
 
-    ``doubted``: something may have been lost before that. ``generation`` is the one that ``top`` belongs to, ``ahead``
-    a position that was given in it and that the journal does not know any more.
+    ``doubted``: something may have been lost before that. ``generation``: the one that ``top`` belongs to. ``ahead``: a
+    position received in that generation which the journal no longer knows.
     """
 
     __slots__ = (
@@ -49,17 +49,17 @@ class Tail:
 
     @property
     def position(self) -> Position | None:
-        """The last entry's position; ``None`` before the journal was read."""
+        """The position of the last entry; ``None`` before the journal has been read."""
         return None if self.top is None else Position(self.epoch, self.top)
 
     def append(self, epoch: bytes, seq: int, event: bytes) -> bool:
-        """Take a live entry; ``False`` if something is missing before it (then ask the journal).
+        """Take a live entry; ``False`` if something is missing before it and the journal must be asked.
 
-        Nothing is written yet: :meth:`flush` does that once for all that one read brought.
+        Nothing is written yet: :meth:`flush` does that once for everything that one read brought.
         """
         entry = Entry(epoch, seq, event)
         if self.top is None:
-            # The journal has not answered yet; adopt() sorts out what it already gave.
+            # The journal has not answered yet; adopt() will drop what its answer contains.
             self._ring.append(entry)
             return True
         if epoch != self._epoch or seq > self.top + 1:
@@ -71,7 +71,7 @@ class Tail:
         return True
 
     def flush(self) -> int:
-        """Give what was appended to all cursors; return how many entries that were."""
+        """Deliver what was appended to all cursors; return the number of entries."""
         entries = self._fresh
         if not entries:
             return 0
@@ -83,10 +83,10 @@ class Tail:
         return len(entries)
 
     def adopt(self, opened: Opened) -> bool:
-        """Learn from an opening where the mailbox stands; ``False`` if that does not fit what came live.
+        """Take the mailbox's position from an opening; ``False`` if it does not fit the live entries.
 
-        The first answer sets ``top``. Later ones change nothing: what they know beyond it is on its way. A connection
-        that was lost between the question and its answer may have lost what is newer than the answer.
+        The first answer sets ``top``. Later ones change nothing, because newer entries are about to arrive. If the
+        pub/sub connection was lost before the first answer, entries newer than it may be lost.
         """
         if self.top is not None:
             return opened.top.epoch == self.epoch
@@ -99,19 +99,19 @@ class Tail:
         return complete
 
     def repair(self, opened: Opened, entries: list[Entry], looked_at: Collection[Cursor] = ()) -> None:
-        """Close a gap with what the journal gave: all entries after ``top``, or a new beginning.
+        """Close a gap with the journal's answer: all entries after ``top``, or a new beginning.
 
-        A new beginning may be another person's: it is shown to those who were ``looked_at`` since; others, who came
-        meanwhile, ask for it each.
+        A new beginning may belong to another person. Only the cursors in ``looked_at`` have been checked since it was
+        stored, so only they restart with it; the others, which joined meanwhile, ask for themselves.
         """
         self.flush()
         if opened.status == "resumed" and opened.top.epoch == self.epoch:
-            # Live entries may have come meanwhile; what they brought is not given twice.
+            # Live entries may have arrived meanwhile; none is delivered twice.
             entries = [entry for entry in entries if self.top is not None and entry.seq > self.top]
             if entries:
                 self.top = entries[-1].seq
                 self._keep(entries)
-                # The list that was read, not the ring: it may hold more than the ring does.
+                # The whole list that was read, which may be longer than the ring.
                 delivery = Delivery(entries)
                 for cursor in list(self.cursors):
                     cursor.deliver(delivery)
@@ -129,7 +129,7 @@ class Tail:
         return self.top is not None and self.epoch == top.epoch and self.top < top.seq
 
     def end(self, code: int) -> None:
-        """Close every connection; the mailbox is not theirs to follow any more."""
+        """Close every connection: none of them may follow the mailbox any more."""
         for cursor in list(self.cursors):
             cursor.end(code)
 
@@ -151,11 +151,11 @@ class Tail:
         return None if seq + 1 < first else self._ring[seq + 1 - first :]
 
     def read_for(self, cursor: Cursor) -> None:
-        """The ring does not reach back to a cursor: the journal does."""
+        """Read the journal for a cursor that the ring does not reach back to."""
         self._loader.read_cold(cursor)
 
     def forget(self) -> None:
-        """Drop the ring when nobody is behind: idle mailboxes cost nothing."""
+        """Drop the ring if no cursor needs it, so that idle mailboxes cost no memory."""
         if not self._ring or self.opening or self.top is None:
             return
         if all(cursor.caught_up for cursor in self.cursors):

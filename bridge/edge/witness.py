@@ -1,7 +1,7 @@
-"""What this edge can tell when it is asked: who looks at a mailbox and who did, for ``why``; what it was given, for a
-worker that begins to lead; how it is itself, for ``status``.
+"""Answer inquiries to this edge: which connections a mailbox has and had, for ``why``; what this process knows of the
+journal, for a worker that begins to lead; how this process is, for ``status``.
 
-No address of a client and no token: an operator who asks why somebody was not told needs neither.
+Answers contain no client address and no token, because nobody who asks needs them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Witness:
-    """Answers inquiries from memory. ``name`` and ``version`` are this process's, for people."""
+    """Answers inquiries from memory. ``name`` and ``version`` identify this process to people."""
 
     def __init__(self, name: str, version: str, hub: Hub, recollection: Recollection, inquiries: Inquiries) -> None:
         self._name = name
@@ -31,7 +31,7 @@ class Witness:
         self._answering: set[asyncio.Task[None]] = set()
 
     def asked(self, payload: bytes) -> None:
-        """A question came; answer it in a task of its own, from what is known now."""
+        """Answer a question, in a task of its own, with what is known now."""
         question = read_question(payload)
         if question is None:
             return
@@ -48,9 +48,9 @@ class Witness:
             case "mailbox":
                 return self.knows(question.mailbox)
 
-    async def _answer(self, id: str, told: Answer) -> None:
+    async def _answer(self, id: str, answer: Answer) -> None:
         try:
-            await self._inquiries.answer(id, told)
+            await self._inquiries.answer(id, answer)
         except JournalError as error:
             log.warning("inquiry not answered", extra={"error": str(error)})
 
@@ -71,7 +71,7 @@ class Witness:
         }
 
     def knows(self, mailbox: str) -> dict[str, Any]:
-        """Open connections, and the last ones that ended. Times in epoch ms."""
+        """A mailbox's open connections, and the latest that ended. Times in epoch ms."""
         hub = self._hub
         return {
             "edge": self._name,

@@ -288,8 +288,8 @@ async def test_a_flood_on_the_channel_keeps_no_kick_from_being_heard(redis_url: 
         await until(lambda: edge.rounds.number > 0)
         await Standings(redis, SilentKeys("exmail")).kick(session="s-1", kept_s=60)
         for number in range(300):
-            edge.rounds.told(b"sid:%d" % number)
-        edge.rounds.told(b"sid:s-1")
+            edge.rounds.kicked(b"sid:%d" % number)
+        edge.rounds.kicked(b"sid:s-1")
         await until(lambda: cursor.connection.code == 3503)
 
 

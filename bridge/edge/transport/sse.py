@@ -24,7 +24,7 @@ class SseCursor(Cursor):
 
 
 class SseConnection(Connection):
-    """Events out, nothing in: an event stream has no way back."""
+    """Sends events and receives nothing: an event stream has no way back."""
 
     __slots__ = ()
     transport_name = "sse"
@@ -39,7 +39,7 @@ class SseConnection(Connection):
         self.transport.close()
 
     def check_pong(self) -> None:
-        """A dead client shows by TCP_USER_TIMEOUT and by bytes that stay unsent."""
+        """There are no pongs: a dead client is found by TCP_USER_TIMEOUT and by bytes that stay unsent."""
 
     def data_received(self, data: bytes) -> None:
-        """Whatever a client sends after its request means nothing here."""
+        """Ignore whatever a client sends after its request."""

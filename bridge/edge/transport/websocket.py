@@ -35,7 +35,7 @@ class WebSocketCursor(Cursor):
 
 
 class WebSocketConnection(Connection):
-    """Events out; pings, pongs and a close in. Text from the client is ignored up to 4 KiB; no flood is let go on."""
+    """Sends events; takes pings, pongs and a close. Text is ignored up to 4 KiB, and a flood of frames ends it."""
 
     __slots__ = ("_allowed_at", "_pong_due", "_reader")
     transport_name = "websocket"
@@ -64,10 +64,10 @@ class WebSocketConnection(Connection):
             self.transport.write(_PING)
 
     def check_pong(self) -> None:
-        """The deadline of the last ping has come.
+        """End the connection if the last ping was not answered.
 
-        Where the kernel still has bytes for the peer, the ping may be one of them and says nothing yet; the kernel
-        gives up on a peer that acknowledges nothing.
+        While the kernel still has bytes to deliver, the ping may be among them, and a missing pong proves nothing. The
+        kernel itself gives up on a peer that acknowledges nothing.
         """
         if self._pong_due and self.transport is not None and not unacknowledged(self.transport):
             self.end(codes.NO_PONG)
@@ -96,14 +96,14 @@ class WebSocketConnection(Connection):
                 last = ws_farewell(error.code, self.hub.retry_ms(error.code))
             self._hang_up(transport, error.code, last)
             if not reader.allowance:
-                # What a flood still has under way is not even read.
+                # The rest of a flood is not even read.
                 transport.pause_reading()
 
     def _hang_up(self, transport: asyncio.Transport, code: int, last: bytes) -> None:
-        """Write a last frame, unless one is written already, and read nothing any more.
+        """Write a last frame, unless one has been written, and read nothing any more.
 
-        Only our half is closed: if bytes were still under way to a closed socket, the kernel would answer them with a
-        reset, and that would overtake the last frame.
+        Only our half of the socket is closed. If the client's bytes reached a closed socket, the kernel would answer
+        with a reset, which would overtake the last frame.
         """
         self._reader = None
         self._hold()

@@ -1,8 +1,8 @@
 """Read WebSocket frames from a client (RFC 6455, section 5).
 
-No I/O: bytes go in, messages come out. Clients of ``/ws`` have little to say: pings, pongs, a close, and text that
-is ignored up to 4 KiB. So messages are bounded and never kept across calls longer than needed, and so is the number of
-frames: a flood of small ones costs the reader more than it costs its sender.
+No I/O: bytes go in, messages come out. Clients of ``/ws`` send little: pings, pongs, a close, and text that is ignored
+up to 4 KiB. So messages are bounded in length. The number of frames a second is bounded too, because a flood of small
+ones costs the reader more than its sender.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PING: Final = 9
 PONG: Final = 10
 _CONTINUATION: Final = 0
 FRAMES_A_SECOND: Final = 200
-"""What a client may send; a browser sends a pong now and then."""
+"""How many frames a client may send; a browser sends a pong now and then."""
 _utf8_decoder: Final = getincrementaldecoder("utf-8")
 _VALID_CLOSE = frozenset((1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014))
 
@@ -45,8 +45,8 @@ class Message:
 class FrameReader:
     """Cut a client's bytes into messages.
 
-    ``most`` bounds a message's payload, in bytes. ``allowance`` is how many frames may still come; who feeds it fills
-    it up again as time goes by.
+    ``most`` bounds a message's payload, in bytes. ``allowance`` is how many more frames are accepted; the caller
+    renews it every second.
     """
 
     __slots__ = ("_buffer", "_kind", "_most", "_parts", "_text", "allowance")
@@ -60,10 +60,10 @@ class FrameReader:
         self._text: IncrementalDecoder | None = None
 
     def feed(self, chunk: bytes) -> Iterator[Message]:
-        """Yield the messages that ``chunk`` completed. Take them all; after a close, none further.
+        """Yield the messages that ``chunk`` completed. The caller takes them all, up to a close.
 
         Raises:
-            WireError: behind the messages before it; nothing after it can be trusted.
+            WireError: after the valid messages; nothing that follows can be trusted.
         """
         data = self._buffer + chunk if self._buffer else chunk
         start = 0
@@ -74,7 +74,7 @@ class FrameReader:
         self._buffer = data[start:]
 
     def _frame(self, data: bytes, start: int) -> tuple[int, Message | None] | None:
-        """Read one frame at ``start``: where it ends and the message it completed; ``None`` if it is not all there."""
+        """Read one frame at ``start``: return its end and the message it completed; ``None`` if it is incomplete."""
         if len(data) < start + 2:
             return None
         first, second = data[start], data[start + 1]
@@ -90,7 +90,7 @@ class FrameReader:
                 return None
             length = int.from_bytes(data[at : at + width], "big")
             at += width
-        # A control frame is no part of the message that it comes between.
+        # A control frame may come in the middle of a message and is not part of it.
         if opcode < CLOSE and length + len(self._parts) > self._most:
             raise WireError(codes.BAD_REQUEST, f"message over {self._most} bytes")
         end = at + 4 + length
@@ -133,7 +133,7 @@ def read_close(payload: bytes) -> int:
     """Return the code of a close frame, 1000 where it has none.
 
     Raises:
-        WireError: the code may not stand on the wire, or the reason is not UTF-8.
+        WireError: the code must not be sent, or the reason is not UTF-8.
     """
     if not payload:
         return codes.NORMAL
@@ -145,7 +145,7 @@ def read_close(payload: bytes) -> int:
 
 
 def _check_text(decoder: IncrementalDecoder, payload: bytes, final: bool) -> None:
-    """Refuse a fragment as soon as no later one can make it UTF-8; a fragment may end within a character."""
+    """Refuse text as soon as no later fragment can make it valid UTF-8; a fragment may end inside a character."""
     try:
         decoder.decode(payload, final)
     except UnicodeDecodeError:
