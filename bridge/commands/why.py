@@ -23,7 +23,7 @@ from bridge.settings import Settings
 if TYPE_CHECKING:
     from bridge.journal.databases import Databases
     from bridge.journal.inquiry import Answer, Inquiries
-    from bridge.journal.reader import Reader, Upstream
+    from bridge.journal.reader import Reader, UpstreamStatus
     from bridge.journal.trace import Account, Published, Stored, Trace
 
 _LATEST: Final = 5
@@ -71,7 +71,7 @@ class Findings:
     asked: str
     mail_id: str | None
     account: Account
-    upstream: Upstream
+    upstream: UpstreamStatus
     stored: Stored
     seen: float | None
     mails: Sequence[Published]
@@ -259,7 +259,7 @@ async def _collect(
         seen=None if mail_id is None else await trace.seen(mailbox, mail_id),
         mails=mails,
         gaps=await trace.gaps(),
-        missed=await trace.told_of(mailbox, MAIL_MISSED),
+        missed=await trace.data_of(mailbox, MAIL_MISSED),
         dead=await trace.dead(),
         edges=by_edge(answers),
         heard=heard,

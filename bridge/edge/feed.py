@@ -324,11 +324,11 @@ class Feed:
                 batch = tails[start : start + _BATCH]
                 mailboxes = [tail.mailbox for tail in batch]
                 try:
-                    tops, standing = await self._reader.tops(mailboxes), await self._reader.standing(mailboxes)
+                    tops, states = await self._reader.tops(mailboxes), await self._reader.states(mailboxes)
                 except JournalError:
                     break
-                for tail, top, stands in zip(batch, tops, standing, strict=True):
-                    if stands != "open":
+                for tail, top, state in zip(batch, tops, states, strict=True):
+                    if state != "open":
                         self._loader.look_again(tail)
                     elif top != tail.position:
                         self._loader.gap(tail, "top")

@@ -10,7 +10,7 @@ from typing import Any, Final
 from bridge.access import codes
 from bridge.edge.transport import wire
 from bridge.events import Position, embedded, to_json
-from bridge.journal.reader import Opened, Upstream
+from bridge.journal.reader import Opened, UpstreamStatus
 from bridge.obs.labels import Transport as Transport
 
 
@@ -124,12 +124,12 @@ class Delivery:
 HEARTBEAT: Final = Frame(b'{"type":"exmail.heartbeat","data":{}}')
 
 
-def upstream_data(upstream: Upstream) -> dict[str, Any]:
+def upstream_data(upstream: UpstreamStatus) -> dict[str, Any]:
     """The state of the provider connection, as browsers get it."""
     return {"state": upstream.state, "since": upstream.since, "why": upstream.why}
 
 
-def upstream_frame(upstream: Upstream) -> Frame:
+def upstream_frame(upstream: UpstreamStatus) -> Frame:
     return Frame(to_json({"type": "exmail.upstream", "data": upstream_data(upstream)}))
 
 

@@ -8,7 +8,7 @@ from bridge.edge.cursor import Cursor
 from bridge.edge.frames import upstream_frame
 from bridge.edge.hub import Hub
 from bridge.journal.errors import JournalError
-from bridge.journal.reader import Reader, Upstream
+from bridge.journal.reader import Reader, UpstreamStatus
 from bridge.obs.metrics import Metrics
 
 
@@ -24,7 +24,7 @@ class News:
         self._hub = hub
         self._look_s = look_s
         self._wake = asyncio.Event()
-        self.upstream: Upstream | None = None
+        self.upstream: UpstreamStatus | None = None
         self.number = 0
 
     def look(self) -> None:

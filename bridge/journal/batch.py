@@ -1,4 +1,4 @@
-"""Ask once for what many ask at the same moment."""
+"""Merge questions that are asked at the same moment into one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Batch(Generic[Q, A]):
         self._running: asyncio.Task[None] | None = None
 
     async def ask(self, question: Q) -> A:
-        """Return the answer; a fault of the batch is everybody's who is in it."""
+        """Return the answer; if the batch fails, all its questions fail."""
         future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         self._waiting.append((question, future))
         if self._running is None:

@@ -20,8 +20,11 @@ _SEEN_ENTRIES: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How much is kept: entries and seconds of each mailbox's log, entries of the stream of all events, entries and
-    seconds of what could not be read."""
+    """How much is kept.
+
+    ``history``: entries and seconds of each mailbox's log; ``events``: entries of the stream of all events; ``dead``:
+    entries and seconds of documents that could not be read.
+    """
 
     history_events: int = 200
     history_s: int = 86_400
@@ -31,20 +34,20 @@ class Retention:
 
 
 Rendered = tuple[Sequence[str], str, Mapping[str, Argument], Sequence[Argument]]
-"""A call as the script takes it: the keys from the fourth on; the verb; its arguments, named and ordered as the verb
-reads them (a test compares the two); and what stands behind them, where the verb takes a list."""
+"""A call as the script takes it: the keys from the fourth on; the verb; its arguments, with the names and in the order
+in which the verb reads them (a test compares the two); and the lists that some verbs take after them."""
 
 
 class Call(Protocol):
     """One numbered write."""
 
     def render(self, keys: Keys, retention: Retention) -> Rendered:
-        """What the script is given."""
+        """The call's keys, verb and arguments."""
         ...
 
 
 def _history(retention: Retention) -> Mapping[str, Argument]:
-    """How much is kept where an event is published."""
+    """The arguments that bound what is kept, for verbs that publish."""
     return {
         "history_max": retention.history_events,
         "history_ms": retention.history_s * 1000,
@@ -53,7 +56,7 @@ def _history(retention: Retention) -> Mapping[str, Argument]:
 
 
 def _count_keys(keys: Keys, mailbox: str) -> tuple[str, ...]:
-    """Of mail, push and poll."""
+    """The keys of mail, push and poll."""
     return keys.state(mailbox), keys.log(mailbox), keys.events, keys.seen(mailbox), keys.upstream, keys.wanted
 
 
@@ -61,9 +64,9 @@ def _count_keys(keys: Keys, mailbox: str) -> tuple[str, ...]:
 class RecordMail:
     """A mail: published once for each (mailbox, ``mail_id``); an empty id is never de-duplicated.
 
-    ``unread`` is the count that came with it, if any; ``correction`` the ``mail.unread`` event that is published
-    instead when the mail is a duplicate but its count is news. ``dead`` is the entry of ``{ns}:dead`` that the mail was
-    read from, if it was: it is taken out in the same step.
+    ``unread`` is the count that came with it, if any. ``correction`` is the ``mail.unread`` event to publish instead if
+    the mail is a duplicate with a new count. ``dead`` is the entry of ``{ns}:dead`` that the mail was recovered from,
+    if it was; the entry is removed in the same step.
     """
 
     event: Event
@@ -128,9 +131,9 @@ class RecordCount:
 class RecordPoll:
     """An unread count that was asked for; applies only if the mailbox's seq still is ``asked_at``.
 
-    ``missed``: the ``mail.missed`` event that is published too where the count rose over a gap in the pushes by more
-    than the mails that were published since. ``proven``: so many of the count are under way no more, because an earlier
-    answer counted them; ``None``: no count is yet, ask again after a moment.
+    ``missed``: the ``mail.missed`` event, published if the count rose over a gap in the pushes by more than the mails
+    that were published since. ``proven``: an earlier answer's count, whose mails must have been pushed by now if they
+    ever will be; ``None``: there is no earlier answer, so ask again after a moment.
     """
 
     event: Event
@@ -164,9 +167,9 @@ class RecordPoll:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """An event about the bridge itself; ``upstream`` are fields of the upstream hash that change with it.
+    """An event about the bridge itself, and the fields of the upstream hash that change with it.
 
-    The value ``+1`` counts a field up.
+    The value ``+1`` increments a field.
     """
 
     event: Event
@@ -188,10 +191,10 @@ class Announce:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Everything that is kept of a mailbox: counts, history, seen MailIds, marks of being looked at.
+    """Delete everything that is kept of a mailbox: count, history, seen MailIds, presence.
 
-    Tells nobody; a later opening begins a new epoch. ``anew``: the address has another holder, whose mailbox began
-    empty. His count is asked for in the same step, and what was pushed for him before this step counts as missed.
+    Publishes nothing; a later opening begins a new epoch. ``anew``: the address has a new holder, whose mailbox began
+    empty. Its count is asked for, and what was pushed for the new holder before this step counts as missed.
     """
 
     mailbox: str
@@ -217,9 +220,9 @@ class Forget:
 
 @dataclass(frozen=True, slots=True)
 class Carry:
-    """Counts, history and seen MailIds of a mailbox stand under another address from now on: the same person's.
+    """Move a mailbox's count, history and seen MailIds to another address of the same person.
 
-    Nothing happens where the new address has a history of its own. Positions stay what they were.
+    Does nothing if the new address has a history of its own. Positions stay the same.
     """
 
     mailbox: str
@@ -245,16 +248,16 @@ class Carry:
 
 
 Stream = Literal["events", "log", "audit", "dead"]
-"""A stream that names people: ``{ns}:events``, the history of the directory, the audit trail, dead documents."""
+"""A stream that contains personal data: ``{ns}:events``, the directory's history, the audit trail, dead documents."""
 
 
 Kept = Literal["whole", "cut", "masked"]
-"""How a dead document is stored: as it came, its head alone, or without what it said (perhaps the head alone)."""
+"""How a dead document is stored: whole, only its beginning, or with its texts masked (perhaps only the beginning)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scrub:
-    """Take entries out of a stream, by their ids, at least one; readers of it find a hole."""
+    """Delete entries of a stream by their ids, at least one; its readers find a hole."""
 
     stream: Stream
     ids: Sequence[bytes]
@@ -270,7 +273,7 @@ class Scrub:
 
 @dataclass(frozen=True, slots=True)
 class Bury:
-    """Keep a document that could not be read, for people. ``size``: bytes that it had; what is given may be less."""
+    """Keep a document that could not be read, for operators. ``size``: its length in bytes when it came."""
 
     reason: str
     size: int
@@ -297,14 +300,14 @@ class Bury:
 class Advance:
     """Member changes and the cursor, in one step. At most about 500 profiles a call.
 
-    ``expect_ver``/``to_ver``: the Ver that must be stored (None = none yet) and the one to store (None = it stays).
-    ``into``: ``now`` changes the mirror; ``next`` fills the stage (empty = clears it); ``swap`` makes the
-    stage the mirror. ``stage`` is what the stage remembers of its beginning, with ``next`` alone.
-    ``barred``/``unbarred``: addresses that may not be opened from now on, and that may again.
-    ``held``: deletions that wait for somebody to decide, as JSON; ``b""`` = none do any more, None = as they are.
-    ``owed``/``settled``: accounts whose answer is owed from now on (as JSON), and no longer.
+    ``expect_ver``/``to_ver``: the Ver that must be stored (None = none yet), and the one to store (None = unchanged).
+    ``into``: ``now`` changes the mirror, ``next`` fills the stage (or clears it, if there is nothing to fill in),
+    ``swap`` makes the stage the mirror. ``stage``: what the stage records about its beginning, only with ``next``.
+    ``barred``/``unbarred``: addresses that may not be opened from now on, and that may be again.
+    ``held``: deletions that wait for an operator, as JSON; ``b""`` = none any more, None = unchanged.
+    ``owed``/``settled``: accounts whose answer is owed from now on (as JSON), and is not owed any more.
     ``moved``: addresses that mean another person from now on. ``doubted``/``trusted``: accounts that may be another
-    person's for a day (see :mod:`bridge.worker.claims`), and not any more.
+    person's, for a day (see :mod:`bridge.worker.claims`), and that are not doubted any more.
     """
 
     expect_ver: int | str | None

@@ -1,4 +1,4 @@
-"""What to do about a certificate of Redis's that was refused, in words for operators."""
+"""What an operator can do about a refused certificate of the Redis server."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ STRICTER: Final = {
         "anew with the extension Key Usage, or use Python 3.12"
     ),
 }
-"""What Python 3.13 began to refuse, by OpenSSL's words for it. The provider's room, which imports nothing of ours, has
-the same; a test compares them."""
+"""What Python refuses since 3.13, by OpenSSL's message. The provider's room, which may not import this one, has the
+same table; a test compares them."""
 
 
 def hint(error: BaseException) -> str:
-    """What an operator can do; empty where a certificate is not the fault."""
+    """What an operator can do; empty if the error is not about a certificate."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
         cause = cause.__cause__ or cause.__context__

@@ -1,8 +1,7 @@
 """What Redis keeps of sign-on clicks: how many a mailbox made in this minute, and the record of each.
 
-Both are shared by all processes: a bound that each kept for itself would be no bound, and an operator who asks who
-was let into a mailbox has one place to look. The shapes are those that ``signon.click.Ledger`` asks for; this room
-does not import it.
+Both are shared by all processes: a limit for each process would be none, and an operator who asks who was let into a
+mailbox has one place to look. :class:`Clicks` has the methods of ``signon.click.Ledger`` without importing it.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ WINDOW_S: Final = 60
 
 
 class Clicks:
-    """Counts and records. ``audit_max`` entries are kept for ``audit_s`` seconds; a click takes off what is beyond.
+    """Counts and records clicks. At most ``audit_max`` records are kept, for ``audit_s`` seconds.
 
-    A Redis that does not answer or refuses is a ``ConnectionError`` to the caller, which knows no journal.
+    Faults of Redis are raised as ``ConnectionError``, because the caller does not know the journal's errors.
     """
 
     def __init__(self, redis: Redis, keys: Keys, *, audit_max: int, audit_s: int) -> None:
@@ -33,9 +32,9 @@ class Clicks:
         self._audit_s = audit_s
 
     async def account(self, mailbox: str) -> tuple[str, bool]:
-        """The account that an address stands for, and whether it is barred: disabled or deleted.
+        """The account that an address belongs to, and whether it is barred: disabled or deleted.
 
-        An address stands for itself, unless the mirror knows it as a slave (别名).
+        An address that is not a slave (别名) in the mirror is taken for an account.
         """
         keys = self._keys
         pipeline = self._redis.pipeline(transaction=False)
@@ -48,14 +47,14 @@ class Clicks:
             return alias.decode(), bool(await self._redis.sismember(keys.barred, alias))
 
     async def count(self, account: str) -> tuple[int, float]:
-        """Count a click; return how many it makes in the running minute, and the seconds until that ends.
+        """Count a click; return the number in the current minute, and the seconds until the minute ends.
 
-        The minute begins with its first click, and clicks that are refused do not prolong it.
+        The minute begins with its first click; refused clicks do not prolong it.
         """
         key = self._keys.clicks(account)
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.incr(key)
-        # NX, each time: a counter must not be left without an end by a process that died in between.
+        # Set each time, with NX: a process that dies after INCR must not leave a counter that never expires.
         pipeline.expire(key, WINDOW_S, nx=True)
         pipeline.pttl(key)
         with _unreachable():
@@ -63,15 +62,15 @@ class Clicks:
         return clicks, max(0, left_ms) / 1000
 
     async def record(self, entry: Mapping[str, str]) -> None:
-        """Append an entry to the audit stream, and let go of what is too old or too much."""
+        """Append an entry to the audit stream, and trim it by number and age."""
         audit = self._keys.audit
         with _unreachable():
             written = await self._redis.xadd(audit, dict(entry), maxlen=self._audit_max, approximate=False)
-            # Redis's own clock, from the id that it gave.
+            # By Redis's clock, which gave the id.
             now_ms = int(written.partition(b"-")[0])
             pipeline = self._redis.pipeline(transaction=False)
             pipeline.xtrim(audit, minid=max(0, now_ms - self._audit_s * 1000), approximate=False)
-            # Trimming happens with a click; where none come any more, the whole stream ends with its newest entry.
+            # Only a click trims. If none comes any more, the whole stream expires with its newest entry.
             pipeline.expire(audit, self._audit_s)
             await pipeline.execute()
 

@@ -1,8 +1,7 @@
-"""Redis's clock, as a process has it between two looks at it.
+"""Redis's clock, and an estimate of it between two questions.
 
-What one process says of a time another compares: how far a leader before us heard, when a mail arrived, how old an
-event is, since when an edge was deaf. The clocks of two machines are minutes apart where nobody looks; Redis's is
-everybody's.
+Processes compare times that others wrote: until when a former leader heard the provider, when a mail arrived, how old
+an event is, since when an edge was deaf. The clocks of two machines may differ by minutes; Redis's clock is shared.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ async def redis_now_ms(redis: Redis | Client) -> int:
 
 
 class SharedClock:
-    """Call it for epoch seconds. ``ask`` reads Redis's clock (epoch ms); before the first look ours has to do.
+    """Call it for epoch seconds by Redis's clock. ``ask`` reads that clock (epoch ms).
 
-    Between two looks the time goes on by ``now`` (monotonic seconds), so that nobody who sets this machine's clock
-    changes anything.
+    Before the first look it follows this machine's clock. Between two looks it advances with ``now`` (monotonic
+    seconds), so that setting this machine's clock has no effect.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ class SharedClock:
         return self._now() + self._ahead_s
 
     async def look(self) -> None:
-        """Ask Redis; an answer that was long under way is not as good as the one before it.
+        """Ask Redis; an answer that took too long is ignored, because the previous one is more exact.
 
         Raises:
             JournalAway, JournalRefused

@@ -1,8 +1,8 @@
 """Ask the nodes of a cluster which of them holds a namespace.
 
-All keys of a namespace share one hash tag, so one node holds them all, and a client of that node is all that is
-needed: no key is ever elsewhere, and a PUBLISH is heard on every node. Each node tells what it believes; most are
-heard, and the claim of the highest configuration epoch counts, as the nodes settle it among themselves.
+All keys of a namespace share one hash tag, so one node holds them all and a client of that node is enough; a PUBLISH
+reaches every node. Each node answers what it believes. A majority is asked, and the answer with the highest
+configuration epoch counts, as among the nodes themselves.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bridge.journal.errors import JournalAway, JournalError, JournalRefused, Wro
 from bridge.journal.route import Node, ask, ask_most
 
 _MOST: Final = 8
-"""How many nodes are asked, of a cluster that may have a hundred."""
+"""How many nodes are asked at most; a cluster may have a hundred."""
 
 
 class _Claim(NamedTuple):
@@ -41,16 +41,16 @@ class Cluster:
             JournalAway: no node answers, or nobody holds it.
             JournalRefused, WrongCredentials: what answers is no cluster, or does not let us ask.
         """
-        # Who held it and whose replicas those were knows first who holds it now; the seeds may be gone for good.
+        # The last owner and its replicas are the first to know the new one; the seeds may be gone for good.
         nodes = list(dict.fromkeys([*self._known, *self._seeds]))[:_MOST]
         answers, refusals = await ask_most(
             nodes, lambda node: ask(self._dial(node), ("CLUSTER", "SLOTS"), ("CLUSTER", "NODES"))
         )
-        claims = [claim for node, told in answers.items() if (claim := _claim(self._slot, node, *told)) is not None]
+        claims = [claim for node, said in answers.items() if (claim := _claim(self._slot, node, *said)) is not None]
         if not claims:
             raise self._nobody(answers, refusals)
         claim = max(claims, key=lambda claim: claim.epoch)
-        others = [other for told in claims for other in (told.owner, *told.replicas)]
+        others = [other for each in claims for other in (each.owner, *each.replicas)]
         self._known = list(dict.fromkeys([claim.owner, *claim.replicas, *others]))
         return claim.owner
 
@@ -65,7 +65,7 @@ class Cluster:
 
 
 def _claim(slot: int, asked: Node, slots: list[list[Any]], nodes: bytes) -> _Claim | None:
-    """Who holds ``slot`` in the eyes of ``asked``; ``None``: nobody, or nobody whose address it knows."""
+    """The owner of ``slot`` according to the node ``asked``; ``None``: none, or none whose address it knows."""
     found = next((servers for first, last, *servers in slots if first <= slot <= last), None)
     if not found or (place := _place(asked, found[0])) is None:
         return None
@@ -76,6 +76,6 @@ def _claim(slot: int, asked: Node, slots: list[list[Any]], nodes: bytes) -> _Cla
 
 
 def _place(asked: Node, entry: list[Any]) -> Node | None:
-    """The address in an entry of CLUSTER SLOTS: none = that of the node that was asked; ``?`` = not known."""
+    """The address in an entry of CLUSTER SLOTS. An empty one is that of the node asked; ``?`` is unknown."""
     host = (entry[0] or b"").decode()
     return None if host == "?" else Node(host or asked.host, int(entry[1]))

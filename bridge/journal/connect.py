@@ -1,7 +1,7 @@
 """From a URL to a client, the same way everywhere.
 
-redis-py repeats a command whose answer was lost; a write must not be repeated by anybody who does not know its
-call number. So every client here retries nothing: whoever calls decides.
+redis-py repeats a command whose answer was lost, but a write may only be repeated with its call number. So the clients
+made here never retry; the caller decides.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ASK_S: Final = 1.0
 
 
 class _Credentials(CredentialProvider):
-    """Reads the password anew for each connection, so that a changed secret file is obeyed."""
+    """Reads the password again for each connection, so that a changed secret file takes effect."""
 
     def __init__(self, username: str | None, password: Callable[[], str | None]) -> None:
         self._username = username
@@ -50,10 +50,10 @@ class _Credentials(CredentialProvider):
 
 
 class _Cancellable(AbstractConnection):
-    """Writes without ``asyncio.wait_for``, and is not used again after the server said that it is the wrong one.
+    """Writes without ``asyncio.wait_for``, and is not reused after its server said that it is the wrong one.
 
-    Before Python 3.12 ``wait_for`` swallows a cancellation which comes in the moment the write is done: a shutdown then
-    waits for ever for a task that never learnt of it (tried: one start in three).
+    Before Python 3.12 ``wait_for`` swallows a cancellation that arrives when the write is just done. A shutdown then
+    waits for ever for a task that was never cancelled (seen at one start in three).
     """
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
@@ -69,7 +69,7 @@ class _Cancellable(AbstractConnection):
             return await super().read_response(*args, **options)
         except ResponseError as error:
             if is_elsewhere(error.status_code or ""):
-                # Behind a name or a sentinel another server may be the one now: the pool dials anew.
+                # Behind a name or a sentinel there may be another server now: make the pool dial again.
                 self.mark_for_reconnect()  # type: ignore[no-untyped-call]
             raise
 
@@ -84,7 +84,7 @@ class _Leavable(Connection):
 
 
 class _Routed(_Leavable):
-    """Asks at each dial where the server is. With ``master`` it takes no other: the news may be older than the fact."""
+    """Asks at each dial where the server is. ``master``: refuse any other; the answer may be out of date."""
 
     def __init__(self, *, route: Route, master: bool, **options: Any) -> None:
         super().__init__(**options)
@@ -108,14 +108,14 @@ class _Routed(_Leavable):
         try:
             role = await self.read_response()
         except NoPermissionError:
-            # Then a write tells.
+            # Then the first write will tell.
             return
         if role[0] != b"master":
             raise RedisConnectionError(f"{self.node} is no master, a failover is under way")
 
 
 class _Named(_Leavable):
-    """Goes where a name leads, and knows where that was when it was dialled."""
+    """Connects to a host name, and knows the address that it was connected to."""
 
     def __init__(self, *, name: Name, **options: Any) -> None:
         super().__init__(**options)

@@ -1,7 +1,7 @@
 """Whose namespace this is: ``{ns}:corporation``, written by the first worker that claims it.
 
-Two corporations in one namespace would be one directory, one stream and one token. So a worker of another one is
-refused, and what it needs to begin anew is an operator's decision.
+Two corporations in one namespace would share one directory, one stream and one token. So a worker of another
+corporation is refused until an operator gives it the namespace.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DIGITS: Final = 32
 
 
 class NotOurs(JournalRefused):
-    """The namespace belongs to another corporation; the text is one line for an operator."""
+    """The namespace belongs to another corporation; the message is one line for an operator."""
 
     def __init__(self, namespace: str) -> None:
         super().__init__(
@@ -30,16 +30,16 @@ class NotOurs(JournalRefused):
 
 
 class StillLed(Exception):
-    """A worker leads; its namespace is not given away."""
+    """A worker leads, so the namespace cannot be given to another corporation."""
 
 
 def mark_of(api: str, id: str) -> str:
-    """What stands for a corporation: the provider's API by name, and a hash of its id there."""
+    """The stored mark of a corporation: the name of the provider's API, and a hash of the corporation's id there."""
     return f"{api}:{hashlib.sha256(id.encode()).hexdigest()[:_DIGITS]}"
 
 
 class Corporation:
-    """Reads whose the namespace is, and gives it to another one."""
+    """Reads which corporation the namespace belongs to, and changes it."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = typed(redis)
@@ -47,7 +47,7 @@ class Corporation:
         self._keys = keys
 
     async def check(self, mark: str) -> None:
-        """Make sure that the namespace is ours, or nobody's yet.
+        """Make sure that the namespace belongs to ``mark`` or to nobody yet.
 
         Raises:
             NotOurs, JournalAway, JournalRefused
@@ -58,10 +58,10 @@ class Corporation:
             raise NotOurs(self._keys.namespace)
 
     async def adopt(self, mark: str) -> bool:
-        """Give the namespace to ``mark``; return whether it was another's.
+        """Give the namespace to ``mark``; return whether it was another corporation's.
 
-        Positions and the mirror stay. The provider's token goes, and where the API is another one the cursor too: the
-        mirror is then compared with a whole listing.
+        Positions and the mirror stay. The provider's token is deleted. If the API is another one, so is the cursor, and
+        the mirror is then compared with a complete listing.
 
         Raises:
             StillLed: a worker leads.

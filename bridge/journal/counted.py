@@ -1,4 +1,4 @@
-"""A mailbox's stored count, and whether it is to be believed.
+"""A mailbox's stored count, and whether it can be relied on.
 
 The rule is the script's, ``is_doubtful`` in ``lua/reading.lua``; ``tests/journal/test_counted.py`` compares the two.
 """
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Final
 
 COUNTED_FIELDS: Final = ("generation", "seq", "unread", "as_of", "gap", "base", "suspect")
-"""Of the mailbox's hash, in the order that :func:`read_counted` takes them."""
+"""Fields of the mailbox's hash, in the order in which :func:`read_counted` takes them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A mailbox's stored count: ``as_of`` in epoch ms; ``doubtful``: pushes may have been missed since."""
+    """A mailbox's stored count. ``as_of``: epoch ms. ``doubtful``: pushes may have been missed since then."""
 
     seq: int
     unread: int | None
@@ -26,8 +26,9 @@ class Counted:
 def read_counted(fields: Sequence[bytes | None], *, generation: bytes | None, gap: bytes | None) -> Counted:
     """Read :data:`COUNTED_FIELDS`. ``gap``: the number of the newest gap.
 
-    What an older generation stored is absent, and doubtful if it had a count: mails may be missing between the two.
-    After a proven loss the script compares with nothing of it; here it is doubtful all the same, so that somebody asks.
+    What an older generation stored counts as absent, and as doubtful if it had a count, because mails may have been
+    missed in between. After a proven loss the script ignores that count; here it still is doubtful, so that the
+    provider is asked.
     """
     of, seq, unread, as_of, stored_gap, base, suspect = fields
     if seq is None or of != generation:

@@ -1,7 +1,7 @@
-"""Other databases of the same server in which the same namespace is led: two bridges that hear each other.
+"""Find another bridge with the same namespace in another database of the same server.
 
-Channels know no databases. Each bridge would hear the events of both, take the other's for gaps, and services that
-listen would be told of what is not theirs.
+Channels are not separated by database. Each bridge would receive the events of both and take the other's for gaps, and
+so would services that subscribe.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _PATIENCE_S: Final = 5.0
 
 
 class Databases:
-    """Looks for one namespace."""
+    """Looks for other leaders of one namespace."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = typed(redis)
         self._lease = keys.lease
 
     async def led_elsewhere(self) -> list[int]:
-        """The numbers of the databases, besides ours, in which a worker leads now; who may not look finds none.
+        """The numbers of the other databases in which a worker leads now; empty if we have no right to look.
 
         Raises:
             JournalAway, JournalRefused
@@ -41,7 +41,7 @@ class Databases:
         return []
 
     async def _led(self, numbers: list[int]) -> list[int]:
-        # Of its own: another database must not be left behind for others.
+        # A connection of its own, because SELECT would change the database for its next user.
         connection = self._redis.connection_pool.make_connection()
         try:
             await connection.connect()

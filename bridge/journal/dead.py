@@ -1,4 +1,4 @@
-"""Documents that could not be read: what ``{ns}:dead`` holds. Reads only; the leader buries and takes out."""
+"""Documents that could not be read: the stream ``{ns}:dead``. Reads only; the leader adds and deletes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ESCAPED: Final = re.compile(rb"\\[uU]([0-9a-fA-F]{4})")
 
 @dataclass(frozen=True, slots=True)
 class DeadDocument:
-    """One entry. ``size``: bytes that came; ``document``: what was kept of them, as ``kept`` tells."""
+    """One entry. ``size``: the document's length when it came; ``document``: what was kept of it, see ``kept``."""
 
     id: str
     reason: str
@@ -31,7 +31,7 @@ class DeadDocument:
 
     @property
     def time_s(self) -> float:
-        """When it was buried, by Redis's clock, in epoch seconds."""
+        """When it was stored, in epoch seconds by Redis's clock."""
         return int(self.id.partition("-")[0]) / 1000
 
 
@@ -47,12 +47,12 @@ class DeadDocuments:
         self._keys = keys
 
     async def count(self) -> int:
-        """How many there are."""
+        """The number of entries."""
         with translated():
             return await self._redis.xlen(self._keys.dead)
 
     async def newest(self, most: int | None = None) -> AsyncIterator[DeadDocument]:
-        """The newest first, all or the first ``most``, read in pieces."""
+        """All entries, or at most ``most``, newest first; they are read in pieces."""
         end = "+"
         while most is None or most > 0:
             count = _PIECE if most is None else min(most, _PIECE)
@@ -66,7 +66,7 @@ class DeadDocuments:
             end = f"({entries[-1][0].decode()}"
 
     async def find(self, ids: Sequence[str]) -> list[DeadDocument | None]:
-        """These entries, in order; ``None`` for one that is not there (any more)."""
+        """The entries with these ids, in this order; ``None`` for one that does not exist."""
         if not ids:
             return []
         pipeline = self._redis.pipeline(transaction=False)
@@ -83,12 +83,12 @@ def is_entry_id(text: str) -> bool:
 
 
 def names_any(document: bytes, addresses: Collection[bytes]) -> bool:
-    """Whether any of these addresses, in lower case, stands anywhere in a document, in any case and escaped or not.
+    """Whether a document contains any of these addresses (given in lower case), in any case, escaped or not.
 
-    Rather too often: ``bob@x.cn`` stands in ``jimbob@x.cn`` too.
+    It errs on the safe side: ``bob@x.cn`` is also found in ``jimbob@x.cn``.
     """
     text = _ESCAPED.sub(lambda escaped: chr(int(escaped[1], 16)).encode("utf-8", "ignore"), document).lower()
-    # Of bytes only ASCII has a lower case, as of addresses.
+    # bytes.lower() changes ASCII letters only, as addresses are lower-cased.
     return any(address in text for address in addresses)
 
 

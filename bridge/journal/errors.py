@@ -1,4 +1,4 @@
-"""What can go wrong with the journal, by whose fault. redis-py's errors are translated here, once."""
+"""What can go wrong with the journal, and whose fault it is. redis-py's errors are translated here and nowhere else."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class JournalError(Exception):
 
 
 class JournalAway(JournalError):
-    """Redis does not answer now, or cannot serve; asking again later will help.
+    """Redis does not answer, or cannot serve now; asking again later will help.
 
-    ``applied``: how many of the calls of a batch were applied, at most; ``None``: perhaps all of them. ``word``: the
-    server's own, where it answered (``OOM``, ``LOADING``).
+    ``applied``: at most how many calls of a batch were applied; ``None``: perhaps all. ``word``: the first word of the
+    server's error, if it answered (``OOM``, ``LOADING``).
     """
 
     applied: int | None = None
@@ -27,13 +27,13 @@ class JournalAway(JournalError):
 
 
 class JournalUnreached(JournalAway):
-    """There is no connection to Redis; nothing was sent."""
+    """There was no connection to Redis; nothing was sent."""
 
     applied = 0
 
 
 class JournalMoved(JournalAway):
-    """This server is not, or not any more, the one that holds the data. What it refused so was not applied."""
+    """This server does not hold the data, or not any more. The refused call was not applied."""
 
 
 class JournalRefused(JournalError):
@@ -41,18 +41,18 @@ class JournalRefused(JournalError):
 
 
 class JournalSpoilt(JournalError):
-    """What stands under one name is none of ours: a value of another type, or text where a number is due.
+    """A key has a value that the bridge did not write: another type, or text instead of a number.
 
-    It concerns what was asked for, and nothing else.
+    Only what was asked for is affected.
     """
 
 
 class TakesNoWrites(JournalAway):
-    """The server is full or read-only by its own rules, and what was asked needs a write; readers are answered."""
+    """The server is full or read-only by its own rules, and the call needs a write; reads are answered."""
 
 
 class NotAdmitted(JournalUnreached):
-    """The server answers, and lets us go no further. Nothing was done; waiting mends it if it once was otherwise."""
+    """The server answers and does not admit us. Nothing was done; it may be temporary if it has worked before."""
 
 
 class WrongCredentials(NotAdmitted):
@@ -64,7 +64,7 @@ class NoSuchDatabase(NotAdmitted):
 
 
 class NotLetIn(JournalRefused):
-    """No rights."""
+    """Our user lacks a right."""
 
 
 class FormatTooNew(JournalRefused):
@@ -76,26 +76,26 @@ class MailboxBarred(JournalError):
 
 
 class LeaseLost(JournalError):
-    """Another worker leads. What was not committed must be dropped and announced."""
+    """Another worker leads. What was not committed must be dropped and announced as missed."""
 
 
-# The server answers, but cannot serve now: full, loading its file, failing over. It gets better by itself.
+# The server answers but cannot serve now: full, loading its file, failing over. It recovers by itself.
 _NO_WRITES = ("OOM", "MISCONF", "NOREPLICAS")
 _PASSING = ("LOADING", "TRYAGAIN", "BUSY")
-# Another server has the data, or will have in a moment: a replica, a node that gave the slot away or lost the others.
+# Another server has the data or soon will: this one is a replica, or a node without the slot or without a majority.
 _ELSEWHERE = ("READONLY", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN", "UNBLOCKED")
 
-# What is answered to SELECT while redis-py dials, which makes a ConnectionError of it.
+# The answers to SELECT while redis-py dials, which raises them as ConnectionError.
 _NO_DATABASE: Final = ("DB index is out of range", "SELECT is not allowed in cluster mode", "invalid DB index")
 
 
 def is_elsewhere(text: str) -> bool:
-    """Whether an error that the server answered means that it is the wrong server now."""
+    """Whether an error answer means that this is the wrong server now."""
     return text.partition(" ")[0] in _ELSEWHERE
 
 
 def refusal(text: str) -> JournalError:
-    """What an error that the server answered means: passing, or not."""
+    """The exception for an error answer of the server."""
     fault = _meaning(text)
     if isinstance(fault, JournalAway):
         fault.word = text.partition(" ")[0]
@@ -118,21 +118,21 @@ def _meaning(text: str) -> JournalError:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn redis-py's errors and the network's into this room's."""
+    """Translate errors of redis-py and of the network into those of this room."""
     try:
         yield
     except (redis_errors.AuthenticationError, redis_errors.AuthorizationError) as error:
         raise WrongCredentials(str(error)) from error
     except redis_errors.ResponseError as error:
-        # redis-py takes the word that says what it is out of the text.
+        # redis-py cuts the error's first word off the text; put it back.
         word = f"{error.status_code} " if error.status_code else ""
         raise refusal(f"{word}{error}") from error
     except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError, TimeoutError) as error:
         if isinstance(error.__cause__, JournalError):
-            # Before there was anything to connect to: where the server is could not be found out.
+            # It could not be found out where the server is.
             raise error.__cause__ from error
         if isinstance(error.__cause__, redis_errors.AuthenticationError | redis_errors.AuthorizationError):
-            # While it dials, redis-py makes a ConnectionError of whatever the server answers.
+            # While dialling, redis-py raises every answer of the server as a ConnectionError.
             raise WrongCredentials(str(error)) from error
         if any(said in str(error) for said in _NO_DATABASE):
             raise NoSuchDatabase(f"this server has no such database as BRIDGE_REDIS_URL names ({error})") from error

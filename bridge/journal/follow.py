@@ -1,7 +1,8 @@
-"""Follow ``{ns}:events`` as any other service may: every event of every kind, from a place on, as it comes.
+"""Follow ``{ns}:events`` as any other service may: every event of every kind, from a given place on.
 
-A stream is read and not the channels, because a reader that was cut goes on where it was. Redis skips what was
-trimmed or taken out without a word; the ids say it: ``<generation>-<n>``, n without a hole.
+The stream is read instead of the channels, because a reader that was disconnected can continue where it was. Redis
+skips trimmed and deleted entries silently, but the ids show it: they are ``<generation>-<n>``, with n counting up by
+one.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _ANSWER_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True, order=True)
 class StreamId:
-    """A place in ``{ns}:events``. ``generation`` is epoch ms of its beginning, ``n`` counts 0, 1, 2 … within it."""
+    """A place in ``{ns}:events``. ``generation``: epoch ms of its beginning; ``n`` counts 0, 1, 2 … within it."""
 
     generation: int
     n: int
@@ -34,18 +35,18 @@ class StreamId:
 
 
 BEGINNING: Final = StreamId(0, 0)
-"""Before every entry: generations are far greater than 0."""
+"""The place before every entry: generations are far greater than 0."""
 
 
 def parse_stream_id(text: str) -> StreamId | None:
-    """Read an id that somebody kept; ``None`` if it is none."""
+    """Read an id; ``None`` if the text is not one."""
     match = _ID.fullmatch(text)
     return StreamId(int(match[1]), int(match[2])) if match else None
 
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """One entry. ``gap`` says in a few words what is missing before it; ``None``: nothing."""
+    """One entry. ``gap`` says in a few words what is missing before it; ``None``: nothing is."""
 
     id: StreamId
     type: str
@@ -54,9 +55,9 @@ class Followed:
 
 
 class Follower:
-    """One reader of one namespace's events; ``block_s``: how long :meth:`read` waits where nothing comes.
+    """One reader of a namespace's events. ``block_s``: how long :meth:`read` waits for the next one.
 
-    Owns its client: a blocking read needs a longer socket timeout than any other command.
+    It has a client of its own, because a blocking read needs a longer socket timeout than other commands.
     """
 
     def __init__(self, address: RedisAddress, keys: Keys, *, block_s: float = 5.0) -> None:
@@ -73,11 +74,11 @@ class Follower:
 
     @property
     def last(self) -> StreamId:
-        """Where the next :meth:`read` goes on; keep it to go on there another day."""
+        """Where the next :meth:`read` continues; store it to continue there later."""
         return self._last
 
     async def start(self, since: StreamId | float | None = None) -> None:
-        """Choose where to begin: after an id, at the events since a time (epoch seconds), or at those that come.
+        """Choose where to begin: after an id, with the events since a time (epoch seconds), or with future ones.
 
         Raises:
             JournalAway, JournalRefused, FormatTooNew, JournalSpoilt
@@ -109,7 +110,7 @@ class Follower:
         return Followed(id, fields[b"type"].decode(), fields[b"event"], gap)
 
     async def _newest_before(self, time_s: float | None) -> StreamId:
-        """The newest entry of all, or the newest that is older than ``time_s``; ids hold no time of their own."""
+        """The newest entry, or the newest one older than ``time_s``. The ids contain no time, so events are read."""
         last = "+"
         while entries := await self._redis.xrevrange(
             self._keys.events, last, "-", count=1 if time_s is None else _BATCH
@@ -122,7 +123,7 @@ class Follower:
 
 
 def gap_between(last: StreamId, next: StreamId) -> str | None:
-    """Say what is missing between two entries that were read one after the other; ``None``: nothing."""
+    """Say what is missing between two entries that were read one after the other; ``None``: nothing is."""
     if next.generation == last.generation:
         lost = next.n - last.n - 1
         return f"{lost} events are gone: the stream was trimmed, or somebody was forgotten" if lost else None

@@ -1,7 +1,7 @@
-"""Deletions that wait for somebody to decide: what ``{ns}:held`` holds.
+"""Deletions that wait for an operator's decision: the value of ``{ns}:held``.
 
-A listing that would delete too many accounts may be a fault of the provider. It is kept here whole, so that an
-operator sees whom it is about, and what he decides applies to that and to nothing else.
+A listing that would delete too many accounts may be a fault of the provider. All of them are stored here, so that the
+operator sees which they are and decides about exactly these.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Held:
 
     @property
     def digest(self) -> str:
-        """A name for exactly these accounts: who decides gives it back, so that he decides of what he was shown."""
+        """Identifies exactly these accounts. The decision names it, so that it applies to what was shown."""
         return hashlib.sha256("\n".join(sorted(self.aliases)).encode()).hexdigest()[:12]
 
     def as_json(self) -> bytes:

@@ -1,7 +1,7 @@
-"""A question to all edges: who looks at a mailbox? What were you given? How are you? Only they know.
+"""Ask all edges what only they know: who has a mailbox open, which positions they received, or how they are.
 
-The question goes out on a channel, each edge appends its answer to a list that expires. Redis says how many edges
-heard the question, so whoever asks knows how many answers to wait for.
+The question is published on a channel, and each edge appends its answer to a list that expires. PUBLISH returns how
+many edges received the question, so the asker knows how many answers to wait for.
 """
 
 from __future__ import annotations
@@ -44,8 +44,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What others were given by the journal: the greatest generation; how many commits there were in it at least, and
-    positions of its streams: stream → (epoch, seq)."""
+    """What edges received from the journal.
+
+    ``generation``: the greatest one. ``commits``: the least number of commits in it. ``positions``: of its streams,
+    stream → (epoch, seq).
+    """
 
     generation: int = 0
     commits: int = 0
@@ -53,7 +56,7 @@ class Memory:
 
 
 class Inquiries:
-    """Both ends. ``clock`` is monotonic seconds."""
+    """Asks and answers. ``clock`` is monotonic seconds."""
 
     def __init__(self, redis: Redis, keys: Keys, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._redis = typed(redis)
@@ -61,7 +64,7 @@ class Inquiries:
         self._clock = clock
 
     async def ask(self, mailbox: str, *, within_s: float = 3.0) -> tuple[list[Answer], int]:
-        """Ask all edges about a mailbox; return their answers, and how many heard the question.
+        """Ask all edges about a mailbox; return their answers, and how many edges received the question.
 
         Raises:
             JournalAway, JournalRefused
@@ -89,10 +92,10 @@ class Inquiries:
             await asyncio.sleep(_LOOK_S)
 
     async def recollect(self, *, within_s: float = 2.0) -> Memory:
-        """Ask all edges what they were given; what the one remembers and another does not, counts.
+        """Ask all edges what they received from the journal, and merge what they remember.
 
-        Returns when all who heard the question have answered. Where nobody hears it, edges may be about to dial again:
-        it is asked until the time is over.
+        Returns when every edge that received the question has answered. If none receives it, they may be about to dial
+        again, so it is asked again until the time is over.
 
         Raises:
             JournalAway, JournalRefused
@@ -122,15 +125,15 @@ class Inquiries:
                 answers.append(answer if isinstance(answer, dict) else {})
         return answers
 
-    async def answer(self, id: str, told: Answer) -> None:
-        """Say what this edge knows.
+    async def answer(self, id: str, answer: Answer) -> None:
+        """Answer a question with what this edge knows.
 
         Raises:
             JournalAway, JournalRefused
         """
         key = self._keys.testimony(id)
         pipeline = self._redis.pipeline(transaction=False)
-        pipeline.rpush(key, to_json(told))
+        pipeline.rpush(key, to_json(answer))
         pipeline.ltrim(key, 0, _ANSWERS_MOST - 1)
         pipeline.expire(key, _ANSWERS_S)
         with translated():
@@ -138,7 +141,7 @@ class Inquiries:
 
 
 def read_question(payload: bytes) -> Question | None:
-    """Read a question; ``None`` if it is none. Whoever may publish could send anything."""
+    """Read a question; ``None`` if it is not one: anybody with the right to publish could send anything."""
     try:
         found = from_json(payload)
         id = found["id"]
@@ -155,13 +158,13 @@ def read_question(payload: bytes) -> Question | None:
 
 
 def memory_as_answer(memory: Memory) -> Answer:
-    """The shape in which a recollection travels."""
+    """A memory in the form in which it is sent."""
     positions = {stream: [epoch, seq] for stream, (epoch, seq) in memory.positions.items()}
     return {"generation": memory.generation, "commits": memory.commits, "positions": positions}
 
 
 def memory_of(answer: Answer) -> Memory:
-    """Read a recollection; what has another shape is none."""
+    """Read a memory from an answer; one that cannot be read is empty."""
     try:
         generation, commits = _count(answer["generation"]), _count(answer["commits"])
         positions = {
@@ -175,7 +178,7 @@ def memory_of(answer: Answer) -> Memory:
 
 
 def merged(memories: Sequence[Memory]) -> Memory:
-    """What all of them know together of the greatest generation."""
+    """Merge memories: everything that is known about the greatest generation."""
     generation = max((memory.generation for memory in memories), default=0)
     newest = [memory for memory in memories if memory.generation == generation]
     positions: dict[str, tuple[str, int]] = {}
@@ -193,5 +196,5 @@ def _count(value: object) -> int:
 
 
 def by_edge(answers: Sequence[Answer]) -> list[Answer]:
-    """The answers in the order of the edges' names."""
+    """The answers, sorted by the edges' names."""
     return sorted(answers, key=lambda answer: str(answer.get("edge", "")))

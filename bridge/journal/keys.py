@@ -1,7 +1,7 @@
-"""Every name the bridge uses in Redis, and nowhere else.
+"""Every name that the bridge uses in Redis; no other file has one.
 
-All keys of one corporation share the hash tag ``{<namespace>}``, so that one script may touch any of them and a
-cluster holds the corporation whole. Channels have no tag: they are no keys.
+All keys of one corporation share the hash tag ``{<namespace>}``, so that one script may use any of them and one node of
+a cluster holds them all. Channels are not keys and have no tag.
 """
 
 from __future__ import annotations
@@ -61,41 +61,41 @@ class Keys:
         return f"{{{self.namespace}}}:log:{stream}"
 
     def seen(self, mailbox: str) -> str:
-        """Sorted set: MailIds that were published, by the time of it in ms."""
+        """Sorted set: MailId → when the mail was published, in ms."""
         return f"{{{self.namespace}}}:seen:{mailbox}"
 
     def ticket(self, digest: str) -> str:
-        """A one-time ticket, named by its hash."""
+        """String: the claims of a one-time ticket, under the ticket's hash."""
         return f"{{{self.namespace}}}:private:ticket:{digest}"
 
     def clicks(self, mailbox: str) -> str:
-        """String: how often a mailbox was asked to be opened in the running minute."""
+        """String: the number of clicks on a mailbox in the current minute."""
         return f"{{{self.namespace}}}:private:signon:{mailbox}"
 
     def answer(self, order: str) -> str:
-        """What the leader answers to an order of a command."""
+        """String: the leader's answer to a command's order."""
         return f"{{{self.namespace}}}:private:answer:{order}"
 
     def testimony(self, inquiry: str) -> str:
-        """List: what edges answer to an inquiry."""
+        """List: the edges' answers to an inquiry."""
         return f"{{{self.namespace}}}:private:testimony:{inquiry}"
 
     @property
     def forgotten(self) -> str:
-        """Sorted set: what edges may remember and Redis was told to forget, ``<stream> <epoch>`` → when, in ms.
+        """Sorted set: epochs that were deleted on purpose and edges may remember, ``<stream> <epoch>`` → when, in ms.
 
-        Named like a testimony: an access list of an earlier release lets the worker write it.
+        It is named like a testimony, because an access list of an earlier release lets the worker write those.
         """
         return self.testimony("forgotten")
 
     @property
     def inquiry_channel(self) -> str:
-        """Where edges are asked what they know."""
+        """The channel on which edges are asked what they know."""
         return f"{self.namespace}:private:inquiry"
 
     @property
     def control_channel(self) -> str:
-        """Where edges are woken after a kick."""
+        """The channel that wakes edges after a kick."""
         return f"{self.namespace}:control"
 
     def mailbox_channel(self, mailbox: str) -> str:
@@ -106,7 +106,7 @@ class Keys:
         return f"{self.namespace}:{kind}"
 
     def probe_channel(self, edge: str) -> str:
-        """Where one edge process hears its own probe."""
+        """The channel of one edge process's own probe."""
         return f"{self.namespace}:private:probe:{edge}"
 
 

@@ -1,7 +1,7 @@
-"""The layout of the data: its number, ``{ns}:format``, and the types of what concerns everybody.
+"""The layout of the data: its number, ``{ns}:format``, and the types of the keys that concern everybody.
 
-Whoever only reads looks at it too: a newer layout may mean other things, and of a key that somebody else wrote nothing
-can be believed.
+Programs that only read check it too: a newer layout may have other meanings, and a key of another type was written by
+something else.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _TYPES: Final = {
 
 
 async def refuse_other_types(redis: Redis | Client, keys: Keys) -> None:
-    """Say no where a key that concerns everybody is of another type than ours; whoever may not look does not.
+    """Refuse data in which a key that concerns everybody has the wrong type. Keys that we may not read are skipped.
 
     Raises:
         JournalAway, JournalRefused
-        JournalSpoilt: in one line which key, what it is and what it should be.
+        JournalSpoilt: one line with the key, its type and the right type.
     """
     wanted = [(getattr(keys, name), kind) for kind, names in _TYPES.items() for name in names]
     pipeline = typed(redis).pipeline(transaction=False)

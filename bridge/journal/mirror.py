@@ -31,8 +31,9 @@ class Mirror:
         self._keys = keys
 
     async def check(self) -> None:
-        """Find out by trying whether this user has a leader's rights, of which an ACL file of an earlier release gives
-        fewer; and whether what concerns everybody is of its type.
+        """Find out by trying whether this user has a leader's rights, and whether keys have their types.
+
+        An ACL file of an earlier release grants fewer rights.
 
         Raises:
             JournalAway, JournalRefused, JournalSpoilt
@@ -58,30 +59,30 @@ class Mirror:
         return int(stored) if stored and stored.lstrip("-").isdecimal() else None
 
     async def stored_ver(self) -> str | None:
-        """The cursor as it is stored, which is what a change of it is compared with."""
+        """The cursor exactly as it is stored, for compare-and-set."""
         with translated():
             value = await self._redis.get(self._keys.ver)
         return None if value is None else value.decode(errors="replace")
 
     async def size(self) -> int:
-        """How many accounts the mirror holds."""
+        """The number of accounts in the mirror."""
         with translated():
             return await self._redis.hlen(self._keys.directory)
 
     async def aliases(self) -> set[str]:
-        """All accounts' main addresses."""
+        """The main addresses of all accounts."""
         with translated():
             return {alias.decode() for alias in await self._redis.hkeys(self._keys.directory)}
 
     async def profiles(self, aliases: Sequence[str]) -> list[bytes | None]:
-        """The stored profiles (JSON) of these accounts, in order."""
+        """The stored profiles (JSON) of these accounts, in this order."""
         if not aliases:
             return []
         with translated():
             return await self._redis.hmget(self._keys.directory, list(aliases))
 
     async def everybody(self) -> dict[str, Mapping[str, Any]]:
-        """All profiles by alias, read in pieces: Redis must not stop for a report."""
+        """All profiles by alias; read in pieces, so that Redis is not blocked."""
         found = {}
         with translated():
             async for alias, text in self._redis.hscan_iter(self._keys.directory, count=_SCAN):
@@ -89,18 +90,18 @@ class Mirror:
         return found
 
     async def made(self) -> Made:
-        """What the stored data were made with."""
+        """The settings and the revision that the stored data were made with."""
         with translated():
             return read_made(*await self._redis.hmget(self._keys.made, "privacy", "fields", "revision"))
 
     async def is_used(self) -> bool:
-        """Whether anything was stored here that a setting has to do with."""
+        """Whether anything is stored here that depends on a setting."""
         keys = self._keys
         with translated():
             return bool(await self._redis.exists(keys.made, keys.events, keys.directory, keys.dead))
 
     async def addresses_of_events(self) -> set[str]:
-        """The mailboxes that the stream of all events tells of, read in pieces."""
+        """The mailboxes with events in the stream of all events, and the directory; read in pieces."""
         found: set[bytes] = set()
         at = "-"
         while True:
@@ -112,46 +113,46 @@ class Mirror:
             at = f"({entries[-1][0].decode()}"
 
     async def slaves(self) -> Mapping[str, str]:
-        """Slave (别名) → account, all of them."""
+        """All slaves (别名): slave → account."""
         with translated():
             pairs = await self._redis.hgetall(self._keys.slaves)
         return {slave.decode(): alias.decode() for slave, alias in pairs.items()}
 
     async def barred(self) -> set[str]:
-        """Addresses that may not be opened: accounts that are disabled, and what was deleted."""
+        """Addresses that may not be opened: accounts that are disabled or deleted."""
         with translated():
             return {address.decode() for address in await self._redis.smembers(self._keys.barred)}
 
     async def held(self) -> Held | None:
-        """The deletions that wait for somebody to decide."""
+        """The deletions that wait for an operator's decision."""
         with translated():
             text = await self._redis.get(self._keys.held)
         return None if text is None else read_held(text)
 
     async def owed(self) -> dict[str, Owed]:
-        """The accounts of which the provider still owes an answer."""
+        """The accounts for which an answer of the provider is still owed."""
         with translated():
             found = await self._redis.hgetall(self._keys.owed)
         return {alias.decode(): read_owed(text) for alias, text in found.items()}
 
     async def doubted(self) -> dict[str, int]:
-        """The accounts that were let in again, and may be another person's → when that was (epoch ms of Redis's clock).
+        """Accounts that were admitted again and may belong to another person → when (epoch ms of Redis's clock).
 
-        What is older than a day may still be there.
+        Entries older than a day may still be there.
         """
         with translated():
             found = await self._redis.zrange(self._keys.doubted, 0, -1, withscores=True)
         return {alias.decode(): int(when) for alias, when in found}
 
     async def staged(self) -> tuple[str, set[str]]:
-        """What the stage of a first fill remembers of its beginning (empty = there is none), and the accounts in it."""
+        """What the stage of a first fill records about its beginning (empty = no stage), and the accounts in it."""
         with translated():
             beginning = await self._redis.get(self._keys.ver_next)
             aliases = await self._redis.hkeys(self._keys.directory_next)
         return (beginning or b"").decode(), {alias.decode() for alias in aliases}
 
     async def staged_slaves(self) -> Mapping[str, str]:
-        """Slave (别名) → account, of the stage of a first fill."""
+        """The slaves (别名) in the stage of a first fill: slave → account."""
         with translated():
             pairs = await self._redis.hgetall(self._keys.slaves_next)
         return {slave.decode(): alias.decode() for slave, alias in pairs.items()}
@@ -161,10 +162,10 @@ class Mirror:
         return await redis_now_ms(self._redis)
 
     async def entries_of(self, stream: Stream, addresses: Collection[str]) -> list[bytes]:
-        """The ids of a stream's entries that are about these addresses: their mailboxes, or they as accounts.
+        """The ids of a stream's entries about these addresses, as mailboxes or as accounts.
 
-        Reads the whole stream. A mail of somebody else that has one of them as its sender is somebody else's; of
-        a dead document nobody knows whose it is, so there any place counts.
+        Reads the whole stream. A mail to somebody else that one of them sent does not count. In a dead document it is
+        unknown whose it is, so an address counts anywhere.
         """
         keys = self._keys
         key = {"events": keys.events, "audit": keys.audit, "log": keys.log(DIRECTORY), "dead": keys.dead}[stream]
@@ -176,7 +177,7 @@ class Mirror:
             with translated():
                 entries = await self._redis.xrange(key, at, "+", count=_SCAN)
             for id, fields in entries:
-                # A quote inside a string is escaped, so this is the member and not a text that looks like it.
+                # Quotes inside strings are escaped, so this finds the member and no text that looks like it.
                 event = fields.get(b"event", b"")
                 about = fields.get(b"mailbox") in mailboxes or any(subject in event for subject in subjects)
                 if about or names_any(fields.get(b"document", b""), mailboxes):
@@ -186,9 +187,9 @@ class Mirror:
             at = f"({entries[-1][0].decode()}"
 
     async def counted(self, mailboxes: Sequence[str]) -> tuple[list[Counted], int]:
-        """What is stored of each mailbox, and Redis's clock then in epoch ms; seq 0 where a mailbox is absent.
+        """What is stored of each mailbox (seq 0 if nothing is), and the time by Redis's clock, in epoch ms.
 
-        Take it before asking for a count.
+        Read it before asking the provider for a count.
         """
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.time()
@@ -202,7 +203,7 @@ class Mirror:
         return counted, int(seconds) * 1000 + int(micros) // 1000
 
     async def online(self) -> list[str]:
-        """Mailboxes with an open browser. Entries end by Redis's clock."""
+        """Mailboxes with an open browser connection; entries expire by Redis's clock."""
         with translated():
             now_s = await self._time_s()
             return [m.decode() for m in await self._redis.zrangebyscore(self._keys.online, now_s, "+inf")]
@@ -218,20 +219,20 @@ class Mirror:
         return int(seconds) + int(micros) / 1e6
 
     async def active(self, *, entries: int = 2000) -> list[str]:
-        """Mailboxes of the newest events, the latest first: who was active lately."""
+        """The mailboxes of the newest events, latest first."""
         with translated():
             newest = await self._redis.xrevrange(self._keys.events, count=entries)
         mailboxes = (fields.get(b"mailbox", b"").decode() for _, fields in newest)
         return [mailbox for mailbox in dict.fromkeys(mailboxes) if mailbox]
 
     async def take_wanted(self, most: int) -> list[str]:
-        """Take up to ``most`` mailboxes whose count a browser waits for."""
+        """Take up to ``most`` mailboxes whose count a browser is waiting for."""
         with translated():
             taken = await self._redis.spop(self._keys.wanted, most)
         return [mailbox.decode() for mailbox in taken or ()]
 
     async def want(self, mailboxes: Iterable[str]) -> None:
-        """Put mailboxes back that could not be asked for."""
+        """Put back mailboxes whose count could not be asked for."""
         names = list(mailboxes)
         if names:
             with translated():

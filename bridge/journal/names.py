@@ -1,7 +1,7 @@
-"""A server behind a name that may come to mean another: looked at now and then, so that no connection stays behind.
+"""Follow a host name whose address may change, so that no connection stays with the old server.
 
-A primary that was replaced may go on to answer. Whoever dials goes to the new one by the name; a connection that lives
-would stay, and its edge deaf to all that is written elsewhere.
+A primary that was replaced may keep answering. A new connection reaches the new one by the name; an old connection
+would stay, and its edge would receive nothing of what is written to the new one.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ log = logging.getLogger(__name__)
 
 _PATIENCE_S = 5.0
 _TIMES = 3
-"""Answers in a row that a peer is missing from, before it is left: a large pool may be told in turns."""
+"""A peer is left when this many answers in a row lack it: DNS may rotate through a large pool."""
 
 
 class Peer(Protocol):
-    """A connection that knows where it goes, and can be cut."""
+    """A connection that knows its peer's address and can be cut."""
 
     @property
     def address(self) -> str | None:
-        """The peer's address; ``None`` while there is no connection."""
+        """The peer's address; ``None`` while it is not connected."""
         ...
 
     def leave(self) -> None: ...
 
 
 class Name:
-    """Looks a host name up every ``every_s`` seconds, and cuts connections whose peer has left its answer."""
+    """Looks a host name up every ``every_s`` seconds, and cuts connections to addresses that it lost."""
 
     def __init__(self, host: str, port: int, *, every_s: float = 5.0) -> None:
         self._host = host
@@ -41,11 +41,11 @@ class Name:
         self._missing: WeakKeyDictionary[Peer, int] = WeakKeyDictionary()
 
     def dialled(self, peer: Peer) -> None:
-        """This connection was made by the name."""
+        """Register a connection that was made by this name."""
         self._missing[peer] = 0
 
     async def watch(self) -> None:
-        """Look until cancelled."""
+        """Look the name up until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._every_s)
@@ -53,12 +53,12 @@ class Name:
                 async with asyncio.timeout(_PATIENCE_S):
                     found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
             except (OSError, TimeoutError):
-                # A name that is not found now says nothing about who is connected.
+                # A failed lookup proves nothing about the connections that there are.
                 continue
             self.compare({str(address[0]) for *_, address in found})
 
     def compare(self, addresses: set[str]) -> None:
-        """Cut those who are missing from the name's answer, for the third time in a row."""
+        """Cut connections whose address is missing from the answer for the third time in a row."""
         left = 0
         for peer, times in list(self._missing.items()):
             address = peer.address
@@ -75,7 +75,7 @@ class Name:
 
 
 def is_name(host: str) -> bool:
-    """Whether the host is a name that could come to mean another machine."""
+    """Whether the host is a name, which may come to mean another machine."""
     try:
         ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

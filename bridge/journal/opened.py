@@ -1,4 +1,4 @@
-"""One mailbox at one moment, as the script's ``open`` answers it: the shapes, and reading them."""
+"""One mailbox at one moment, as the script's verb ``open`` answers it: the types, and reading the answer."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from bridge.journal.errors import JournalSpoilt
 from bridge.journal.script import Failed
 
 Status = Literal["resumed", "first", "expired", "epoch", "barred", "ahead"]
-Standing = Literal["open", "barred", "moved"]
-"""What became of an account's address: it may be opened · the account is disabled or deleted · it is a slave now."""
+AddressState = Literal["open", "barred", "moved"]
+"""Whether an account's address may be opened: it may · the account is disabled or deleted · it is a slave now."""
 SLAVE: Final = 2
 BARRED: Final = 3
 AHEAD: Final = 4
-"""First words of an answer that is none: the address is a slave, the account is barred."""
+"""The first number of an answer without a mailbox: the address is a slave, the account is barred, the position is
+ahead."""
 
 
 @dataclass(frozen=True, slots=True)
-class Upstream:
-    """The state of the connection to the provider, since when (epoch ms; None = never seen) and why.
+class UpstreamStatus:
+    """The stored state of the connection to the provider, since when (epoch ms; None = never connected) and why.
 
-    ``led``: a worker leads. Without one the state is ``disconnected``, whatever was written last.
+    ``led``: whether a worker leads. If none does, the state is ``disconnected``, whatever was stored last.
     """
 
     state: UpstreamState
@@ -33,9 +34,12 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class OpenRequest:
-    """``after``: the position to resume from; ``ask``: have the worker ask for a stale count; ``mails``: not resumed,
-    give the newest ones. ``patient``: a position that is ahead of what is stored is told, and begins nothing yet. Equal
-    requests have equal answers."""
+    """A question for one mailbox. Equal requests have equal answers.
+
+    ``after``: the position to resume from. ``ask``: have the worker ask for a stale count. ``mails``: answer with the
+    newest mails if it is not resumed. ``patient``: if the position is ahead of what is stored, say so and change
+    nothing.
+    """
 
     mailbox: str
     after: Position | None = None
@@ -48,12 +52,12 @@ class OpenRequest:
 class Opened:
     """One mailbox at one moment.
 
-    ``mailbox`` is the account's main address also where a slave was asked for. ``top`` is the last event's
-    position. ``events``, oldest first: with ``resumed`` what follows the position asked for, bounded in bytes (the rest
-    is asked for from the last of them on), else the newest mails. ``barred``: the account is disabled or deleted, and
-    ``ahead`` where the request was patient: nothing else is told. ``ahead``: with ``epoch``, the position asked for is
-    one that this server should know and does not: it went back. ``shared`` is for what all who get the same
-    answer make of it.
+    ``mailbox`` is the account's main address, also if a slave was asked for. ``top`` is the position of the last event.
+    ``events``, oldest first: with the status ``resumed`` what follows the position asked for, bounded in bytes (ask
+    again from the last one on), otherwise the newest mails. With the status ``barred`` (the account is disabled or
+    deleted) or ``ahead`` (to a patient request) nothing else is set. ``ahead``, with the status ``epoch``: this server
+    should know the position asked for and does not, so it went back. ``shared`` caches what all who get this answer
+    make of it.
     """
 
     mailbox: str
@@ -63,7 +67,7 @@ class Opened:
     status: Status
     events: list[bytes]
     known: bool
-    upstream: Upstream
+    upstream: UpstreamStatus
     generation: int = 0
     ahead: bool = False
     shared: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
@@ -71,7 +75,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A piece of a mailbox's history, oldest first. ``complete``: nothing is missing before the first event."""
+    """A page of a mailbox's history, oldest first. ``complete``: nothing is missing before the first event."""
 
     mailbox: str
     events: list[bytes]
@@ -81,11 +85,11 @@ class Page:
 
 
 def whole(opened: Opened | Failed) -> Opened:
-    """The answer itself.
+    """Return the answer, or raise the fault that came instead.
 
     Raises:
         JournalSpoilt: it could not be read.
-        TakesNoWrites: it would have to be begun.
+        TakesNoWrites: the mailbox would have to be created.
     """
     if not isinstance(opened, Opened):
         raise opened
@@ -93,14 +97,14 @@ def whole(opened: Opened | Failed) -> Opened:
 
 
 def read_opened(mailbox: str, answer: list[Any] | Failed) -> Opened | Failed:
-    """Read what the script answers about a mailbox."""
+    """Read the script's answer about a mailbox."""
     if not isinstance(answer, list):
         return answer
     if answer[0] in (BARRED, AHEAD):
         said: Status = "barred" if answer[0] == BARRED else "ahead"
         return Opened(mailbox, Position("", 0), None, None, said, [], True, read_upstream(0, None, None, None))
     try:
-        # A slave of a slave has another shape: nobody's main address, and perhaps a ring.
+        # A slave of a slave, which may even be a ring of slaves, does not fit here.
         _, epoch, seq, unread, as_of, status, events, known, led, state, since, why, generation = answer
         return Opened(
             mailbox=mailbox,
@@ -118,13 +122,13 @@ def read_opened(mailbox: str, answer: list[Any] | Failed) -> Opened | Failed:
         return JournalSpoilt(f"what is stored there cannot be read: {error}")
 
 
-def read_upstream(led: int, state: bytes | None, since: bytes | None, why: bytes | None) -> Upstream:
-    """The provider connection's state; an odd value is an unknown one, and nobody's mailbox fails for it."""
+def read_upstream(led: int, state: bytes | None, since: bytes | None, why: bytes | None) -> UpstreamStatus:
+    """Read the state of the provider connection. An odd value counts as unknown, so that no mailbox fails for it."""
     if not led:
-        return Upstream("disconnected", None, "no worker leads", led=False)
+        return UpstreamStatus("disconnected", None, "no worker leads", led=False)
     at = int(since) if since and since.isdigit() else None
     if state == b"connected":
-        return Upstream("connected", at or 0, (why or b"").decode(errors="replace"))
+        return UpstreamStatus("connected", at or 0, (why or b"").decode(errors="replace"))
     if state == b"degraded":
-        return Upstream("degraded", at or 0, (why or b"").decode(errors="replace"))
-    return Upstream("disconnected", at, (why or b"not connected yet").decode(errors="replace"))
+        return UpstreamStatus("degraded", at or 0, (why or b"").decode(errors="replace"))
+    return UpstreamStatus("disconnected", at, (why or b"not connected yet").decode(errors="replace"))

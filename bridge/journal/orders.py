@@ -1,8 +1,8 @@
-"""Orders of a command to the worker that leads, and its answers.
+"""Orders from a command to the worker that leads, and the answers.
 
-Only the leader writes to the mirror, so a command asks it to. An order waits in a list; it carries the moment, by
-Redis's clock, until which somebody waits for its answer, so that no leader finds it hours later and obeys. Once a
-leader has taken it, it stays in a second list until it is done: a leader that ends in between leaves it to the next.
+Only the leader writes to the mirror, so commands ask it to. An order waits in a list. It has a deadline, by Redis's
+clock, so that no leader finds it hours later and carries it out. A leader that takes an order moves it to a second list
+until it is done; if the leader ends before that, the next one carries it out.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from bridge.journal.errors import translated
 from bridge.journal.keys import Keys
 
 What = Literal["resync", "release", "refuse", "forget", "replay", "drop", "describe"]
-"""Pull everything and compare · delete what is held · keep it (``digest`` names what was shown) · forget ``mailbox`` ·
-read dead documents (``ids``) again · delete them · say how you are, which changes nothing."""
+"""Fetch all accounts and compare · delete what is held · keep it (``digest`` names what was shown) · forget
+``mailbox`` · read dead documents (``ids``) again · delete them · describe the worker's own state, changing nothing."""
 
 _ANSWER_S: Final = 60
 _LOOK_S: Final = 0.1
@@ -31,13 +31,12 @@ EXPIRED: Final = "it came too late: nobody waits for it any more"
 
 
 class NotAnswered(Exception):
-    """No worker has done what was ordered, or none has said so; the text tells which, for people."""
+    """No worker has carried out the order, or none has confirmed it; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """``until``: epoch seconds of Redis's clock after which nobody waits for the answer any more; ``text``: as it
-    came."""
+    """``until``: the deadline, epoch seconds of Redis's clock. ``text``: the order as it is stored."""
 
     id: str
     what: What
@@ -49,18 +48,18 @@ class Order:
 
 
 class Orders:
-    """Both ends of the list."""
+    """Gives and takes orders."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = typed(redis)
         self._keys = keys
 
-    # -- a command
+    # -- for commands
 
     async def ask(
         self, what: What, mailbox: str = "", *, ids: Sequence[str] = (), digest: str = "", within_s: float = 60.0
     ) -> Mapping[str, Any]:
-        """Have the leader do it; return its answer.
+        """Have the leader carry out an order; return its answer.
 
         Raises:
             NotAnswered: no worker leads, or it has not answered ``within_s``.
@@ -85,12 +84,12 @@ class Orders:
                 return _read_answer(answer)
         raise NotAnswered(f"the worker took the order and has not finished within {within_s:.0f} s; it goes on")
 
-    # -- the leader
+    # -- for the leader
 
     async def take(self) -> Order | None:
-        """The oldest order: one that was begun and is not done, else one that somebody still waits for.
+        """The oldest order: one that was begun and is not done, otherwise one whose deadline has not passed.
 
-        What cannot be read is thrown away; what came too late is answered so.
+        Orders that cannot be read are dropped; those that came too late are answered with :data:`EXPIRED`.
 
         Raises:
             JournalAway, JournalRefused
@@ -112,15 +111,15 @@ class Orders:
             else:
                 return order
 
-    async def answer(self, order: Order, told: Mapping[str, Any]) -> None:
-        """Say what became of an order, and take it away.
+    async def answer(self, order: Order, answer: Mapping[str, Any]) -> None:
+        """Answer an order and remove it.
 
         Raises:
             JournalAway, JournalRefused
         """
         with translated():
-            # In this order: an order that was done and is found again is done again, an answer is not lost.
-            await self._redis.set(self._keys.answer(order.id), to_json(told), ex=_ANSWER_S)
+            # The answer first: after a crash in between the order is carried out again, but no answer is lost.
+            await self._redis.set(self._keys.answer(order.id), to_json(answer), ex=_ANSWER_S)
         await self._remove(order.text)
 
     async def _oldest_begun(self) -> Order | None:
@@ -148,7 +147,7 @@ def _read_answer(text: bytes) -> Mapping[str, Any]:
 
 
 def _read(text: bytes) -> Order | None:
-    """An order, or ``None``: it is none that this program knows. Whoever may write the list writes what he likes."""
+    """Read an order; ``None`` if it is not one. Anybody with the right to write the list could put anything there."""
     if len(text) > _LONGEST:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What the script answers to a leader: what became of a call, and of a claim."""
+"""What the script answers to a leader: the outcome of a call, and of a claim."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _RESULTS: Final[dict[int, Result]] = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one call. ``seq`` is set for ``published`` and ``moved`` (then: where the mailbox is now).
+    """The outcome of one call. ``seq`` is set for ``published``, and for ``moved``: the mailbox's current seq.
 
-    ``missed``: how many mails can never be announced, at least, as far as a poll that was applied can tell.
-    ``pending``: the poll's answer is not the last word on that; ask again once more was heard of the provider.
+    ``missed``: how many mails, at least, can never be announced, as far as an applied poll can tell. ``pending``: that
+    number may still change; poll again after the next sign of life of the provider.
     """
 
     result: Result
@@ -38,7 +38,7 @@ class Outcome:
 class Claimed:
     """The answer to a claim that succeeded.
 
-    ``heard_ms``: until when, by what Redis still knows, everything that was pushed is recorded; epoch ms, None = never.
+    ``heard_ms``: until when everything that was pushed is recorded, as far as Redis knows; epoch ms, None = unknown.
     """
 
     fence: int
@@ -49,10 +49,10 @@ class Claimed:
 
 
 def read_outcomes(answers: Sequence[Sequence[Any]]) -> list[Outcome]:
-    """What became of a batch of calls, up to the first that was refused for the lease, or because Redis went back.
+    """The outcomes of a batch of calls, up to the first one refused because of the lease or because Redis went back.
 
     Raises:
-        JournalRefused: one was refused for another reason.
+        JournalRefused: a call was refused for another reason.
     """
     outcomes: list[Outcome] = []
     for answer in answers:

@@ -1,7 +1,7 @@
-"""Accounts of which the provider still owes an answer: what ``{ns}:owed`` holds.
+"""Accounts for which an answer of the provider is still owed: the entries of ``{ns}:owed``.
 
-What could not be read, and what is said to be gone and is not confirmed, is kept here in the step that moves the cursor
-past it: so nobody is lost between two answers, two leaders or two starts.
+An account that could not be read, or whose deletion is not confirmed, is entered in the step that moves the cursor past
+it. So none is lost between two answers, two leaders or two starts.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from typing import Any, Final
 from bridge.events import from_json, to_json
 
 DELETED: Final = "deleted"
-"""A listing of changes says so."""
+"""A listing of changes has a line that deletes it."""
 ABSENT: Final = "absent"
-"""A whole listing of everything leaves it out."""
+"""A complete listing of everybody lacks it."""
 MISSING: Final = "missing"
-"""It is listed, and ``user/get`` says that there is none (1301)."""
+"""It is listed, but ``user/get`` says that it does not exist (1301)."""
 UNREADABLE: Final = "unreadable"
-"""It is listed, and its profile cannot be read."""
+"""It is listed, but its profile cannot be read."""
 REFUSED: Final = "refused"
-"""It is listed, and ``user/get`` refuses it for a reason of its own."""
+"""It is listed, but ``user/get`` refuses it with another errcode."""
 
 
 @dataclass(frozen=True, slots=True)
 class Owed:
     """``since`` is epoch ms of Redis's clock, ``why`` one of the words above, or :data:`REFUSED` and an errcode.
 
-    ``barred``: the address was open, and is barred because of this alone. ``anew``: the account was deleted and made
-    anew, and who it is now could not be read.
+    ``barred``: the address is barred only because the answer is owed. ``anew``: the account was deleted and created
+    again, and its new profile could not be read.
     """
 
     since: int
@@ -39,7 +39,7 @@ class Owed:
 
     @property
     def is_gone(self) -> bool:
-        """Whether it is said to be gone: barred until a second look agrees or disagrees."""
+        """Whether it is said to be deleted; it is barred until a second look confirms that or not."""
         return self.why in (DELETED, ABSENT)
 
     def as_json(self) -> bytes:
@@ -47,7 +47,7 @@ class Owed:
 
 
 def read_owed(text: bytes) -> Owed:
-    """Read what :meth:`Owed.as_json` wrote; what is none of that is owed all the same, since ever."""
+    """Read what :meth:`Owed.as_json` wrote. An entry that cannot be read counts as owed since time 0."""
     try:
         found: Mapping[str, Any] = from_json(text)
         return Owed(int(found["since"]), str(found["why"]), bool(found.get("barred")), bool(found.get("anew")))

@@ -13,7 +13,7 @@ from bridge.journal.raw import RawConnection
 
 
 class _Wire(RawConnection):
-    """One connection: replies go to whoever waits the longest."""
+    """One connection; each reply goes to the question that has waited longest."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,10 +45,10 @@ class _Wire(RawConnection):
 
 
 class Pipe:
-    """Asks Redis through one connection taken from ``redis``'s pool, dialled when needed and again when lost."""
+    """Asks Redis over one connection of ``redis``'s pool, which is dialled when needed and again when it is lost."""
 
     def __init__(self, redis: Redis, *, timeout_s: float = 5.0) -> None:
-        # redis-py types its pool by what a subclass may do.
+        # redis-py's type of the pool lacks what the subclass in use can do.
         self._pool: Any = redis.connection_pool
         self._timeout_s = timeout_s
         self._connection: Any = None
@@ -61,7 +61,7 @@ class Pipe:
         Raises:
             JournalUnreached: nothing was sent.
             JournalAway: no answer; some, all or none of the commands may have been applied.
-            NotAdmitted: we are not known, and nothing was sent.
+            NotAdmitted: the server does not admit us; nothing was sent.
         """
         wire = self._wire
         if wire is None or not wire.open:
@@ -75,12 +75,12 @@ class Pipe:
             async with asyncio.timeout(self._timeout_s):
                 return await wire.ask(packed, count)
         except TimeoutError as error:
-            # What comes later would be taken for the answer to something else.
+            # A late answer would be taken for the answer to the next question.
             wire.close()
             raise JournalAway(f"Redis did not answer within {self._timeout_s:.0f} s") from error
 
     def leave(self) -> None:
-        """Cut the connection: the server is the wrong one now. The next question dials anew."""
+        """Cut the connection, because its server is the wrong one now; the next question dials again."""
         if self._wire is not None:
             self._wire.close()
 
@@ -91,7 +91,7 @@ class Pipe:
             with translated():
                 if self._connection is None:
                     self._connection = await self._pool.get_connection()
-                # Hands on to our protocol only what was dialled a moment ago.
+                # The pool's connection may be an old one; our protocol gets one that was just dialled.
                 await self._connection.disconnect(nowait=True)
             wire = _Wire()
             await wire.dial(self._connection)

@@ -1,7 +1,7 @@
 """A Redis connection whose bytes we read ourselves.
 
-redis-py dials (TLS, AUTH, unix sockets are its business), then the socket gets a protocol of our own over hiredis.
-Its own reader awaits once for each reply and packs commands in Python, which is most of what a commit costs.
+redis-py dials, with TLS, AUTH and Unix sockets; then the socket gets a protocol of our own, with hiredis as its parser.
+redis-py's reader awaits once for each reply and packs commands in Python, which would be most of a commit's cost.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def transport_of(connection: Any) -> asyncio.Transport | None:
 
 
 class RawConnection(asyncio.Protocol, ABC):
-    """Give it a redis-py connection to dial; then bytes come as replies, many at a time."""
+    """A protocol that dials with a redis-py connection and then gets replies, many at a time."""
 
     def __init__(self) -> None:
         self._reader = hiredis.Reader()
@@ -35,7 +35,7 @@ class RawConnection(asyncio.Protocol, ABC):
         self._former: asyncio.BaseProtocol | None = None
 
     async def dial(self, connection: Any) -> None:
-        """Connect and take the socket over. The connection stays redis-py's to close.
+        """Connect, and take the socket over. redis-py still closes the connection.
 
         Raises:
             JournalAway, JournalRefused
@@ -46,7 +46,7 @@ class RawConnection(asyncio.Protocol, ABC):
         assert transport is not None
         self._former = transport.get_protocol()
         transport.set_protocol(self)
-        # It closes what it dialled when it is collected.
+        # Kept alive: redis-py closes the socket when its connection object is collected.
         self._dialled = connection
         self._transport = transport
 
@@ -67,11 +67,11 @@ class RawConnection(asyncio.Protocol, ABC):
 
     @abstractmethod
     def took(self, replies: list[Any]) -> None:
-        """What one read brought. Errors of the server are :class:`hiredis.ReplyError` values."""
+        """Take the replies of one read. Errors of the server are :class:`hiredis.ReplyError` values among them."""
 
     @abstractmethod
     def ended(self, why: str) -> None:
-        """The connection is gone."""
+        """The connection has ended."""
 
     def data_received(self, data: bytes) -> None:
         reader = self._reader

@@ -1,7 +1,7 @@
-"""The edge's side of the journal: what needs no lease.
+"""The edge's side of the journal: everything that needs no lease.
 
-Opening a connection, resuming, repairing a gap and comparing tops are one script operation (``open``), and many
-mailboxes go in one round trip.
+Opening a mailbox, resuming and repairing a gap are one operation of the script (``open``), and many mailboxes are asked
+for in one round trip.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from bridge.journal.layout import refuse_newer
 from bridge.journal.opened import (
     BARRED,
     SLAVE,
+    AddressState,
     Opened,
     OpenRequest,
     Page,
-    Standing,
     Status,
-    Upstream,
+    UpstreamStatus,
     read_opened,
     read_upstream,
     whole,
@@ -38,17 +38,17 @@ from bridge.journal.opened import (
 from bridge.journal.script import Failed, Script
 from bridge.journal.writer import new_epoch
 
-__all__ = ["OpenRequest", "Opened", "Page", "Reader", "Standing", "Status", "Upstream"]
+__all__ = ["AddressState", "OpenRequest", "Opened", "Page", "Reader", "Status", "UpstreamStatus"]
 
 _MOST_BYTES: Final = 65_536
-"""Of events in one answer, unless one alone is larger: what is read for somebody has a bound, whatever is stored."""
+"""The bound on the events of one answer, unless a single event is larger."""
 _PAGE_BYTES: Final = 262_144
 
 
 class Reader:
-    """Reads for browsers. ``history_s``: older events count as gone; ``stale_s``: older counts are asked for anew.
+    """Reads for browsers. ``history_s``: older events count as gone; ``stale_s``: older counts are asked for again.
 
-    ``wall`` gives epoch seconds, Redis's where it is to be right: the events were stamped by that.
+    ``wall`` gives epoch seconds. It should follow Redis's clock, which the events were stamped by.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Reader:
         self._tickets: Batch[str, bytes | None] = Batch(self._take_tickets)
 
     async def check(self) -> str | None:
-        """Find out by trying whether this server will do; return a warning for the operator, if any.
+        """Find out by trying whether this server can be used; return a warning for the operator, if any.
 
         Raises:
             JournalAway, JournalRefused, FormatTooNew
@@ -93,7 +93,7 @@ class Reader:
         return None
 
     async def try_write(self) -> None:
-        """Find out by trying whether the server takes a write.
+        """Find out by trying whether the server accepts a write.
 
         Raises:
             JournalAway, JournalRefused
@@ -105,17 +105,17 @@ class Reader:
 
         Raises:
             JournalSpoilt: what one of them has cannot be read.
-            TakesNoWrites: one of them was never seen, or not in this generation, and would have to be begun.
+            TakesNoWrites: one of them does not exist in this generation and cannot be created.
         """
         return [whole(opened) for opened in await self.open_each(requests)]
 
     async def open_each(self, requests: Sequence[OpenRequest]) -> list[Opened | Failed]:
-        """Open many mailboxes in one round trip (a second one for slaves and for histories that are over age).
+        """Open many mailboxes in one round trip, with a second one for slaves and for histories that are too old.
 
-        What cannot be read, or not be begun, is the fault of that mailbox alone.
+        A mailbox that cannot be read or created fails alone.
         """
         opened = await self._open(requests)
-        # A log lives as long as its newest event; what is over age in it counts as gone.
+        # A log expires with its newest event; older events in it that are over age count as gone.
         oldest = self._wall() - self._history_s
         again = [
             number
@@ -188,7 +188,7 @@ class Reader:
             MailboxBarred: the account is disabled or deleted.
             JournalAway, JournalRefused
         """
-        # One more than asked for says whether there is more.
+        # Ask for one more, to know whether there is more.
         arguments = (after.epoch, after.seq, limit + 1) if after else ("", 0, limit)
         mailbox, answer = await self._page(mailbox, arguments)
         try:
@@ -197,9 +197,9 @@ class Reader:
         except (ValueError, AttributeError) as error:
             raise JournalSpoilt(f"what is stored there cannot be read: {error}") from None
         resumed = after is not None and after.epoch == epoch and after.seq <= top
-        # The rest of a page that is large in bytes is more, too.
+        # There is also more if the page was cut at its limit in bytes.
         more = resumed and bool(events) and (len(events) > limit or first + len(events) - 1 < top)
-        # An epoch we do not know: the script gave the newest page, one entry too long.
+        # For an unknown epoch the script answers with the newest page, which is one entry too long.
         events = events[:limit] if resumed else events[-limit:]
         oldest = self._wall() - self._history_s
         kept = [event for event in events if (time_of(event) or oldest) >= oldest]
@@ -227,7 +227,7 @@ class Reader:
         raise JournalSpoilt("a slave of a slave")
 
     async def unread(self, mailbox: str) -> tuple[str, int | None, int | None]:
-        """Return ``(account address, unread, as_of ms)``; opens nothing but asks for a stale count.
+        """Return ``(account address, unread, as_of in ms)``, and have the worker ask for a stale count.
 
         Raises:
             MailboxBarred: the account is disabled or deleted.
@@ -239,7 +239,7 @@ class Reader:
         return found.mailbox, found.unread, found.as_of
 
     async def tops(self, mailboxes: Sequence[str]) -> list[Position | None]:
-        """The last position of each mailbox, ``None`` where a generation has gone; one round trip."""
+        """The last position of each mailbox, ``None`` if it has none in this generation; one round trip."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.get(self._keys.generation)
         for mailbox in mailboxes:
@@ -251,8 +251,8 @@ class Reader:
                     raise answer
         return [_top(state, generation or b"0") for state in states]
 
-    async def standing(self, mailboxes: Sequence[str]) -> list[Standing]:
-        """How each account's address stands now; one round trip."""
+    async def states(self, mailboxes: Sequence[str]) -> list[AddressState]:
+        """Whether each account's address may still be opened; one round trip."""
         if not mailboxes:
             return []
         pipeline = self._redis.pipeline(transaction=False)
@@ -260,19 +260,19 @@ class Reader:
         pipeline.smismember(self._keys.barred, mailboxes)
         with translated():
             accounts, barred = await pipeline.execute()
-        # As ``open`` does it: a slave is what its account is.
+        # In the same order as ``open``: a slave counts as moved even if it is barred.
         return [
             "moved" if account is not None else "barred" if bar else "open"
             for account, bar in zip(accounts, barred, strict=True)
         ]
 
     async def commits(self) -> int:
-        """How many commits there were; unchanged = nothing was written in between."""
+        """The number of commits; if it is unchanged, nothing was written in between."""
         with translated():
             return _number(await self._redis.get(self._keys.commits), self._keys.commits)
 
     async def written(self) -> tuple[int, int]:
-        """How many commits there were, and the generation."""
+        """The number of commits, and the generation."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.get(self._keys.commits)
         pipeline.get(self._keys.generation)
@@ -280,8 +280,8 @@ class Reader:
             commits, generation = await pipeline.execute()
         return _number(commits, self._keys.commits), _number(generation, self._keys.generation)
 
-    async def upstream(self) -> Upstream:
-        """The provider connection as the leader last wrote it; no lease = disconnected."""
+    async def upstream(self) -> UpstreamStatus:
+        """The provider connection's state as the leader stored it; without a lease it is ``disconnected``."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.exists(self._keys.lease)
         pipeline.hmget(self._keys.upstream, "state", "since", "why")
@@ -290,16 +290,16 @@ class Reader:
             for answer in (led, fields):
                 if isinstance(answer, ResponseError) and not str(answer).startswith("WRONGTYPE"):
                     raise answer
-        # What only tells something besides must not be what ends anybody.
+        # The state is only additional information: an odd value must not fail anybody's opening.
         return read_upstream(led, *(fields if isinstance(fields, list) else (None, None, None)))
 
     async def publish(self, channel: str, text: str) -> None:
-        """Send a probe round through Redis."""
+        """Publish a probe."""
         with translated():
             await self._redis.publish(channel, text)
 
     async def mark_online(self, mailboxes: Iterable[str], *, for_s: int) -> None:
-        """Say that these mailboxes have an open browser here; entries expire by Redis's clock, nobody counts down."""
+        """Enter mailboxes with an open browser connection here; entries expire by Redis's clock."""
         names = list(mailboxes)
         if names:
             with translated():
@@ -307,14 +307,14 @@ class Reader:
                 await self._redis.zadd(self._keys.online, dict.fromkeys(names, seconds + for_s))
 
     async def put_ticket(self, claims: bytes, *, life_s: int = 30) -> str:
-        """Keep ``claims`` for ``life_s`` seconds; return the ticket that opens them once."""
+        """Store ``claims`` for ``life_s`` seconds; return the ticket that stands for them once."""
         ticket = secrets.token_urlsafe(24)
         with translated():
             await self._redis.set(self._keys.ticket(_digest(ticket)), claims, ex=life_s)
         return ticket
 
     async def take_ticket(self, ticket: str) -> bytes | None:
-        """Spend a ticket; ``None`` if it is unknown, spent or expired."""
+        """Spend a ticket and return its claims; ``None`` if it is unknown, spent or expired."""
         return await self._tickets.ask(self._keys.ticket(_digest(ticket)))
 
     async def _take_tickets(self, keys: Sequence[str]) -> Sequence[bytes | None]:
@@ -334,7 +334,7 @@ def _number(value: bytes | None, key: str) -> int:
 
 
 def _top(state: Any, generation: bytes) -> Position | None:
-    """A mailbox's last position; what cannot be read is none, and opening it tells why."""
+    """A mailbox's last position; ``None`` also if it cannot be read, because opening it will say why."""
     try:
         of, epoch, seq = state
         return Position(epoch.decode(), int(seq)) if epoch and of == generation else None

@@ -1,7 +1,7 @@
-"""What an edge has to say to everybody: it may not write to ``system``, so the worker that leads says it.
+"""Reports of edges that concern everybody. Edges may not write to ``system``, so the leading worker publishes them.
 
-A list of its own and not the operator's orders: an edge, which the whole company can reach, must have no right to
-order anything.
+They have a list of their own beside the operator's orders: an edge, which the whole company can reach, must not have
+the right to give orders.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NAME: Final = re.compile(r"[\w.:-]{1,80}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Deafness:
-    """An edge's pub/sub connection was open and brought nothing. ``since``, ``until``: epoch ms; ``edge``: its name."""
+    """An edge's pub/sub connection was open and deaf. ``since``, ``until``: epoch ms; ``edge``: the edge's name."""
 
     edge: str
     since: int
@@ -32,14 +32,14 @@ class Deafness:
 
 
 class Reports:
-    """Both ends of the list."""
+    """Leaves and takes reports."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = typed(redis)
         self._keys = keys
 
     async def tell(self, report: Deafness) -> None:
-        """Leave a report for whoever leads; the newest hundred are kept, for ten minutes.
+        """Leave a report for the leader; the newest hundred are kept, for ten minutes.
 
         Raises:
             JournalAway, JournalRefused
@@ -53,7 +53,7 @@ class Reports:
             await pipeline.execute()
 
     async def take(self) -> Deafness | None:
-        """The oldest report; ``None`` if there is none.
+        """Take the oldest report; ``None`` if there is none.
 
         Raises:
             JournalAway, JournalRefused
@@ -68,7 +68,7 @@ class Reports:
 
 
 def _read(text: bytes) -> Deafness | None:
-    """What the leader repeats to everybody is checked first: an edge may be anybody's by now."""
+    """Read a report, strictly: the leader publishes it to everybody, and an edge may have been taken over."""
     try:
         found = from_json(text)
         report = Deafness(str(found["edge"]), int(found["since"]), int(found["until"]))

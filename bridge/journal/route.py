@@ -1,7 +1,7 @@
-"""The way to the one server that holds our keys, where that server may change.
+"""The way to the one server that holds our keys, if that server may change.
 
-Whoever dials asks anew where it is. Connections that live are looked after by :meth:`Route.watch`: a server that was
-deposed may go on to answer, and an edge that only reads and listens there would never learn of it.
+Each dial asks where the server is. :meth:`Route.watch` cuts connections to a former one: a deposed server may keep
+answering, and an edge that only reads and listens there would never notice.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Node(NamedTuple):
 
 
 class Finder(Protocol):
-    """Who knows where the server is: sentinels, or the nodes of a cluster."""
+    """Knows where the server is: sentinels, or the nodes of a cluster."""
 
     async def find(self) -> Node:
-        """Ask.
+        """Ask where the server is now.
 
         Raises:
             JournalAway, JournalRefused
@@ -48,7 +48,7 @@ class Leaving(Protocol):
 
 
 class Route:
-    """Finds the server, once for all who ask at the same time. ``every_s``: between two looks of :meth:`watch`."""
+    """Finds the server, once for all who ask at the same time. ``every_s``: the interval of :meth:`watch`."""
 
     def __init__(self, finder: Finder, *, every_s: float = 5.0) -> None:
         self._finder = finder
@@ -63,23 +63,23 @@ class Route:
             JournalAway, JournalRefused
         """
         if self._asking is None or self._asking.done():
-            # A task of its own, which ends by itself within a second or two: whoever is cancelled takes it from nobody.
+            # A task of its own, so that cancelling one caller does not cancel it for the others. It ends by itself.
             self._asking = asyncio.create_task(self._finder.find(), name="find redis")
             self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())
         return await asyncio.shield(self._asking)
 
     def dialled(self, connection: Leaving) -> None:
-        """This connection goes where :meth:`find` said; it is cut when the server is elsewhere."""
+        """Register a connection to where :meth:`find` said; it is cut when the server is elsewhere."""
         self._connections.add(connection)
 
     async def watch(self) -> None:
-        """Cut the connections to a server that is not the one any more. Runs until cancelled."""
+        """Cut connections to a server that is no longer the right one. Runs until cancelled."""
         while True:
             await asyncio.sleep(self._every_s)
             try:
                 node = await self.find()
             except JournalError:
-                # Whoever dials is told why; those who are connected are well as long as nobody knows better.
+                # Dialling reports the reason; existing connections stay as long as nothing better is known.
                 continue
             left = [connection for connection in list(self._connections) if connection.node != node]
             for connection in left:
@@ -90,7 +90,7 @@ class Route:
 
 
 async def ask(connection: Any, *commands: Sequence[str]) -> list[Any]:
-    """Ask one server over a connection that is dialled for it and closed after it; return its answers.
+    """Ask one server over a connection made for this purpose; return its answers.
 
     Raises:
         JournalAway, JournalRefused
@@ -110,9 +110,9 @@ async def ask(connection: Any, *commands: Sequence[str]) -> list[Any]:
 async def ask_most(
     nodes: Sequence[Node], question: Callable[[Node], Awaitable[list[Any]]], *, within_s: float = 1.0
 ) -> tuple[dict[Node, list[Any]], dict[Node, JournalError]]:
-    """Ask all at once, until more than half have answered or ``within_s`` is over; return answers and refusals.
+    """Ask all at once, until more than half have answered or ``within_s`` has passed; return answers and faults.
 
-    One alone may be cut off from the others and believe in what is over; one that is dead must keep nobody waiting.
+    A majority, because one that is cut off from the others may have old news; not all, because one may be dead.
     """
     tasks = {asyncio.ensure_future(question(node)): node for node in nodes}
     answers: dict[Node, list[Any]] = {}

@@ -1,7 +1,7 @@
-"""Run the journal's script: many calls, one round trip.
+"""Run the journal's script: many calls in one round trip, in order.
 
-Always EVALSHA, order kept. redis-py's own ``Script`` asks SCRIPT EXISTS at every execute; here NOSCRIPT is answered
-once, and so is a server that says that another one has the data.
+Always by EVALSHA: redis-py's own ``Script`` would ask SCRIPT EXISTS each time. If the server does not know the script
+it is loaded, and if the server says that another one has the data, that one is asked; each is done once.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ SOURCE = b"\n".join(
 _SHA = hashlib.sha1(SOURCE, usedforsecurity=False).hexdigest()
 
 Argument = str | bytes | int
-Call = tuple[Sequence[str], Sequence[Argument]]
+ScriptCall = tuple[Sequence[str], Sequence[Argument]]
 Failed = JournalSpoilt | TakesNoWrites
-"""What one call alone comes to, where those beside it are answered."""
+"""The fault of one call of a batch whose other calls are answered."""
 
 
 class Script:
@@ -36,7 +36,7 @@ class Script:
     def __init__(self, redis: Redis) -> None:
         self._pipe = Pipe(redis)
 
-    async def run(self, calls: Sequence[Call]) -> list[list[Any]]:
+    async def run(self, calls: Sequence[ScriptCall]) -> list[list[Any]]:
         """Run the calls in order, in one round trip; return their answers.
 
         Raises:
@@ -51,9 +51,10 @@ class Script:
             answers.append(answer)
         return answers
 
-    async def run_each(self, calls: Sequence[Call]) -> list[list[Any] | Failed]:
-        """As :meth:`run`, of calls that have nothing to do with each other: an odd value fails its own call alone, and
-        so does a write that the server does not take now.
+    async def run_each(self, calls: Sequence[ScriptCall]) -> list[list[Any] | Failed]:
+        """As :meth:`run`, for calls that are independent of each other.
+
+        An odd value, or a write that the server does not accept now, fails its own call only.
 
         Raises:
             JournalUnreached, JournalAway
@@ -61,7 +62,7 @@ class Script:
         """
         return await self._run(calls, each=True)
 
-    async def _run(self, calls: Sequence[Call], *, each: bool) -> list[list[Any] | Failed]:
+    async def _run(self, calls: Sequence[ScriptCall], *, each: bool) -> list[list[Any] | Failed]:
         if not calls:
             return []
         packed = b"".join([pack("EVALSHA", _SHA, len(keys), *keys, *arguments) for keys, arguments in calls])
@@ -77,19 +78,19 @@ class Script:
             if not errors:
                 break
             first, refused = errors[0], str(answers[errors[0]])
-            # Calls before the error are numbered or harmless to repeat, so all are sent again, once for each reason.
+            # The calls before the error are numbered or harmless to repeat, so all are sent again.
             if refused.startswith("NOSCRIPT") and not load:
-                # A server that was restarted has forgotten the script; one that was promoted never had it.
+                # A restarted server has forgotten the script; a promoted one never had it.
                 load = pack("SCRIPT", "LOAD", SOURCE)
                 continue
             fault = refusal(refused)
             if isinstance(fault, JournalAway):
-                # Calls are numbered: after the first that was refused none was applied.
+                # Calls are numbered, so none after the first refused one was applied.
                 fault.applied = first
             if not isinstance(fault, JournalMoved):
                 raise fault
             self._pipe.leave()
-            # What this server has applied, the next one may lack: whoever sent it has to find out.
+            # The next server may lack what this one has applied; the caller must find that out.
             if left or first:
                 raise fault
             left = True

@@ -1,7 +1,7 @@
 """Ask sentinels which server is the master.
 
-Each tells what it believes. The one that was cut off together with a deposed master still names that one, so most
-are heard, and the answer of the latest failover (the highest configuration epoch) counts.
+Each answers what it believes. One that was cut off together with a deposed master still names that master. So a
+majority is asked, and the answer with the highest configuration epoch counts, which is that of the latest failover.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bridge.journal.route import Node, ask, ask_most
 
 
 class Sentinels:
-    """The sentinels of one master ``name``; ``dial`` makes a connection to one of them, not dialled yet."""
+    """The sentinels of the master ``name``. ``dial`` makes a connection to one of them, not dialled yet."""
 
     def __init__(self, nodes: Sequence[Node], name: str, dial: Callable[[Node], Any]) -> None:
         self._nodes = nodes
@@ -23,7 +23,7 @@ class Sentinels:
         self._dial = dial
 
     async def find(self) -> Node:
-        """Return the master. Whether it knows that it is one, whoever dials it finds out.
+        """Return the master. Whether it already knows that it is one is found out by dialling it.
 
         Raises:
             JournalAway: no sentinel answers, or none knows the name.
@@ -32,10 +32,10 @@ class Sentinels:
         answers, refusals = await ask_most(
             self._nodes, lambda node: ask(self._dial(node), ("SENTINEL", "MASTER", self._name))
         )
-        told: Counter[tuple[int, Node]] = Counter(_read(answer) for [answer] in answers.values())
-        if not told:
+        named: Counter[tuple[int, Node]] = Counter(_read(answer) for [answer] in answers.values())
+        if not named:
             raise self._nobody(refusals)
-        (_, node), _ = max(told.items(), key=lambda each: (each[0][0], each[1]))
+        (_, node), _ = max(named.items(), key=lambda each: (each[0][0], each[1]))
         return node
 
     def _nobody(self, refusals: dict[Node, JournalError]) -> JournalError:

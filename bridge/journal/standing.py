@@ -1,7 +1,8 @@
-"""Who may look now: what an address means, who is barred, and whose connections were ended.
+"""Who may read now: which account an address means, who is barred, and whose connections were ended.
 
-A credential says who somebody was when it was signed. What the directory and the OA said since stands here, and every
-door looks at it. Times are Redis's clock, in epoch ms: they are compared by processes whose own clocks differ.
+A credential says who somebody was when it was signed. What the directory and the OA have said since then is stored in
+Redis, and every request is checked against it. Times are epoch ms of Redis's clock, because processes whose own clocks
+differ compare them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _WIDTH: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Whose standing is asked for: the address that the credential names, and its session ("" = none)."""
+    """Somebody whose standing is asked for: the address in the credential, and its session ("" = none)."""
 
     address: str
     session: str
@@ -30,11 +31,11 @@ class Asker:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How somebody stands at ``at``.
+    """Somebody's standing at the time ``at``.
 
-    ``account`` is what the address means. ``moved``: when it came to mean another person, because it came to another
-    account or because somebody else came to have the account. ``out_until``: the session is kept out so long.
-    ``ended``: when the mailbox's connections were last ended; who came later may stay.
+    ``account``: the account that the address means. ``moved``: when the address came to mean another person, because it
+    went to another account or the account to somebody else. ``out_until``: until when the session is kept out.
+    ``ended``: when the mailbox's connections were last ended; connections opened later may stay.
     """
 
     at: int
@@ -50,9 +51,9 @@ class Standing:
         return self.out_until is not None and self.out_until > self.at
 
     def leads_elsewhere(self, issued: float | None, *, window_s: int) -> bool:
-        """Whether a credential of this age (``iat``, epoch seconds) may still mean the address's former holder.
+        """Whether a credential issued then (``iat``, epoch seconds) may mean the address's former holder.
 
-        Newer is only what was signed after the change and not in a future.
+        It means the present one only if it was issued after the change, and not in the future.
         """
         if self.moved is None or self.moved <= self.at - window_s * 1000:
             return False
@@ -60,14 +61,14 @@ class Standing:
 
 
 class Standings:
-    """Looks, and has people put out. ``kept_s``: how long a session stays out."""
+    """Reads standings, and ends connections and sessions. ``kept_s``: for how long a session is kept out."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._script = Script(redis)
         self._keys = keys
 
     async def look(self, askers: Sequence[Asker]) -> list[Standing]:
-        """How each of them stands, in their order.
+        """The standing of each asker, in this order.
 
         Raises:
             JournalAway, JournalRefused, JournalSpoilt
@@ -86,7 +87,7 @@ class Standings:
         return found
 
     async def kick(self, *, mailbox: str = "", session: str = "", kept_s: int) -> None:
-        """End the connections of a mailbox, of a session, or of a session to a mailbox; a session is kept out.
+        """End the connections of a mailbox, of a session, or of a session to a mailbox; keep the session out.
 
         Raises:
             JournalAway, JournalRefused
@@ -97,7 +98,7 @@ class Standings:
         await self._script.run([((keys.slaves, keys.kicked), arguments)])
 
     async def check(self) -> None:
-        """Find out by trying whether this user may look: an ACL file of an earlier release names fewer keys.
+        """Find out by trying whether our user may read standings; an ACL file of an earlier release has fewer keys.
 
         Raises:
             JournalAway, JournalRefused
@@ -111,11 +112,11 @@ class Standings:
 
 
 def named(payload: bytes) -> tuple[str, str]:
-    """``(account, session)`` that a message on the control channel tells of; ``""`` for what it leaves open."""
+    """Read ``(account, session)`` from a message on the control channel; ``""`` for the one that it does not name."""
     text = payload.decode(errors="replace")
     if text.startswith("sid:"):
         return "", text.removeprefix("sid:")
-    # An address has no blanks; what an OA calls its sessions may have anything.
+    # An address contains no blank; a session's name may contain anything.
     mailbox, _, session = text.partition(" sid:")
     return mailbox.removeprefix("mailbox:"), session
 

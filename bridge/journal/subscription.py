@@ -1,7 +1,7 @@
 """One pub/sub connection, read as raw bytes.
 
-redis-py's own ``PubSub`` reads half as fast, and resubscribes in silence when the connection was cut, which hides a
-loss. Here a cut is an event: ``lost`` resolves, and the owner builds a new one.
+redis-py's own ``PubSub`` reads half as fast. After a cut it resubscribes silently, which hides a loss. Here a cut is an
+event: ``lost`` resolves, and the owner makes a new subscription.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ _BATCH = 512
 
 
 class Subscription(RawConnection):
-    """Channels that are listened to, over one connection that is never reused after a fault.
+    """Channels that are subscribed to, over one connection that is not reused after a fault.
 
-    ``on_messages`` gets what one read of the socket brought: ``(channel, payload)`` pairs, in order. A question that
-    Redis leaves unanswered for ``patience_s`` is a fault: the connection is open and deaf, and whoever waited on
-    could wait for ever.
+    ``on_messages`` gets what one read of the socket brought: ``(channel, payload)`` pairs, in order. A SUBSCRIBE that
+    is not confirmed within ``patience_s`` is a fault, because the connection may be open and deaf.
     """
 
     def __init__(self, on_messages: Callable[[list[tuple[bytes, bytes]]], None], *, patience_s: float = 10.0) -> None:
@@ -42,7 +41,7 @@ class Subscription(RawConnection):
         await self.dial(address.connection(timeout_s=timeout_s))
 
     async def subscribe(self, channels: Sequence[str]) -> None:
-        """Listen to more channels; returns when Redis has confirmed all of them.
+        """Subscribe to more channels; returns when Redis has confirmed all of them.
 
         Raises:
             JournalAway: the connection was lost, or is cut because Redis did not confirm in time.
@@ -64,7 +63,7 @@ class Subscription(RawConnection):
             raise JournalAway(f"Redis confirmed no SUBSCRIBE within {self._patience_s:g} s") from None
 
     def unsubscribe(self, channels: Sequence[str]) -> None:
-        """Stop listening; nobody waits for the confirmation."""
+        """Unsubscribe; the confirmation is not awaited."""
         for start in range(0, len(channels), _BATCH):
             self._send("UNSUBSCRIBE", *channels[start : start + _BATCH])
 

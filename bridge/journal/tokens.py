@@ -1,7 +1,7 @@
-"""The provider's one access token, shared by all processes of a namespace.
+"""The provider's access token, shared by all processes of a namespace.
 
-A new token may kill the old one, so whoever fetches one does so alone. The shapes are those that
-``provider.token.TokenStore`` asks for; this room does not import it.
+A new token may invalidate the old one, so only one process at a time fetches one. :class:`RedisTokenStore` has the
+methods of the provider room's ``TokenStore`` without importing it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ T = TypeVar("T", bound=SharedToken)
 class RedisTokenStore(Generic[T]):
     """Keeps the token in ``{ns}:private:token``. ``make(value, expires_at)`` builds the provider room's type.
 
-    ``corporation`` stands beside the token (see ``corporation.py``); one of another corporation is none.
+    ``corporation`` is stored with the token (see ``corporation.py``); another corporation's token is ignored.
     """
 
     def __init__(self, redis: Redis, keys: Keys, make: Callable[[str, float], T], *, corporation: str) -> None:
@@ -59,12 +59,12 @@ class RedisTokenStore(Generic[T]):
             return None
         try:
             fields = from_json(stored)
-            # One that an older release stored has no mark.
+            # A token that an older release stored has no mark.
             if fields.get("of", self._corporation) != self._corporation:
                 return None
             return self._make(str(fields["value"]), float(fields["expires_at"]))
         except (ValueError, TypeError, KeyError, AttributeError):
-            return None  # somebody else's text: no token
+            return None  # not written by us
 
     async def put(self, token: T) -> None:
         """Replace the token; it expires by itself."""
@@ -74,7 +74,7 @@ class RedisTokenStore(Generic[T]):
             await self._redis.set(self._keys.token, fields, px=left_ms)
 
     async def drop(self, token_value: str) -> None:
-        """Forget the token if it still is this one. Only the holder of :meth:`lock` calls this."""
+        """Delete the token if it still is this one. Only the holder of :meth:`lock` calls this."""
         stored = await self.get()
         if stored is not None and stored.value == token_value:
             with _unreachable():
@@ -82,7 +82,7 @@ class RedisTokenStore(Generic[T]):
 
     @asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
-        """Exclude the other processes for as long as it takes; a holder that died blocks them for 3 s at most."""
+        """Exclude the other processes for the length of the block; a holder that died blocks them for 3 s at most."""
         mine = secrets.token_hex(8)
         while True:
             with _unreachable():
@@ -99,7 +99,7 @@ class RedisTokenStore(Generic[T]):
             raise
         finally:
             holding.cancel()
-            # Where no token could be had the lock is left to lapse: the others do not ask in the same moment.
+            # If no token could be fetched, the lock is left to expire, so that the others do not ask at once.
             if not given_up:
                 with suppress(JournalError):
                     await self._script.run([((self._keys.token_lock,), ("release", mine))])
@@ -113,7 +113,7 @@ class RedisTokenStore(Generic[T]):
 
 @contextmanager
 def _unreachable() -> Iterator[None]:
-    """A Redis that is away or will not do it is a ``ConnectionError`` to the provider room, which knows no journal."""
+    """Raise faults of Redis as ``ConnectionError``: the provider room does not know the journal's errors."""
     try:
         with translated():
             yield

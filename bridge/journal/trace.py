@@ -1,4 +1,4 @@
-"""What is stored about one mail, or one mailbox: for the question "why was I not told?". Reads only."""
+"""What is stored about one mail or one mailbox, for the command ``why``. Reads only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from bridge.events import MAIL_NEW, SYSTEM, Position, from_json, position_of, to_json
+from bridge.events import MAIL_NEW, SYSTEM, UPSTREAM_MISSED, Position, from_json, position_of, to_json
 from bridge.journal.client import typed
 from bridge.journal.counted import COUNTED_FIELDS, read_counted
 from bridge.journal.errors import translated
@@ -19,7 +19,7 @@ _PIECE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One event as it was published, and where it still stands."""
+    """One published event, and whether it is in the mailbox's history or only in the stream of all events."""
 
     position: Position
     event: Mapping[str, Any]
@@ -28,18 +28,19 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who an address is. ``address``: its account's. ``known``: in the mirror; ``barred``: disabled or deleted."""
+    """The account of an address. ``address``: its main address; ``known``: in the mirror; ``barred``: disabled or
+    deleted."""
 
     address: str
     known: bool
     barred: bool
     online: float | None
-    """Until when edges have marked it as looked at, epoch seconds."""
+    """Until when edges have entered it as open, epoch seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A mailbox's state. ``top`` is ``None`` where nothing is stored; ``as_of`` in epoch ms."""
+    """A mailbox's state. ``top`` is ``None`` if nothing is stored; ``as_of`` in epoch ms."""
 
     top: Position | None
     unread: int | None
@@ -59,7 +60,7 @@ class Trace:
         self._keys = keys
 
     async def account(self, asked: str) -> Account:
-        """Find out for whom an address stands."""
+        """Find the account of an address."""
         keys = self._keys
         with translated():
             alias = await self._redis.hget(keys.slaves, asked)
@@ -72,7 +73,7 @@ class Trace:
         return Account(address, bool(known), any(barred), online)
 
     async def stored(self, mailbox: str) -> Stored:
-        """The count and the last position; of an older generation nothing counts."""
+        """The count and the last position; what an older generation stored does not count."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.get(self._keys.generation)
         pipeline.hget(self._keys.upstream, "gap")
@@ -85,22 +86,22 @@ class Trace:
         return Stored(Position(epoch.decode(), counted.seq), counted.unread, counted.as_of, counted.doubtful)
 
     async def seen(self, mailbox: str, mail_id: str) -> float | None:
-        """When a mail was published (epoch ms), as far as that is remembered."""
+        """When a mail was published (epoch ms); ``None`` if it was not, or too long ago."""
         with translated():
             return await self._redis.zscore(self._keys.seen(mailbox), mail_id)
 
     async def mail(self, mailbox: str, mail_id: str) -> Published | None:
-        """The event of one mail, from the mailbox's history or else from the stream of all events."""
+        """The event of one mail, from the mailbox's history or otherwise from the stream of all events."""
         needle = b'"mail_id":' + to_json(mail_id)
         for key, in_history in ((self._keys.log(mailbox), True), (self._keys.events, False)):
             async for event, of in self._newest_first(key):
-                # A quote inside a string is escaped, so this is the member and not a text that looks like it.
+                # Quotes inside strings are escaped, so this finds the member and no text that looks like it.
                 if needle in event and (in_history or of == mailbox.encode()):
                     return Published(position_of(event), from_json(event), in_history)
         return None
 
     async def mails(self, mailbox: str, most: int) -> list[Published]:
-        """The newest mails of a mailbox's history, the newest first."""
+        """The newest mails of a mailbox's history, newest first."""
         found: list[Published] = []
         async for event, _ in self._newest_first(self._keys.log(mailbox)):
             parsed = from_json(event)
@@ -110,8 +111,8 @@ class Trace:
                 break
         return found
 
-    async def told_of(self, mailbox: str, type: str) -> list[Mapping[str, Any]]:
-        """``data`` of a mailbox's events of one type, the newest first."""
+    async def data_of(self, mailbox: str, type: str) -> list[Mapping[str, Any]]:
+        """The ``data`` of a mailbox's events of one type, newest first."""
         return [
             parsed["data"]
             async for event, _ in self._newest_first(self._keys.log(mailbox))
@@ -119,11 +120,11 @@ class Trace:
         ]
 
     async def gaps(self) -> list[Mapping[str, Any]]:
-        """``data`` of each ``exmail.upstream.missed`` that is still kept, the newest first."""
-        return await self.told_of(SYSTEM, "exmail.upstream.missed")
+        """The ``data`` of each stored ``exmail.upstream.missed``, newest first."""
+        return await self.data_of(SYSTEM, UPSTREAM_MISSED)
 
     async def dead(self) -> int:
-        """How many documents that nobody could read are kept."""
+        """The number of stored documents that could not be read."""
         with translated():
             return await self._redis.xlen(self._keys.dead)
 

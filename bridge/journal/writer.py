@@ -46,12 +46,12 @@ async def _nobody_remembers() -> Memory:
 
 
 class Writer:
-    """Holds the lease and writes. One object a process; safe to use from several tasks.
+    """Holds the lease and writes. One object for a process; several tasks may use it.
 
-    ``corporation`` says whose the namespace must be (see ``corporation.py``); empty: nobody looks. ``recollect`` asks
-    those who read the journal what they remember, within its own time limit, once a leadership and before its first
-    commit: a server that is used again after another had taken its place does not know itself that it went back.
-    ``pause`` waits between tries while Redis is away; ``on_batch`` is told seconds and outcomes of each round trip.
+    ``corporation``: the mark that the namespace must have (see ``corporation.py``); empty: it is not checked.
+    ``recollect`` asks the readers of the journal what they remember, within its own time limit. It is called before the
+    first commit of each leadership, because a server that another had replaced cannot tell that its data are old.
+    ``pause`` waits between tries while Redis is away. ``on_batch`` gets the seconds and outcomes of each round trip.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Writer:
         self._seen_generation = 0
         self._survived_ms: int | None = None
         self._generation = 0
-        self._told = 0
+        self._confirmed = 0
         self._sent = 0
         self._server = ""
         self._tried: dict[str, int] = {}
@@ -102,7 +102,7 @@ class Writer:
 
     @property
     def survived_ms(self) -> int | None:
-        """What the last new generation began with: :attr:`Claimed.heard_ms` of its claim."""
+        """:attr:`Claimed.heard_ms` of the claim that began the last new generation."""
         return self._survived_ms
 
     @property
@@ -110,21 +110,21 @@ class Writer:
         return f"{self._fence}:{self._generation}:{self._random}"
 
     async def claim(self) -> Claimed | None:
-        """Try to become the leader; ``None`` if another holds the lease. Nothing may be waiting to be committed.
+        """Try to become the leader; ``None`` if another worker holds the lease. No commit may be waiting.
 
         Raises:
             JournalAway, JournalRefused, FormatTooNew
-            NotOurs: the namespace is another corporation's.
+            NotOurs: the namespace belongs to another corporation.
         """
         async with self._turn:
             return await self._claim(resending=False)
 
     async def _claim(self, *, resending: bool, remembered: int | None = None) -> Claimed | None:
-        """``remembered``: the greatest generation of those who know more than this server does."""
+        """``remembered``: the greatest generation of those who remember more than this server has."""
         keys = self._keys
-        # A fence that another held is remembered too: a server that knows less than it went back, whoever claims there.
+        # The fence of another leader counts too: a server with a lower one has gone back.
         known = max(self._seen_fence, self._fence or 0)
-        own = (known or "", self._told if known == self._fence else "")
+        own = (known or "", self._confirmed if known == self._fence else "")
         [answer] = await self._script.run(
             [
                 (
@@ -161,35 +161,35 @@ class Writer:
         )
         if claimed.new_generation:
             self._survived_ms = claimed.heard_ms
-        # Commits may be ahead of what we were told: calls whose answer was lost. Whoever sends them again needs the
-        # numbers that they had under who led here before, in a new generation too: what Redis has kept of them must not
-        # be applied twice. Where they were never sent under that leader, nothing of them can be here.
+        # There may be more commits than were confirmed to us: calls whose answer was lost. If they are sent again they
+        # must have the numbers that they had under the former leadership, in a new generation too, so that what Redis
+        # has kept of them is not applied twice. If they were not sent under it, none of them can be here.
         tried = self._tried.get(former.decode()) if resending else None
-        self._told = commits if tried is None else min(tried, commits)
+        self._confirmed = commits if tried is None else min(tried, commits)
         if fence != self._fence:
-            # What was sent under the old one is refused from now on, wherever it still is.
+            # What was sent under the old fence and is still under way will be refused.
             self._sent = commits
             self._recollected = False
         self._fence, self._generation, self._server = fence, generation, server.decode()
-        self._tried.setdefault(self._leadership, self._told)
+        self._tried.setdefault(self._leadership, self._confirmed)
         self._lease = f"{fence}:{self._random}"
         return claimed
 
     async def renew(self, *, heard_ms: int | None = None) -> None:
-        """Keep the lease for its whole length again; ``heard_ms``: when the provider last gave a byte (epoch ms).
+        """Renew the lease. ``heard_ms``: when the last byte of the provider came (epoch ms).
 
         Raises:
-            LeaseLost: it is gone, or Redis went back; ``commit`` or ``claim`` finds out what that means.
+            LeaseLost: it is gone, or Redis went back; ``commit`` or ``claim`` finds out which.
             JournalAway, JournalRefused
         """
-        lease, told, sent, server = self._lease, self._told, self._sent, self._server
+        lease, confirmed, sent, server = self._lease, self._confirmed, self._sent, self._server
         if lease is None:
             raise LeaseLost("no lease is held")
         [answer] = await self._script.run(
             [
                 (
                     (self._keys.lease, self._keys.commits, self._keys.server, self._keys.upstream),
-                    ("renew", lease, self._lease_ms, told, "" if heard_ms is None else heard_ms, sent, server),
+                    ("renew", lease, self._lease_ms, confirmed, "" if heard_ms is None else heard_ms, sent, server),
                 )
             ]
         )
@@ -199,7 +199,7 @@ class Writer:
             self._server = answer[1].decode()
 
     async def keep(self, *, heard_ms: int | None = None) -> None:
-        """Renew; where the lease has merely run out or Redis went back, claim again.
+        """Renew the lease; if it has merely run out, or Redis went back, claim it again.
 
         Raises:
             LeaseLost: another worker leads or has led.
@@ -211,10 +211,10 @@ class Writer:
             async with self._turn:
                 await self._claim_again()
 
-    # -- what the data were made with; nothing may be waiting to be committed
+    # -- what the data were made with; no commit may be waiting
 
     async def note_made(self, made: Made) -> None:
-        """What is stored is made by these rules.
+        """Note that the stored data follow these settings.
 
         Raises:
             LeaseLost, JournalAway, JournalRefused
@@ -231,7 +231,7 @@ class Writer:
             await self._ask("erase", [(self._keys.log(stream),) for stream in streams[start : start + _ERASED]])
 
     async def begin_generation(self, made: Made) -> None:
-        """Begin a generation in which nothing counts that was stored before, and take it out.
+        """Begin a generation in which nothing counts that was stored before, and delete that.
 
         Raises:
             LeaseLost, JournalAway, JournalRefused
@@ -247,7 +247,7 @@ class Writer:
     async def _ask(
         self, verb: str, more_keys: Sequence[Sequence[str]], arguments: Sequence[Argument] = ()
     ) -> list[list[Any]]:
-        """Calls that hold the lease and have no number, because doing them again does no harm."""
+        """Run verbs that need the lease and no call number, because applying them twice does no harm."""
         if (lease := self._lease) is None:
             raise LeaseLost("no lease is held")
         answers = await self._script.run([((self._keys.lease, *keys), (verb, lease, *arguments)) for keys in more_keys])
@@ -256,26 +256,26 @@ class Writer:
         return answers
 
     async def release(self) -> None:
-        """Give the lease up, so that another worker can lead at once."""
+        """Give up the lease, so that another worker can lead at once."""
         lease, self._lease = self._lease, None
         if lease is not None:
             await self._script.run([((self._keys.lease,), ("release", lease))])
 
     async def commit(self, calls: Sequence[Call]) -> list[Outcome]:
-        """Apply the calls in order, each once; wait as long as Redis is away.
+        """Apply the calls in order, each once; wait while Redis is away.
 
         Raises:
             LeaseLost: another worker leads or has led; none or some of the calls were applied.
-            JournalRefused: Redis refuses for a reason that waiting does not mend.
+            JournalRefused: Redis refuses for a reason that does not pass.
         """
-        # Once sent, a batch is seen through: whoever is cancelled leaves its numbers to this task.
+        # A task of its own, so that a batch that was sent is finished even if the caller is cancelled.
         task = asyncio.create_task(self._commit(calls), name="commit")
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
 
     async def close(self, *, timeout_s: float) -> None:
-        """Let what is being committed finish, at most ``timeout_s``, and release the lease."""
+        """Let running commits finish, for at most ``timeout_s``, and release the lease."""
         if self._running:
             await asyncio.wait(self._running, timeout=timeout_s)
         for task in self._running:
@@ -295,7 +295,7 @@ class Writer:
                     while not self._recollected:
                         await self._compare()
                     started = time.perf_counter()
-                    outcomes = await self._send(calls, self._told)
+                    outcomes = await self._send(calls, self._confirmed)
                 except JournalAway as error:
                     log.warning("journal away, waiting to commit", extra={"error": str(error), "calls": len(calls)})
                     await self._pause(delay_s)
@@ -304,13 +304,13 @@ class Writer:
                 if outcomes is None:
                     refused = True
                     continue
-                self._told += len(calls)
-                self._tried = {self._leadership: self._told}
+                self._confirmed += len(calls)
+                self._tried = {self._leadership: self._confirmed}
                 self._on_batch(time.perf_counter() - started, outcomes)
                 return outcomes
 
     async def _compare(self) -> None:
-        """Begin a new generation where others were given what this server does not know.
+        """Begin a new generation if readers received something that this server does not have.
 
         Raises:
             LeaseLost, JournalAway, JournalRefused
@@ -320,7 +320,7 @@ class Writer:
             raise LeaseLost("no lease is held")
         memory = await self._recollect()
         if memory.generation:
-            # Whichever stream stands for no position: generation and commits are compared all the same.
+            # Without positions any stream will do, because generation and commits are compared too.
             positions = memory.positions or {DIRECTORY: ("", 0)}
             first = (keys.lease, keys.commits, keys.generation)
             known = ("compare", lease, memory.generation, memory.commits)
@@ -350,14 +350,14 @@ class Writer:
         )
 
     async def _send(self, calls: Sequence[Call], base: int) -> list[Outcome] | None:
-        """One round trip; ``None`` when the lease is not ours any more or Redis went back."""
+        """Send a batch in one round trip; ``None`` if the lease is no longer ours or Redis went back."""
         lease = self._lease
         if lease is None:
             raise LeaseLost("no lease is held")
         keys = self._keys
         first = (keys.lease, keys.commits, keys.generation)
-        # On another server than the one that answered last, a claim must find out first what is missing there. Behind
-        # the first call the numbers see to that, but not where perhaps more was published than was confirmed.
+        # Another server than the one that answered last must refuse: a claim has to find out first what it lacks. The
+        # first call names the server; if more may have been published than was confirmed, every call does.
         unsure = self._sent > base
         rendered = []
         for number, call in enumerate(calls, base + 1):
@@ -374,7 +374,7 @@ class Writer:
             raise
         outcomes = read_outcomes(answers)
         if len(outcomes) < len(answers):
-            # Nor was anything behind the refusal applied.
+            # No call after the refused one was applied.
             self._sent = max(sent, base + len(outcomes))
             return None
         return outcomes

@@ -5,7 +5,7 @@ It stands outside the house. It imports nothing of the bridge, and only ``dev``,
 
 from __future__ import annotations
 
-from bridge.simulator.api.calls import Call
+from bridge.simulator.api.calls import RecordedCall
 from bridge.simulator.faults.defects import Defect
 from bridge.simulator.faults.faults import Fault, Faults, Kind
 from bridge.simulator.world.account import Account, Action, DirectoryEntry
@@ -28,7 +28,6 @@ __all__ = [
     "AddressKind",
     "AuthKey",
     "AuthKeyName",
-    "Call",
     "Cut",
     "Defect",
     "Dialect",
@@ -45,6 +44,7 @@ __all__ = [
     "Mail",
     "PartyWrite",
     "PlanError",
+    "RecordedCall",
     "Rules",
     "SecondListener",
     "Simulator",

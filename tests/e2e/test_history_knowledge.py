@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.journal.embedded import EmbeddedServer
-from bridge.simulator.api.calls import Call
+from bridge.simulator.api.calls import RecordedCall
 from tests.support.history.evidence import evidence
 from tests.support.history.harness import Harness, Sight
 from tests.support.history.knowledge import is_sure, was_seen
@@ -59,7 +59,7 @@ class Record:
 
     def listed(self) -> None:
         """Everybody is asked for."""
-        self.harness.provider.calls._calls.append(Call("user/list", {"ver": ["0"]}, "ok", 1, self.later()))
+        self.harness.provider.calls._calls.append(RecordedCall("user/list", {"ver": ["0"]}, "ok", 1, self.later()))
 
     def later(self) -> float:
         self._at += 1

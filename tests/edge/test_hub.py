@@ -21,7 +21,7 @@ from bridge.edge.tail import Tail
 from bridge.edge.transport.sse import SseConnection
 from bridge.edge.transport.websocket import WebSocketConnection
 from bridge.events import Position
-from bridge.journal.reader import Opened, Upstream
+from bridge.journal.reader import Opened, UpstreamStatus
 from bridge.obs.metrics import Metrics
 from tests.support.waiting import until
 from tests.support.workers import sample
@@ -35,7 +35,7 @@ OPENED = Opened(
     status="first",
     events=[],
     known=False,
-    upstream=Upstream("connected", 1, ""),
+    upstream=UpstreamStatus("connected", 1, ""),
 )
 
 

@@ -6,11 +6,11 @@ from bridge.edge.recollection import _MOST, Recollection
 from bridge.edge.tail import Tail
 from bridge.events import Position
 from bridge.journal.inquiry import Memory
-from bridge.journal.reader import Opened, Upstream
+from bridge.journal.reader import Opened, UpstreamStatus
 
 from .test_hub import NoLoader
 
-UPSTREAM = Upstream("connected", 0, "")
+UPSTREAM = UpstreamStatus("connected", 0, "")
 
 
 def opened(mailbox: str, epoch: str, seq: int, generation: int, *, ahead: bool = False) -> Opened:

@@ -72,8 +72,8 @@ async def test_a_barred_address_that_is_a_slave_is_its_account_s(writer: Writer,
     await writer.commit([Advance(None, 1, slaves={"s@x.cn": ANN}, barred=["s@x.cn", BOB])])
     [opened] = await reader.open([OpenRequest("s@x.cn")])
     assert (opened.mailbox, opened.status) == (ANN, "first")
-    assert await reader.standing([ANN, BOB, "s@x.cn"]) == ["open", "barred", "moved"]
-    assert await reader.standing([]) == []
+    assert await reader.states([ANN, BOB, "s@x.cn"]) == ["open", "barred", "moved"]
+    assert await reader.states([]) == []
 
 
 async def test_forgetting_a_mailbox_leaves_nothing_and_its_next_epoch_is_new(

@@ -219,7 +219,7 @@ async def test_large_numbers_stay_whole(redis: Any, writer: Writer) -> None:
 async def test_a_call_that_was_sent_twice_applies_once(redis: Any, writer: Writer) -> None:
     """The answer was lost: the same numbers again change nothing."""
     await writer.commit([mail("", 1), mail("", 2)])
-    writer._told -= 2
+    writer._confirmed -= 2
     outcomes = await writer.commit([mail("", 1), mail("", 2)])
     assert [outcome.result for outcome in outcomes] == ["again", "again"]
     assert len(await events(redis)) == 2

@@ -30,7 +30,7 @@ MUTATIONS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "a leader of a lost generation is not noticed": (
         "failover and two pauses",
-        "local another = told and not same and (fence == told_fence or generation > told_generation)",
+        "local another = confirmed and not same and (fence == last_fence or generation > last_generation)",
         "local another = false",
     ),
     "what was sent to a server that is gone is forgotten": (
@@ -65,13 +65,13 @@ MUTATIONS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "a clock that is behind numbers generations": (
         "clocks that are behind",
-        "math.max(generation, told_generation, proven or 0) + 1",
+        "math.max(generation, last_generation, proven or 0) + 1",
         "0",
     ),
     "a leader is known by his fence": (
         "pause, failover and a lag",
         "leader == known_fence .. ':' .. known_generation .. ':' .. token",
-        "fence == told_fence",
+        "fence == last_fence",
     ),
     "the fence stays": ("pause and cut", "if not mine or back then fence =", "if false then fence ="),
     "a mailbox outlives its generation": (

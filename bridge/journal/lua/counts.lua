@@ -1,14 +1,13 @@
 -- ------------------------------------------------------------------------------------------ counts
 -- mail, push, poll: a mail with its count, a count that was pushed, a count that was asked for. All three have
---   KEYS 7 seen  8 upstream  9 wanted  10 dead (of a mail that was read from it, alone)
---   unread: '' = not known, of a mail alone  body: of the event, up to its stamp
--- After a gap in the pushes the count of before it is kept as the base, and mails since are counted as its news; the
--- provider's own count, asked for later, then tells what was missed. It is asked for twice: the push of a mail that the
--- first answer counts may still be under way, and then nothing was missed. A mail whose count is higher than it explains
--- tells of a gap too, of this mailbox alone. A count that rises by a poll where no gap is known is suspected: perhaps the
--- connection has been dead for a while and nobody has noticed; the gap that is found then reaches back before this poll.
--- With 1, and with 3, they return also: how many mails were missed as far as is known, and 1 where that must be asked once
--- more.
+--   KEYS 7 seen  8 upstream  9 wanted  10 dead (only for a mail that was recovered from it)
+--   unread: '' = not known (only with a mail)  body: the event up to its stamp
+-- After a gap in the pushes the count from before it is kept as the base, and mails published since are counted as its
+-- news. The provider's count, asked for later, then shows how many were missed. It is asked for twice, because the push
+-- of a mail that the first answer counts may still be under way, and then it was not missed. A mail whose count is higher
+-- than one mail explains is evidence of a gap too, in this mailbox only. A count that rises by a poll although no gap is
+-- known is suspected: the connection may have died unnoticed, and the gap found later reaches back before this poll.
+-- With 1 and 3 they also return how many mails were missed as far as is known, and 1 if that must be asked again.
 if verb == 'mail' or verb == 'push' or verb == 'poll' then
   local now = now_ms()
   local gap, lost = unpack(redis.call('HMGET', KEYS[8], 'gap', 'lost'))
@@ -17,7 +16,7 @@ if verb == 'mail' or verb == 'push' or verb == 'poll' then
   local doubtful, had_base = is_doubtful(state, gap), state.base
   local as_of = whole(math.max(now, tonumber(state.as_of or '0')))
 
-  -- What stands beside the count from now on: the base that it had, or this count.
+  -- Keep a base beside the count: the one that there is, or the current count.
   local function keep_base(suspect)
     if not state.base then state.base, state.base_at, state.news = state.unread, state.as_of or '0', '0' end
     state.suspect = suspect
@@ -33,13 +32,13 @@ if verb == 'mail' or verb == 'push' or verb == 'poll' then
 
   local function pending() return state.base and 1 or 0 end
 
-  -- The end where nothing is published: a count that was told is the stored one, and is as fresh as this call.
+  -- The end if nothing is published: the count equals the stored one, which is confirmed as of now.
   local function confirm(unread)
     if unread ~= '' and state.unread then redis.call('HSET', KEYS[4], 'as_of', as_of, 'gap', gap) end
     if not state.absent then note_base() end
   end
 
-  -- The end where something was published.
+  -- The end if something was published.
   local function store_count(unread, missed)
     if unread == '' then
       store_position()
@@ -50,8 +49,8 @@ if verb == 'mail' or verb == 'push' or verb == 'poll' then
     return {1, epoch, seq, missed, pending()}
   end
 
-  -- mail: correction: body of the mail.unread that is published instead where the mail is known and its count is news
-  --   dead: the entry that this mail was read from ('' = none); it goes in this step
+  -- mail: correction: body of the mail.unread to publish instead if the mail is known and its count is new
+  --   dead: the entry that this mail was recovered from ('' = none); it is deleted in this step
   if verb == 'mail' then
     local mailbox, mail_id, unread, body, correction, dead, seen_ms, seen_max, history_max, history_ms, events_max,
       mailbox_channel, mail_new_channel, mail_unread_channel = unpack(ARGV, 6, 19)
@@ -60,7 +59,7 @@ if verb == 'mail' or verb == 'push' or verb == 'poll' then
     local leapt, uncounted = false, false
     if state.unread and not known then
       leapt = unread ~= '' and tonumber(unread) > tonumber(state.unread) + 1
-      -- A mail that came without its count leaves the stored one behind; it is news that no count tells of yet.
+      -- A mail without its count makes the stored count outdated; it is counted as news.
       uncounted = unread == ''
     end
     if doubtful or leapt or uncounted then keep_base(nil) end
@@ -107,8 +106,8 @@ if verb == 'mail' or verb == 'push' or verb == 'poll' then
     return store_count(unread, 0)
   end
 
-  -- poll: asked_at: seq when the question was sent  proven: how much of the count an earlier answer had ('' = this is the
-  --   first)  missed_body: of the mail.missed that may have to be said besides, up to its first number
+  -- poll: asked_at: seq when the question was sent  proven: the count of an earlier answer ('' = this is the first)
+  --   missed_body: of the mail.missed that may have to be published too, up to its first number
   if verb == 'poll' then
     local mailbox, unread, asked_at, proven, body, missed_body, history_max, history_ms, events_max, mailbox_channel,
       mail_unread_channel, mail_missed_channel = unpack(ARGV, 6, 17)
@@ -124,7 +123,7 @@ if verb == 'mail' or verb == 'push' or verb == 'poll' then
       missed = math.max(0, (sure or count) - tonumber(state.base) - tonumber(state.news))
       if missed > 0 and not sure then keep_base(nil) else state.base = nil end
       if sure and count > sure then
-        -- The rest came to be counted after the gap, and is no more than suspected.
+        -- The rest was counted only after the first answer, so it is merely suspected.
         state.base, state.base_at, state.news, state.suspect = whole(sure), state.as_of or '0', '0', gap
       end
     elseif state.unread and count > tonumber(state.unread) then

@@ -1,16 +1,16 @@
--- The journal's script: the only code that changes mailboxes, the directory, the cursor and the lease. One script in
--- four files, which are put together in this order: lease, reading, writing, counts.
+-- The journal's script: the only code that changes mailboxes, the directory, the cursor and the lease. It is one script
+-- in four files, joined in this order: lease, reading, writing, counts.
 --
--- Redis does not roll back, so each verb decides everything before its first write. Key arguments are literal
--- KEYS[n] (managed Redis refuses computed ones); their meaning is the same for every verb that holds the lease:
+-- Redis does not roll back, so each verb decides everything before its first write. Keys are written as literal KEYS[n],
+-- because managed Redis refuses computed ones. For every verb that needs the lease they are:
 --   1 lease  2 commits  3 generation  4 the stream's state (hash)  5 the stream's log  6 events  7… by verb
--- A verb names its arguments in its first line, and a command's answer is named where it is read; nothing is known by its
--- place behind that. Arguments are strings: tonumber() before comparing. Numbers go back into text with %.0f, since ".."
+-- A verb names its arguments in its first line, and the parts of an answer where it reads them; nothing else is addressed
+-- by its place. Arguments are strings: use tonumber() before comparing. Numbers become text with %.0f, because ".."
 -- writes 1e+14.
 --
 -- A writing verb returns {1, epoch, seq, …} published · {2} duplicate · {3} unchanged · {4, seq} moved ·
--- {5} again (this call number was applied before: its answer was lost) · {6, ver} the cursor is elsewhere ·
--- {0, why, …} refused: nothing written, and the call number is not used up.
+-- {5} again (this call number was applied before, and its answer was lost) · {6, ver} the cursor is another ·
+-- {0, why, …} refused: nothing was written, and the call number is not used up.
 
 local verb = ARGV[1]
 
@@ -26,24 +26,24 @@ local function run_id()
 end
 
 -- ------------------------------------------------------------------------------------------ the lease
--- What proves that Redis went back: commits below what the worker was told, or, on another server process than the one
--- that answered it last, below what it sent (an answer may have been lost together with the commit). A server is known
--- by its run id, which a restart changes; "another" is judged by what the worker remembers and by what the data say.
---
+-- Two things prove that Redis went back: commits below those that were confirmed to the worker; or, on another server
+-- process than the one that answered it last, below those that it sent (an answer may be lost together with its commit).
+-- A server process is identified by its run id, which a restart changes. It is another one if it differs from the one
+-- that the worker remembers, or from the one recorded in the data.
 local function is_another(server, recorded, remembered)
   return recorded ~= server or (remembered ~= '' and remembered ~= server)
 end
 
 -- claim: KEYS 1 lease 2 commits 3 generation 4 fence 5 server 6 format 7 upstream 8 corporation
---   known_fence: the highest that this worker knows of ('' = none)  known_commits: what it was told under that fence
---   ('' = another held it)  known_format: the newest layout that it can read  known_generation: what it was told
+--   known_fence: the highest that this worker knows ('' = none)  known_commits: those confirmed to it under that fence
+--   ('' = another held it)  known_format: the newest layout that it can read  known_generation: its generation
 --   sent: the highest call number that it sent  last_server: run id of the server that answered it last ('' = none)
---   remembered: the greatest generation that somebody remembers who was told what this server does not know ('' = nobody
---   has said so)  ours: whose the namespace must be ('' = do not look)  seen_generation: the greatest that it was told or
---   saw another lead in
---   returns {1, fence, commits, generation, heard, run id, former}: the fence grew by one, by more where another led in
---   between; former: '<fence>:<generation>:<token>' of who led before on this server, before our claim was first applied;
---   or {0, 'held', fence of the holder, run id, generation}, {0, 'format', number}, {0, 'corporation'}
+--   remembered: the greatest generation of those who remember more than this server has ('' = nobody does)
+--   ours: the corporation that the namespace must belong to ('' = any)  seen_generation: the greatest generation that it
+--   led in or saw another lead in
+--   returns {1, fence, commits, generation, heard, run id, former}: the fence grew by one, or by more if another led in
+--   between; former: '<fence>:<generation>:<token>' of who led on this server before our claim was first applied;
+--   or {0, 'held', the holder's fence, run id, generation}, {0, 'format', number}, {0, 'corporation'}
 if verb == 'claim' then
   local token, lease_ms, known_fence, known_commits, known_format, known_generation, sent, last_server, remembered, ours,
     seen_generation = unpack(ARGV, 2, 12)
@@ -59,31 +59,30 @@ if verb == 'claim' then
   if format > tonumber(known_format) then return {0, 'format', format} end
   local fence = tonumber(redis.call('GET', KEYS[4]) or '0')
   local commits = tonumber(redis.call('GET', KEYS[2]) or '0')
-  local told_fence, told = tonumber(known_fence), tonumber(known_commits)
-  local told_generation, proven = tonumber(known_generation), tonumber(remembered)
-  -- Two servers that went apart count on from the same fence: only the name of its holder tells them apart.
+  local last_fence, confirmed = tonumber(known_fence), tonumber(known_commits)
+  local last_generation, proven = tonumber(known_generation), tonumber(remembered)
+  -- Two servers that diverged continue from the same fence; only the name of its holder distinguishes them.
   local leader = redis.call('HGET', KEYS[7], 'leader') or ''
-  local same = told and leader == known_fence .. ':' .. known_generation .. ':' .. token
-  -- Another led before we came, under numbers that were ours.
-  local another = told and not same and (fence == told_fence or generation > told_generation)
-  -- Our last claim was applied here and its answer was lost: it has judged already.
-  local judged = mine and fence > (told_fence or 0)
-  -- A generation that began here later than all that this worker knows of was begun by somebody who has judged, too:
-  -- what another server gave before it counts as absent. So one restart begins one generation.
+  local same = confirmed and leader == known_fence .. ':' .. known_generation .. ':' .. token
+  -- Another worker led here meanwhile, under a fence or a generation that we know differently.
+  local another = confirmed and not same and (fence == last_fence or generation > last_generation)
+  -- Our last claim was applied here and its answer was lost, so it has already compared the servers.
+  local judged = mine and fence > (last_fence or 0)
+  -- A generation later than all that this worker knows was begun here by another, who has compared them too. Whatever
+  -- another server did before it counts as absent. So one restart begins one generation.
   local begun = generation > tonumber(seen_generation)
   local moved = is_another(server, redis.call('GET', KEYS[5]), (judged or begun) and '' or last_server)
-  local lost = generation == 0 or (told_fence and fence < told_fence) or (same and commits < told)
+  local lost = generation == 0 or (last_fence and fence < last_fence) or (same and commits < confirmed)
     or (same and moved and commits < tonumber(sent)) or (proven and proven >= generation)
-  -- Another server may know less than the one before it published for another worker, who led when our lease had run
-  -- out there.
+  -- Another server may lack what the one before it published for another worker, who led after our lease had run out.
   local back = lost or (moved and not (mine and same))
   local former = judged and redis.call('HGET', KEYS[7], 'former') or leader
   if back then
-    -- Above all that anybody remembers: this server's clock may be behind, and readers wait for ids that grow.
-    generation = math.max(now_ms(), math.max(generation, told_generation, proven or 0) + 1)
+    -- Above everything that anybody remembers: this server's clock may be behind, and readers need growing ids.
+    generation = math.max(now_ms(), math.max(generation, last_generation, proven or 0) + 1)
     if lost then redis.call('HSET', KEYS[7], 'lost', whole(generation)) end
   end
-  if not mine or back then fence = math.max(fence, (told_fence or 0) + (another and 1 or 0)) + 1 end
+  if not mine or back then fence = math.max(fence, (last_fence or 0) + (another and 1 or 0)) + 1 end
   leader = whole(fence) .. ':' .. whole(generation) .. ':' .. token
   redis.call('HSET', KEYS[7], 'former', former, 'leader', leader)
   redis.call('SET', KEYS[4], whole(fence))
@@ -93,16 +92,16 @@ if verb == 'claim' then
   redis.call('SET', KEYS[6], known_format)
   if ours ~= '' then redis.call('SET', KEYS[8], ours) end
   local heard = redis.call('HGET', KEYS[7], 'heard')
-  -- A leader that dies before it can say that it listens has perhaps listened: what it read is missed from here on.
+  -- A leader may read pushes and die before its first commit: a gap would have to begin here.
   redis.call('HSETNX', KEYS[7], 'heard', whole(now_ms()))
   return {1, fence, commits, generation, heard, server, former}
 end
 
 -- compare: KEYS 1 lease 2 commits 3 generation 4 the state of a stream 5 forgotten
---   remembered: the greatest generation that others remember, and of it  known_commits: how many commits there were,
---   known_epoch and known_seq: what they were given of the stream ('' = none)
---   They learnt it before they were asked, so this server must know it: {1}; else {0, 'back'} or {0, 'lease'}.
---   What it was told to forget it did not lose.
+--   remembered: the greatest generation that others remember  known_commits: the number of commits in it
+--   known_epoch, known_seq: the position of the stream that they received ('' = none)
+--   They received it before they were asked, so a server that has not gone back must know it: {1}. Otherwise {0, 'back'},
+--   or {0, 'lease'}. A position that was deleted on purpose is no proof.
 if verb == 'compare' then
   local lease, remembered, known_commits, known_epoch, known_seq, stream = unpack(ARGV, 2, 7)
   if redis.call('GET', KEYS[1]) ~= lease then return {0, 'lease'} end
@@ -119,8 +118,8 @@ if verb == 'compare' then
 end
 
 -- renew: KEYS 1 lease 2 commits 3 server 4 upstream
---   known_commits: what this worker was told  heard: when the provider was last heard ('' = not)  sent: the highest call
---   number that it sent  last_server: run id of the server that answered it last   returns {1, run id}
+--   known_commits: those confirmed to this worker  heard: when the provider was last heard ('' = not)  sent: the highest
+--   call number that it sent  last_server: run id of the server that answered it last   returns {1, run id}
 if verb == 'renew' then
   local lease, lease_ms, known_commits, heard, sent, last_server = unpack(ARGV, 2, 7)
   if redis.call('GET', KEYS[1]) ~= lease then return {0, 'lease'} end
@@ -128,7 +127,7 @@ if verb == 'renew' then
   if commits < tonumber(known_commits) then return {0, 'back'} end
   if is_another(server, redis.call('GET', KEYS[3]), last_server) then
     if commits < tonumber(sent) then return {0, 'back'} end
-    -- A replica that was promoted and lost nothing is the recorded server from here on.
+    -- A promoted replica that lost nothing becomes the recorded server.
     redis.call('SET', KEYS[3], server)
   end
   if heard ~= '' then redis.call('HSET', KEYS[4], 'heard', heard) end
@@ -137,7 +136,7 @@ if verb == 'renew' then
 end
 
 -- adopt: KEYS 1 lease 2 corporation 3 token 4 ver
---   corporation: whose namespace it is from now on  api: how that begins where the API is the same
+--   corporation: the namespace's new corporation  api: the beginning of that mark, which names the API
 --   returns {1, 1 if it was another's} or {0, 'held'}
 if verb == 'adopt' then
   local corporation, api = unpack(ARGV, 2, 3)
@@ -146,7 +145,7 @@ if verb == 'adopt' then
   redis.call('SET', KEYS[2], corporation)
   if not before or before == corporation then return {1, 0} end
   redis.call('DEL', KEYS[3])
-  -- The Ver of one API says nothing to the other.
+  -- The Ver of one API means nothing to another.
   if string.sub(before, 1, #api) ~= api then redis.call('DEL', KEYS[4]) end
   return {1, 1}
 end
@@ -168,9 +167,9 @@ if verb == 'made' then
 end
 
 -- begin: KEYS 1 lease 2 made 3 generation 4 upstream 5 events 6 dead
---   profile_fields: '' = not known  fence and token: the holder's
---   A new generation, in which nothing counts that was stored before. The stream of all events keeps its groups. Dead
---   documents stay where no text of them was kept.   returns {1, generation}
+--   profile_fields: '' = not known  fence, token: the leader's own
+--   Begins a new generation, in which nothing counts that was stored before. The stream of all events keeps its groups.
+--   Dead documents stay only if their texts are masked.   returns {1, generation}
 if verb == 'begin' then
   local lease, privacy, profile_fields, revision, fence, token = unpack(ARGV, 2, 7)
   if redis.call('GET', KEYS[1]) ~= lease then return {0, 'lease'} end
@@ -190,7 +189,7 @@ if verb == 'begin' then
   return {1, generation}
 end
 
--- hold: KEYS 1 a lock   Keep it for so long from now, if it still has this value.
+-- hold: KEYS 1 a lock   Prolongs it if it still has this value.
 if verb == 'hold' then
   local value, ms = unpack(ARGV, 2, 3)
   if redis.call('GET', KEYS[1]) ~= value then return {0, 'lease'} end
@@ -198,7 +197,7 @@ if verb == 'hold' then
   return {1}
 end
 
--- release: KEYS 1 a lease or lock   Give it up, if it still has this value.
+-- release: KEYS 1 a lease or lock   Deletes it if it still has this value.
 if verb == 'release' then
   local value = unpack(ARGV, 2, 2)
   if redis.call('GET', KEYS[1]) ~= value then return {0, 'lease'} end

@@ -1,6 +1,6 @@
 -- ------------------------------------------------------------------------------------------ reading
--- A stream's state, KEYS[4], by name; a field that is not stored is false or nil. One of an older generation counts as
--- absent: a new epoch, seq from 1. Its count stays in `old`, see carried_base.
+-- A stream's state, KEYS[4], with named fields; one that is not stored is false or nil. The state of an older generation
+-- counts as absent: a new epoch, seq from 1. Its count stays in `old`, see carried_base.
 local function stream_state(generation, new_epoch)
   local of, epoch, seq, unread, as_of, gap, base, base_at, news, suspect = unpack(redis.call('HMGET', KEYS[4],
     'generation', 'epoch', 'seq', 'unread', 'as_of', 'gap', 'base', 'base_at', 'news', 'suspect'))
@@ -10,9 +10,9 @@ local function stream_state(generation, new_epoch)
   return {epoch = new_epoch, seq = 0, gap = '0', absent = true, old = s, old_generation = tonumber(of or '0')}
 end
 
--- A count from before a generation that began without proof of a loss is still the last that was true: what the
--- provider counts beyond it was missed. After a proven loss it may be older than what was published since. `lost` is the
--- newest generation that began so.
+-- If a generation began without proof of a loss, the count from before it was the latest: what the provider counts beyond
+-- it was missed. After a proven loss that count may be older than what was published later, so it is dropped. `lost` is
+-- the newest generation that began with a proven loss.
 local function carried_base(s, lost)
   local old = s.old
   if not old or s.old_generation < tonumber(lost or '0') then return end
@@ -23,9 +23,9 @@ local function carried_base(s, lost)
   end
 end
 
--- Pushes may have been missed since the stored count was true, and nobody has asked for the count since. Gaps are
--- numbered; the number that a count was stored under stands beside it. A suspected base counts from the next gap on.
--- This is the rule; bridge/journal/counted.py says the same of what Python reads, and tests/journal/test_counted.py
+-- Whether pushes may have been missed since the count was stored, and the provider was not asked since. Gaps are
+-- numbered, and each count is stored with the number of the newest gap. A suspected base counts only after the next gap.
+-- This is the rule; bridge/journal/counted.py repeats it for what Python reads, and tests/journal/test_counted.py
 -- compares the two.
 local function is_doubtful(s, gap)
   gap = gap or '0'
@@ -42,8 +42,7 @@ end
 local function event_of(entry) return entry[2][2] end
 local function seq_of(entry) return tonumber(string.match(entry[1], '^%d+')) end
 
--- Functions are made anew at each call, so those that only reading verbs use are made for them alone: no write pays for
--- them.
+-- Lua makes functions at each call of the script, so those that only reading verbs use are made for these alone.
 if verb == 'open' or verb == 'page' or verb == 'look' then
   local function id_of(entry) return entry[1] end
 
@@ -53,8 +52,8 @@ if verb == 'open' or verb == 'page' or verb == 'look' then
     return events
   end
 
-  -- Entries of the log from an id on (before: up to it, the newest first), at most so many and at most so many bytes;
-  -- one at least, if there is one.
+  -- Entries of the log from an id on (with `before`: up to it, newest first), bounded in number and in bytes; at least
+  -- one if there is one.
   local function read_log(before, from, most, bytes)
     local found, piece = {}, 32
     while #found < most and bytes > 0 do
@@ -76,8 +75,8 @@ if verb == 'open' or verb == 'page' or verb == 'look' then
     return found
   end
 
-  -- The newest mails, oldest first. Counts stand between them in the log, so it is read in pieces, and not to its end: a
-  -- log of a hundred thousand counts must not hold up everybody.
+  -- The newest mails, oldest first. The log has counts between them, so it is read in pieces. It is not read to its end,
+  -- because a log of a hundred thousand counts would block Redis.
   local function recent_mails(limit, bytes)
     local mails, last, looked = {}, '+', 0
     while #mails < limit and looked < 1000 do
@@ -97,8 +96,8 @@ if verb == 'open' or verb == 'page' or verb == 'look' then
     return mails
   end
 
-  -- What concerns everybody may be of another type too. Where nobody can be judged without it, its name is told; where it
-  -- only tells something besides, it counts as empty.
+  -- Keys that concern everybody may have a wrong type. If nobody can be answered without the key, the error names it
+  -- (sound); if it holds only additional information, it counts as empty (or_else).
   local function is_of_another_type(answer)
     if type(answer) ~= 'table' or not answer.err then return false end
     if not string.find(answer.err, 'WRONGTYPE', 1, true) then error(answer) end
@@ -115,22 +114,22 @@ if verb == 'open' or verb == 'page' or verb == 'look' then
     return answer
   end
 
-  -- A favour that a server does not do which takes no writes now: full, or read-only by its own rules. A replica is
-  -- another matter: whoever asks it is at the wrong server, and has to learn of it.
+  -- Whether an optional write failed because the server takes none now: it is full, or read-only by its own rules. A
+  -- replica does not count: the caller is at the wrong server and must learn of it.
   local function takes_no_writes(answer)
     local word = type(answer) == 'table' and answer.err and string.match(answer.err, '^%-?(%u+)')
     return word == 'OOM' or word == 'MISCONF' or word == 'NOREPLICAS'
   end
 
   -- open: KEYS 1 lease 2 wanted 3 generation 4 state 5 log 6 directory 7 slaves 8 upstream 9 barred
-  --   after_epoch: '' = no position  most_recent: how many mails without one  stale_ms: '' = do not ask for the count
-  --   patient: '1' = a position that is ahead begins nothing yet
+  --   after_epoch: '' = no position  most_recent: how many mails to return then  stale_ms: '' = do not ask for the count
+  --   patient: '1' = if the position is ahead, change nothing yet
   --   returns {2, alias} for a slave, {3} for an account that is disabled or deleted, else
   --   {1, epoch, seq, unread, as_of, status, events, known, led, upstream state, since, why, generation}
   --   status: resumed (events = what follows the position, in order, as far as the bytes allow) · first, expired, epoch
   --   (events = the recent mails)
-  --   ahead: the position was given by a server that knew more; this mailbox begins a new epoch, so that the seq which
-  --   follows cannot be taken for one that was given already. To who is patient: {4} instead, and nothing is written
+  --   ahead: the position was given by a server that knew more. The mailbox begins a new epoch, so that the next seq is
+  --   not mistaken for one that was given already. If patient: {4} instead, and nothing is written
   if verb == 'open' then
     local new_epoch, address, after_epoch, after_seq, most_entries, most_recent, stale_ms, most_bytes, patient =
       unpack(ARGV, 2, 10)
@@ -154,7 +153,7 @@ if verb == 'open' or verb == 'page' or verb == 'look' then
       else
         local entries = {}
         if after < s.seq then entries = read_log(false, whole(after + 1), s.seq - after, bytes) end
-        -- The log may have expired or been trimmed; it never has holes.
+        -- The log may have expired or been trimmed, but it has no holes.
         if after == s.seq or (entries[1] and id_of(entries[1]) == whole(after + 1) .. '-0') then
           status, events = 'resumed', events_of(entries)
         else
@@ -203,11 +202,12 @@ if verb == 'open' or verb == 'page' or verb == 'look' then
     return {1, s.epoch, s.seq, events_of(entries), first}
   end
 
-  -- look: KEYS 1 slaves 2 barred 3 moved 4 kicked   its arguments are pairs of an address and a session ('' = none)
-  --   returns {1, now ms, for each pair five: the account that the address means now, 1 if it is barred, when the address
-  --   came to mean another person, until when the session is kept out, when its connections were last ended; false = never}
-  --   A person is behind an account: an alias means another one since it came to the account, or since somebody else has
-  --   that, whichever was later. Of the second nothing is written under the alias, which may be the same as before.
+  -- look: KEYS 1 slaves 2 barred 3 moved 4 kicked   the arguments are pairs of an address and a session ('' = none)
+  --   returns {1, now ms, then five values for each pair: the account that the address means now, 1 if it is barred, when
+  --   the address came to mean another person, until when the session is kept out, when its connections were last ended;
+  --   false = never}
+  --   An alias came to mean another person when it came to its account, or when the account went to somebody else,
+  --   whichever was later. The second is stored under the account only.
   if verb == 'look' then
     local any_moved, any_kicked = redis.call('EXISTS', KEYS[3]) == 1, redis.call('EXISTS', KEYS[4]) == 1
     local answer = {1, now_ms()}
@@ -236,22 +236,23 @@ if verb == 'open' or verb == 'page' or verb == 'look' then
   end
 end
 
--- kick: KEYS 1 slaves 2 kicked   address: '' = every mailbox  session: '' = everybody's  holds_ms: how long it holds
---   A session is kept out; a mailbox's connections end, and nobody is kept out. Returns {1}.
+-- kick: KEYS 1 slaves 2 kicked   address: '' = every mailbox  session: '' = every session  holds_ms: for how long
+--   A session is kept out for holds_ms. Without a session the mailbox's connections end and nobody is kept out.
+--   Returns {1}.
 if verb == 'kick' then
   local address, session, holds_ms, channel = unpack(ARGV, 2, 5)
   local name, now, lasts = '', now_ms(), tonumber(holds_ms)
   if address ~= '' then name = 'mailbox:' .. (redis.call('HGET', KEYS[1], address) or address) end
   if session ~= '' then name = (name == '' and '' or name .. ' ') .. 'sid:' .. session end
   redis.call('ZADD', KEYS[2], 'GT', whole(session == '' and now or now + lasts), name)
-  -- What holds no longer: a mailbox's entry says when it was ended, a session's until when it is out.
+  -- Drop expired entries. A mailbox's score says when its connections ended, a session's until when it is kept out.
   redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', whole(now - lasts))
   if redis.call('PTTL', KEYS[2]) < 2 * lasts then redis.call('PEXPIRE', KEYS[2], whole(2 * lasts)) end
   redis.call('PUBLISH', channel, name)
   return {1}
 end
 
--- probe: KEYS 1 a private key   Does this server know what the rest of the script uses? (Redis 7.0, Valkey 7.2)
+-- probe: KEYS 1 a private key   Fails on a server that lacks what the script uses (Redis 7.0, Valkey 7.2 have it).
 if verb == 'probe' then
   redis.call('XADD', KEYS[1], '1-*', 'probe', '1')
   redis.call('DEL', KEYS[1])

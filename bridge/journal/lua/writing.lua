@@ -1,9 +1,9 @@
 -- ------------------------------------------------------------------------------------------ writing
--- Everything below holds the lease and has a call number. The arguments that all of them have:
---   new_epoch: what a stream is numbered under that begins here  server: run id of the server that answered this worker
---   last ('' = never mind): on another one it must find out first what that one lacks. The first call of a batch names it;
---   all do where they were sent before and the answer was lost.
--- A verb's own arguments begin with the sixth; bridge/journal/calls.py gives them by the same names.
+-- All verbs below need the lease and have a call number. The arguments that they share:
+--   new_epoch: the epoch of a stream that begins here  server: run id of the server that answered this worker last
+--   ('' = do not compare); another server is refused, because the worker must first find out what it lacks. The first
+--   call of a batch has it, and every call that may have been applied before.
+-- A verb's own arguments begin with the sixth; bridge/journal/calls.py has them under the same names.
 local lease, call_number, new_epoch, server = unpack(ARGV, 2, 5)
 local stored_lease, stored_commits, generation = unpack(redis.call('MGET', KEYS[1], KEYS[2], KEYS[3]))
 local commits, call = tonumber(stored_commits or '0'), tonumber(call_number)
@@ -15,26 +15,26 @@ if call > commits + 1 then return {0, 'back', commits} end
 local state = stream_state(generation, new_epoch)
 local epoch, seq, fresh = state.epoch, state.seq, state.absent
 
--- The call number is used up, and what it stands for is done in this step.
+-- Use up the call number; the rest of the step cannot fail.
 local function commit() redis.call('SET', KEYS[2], call_number) end
 
--- Forget what an older generation left; the first write of any verb that publishes.
+-- Delete what an older generation left: the first write of every verb that publishes.
 local function begin_stream()
   if fresh then redis.call('DEL', KEYS[4], KEYS[5]) end
   fresh = false
 end
 
--- An epoch of a mailbox ends here on purpose: an edge that remembers it does not prove that Redis went back. A day is
--- more than any edge takes to learn of it.
+-- Note that an epoch was ended on purpose, so that an edge that remembers it does not prove that Redis went back. Within
+-- a day every edge has learnt of it.
 local function note_forgotten(mailbox, ended)
   redis.call('ZADD', KEYS[8], whole(now_ms()), mailbox .. ' ' .. ended)
   redis.call('ZREMRANGEBYSCORE', KEYS[8], '-inf', whole(now_ms() - 86400000))
   redis.call('PEXPIRE', KEYS[8], 86400000)
 end
 
--- A log lives as long as its newest event, and its ids are positions, which tell no age. So the oldest entries are
--- looked into: one at each sixteenth event, and some more where that is over age. Events of a mailbox end in Redis's own
--- stamp; the others, which concern everybody, have none and stay as long as the log.
+-- Trim a log by age. The whole log expires with its newest event, and its ids are positions, which tell no age. So the
+-- oldest entry is read at every sixteenth event, and more if it is over age. Events of a mailbox end with Redis's stamp;
+-- those of directory and system have none and stay as long as the log.
 local function drop_over_age(oldest_ms)
   local first_kept, count, from = nil, 1, '-'
   for _ = 1, 2 do
@@ -50,7 +50,7 @@ local function drop_over_age(oldest_ms)
   if first_kept then redis.call('XTRIM', KEYS[5], 'MINID', first_kept) end
 end
 
--- Number an event, keep it in the stream's log and in events, and wake the readers: one atomic step.
+-- Number an event, append it to the stream's log and to events, and publish it: one atomic step.
 local function publish(kind, mailbox, body, history_max, history_ms, events_max, channel, kind_channel)
   seq = seq + 1
   local n = whole(seq)
@@ -65,11 +65,11 @@ local function publish(kind, mailbox, body, history_max, history_ms, events_max,
   if kind_channel ~= '' then redis.call('PUBLISH', kind_channel, event) end
 end
 
--- Where an event without a count leaves its stream.
+-- Store the stream's position after an event without a count.
 local function store_position() redis.call('HSET', KEYS[4], 'generation', generation, 'epoch', epoch, 'seq', whole(seq)) end
 
 -- announce: KEYS 7 upstream
---   more: fields of the upstream hash to set, and their values; the value '+1' counts the field up
+--   more: fields of the upstream hash to set, and their values; the value '+1' increments the field
 if verb == 'announce' then
   local type, body, history_max, history_ms, events_max, channel = unpack(ARGV, 6, 11)
   local more = 12
@@ -84,8 +84,8 @@ if verb == 'announce' then
   return {1, epoch, seq, 0}
 end
 
--- forget: KEYS 7 seen  8 forgotten  9 wanted  10 online   anew: '1' = another holder has it, whose mailbox began empty
---   everything that is kept of a mailbox; whoever opens it later begins a new epoch
+-- forget: KEYS 7 seen  8 forgotten  9 wanted  10 online   anew: '1' = a new holder has it, whose mailbox began empty
+--   deletes everything that is kept of a mailbox; a later opening begins a new epoch
 if verb == 'forget' then
   local mailbox, anew = unpack(ARGV, 6, 7)
   commit()
@@ -94,7 +94,8 @@ if verb == 'forget' then
   redis.call('SREM', KEYS[9], mailbox)
   redis.call('ZREM', KEYS[10], mailbox)
   if anew == '1' then
-    -- What his count will show beyond the mails that are published from here on was pushed before, and went with the rest.
+    -- Mails of the new holder that were pushed before this step are deleted with the rest; from a base of 0 his count
+    -- will show how many they were.
     redis.call('HSET', KEYS[4], 'generation', generation, 'epoch', new_epoch, 'seq', '0',
       'base', '0', 'base_at', whole(now_ms()), 'news', '0')
     redis.call('SADD', KEYS[9], mailbox)
@@ -103,7 +104,7 @@ if verb == 'forget' then
 end
 
 -- carry: KEYS 7 seen  8 forgotten  9 the former address's state  10 its log  11 its seen
---   a mailbox goes on under another address, unless that has a history of its own; positions stay what they were
+--   moves a mailbox to another address, unless that has a history of its own; positions stay the same
 if verb == 'carry' then
   local mailbox, former = unpack(ARGV, 6, 7)
   commit()
@@ -119,7 +120,7 @@ if verb == 'carry' then
   return {3}
 end
 
--- scrub: KEYS 7 audit  8 dead   stream: events|log|audit|dead  more: ids of the entries to take out of it
+-- scrub: KEYS 7 audit  8 dead   stream: events|log|audit|dead  more: ids of the entries to delete
 if verb == 'scrub' then
   local stream = unpack(ARGV, 6, 6)
   local more = 7
@@ -131,7 +132,7 @@ if verb == 'scrub' then
   return {3}
 end
 
--- bury: KEYS 7 dead   size: bytes that the document had  kept: whole|cut|masked
+-- bury: KEYS 7 dead   size: the document's length in bytes when it came  kept: whole|cut|masked
 if verb == 'bury' then
   local reason, size, document, kept, dead_max, dead_ms = unpack(ARGV, 6, 11)
   commit()
@@ -143,11 +144,11 @@ end
 
 -- advance: KEYS 7 ver  8 directory  9 slaves  10 directory.next  11 slaves.next  12 held  13 barred  14 barred.next
 --   15 owed  16 moved  17 ver.next  18 doubted
---   into: now|next|swap  expected_ver: the Ver that must be stored ('' = none)  to_ver: the one to store ('' = it does not
---   move)  stage: into next, what the stage remembers of its beginning ('' = as it is)  held: what is held back from now on
---   ('' = as it is, '-' = nothing)  sizes: how many of each follow, by commas, in the order of `lists` below
---   into next: profiles, slaves and barred are staged (none, and nothing owed: the stage is emptied first); swap: the stage
---   becomes the mirror
+--   into: now|next|swap  expected_ver: the Ver that must be stored ('' = none)  to_ver: the one to store ('' = unchanged)
+--   stage: with next, what the stage records about its beginning ('' = unchanged)  held: the deletions held from now on
+--   ('' = unchanged, '-' = none)  sizes: the lengths of the lists that follow, in the order of the calls of list() below
+--   next: profiles, slaves and barred go into the stage; if there are none, and nothing is owed, the stage is emptied
+--   swap: the stage becomes the mirror
 if verb == 'advance' then
   local into, expected_ver, to_ver, stage, held, history_max, history_ms, events_max, channel, sizes = unpack(ARGV, 6, 15)
   local more = 16
@@ -155,7 +156,7 @@ if verb == 'advance' then
   commit()
   if ver ~= expected_ver then return {6, ver} end
   local size_of = string.gmatch(sizes, '%d+')
-  -- The next list, of entries of so many arguments: how many there are, and what does something with each.
+  -- The next list, whose entries have `width` arguments each: its size, and a function that passes each entry to `write`.
   local function list(width)
     local size, first = tonumber(size_of()), more
     more = more + size * width
@@ -179,7 +180,7 @@ if verb == 'advance' then
     return {3}
   end
   if into == 'swap' then
-    -- An address that was barred and that nobody has now was deleted while there was no mirror.
+    -- A barred address that nobody has any more was deleted while the mirror was not kept; it stays barred.
     for _, address in ipairs(redis.call('SMEMBERS', KEYS[13])) do
       if redis.call('HEXISTS', KEYS[10], address) + redis.call('HEXISTS', KEYS[11], address) == 0 then
         redis.call('SADD', KEYS[14], address)
@@ -190,7 +191,7 @@ if verb == 'advance' then
     if redis.call('EXISTS', KEYS[11]) == 1 then redis.call('RENAME', KEYS[11], KEYS[9]) end
     if redis.call('EXISTS', KEYS[14]) == 1 then redis.call('RENAME', KEYS[14], KEYS[13]) end
   end
-  -- What is removed goes first: a slave may move from one account to another in one call.
+  -- Remove before adding, because a slave may move from one account to another in one call.
   removed.each(function(alias) redis.call('HDEL', KEYS[8], alias) end)
   slaves_removed.each(function(slave) redis.call('HDEL', KEYS[9], slave) end)
   unbarred.each(function(address) redis.call('SREM', KEYS[13], address) end)
@@ -202,7 +203,7 @@ if verb == 'advance' then
   if moved.size > 0 then
     local now = now_ms()
     moved.each(function(address) redis.call('ZADD', KEYS[16], whole(now), address) end)
-    -- Nobody keeps a session out for longer than that.
+    -- Longer than any session is kept out.
     redis.call('ZREMRANGEBYSCORE', KEYS[16], '-inf', whole(now - 90 * 86400000))
   end
   trusted.each(function(alias) redis.call('ZREM', KEYS[18], alias) end)

@@ -14,7 +14,7 @@ _SECRET_PARAMS = frozenset({"client_secret", "access_token", "password", "ticket
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class RecordedCall:
     """One request. ``endpoint`` is ``token``, ``listen``, ``user/list`` …; ``params`` have lower-case names.
 
     ``outcome`` is ``ok``, an errcode such as ``1200``, ``http 502``, ``silent`` (never answered) or ``ignored``
@@ -36,13 +36,13 @@ class CallLog:
 
     def __init__(self, *, kept: int = 10_000) -> None:
         self._bell = Bell()
-        self._calls: deque[Call] = deque(maxlen=kept)
+        self._calls: deque[RecordedCall] = deque(maxlen=kept)
         self._counts: dict[tuple[str, str], int] = {}
 
     def record(self, endpoint: str, request: Request, outcome: str, *, connection: int) -> None:
         """Add a call."""
         params = {name: values for name, values in request.params.items() if name not in _SECRET_PARAMS}
-        self._calls.append(Call(endpoint, params, outcome, connection, time.monotonic()))
+        self._calls.append(RecordedCall(endpoint, params, outcome, connection, time.monotonic()))
         key = (endpoint, outcome)
         self._counts[key] = self._counts.get(key, 0) + 1
         self._bell.ring()
@@ -61,11 +61,11 @@ class CallLog:
         """
         await self._bell.until(lambda: self.count(endpoint, outcome) >= n, timeout_s=timeout_s)
 
-    def of(self, endpoint: str) -> list[Call]:
+    def of(self, endpoint: str) -> list[RecordedCall]:
         """The remembered calls of one endpoint."""
         return [call for call in self._calls if call.endpoint == endpoint]
 
-    def __iter__(self) -> Iterator[Call]:
+    def __iter__(self) -> Iterator[RecordedCall]:
         return iter(tuple(self._calls))
 
     def __len__(self) -> int:
