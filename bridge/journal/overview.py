@@ -12,7 +12,7 @@ from bridge.events import time_of
 from bridge.journal.errors import translated
 from bridge.journal.held import read_held
 from bridge.journal.keys import Keys
-from bridge.journal.opened import Upstream, read_upstream
+from bridge.journal.opened import UpstreamStatus, read_upstream
 
 _NAMES: Final = {"valkey": "Valkey", "redis": "Redis"}
 
@@ -56,7 +56,7 @@ class Overview:
     online: int
     events: int
     newest: int | None
-    upstream: Upstream
+    upstream: UpstreamStatus
     server: Server
 
 
