@@ -42,9 +42,8 @@ _WORDS: Final[dict[ProviderState, str]] = {
 }
 _REFUSALS: Final = 2
 _GRACE: Final = 1 / 9
+"""A probe goes out when the silence limit is reached; for such a share of the limit its answer is waited for."""
 _GRACE_LEAST_S: Final = 1.0
-"""A probe goes out when the silence limit is reached. Its answer is waited for: a ninth of the limit, at least a
-second."""
 _DOUBT_S: Final = 2.0
 _DOUBT_MOST_S: Final = 3600.0
 _SLOW_S: Final = 0.25

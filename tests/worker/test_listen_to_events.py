@@ -255,7 +255,7 @@ async def test_a_provider_that_answers_and_ends_is_not_asked_without_pause(
 ) -> None:
     """A refusal or a bare acknowledgement is no progress: the bound of the pause doubles each time."""
     simulator.faults.on(kind, endpoint="listen", value=value)
-    with caplog.at_level(logging.WARNING, logger="bridge.worker.worker"):
+    with caplog.at_level(logging.WARNING, logger="bridge.worker.leader"):
         async with running_worker(redis_url, simulator) as worker:
             await until(lambda: worker.metric("listen_sessions_total", outcome=outcome) >= 6, within_s=30)
     waits = [record.__dict__["wait_s"] for record in caplog.records if getattr(record, "part", "") == "listener"]
@@ -273,7 +273,7 @@ async def test_a_provider_that_falls_silent_is_not_dialled_without_pause(
     settings = load_settings(worker_environment(redis_url, simulator), None)
     # Quicker than anybody may set it.
     worker = RunningWorker(replace(settings, provider=replace(settings.provider, listen_silence_s=0.05)))
-    with caplog.at_level(logging.WARNING, logger="bridge.worker.worker"):
+    with caplog.at_level(logging.WARNING, logger="bridge.worker.leader"):
         try:
             await until(lambda: worker.metric("listen_sessions_total", outcome="silent") >= 6, within_s=30)
         finally:
