@@ -106,11 +106,13 @@ async def test_one_tab_renews_for_all(edge: ScriptedEdge, context: BrowserContex
     for page in tabs:
         await until(page, f"mail.position === '{EPOCH}-1'")
     newer = await edge.connection()
-    await newer.say(snapshot(1, resumed=True, expires_in=600), event(2))
+    await connection.say(event(2))
+    await until(tabs[0], f"mail.position === '{EPOCH}-2'")
+    await newer.say(snapshot(1, resumed=True, unread=1, as_of=1001, expires_in=600), event(2), event(3, unread=2))
     await asyncio.wait_for(connection.left.wait(), 20)
     for page in tabs:
-        await until(page, f"mail.position === '{EPOCH}-2'")
-        assert [data["mail_id"] for data in await told(page, "mail")][-1:] == ["M2"]
+        await until(page, f"mail.position === '{EPOCH}-3'")
+        assert [data["mail_id"] for data in await told(page, "mail")][-2:] == ["M2", "M3"]
     assert sorted([await page.evaluate("refreshed") for page in tabs]) == [0, 0, 1]
     assert await tabs[0].evaluate("refreshed") == 0
 

@@ -115,6 +115,37 @@ async def test_a_worker_that_cannot_be_loaded_costs_one_request(sharing: Scripte
     await until(tab, "mail.unread === 3")
 
 
+async def test_another_origin_is_not_shared(sharing: ScriptedEdge, context: BrowserContext) -> None:
+    """A browser starts no worker of another origin: the page connects by itself, and asks for no worker."""
+    tab = await context.new_page()
+    await tab.goto(sharing.url.replace("127.0.0.1", "localhost"))
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    await tab.evaluate(f"begin({{ shared: true, session: 's', ticket: async () => 'x', url: '{sharing.url}exmail/' }})")
+    connection = await sharing.connection()
+    assert connection.query == {"ticket": "x"}
+    await connection.say(snapshot(3, unread=3))
+    await until(tab, "mail.unread === 3")
+    assert not [url for url in asked if "worker" in url]
+
+
+async def test_pages_that_ask_for_something_else_do_not_share(sharing: ScriptedEdge, context: BrowserContext) -> None:
+    """Another mailbox of the token, or another transport: a connection for each, in the same worker."""
+    tabs = {}
+    for options, path, query in (
+        ("{ shared: true }", "/exmail/ws", {}),
+        ("{ shared: true, mailbox: 'ann@gzdev.com' }", "/exmail/ws", {"mailbox": "ann@gzdev.com"}),
+        ("{ shared: true, transport: 'sse' }", "/exmail/events", {}),
+    ):
+        tab = await new_tab(sharing, context, options)
+        connection = await sharing.connection()
+        assert (connection.path, connection.query) == (path, query)
+        tabs[tab] = connection
+    for count, (tab, connection) in enumerate(tabs.items(), 1):
+        await connection.say(snapshot(count, unread=count))
+        await until(tab, f"mail.unread === {count}")
+
+
 async def test_an_edge_that_names_no_session_is_not_shared(sharing: ScriptedEdge, context: BrowserContext) -> None:
     """Nobody can tell then if two tabs are one person's."""
     tab = await new_tab(sharing, context)
