@@ -220,7 +220,7 @@ async def test_one_notification_a_mail_over_all_tabs(oa: Oa) -> None:
 
 async def test_a_tab_that_is_frozen_does_not_keep_it_back(edge: ScriptedEdge, context: BrowserContext) -> None:
     """Whoever was to notify and does not say that it did, is not waited for; thawed it says nothing of it any more."""
-    edge.pings_every_ms = 200
+    edge.pings_every_ms = 250
     await context.add_init_script(RECORD)
     await context.add_init_script(DESKTOP)
     tabs = []

@@ -26,7 +26,7 @@ NOTES_ANSWERS = """
 @pytest_asyncio.fixture(loop_scope="session")
 async def sharing(edge: ScriptedEdge, context: BrowserContext) -> ScriptedEdge:
     """An edge whose pages share a connection; the worker's pings come fast enough for a test."""
-    edge.pings_every_ms = 100
+    edge.pings_every_ms = 250
     await context.add_init_script(RECORD)
     await context.add_init_script(NOTES_ANSWERS)
     return edge
@@ -208,6 +208,20 @@ async def test_the_edge_is_asked_once_for_all_who_come(sharing: ScriptedEdge, co
     for tab in (first, second, third):
         await until(tab, "mail.unread === 2")
     assert await told(third, "unread") == [2]
+
+
+async def test_who_opens_a_page_has_signed_in_perhaps(sharing: ScriptedEdge, context: BrowserContext) -> None:
+    """While the connection waits for a credential, a new page has it tried at once; a busy edge is left alone."""
+    first = await new_tab(sharing, context)
+    connection = await sharing.connection()
+    for code in (3009, 3013):
+        await connection.say(closing(code, 600_000))
+        await until(first, f"told.some((each) => each[1] === 'waiting' && each[2].code === {code})")
+        joined = await new_tab(sharing, context)
+        if code == 3009:
+            connection = await sharing.connection()
+    await until(joined, "told.some((each) => each[1] === 'waiting' && each[2].code === 3013)")
+    assert sharing.opened.empty()
 
 
 async def test_the_edges_patience_is_one_for_all(sharing: ScriptedEdge, context: BrowserContext) -> None:
