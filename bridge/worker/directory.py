@@ -264,7 +264,7 @@ class Directory:
         await self._questions.refused("delta", answer.listing)
         if not self._seldom.wait_s:
             await self._everything(after_refusal=True)
-            self._seldom.done(in_vain=self._work is None)
+            self._seldom.done()
 
     async def _everything(self, *, after_refusal: bool = False) -> None:
         """Ask for everybody, to compare with the mirror or to fill one."""

@@ -8,8 +8,7 @@ from collections.abc import Callable
 class Seldom:
     """At first at once, then after a pause of ``first_s`` that doubles each time up to ``most_s``.
 
-    Whoever did without it for ``most_s`` begins anew; after one that was in vain the pause is the longest.
-    ``clock`` is seconds.
+    Whoever did without it for twice ``most_s`` begins anew. ``clock`` is seconds.
     """
 
     def __init__(self, *, first_s: float, most_s: float, clock: Callable[[], float]) -> None:
@@ -24,9 +23,9 @@ class Seldom:
         """Seconds until it may be done; 0: now."""
         return max(0.0, self._done_at + self._pause_s - self._clock())
 
-    def done(self, *, in_vain: bool) -> None:
+    def done(self) -> None:
         """It was done now."""
-        quiet = self._clock() - self._done_at >= self._most_s
-        longer_s = self._first_s if quiet else min(max(self._first_s, self._pause_s * 2), self._most_s)
-        self._pause_s = self._most_s if in_vain else longer_s
-        self._done_at = self._clock()
+        now = self._clock()
+        quiet = now - self._done_at >= 2 * self._most_s
+        self._pause_s = self._first_s if quiet else min(self._pause_s * 2, self._most_s)
+        self._done_at = now
