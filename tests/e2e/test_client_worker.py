@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -11,6 +13,7 @@ from playwright.async_api import BrowserContext, Page
 
 from bridge.edge.scripts import read_scripts
 from tests.support.client_tab import RECORD, frozen, told, until
+from tests.support.hidden_tabs import hidden_tabs
 from tests.support.scripted_edge import EPOCH, PAGE, SCRIPTS, ScriptedEdge, closing, event, snapshot
 
 NOTES_ANSWERS = """
@@ -64,6 +67,36 @@ async def test_a_frozen_tab_loses_its_lease_and_no_mail(sharing: ScriptedEdge, c
     assert reasons == ["frozen"]
     assert await mails(awake) == ["M1", "M2", "M3", "M4"]
     assert sharing.opened.empty()
+
+
+async def test_what_the_browser_freezes_goes_on_where_it_was(
+    edge: ScriptedEdge, require_binary: Callable[[str], str], tmp_path: Path
+) -> None:
+    """The same with the browser's own freezing of a hidden tab: shorter than the lease, and longer."""
+    edge.pings_every_ms = 250
+    async with hidden_tabs(require_binary("chromium"), tmp_path) as chromium:
+        hidden = await chromium.tab(edge.url, RECORD + NOTES_ANSWERS)
+        await hidden.run("begin({ shared: true })")
+        connection = await edge.connection()
+        await connection.say(snapshot(0), event(1))
+        shown = await chromium.tab(edge.url, RECORD + NOTES_ANSWERS)
+        await shown.run("begin({ shared: true })")
+        await shown.show()
+        await hidden.until("document.visibilityState === 'hidden'")
+        await shown.until("mail.position")
+        for seq, pongs in ((2, 1), (3, 12)):
+            await hidden.become("frozen")
+            await shown.run("window.answered = 0")
+            await connection.say(event(seq))
+            await shown.until(f"answered >= {pongs}")
+            assert await shown.run("mail.unread") == seq
+            await hidden.become("active")
+            await hidden.until(f"mail.unread === {seq}")
+        told = "told.filter((each) => each[0] === 'mail').map((each) => each[1].mail_id)"
+        assert await hidden.run(told) == ["M1", "M2", "M3"]
+        reasons = "told.filter((each) => each[1] === 'waiting').map((each) => each[2].reason)"
+        assert await hidden.run(reasons) == ["frozen"]
+        assert edge.opened.empty()
 
 
 async def test_where_every_tab_is_frozen_nothing_stays_open(sharing: ScriptedEdge, context: BrowserContext) -> None:
