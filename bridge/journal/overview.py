@@ -9,6 +9,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from bridge.events import time_of
+from bridge.journal.client import typed
 from bridge.journal.errors import translated
 from bridge.journal.held import read_held
 from bridge.journal.keys import Keys
@@ -66,8 +67,7 @@ async def overview(redis: Redis, keys: Keys) -> Overview:
     Raises:
         JournalAway, JournalRefused, JournalSpoilt
     """
-    # redis-py types an answer as everything that some option could make of it; ours are bytes.
-    client: Any = redis
+    client = typed(redis)
     with translated():
         seconds, micros = await client.time()
         pipeline = client.pipeline(transaction=False)
