@@ -5,7 +5,7 @@ on a connection (:mod:`.connection`) owns the socket, and its cursor (:mod:`.cur
 entries (:mod:`.tail`). What happens to many connections at once is the hub's (:mod:`.hub`). The two transports are in
 ``transport/``, the browser's own code in ``static/``.
 
-Imports access, events, journal, obs and supervision; knows neither a provider nor a worker. Begin with :mod:`.server`
+Imports access, events, journal and obs; knows neither a provider nor a worker. Begin with :mod:`.server`
 for requests and with :mod:`.feed` for events.
 """
 
