@@ -159,7 +159,7 @@ def _install(environment: Path, root: Path, locks: Sequence[str]) -> None:
 def _run(command: Sequence[str], failure: str) -> None:
     # What pip was told elsewhere, by variables or pip.conf, to do with every install: a venv is no place for that.
     variables = {name: value for name, value in os.environ.items() if name not in _PIP_ELSEWHERE} | {"PIP_USER": "0"}
-    told = subprocess.run(  # noqa: S603 - our own list, no shell
+    completed = subprocess.run(  # noqa: S603 - our own list, no shell
         # Whatever the locale is: pip writes UTF-8, or what the terminal is thought to take.
         command,
         capture_output=True,
@@ -168,9 +168,9 @@ def _run(command: Sequence[str], failure: str) -> None:
         check=False,
         env=variables,
     )
-    if told.returncode == 0:
+    if completed.returncode == 0:
         return
-    output = f"{told.stdout}\n{told.stderr}"
+    output = f"{completed.stdout}\n{completed.stderr}"
     advice = next((advice for sign, advice in _ADVICE if sign in output), "")
     lines = [line.strip() for line in output.splitlines() if line.strip()][-_LAST_LINES:]
     raise BootstrapRefused(f"{failure}: {advice}{': ' if advice else ''}{' | '.join(lines)}")

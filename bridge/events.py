@@ -60,16 +60,16 @@ class Position:
 
 
 def parse_position(text: str) -> Position | None:
-    """Read a position that a client gives back; ``None`` if it is none of ours."""
+    """Read a position that a client sends; ``None`` if the text is not one."""
     match = _POSITION.fullmatch(text)
     return Position(match[1], int(match[2])) if match else None
 
 
 def normalise_address(text: str) -> str | None:
-    """Trim an address at the border and lower-case its ASCII letters; ``None`` if it cannot be one.
+    """Trim an address and lower-case its ASCII letters; ``None`` if the text cannot be an address.
 
-    Only those: by Unicode's rules two addresses that a mail server tells apart can become one, as ``kevin@`` with the
-    Kelvin sign does.
+    Other letters stay as they are: Unicode's rules would merge addresses that a mail server distinguishes, such as
+    ``kevin@`` written with the Kelvin sign.
     """
     address = text.strip().translate(_LOWER)
     return address if _ADDRESS.fullmatch(address) else None
@@ -79,8 +79,8 @@ def normalise_address(text: str) -> str | None:
 class Event:
     """An event that the journal has not numbered yet.
 
-    ``body`` is the JSON from ``"source"`` on. With ``stamped`` it ends in ``"as_of":`` (or another member's name) and
-    the journal adds the stamp and the closing braces; else it is whole.
+    ``body`` is the JSON from ``"source"`` on. If ``stamped``, it ends in ``"as_of":`` (or another member's name), and
+    the journal adds the stamp and the closing braces; otherwise it is complete.
     """
 
     type: str
@@ -104,11 +104,11 @@ def build_event(
     stamped: bool = False,
     stamp: str = "as_of",
 ) -> Event:
-    """Put an event together.
+    """Build an event.
 
-    ``stream`` is an address, :data:`DIRECTORY` or :data:`SYSTEM`; ``time_s`` epoch seconds of what it tells of.
-    With ``stamped`` the journal adds ``as_of`` (epoch ms of Redis's clock) as the last member of ``data``, or what
-    else begins with the member ``stamp``.
+    ``stream`` is an address, :data:`DIRECTORY` or :data:`SYSTEM`. ``time_s``: when it happened, epoch seconds. If
+    ``stamped``, the journal adds ``as_of`` (epoch ms of Redis's clock) as the last member of ``data``, or other members
+    that begin with ``stamp``.
     """
     mailbox = "@" in stream
     source = f"/{namespace}/mailbox/{stream}" if mailbox else f"/{namespace}/{stream}"
@@ -131,7 +131,7 @@ _SEQ_START: Final = _ID_START + 9
 
 
 def head_of(event: bytes) -> tuple[bytes, int]:
-    """Cut ``(epoch, seq)`` out of an event's bytes: the fast way, for bytes that come from the journal.
+    """Cut ``(epoch, seq)`` out of an event's bytes; fast, for bytes that come from the journal.
 
     Raises:
         ValueError: these bytes are not an event of ours.
@@ -168,7 +168,7 @@ def time_of(event: bytes) -> float | None:
 
 
 def addresses_of(event: bytes) -> tuple[str, ...]:
-    """The addresses that a directory event tells of: the account, and the slaves that its profile names."""
+    """The addresses in a directory event: the account, and the slaves in its profile."""
     data = orjson.loads(event)["data"]
     if "alias" not in data:
         return ()
@@ -176,15 +176,15 @@ def addresses_of(event: bytes) -> tuple[str, ...]:
 
 
 def embedded(event: bytes) -> Any:
-    """Stand for an event's bytes inside a value that :func:`to_json` encodes."""
+    """Mark an event's bytes as JSON, for use inside a value that :func:`to_json` encodes."""
     return orjson.Fragment(event)
 
 
 def to_json(value: Any) -> bytes:
-    """Encode what leaves the bridge (frames, profiles, answers)."""
+    """Encode as JSON (frames, profiles, answers)."""
     return orjson.dumps(value)
 
 
 def from_json(text: bytes) -> Any:
-    """Read back what :func:`to_json` wrote."""
+    """Decode JSON that :func:`to_json` wrote."""
     return orjson.loads(text)

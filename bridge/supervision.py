@@ -1,8 +1,8 @@
-"""Keep the process's work running: retry what is expected to fail, end on what is not, stop when told to.
+"""Keep the process's work running: retry expected faults, end on any other, stop when asked to.
 
-A provider or a Redis that is away is a fault to wait out, declared as data; anything else is a defect, leaves
-the task group and ends the process, so that the service manager starts a new one. The back-off is forgotten only
-after progress, not after a connection that came to nothing.
+Expected faults, such as a provider or a Redis that is away, are declared as data and retried. Anything else is a
+defect: it leaves the task group and ends the process, and the service manager starts a new one. The back-off is reset
+only after progress, not after a connection that achieved nothing.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class StartRefused(Exception):
-    """The process cannot start or go on; the text is one line for people, without a traceback."""
+    """The process cannot start or continue; the message is one line for people, shown without a traceback."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How to wait between attempts: a random time that begins near ``first_s`` and doubles up to ``limit_s``.
+    """How long to wait between attempts: a random time that begins near ``first_s`` and doubles up to ``limit_s``.
 
-    At least half of ``first_s`` is waited, so that faults cannot spin.
+    It is at least half of ``first_s``, so that a repeated fault cannot become a busy loop.
     """
 
     first_s: float = 0.5
@@ -38,10 +38,10 @@ class Retry:
 
 
 async def apart(work: Coroutine[Any, Any, None], *, name: str) -> None:
-    """Await ``work`` in a task of its own, so that its end and our being cancelled are never one thing.
+    """Await ``work`` in a task of its own, so that its failure cannot hide our cancellation.
 
-    A task group may swallow the cancellation of the task that it is in when one of its own fails in the same moment;
-    whoever goes on after such errors, in a loop, would then never end.
+    A task group may swallow the cancellation of its own task if one of its children fails at the same moment. A loop
+    that continues after such errors would then never end.
     """
     task = asyncio.create_task(work, name=name)
     try:
@@ -63,14 +63,14 @@ async def supervise(
     on_fault: Callable[[Exception, float], None],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Await ``run(progress)`` until it returns; again, after a wait, when it raises what is ``expected``.
+    """Await ``run(progress)`` until it returns; if it raises an ``expected`` exception, wait and call it again.
 
-    ``run`` calls ``progress()`` when it got somewhere: the next wait is short again. ``on_fault`` is told each
-    expected fault and the seconds until the next attempt. A group whose members are all expected (from a
-    TaskGroup inside ``run``) counts as expected and is handed on as its first member.
+    ``run`` calls ``progress()`` when it has achieved something, so that the next wait is short again. ``on_fault`` gets
+    each expected fault and the seconds until the next attempt. An exception group whose members are all expected (from
+    a TaskGroup inside ``run``) counts as expected, and ``on_fault`` gets its first member.
 
     Raises:
-        Whatever else ``run`` raises, at once.
+        Any other exception of ``run``, at once.
     """
     progressed = False
     exponential = wait_random_exponential(multiplier=retry.first_s, min=retry.first_s / 2, max=retry.limit_s)
@@ -105,21 +105,21 @@ async def supervise(
 class Shutdown:
     """Turns SIGTERM, SIGINT and SIGHUP into an event, from ``with`` to its end.
 
-    A terminal that is closed (SIGHUP) ends a program as orderly as the others do; ``nohup`` has it go on.
+    Closing the terminal (SIGHUP) ends a program as orderly as the other signals; with ``nohup`` it goes on.
 
-    A second Ctrl-C ends the process at once, for somebody who does not want to wait for the drain. A second
-    SIGTERM does not: a parent may pass on what the terminal has already sent.
+    A second Ctrl-C ends the process at once, for somebody who does not want to wait for the drain. A second SIGTERM
+    does not, because a parent may forward a signal that the terminal has sent already.
     """
 
     def __init__(self) -> None:
         self.event = asyncio.Event()
 
     def ask(self) -> None:
-        """Ask for the shutdown from within; may be called again."""
+        """Ask for the shutdown from inside the program; may be called again."""
         self.event.set()
 
     async def wait(self) -> None:
-        """Return when the shutdown was asked for."""
+        """Return when the shutdown has been asked for."""
         await self.event.wait()
 
     def __enter__(self) -> Self:

@@ -1,12 +1,11 @@
-"""Who may: from the first credential of a request to one :class:`~bridge.access.access.Identity`, or a refusal.
+"""From the first credential of a request to one :class:`~bridge.access.access.Identity`, or a refusal.
 
-Bearer tokens, tickets and cookies prove who somebody was when they were made; what that means now is asked of the
-journal (:mod:`.standing`). Which pages may ask is :mod:`.origins`. The edge and the sign-on share this room; it imports
-the events' vocabulary, the words of the metrics' labels and the journal's answer about a person, and knows neither of
-them.
+Bearer tokens, tickets and cookies prove who somebody was when they were made; :mod:`.standing` judges what that means
+now. :mod:`.origins` decides which pages may ask. Edge and sign-on share this room, which knows neither of them.
 
-Begin with :mod:`.access`; a token is taken apart in :mod:`.jws`, proved by :mod:`.secret` or :mod:`.issuer` (whose keys
-are :mod:`.jwk_set`), and believed by :mod:`.claims`. Close codes are in :mod:`.codes`.
+Imports events, journal (a person's standing) and obs (the values of labels). Begin with :mod:`.access`. A token is
+taken apart by :mod:`.jws`, its signature checked by :mod:`.secret` or :mod:`.issuer` (whose keys are a
+:mod:`.jwk_set`), and its claims by :mod:`.claims`. Close codes are in :mod:`.codes`.
 """
 
 from __future__ import annotations

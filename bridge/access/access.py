@@ -1,9 +1,8 @@
 """Who asks: from the first credential of a request to one :class:`Identity`.
 
-A chain: bearer token, ticket, cookie. The first that is present decides and there is no falling through, because a
-request that carries two identities must not be served as the one that happened to work. For the same reason all
-cookies of the name are looked at: which of them a browser sends first says nothing about who sits before it. Nothing
-behind this file knows how an identity was proved.
+The order is bearer token, ticket, cookie. The first that is present decides, without falling through, because a request
+that carries two identities must not be served as the one that happens to work. For the same reason all cookies with the
+name are checked: their order says nothing about who uses the browser. No other code knows how an identity was proved.
 """
 
 from __future__ import annotations
@@ -37,16 +36,17 @@ Credential = Literal["bearer", "ticket", "cookie"]
 
 _MOST_FURTHER: Final = 20
 TICKET_S: Final = 30
-"""How long a ticket waits for its use, at most; it does not outlive its token."""
+"""How long a ticket can be used, at most; it does not outlive its token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     """What a credential proves: which mailboxes it opens, and until when.
 
-    ``mailboxes`` are normalised addresses, the first is the default. ``sid`` is the OA's session; ``session`` is what a
-    kick calls it: the ``sid``, else a hash of what was signed. ``expires`` is in epoch seconds, the clocks' leeway
-    included: admission, connection and ticket end then. ``issued``: when the token was made, if it says so.
+    ``mailboxes`` are normalised addresses; the first is the default. ``sid`` is the OA's session. ``session``
+    identifies the session in kicks: the ``sid``, or otherwise a hash of what was signed. ``expires``: epoch seconds,
+    with the leeway for clocks; admission, connection and ticket end then. ``issued``: when the token was made, if it
+    says so.
     """
 
     mailboxes: tuple[str, ...]
@@ -58,9 +58,9 @@ class Identity:
 
     @property
     def session_name(self) -> str | None:
-        """Tells a browser's tabs that they are of one session and person; opens, ends and says nothing itself.
+        """Lets a browser's tabs recognise that they belong to one session and person; it is no credential.
 
-        ``None``: the session is not known, from a ticket that an edge of an older release made.
+        ``None``: the session is unknown, because an edge of an older release made the ticket.
         """
         if not self.session:
             return None
@@ -78,12 +78,12 @@ class Verifier(Protocol):
         ...
 
     async def verify(self, token: str) -> Mapping[str, Any]:
-        """Return the claims of a token that may be believed now; raise :class:`Refused` for any other."""
+        """Return the claims of a token that is valid now; raise :class:`Refused` for any other."""
         ...
 
 
 class Tickets(Protocol):
-    """Keeps what a ticket opens, for one use within seconds; every process sees the same."""
+    """Stores what a ticket stands for, for one use within seconds; all processes share the store."""
 
     async def put_ticket(self, claims: bytes, *, life_s: int = TICKET_S) -> str: ...
 
@@ -91,7 +91,7 @@ class Tickets(Protocol):
 
 
 class Access:
-    """Says who asks. A ticket store that is away is not caught here: the caller knows what its protocol says then."""
+    """Finds out who asks. Faults of the ticket store pass through: the caller knows how its protocol reports them."""
 
     def __init__(
         self,
@@ -109,8 +109,8 @@ class Access:
         self._now = now
 
     def credential(self, request: web.Request) -> Credential | None:
-        """Say which credential decides, without looking whether it is any good."""
-        # Another scheme is not ours: a proxy's Basic password goes along with every request of the page.
+        """Return which credential decides, without checking it."""
+        # Other schemes are ignored: a browser sends a proxy's Basic password with every request of the page.
         if _bearer(request) is not None:
             return "bearer"
         if "ticket" in request.query:
@@ -125,7 +125,7 @@ class Access:
         Without ``tickets`` a ticket is refused: it must not be exchanged for a fresh one.
 
         Raises:
-            Refused: no credential, or the one that decides proves nothing.
+            Refused: there is no credential, or the one that decides is not valid.
         """
         match self.credential(request):
             case "bearer":
@@ -140,10 +140,10 @@ class Access:
                 raise self._missing()
 
     async def sessions(self, request: web.Request) -> list[str]:
-        """The sessions that a request may end: a good signature is enough, of an expired token too.
+        """The sessions that a request may end; a valid signature is enough, even of an expired token.
 
         Raises:
-            Refused: there is none; a ticket has no signature.
+            Refused: there is no valid signature; a ticket has none.
         """
         credential = self.credential(request)
         if credential == "ticket":
@@ -166,7 +166,7 @@ class Access:
         return list(found)
 
     async def require_scope(self, request: web.Request, scope: str) -> None:
-        """Check that a program asks which may: its bearer token carries ``scope``, and need name no mailbox.
+        """Check that a program's bearer token has ``scope``; it need not name a mailbox.
 
         Raises:
             Refused: it does not.
@@ -178,10 +178,11 @@ class Access:
             raise Refused(403, codes.NOT_ALLOWED, "scope", f"the token does not carry the scope {scope!r}")
 
     async def _of_cookies(self, tokens: Sequence[str]) -> Identity:
-        """The one person that the cookies prove, by the one that lasts longest; what is no good proves nothing.
+        """The identity that the cookies prove, by the one that lasts longest; invalid cookies are ignored.
 
         Raises:
-            Refused: none is good, or two of them name different mailboxes: a neighbour host may have set one.
+            Refused: none is valid, or two name different mailboxes, because another host of the domain may have set
+            one.
         """
         found: list[Identity] = []
         refusals = []
@@ -208,7 +209,7 @@ class Access:
         return _unproved("missing", f"no credential: {ways}")
 
     def choose(self, identity: Identity, wanted: str | None) -> str:
-        """Return the mailbox that ``?mailbox=`` means; without it the identity's first.
+        """Return the mailbox that ``?mailbox=`` names; without it the identity's first one.
 
         Raises:
             Refused: the credential does not name that mailbox.
@@ -223,11 +224,11 @@ class Access:
         return address
 
     def ticket_life_s(self, identity: Identity) -> int:
-        """How many seconds a ticket that is made now can be used."""
+        """For how many seconds a ticket made now can be used."""
         return max(1, min(TICKET_S, int(identity.expires - self._now())))
 
     async def make_ticket(self, identity: Identity) -> str:
-        """Return a one-time credential for ``identity``; it may stand in a URL."""
+        """Return a one-time credential for ``identity``; it may be part of a URL."""
         claims = {
             "mailboxes": identity.mailboxes,
             "sid": identity.sid,
@@ -248,7 +249,7 @@ class Access:
             claims["sid"],
             frozenset(claims["scope"]),
             float(claims["expires"]),
-            # An edge of the release before wrote neither.
+            # An edge of the previous release wrote neither.
             claims.get("session") or claims["sid"] or "",
             claims.get("issued"),
         )
@@ -259,16 +260,16 @@ class Access:
 
 
 def session_of(claims: Mapping[str, Any], token: str) -> str:
-    """What a kick calls the session of a proved token: its ``sid``, else the SHA-256 of what was signed.
+    """The session of a proved token, as kicks identify it: its ``sid``, otherwise the SHA-256 of what was signed.
 
-    Not of the whole token: a signature can be written in several ways.
+    The hash does not cover the whole token, because a signature can be written in several ways.
     """
     sid = claims.get("sid")
     return sid if isinstance(sid, str) and sid else hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()
 
 
 def read_identity(claims: Mapping[str, Any], *, claim: str, session: str = "") -> Identity:
-    """Read the identity out of claims that are proved; ``claim`` names the one that holds the mailbox.
+    """Read the identity from proved claims; ``claim`` is the name of the one with the mailbox.
 
     Raises:
         Refused: a claim is missing or is not what it should be.
@@ -297,7 +298,7 @@ def read_identity(claims: Mapping[str, Any], *, claim: str, session: str = "") -
 
 def _address(claim: str, value: object) -> str:
     address = normalise_address(value) if isinstance(value, str) else None
-    # What looks like a letter of ASCII and is none would stand for somebody else than people read.
+    # Letters that only look like ASCII would name somebody else than people read.
     if address is None or not address.isascii():
         raise _unproved("claim", f"claim {quoted(claim)} holds {quoted(value)}, which is no mail address")
     return address
@@ -314,13 +315,13 @@ def _scope(value: object) -> frozenset[str]:
 
 
 def _bearer(request: web.Request) -> str | None:
-    """The token of ``Authorization: Bearer``; ``None`` when there is no such header."""
+    """The token of ``Authorization: Bearer``; ``None`` without such a header."""
     scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 
 def _cookies(request: web.Request, name: str) -> list[str]:
-    """Every value that the browser sends under the name, in its order; aiohttp keeps the last alone."""
+    """Every cookie value with this name, in the browser's order; aiohttp would keep only the last."""
     pairs = ";".join(request.headers.getall(hdrs.COOKIE, [])).split(";")
     found = (
         value.strip().strip('"') for each, _, value in (pair.partition("=") for pair in pairs) if each.strip() == name
@@ -329,12 +330,12 @@ def _cookies(request: web.Request, name: str) -> list[str]:
 
 
 def _mildest(refusals: Sequence[Refused]) -> Refused:
-    """Of several refusals the one after which it is best to come back."""
+    """The refusal, of several, after which coming back is most useful."""
     return next((refused for refused in refusals if codes.may_return(refused.code)), refusals[0])
 
 
 def _unproved(label: Literal["missing", "ticket", "claim", "two"], message: str) -> Refused:
-    # With a claim that is wrong the signer must be mended; of the others there is a fresh one in a moment.
+    # A wrong claim has to be corrected where tokens are signed; for the other faults a new credential helps.
     return Refused(401, codes.INVALID_TOKEN if label == "claim" else codes.NO_CREDENTIAL, label, message)
 
 

@@ -1,7 +1,7 @@
-"""What a token must claim to be believed now, however it is signed (RFC 7519, 4.1).
+"""Checks of a token's claims, however it is signed (RFC 7519, 4.1).
 
-The checks are data: a request is refused by the first that fails, ``token --check`` shows all of them, and so the two
-can never tell different stories.
+The checks are data: a request is refused by the first that fails, and ``token --check`` shows all of them, so the two
+cannot differ.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from bridge.access import codes
 from bridge.access.refused import Label, Refused, quoted
 
 LEEWAY_S: Final = 60
-"""How far the clocks of issuer and edge may be apart. Every expiry, of admission, connection and ticket, is ``exp`` and
-this: one that ended sooner would send a page away that is let in again at once."""
+"""How far the clocks of issuer and edge may differ. Admission, connection and ticket all expire at ``exp`` plus this:
+if a connection ended sooner, its page would be admitted again at once."""
 
 _MILLISECONDS_FROM: Final = 100_000_000_000
 """As seconds this is the year 5138, as milliseconds 1973: a stamp from here on was meant as milliseconds."""
@@ -23,7 +23,7 @@ _MILLISECONDS_FROM: Final = 100_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check of a token: which, whether it passed, and what was found."""
+    """One check of a token: its name, whether it passed, and what was found."""
 
     label: Label
     passed: bool
@@ -33,7 +33,7 @@ class Check:
         """Return if the check passed.
 
         Raises:
-            Refused: it did not. Who comes with an expired token may come back: there can be a fresh one by then.
+            Refused: it did not. After an expired token the client may come back, as it can have a new one by then.
         """
         if not self.passed:
             raise Refused(
@@ -46,14 +46,14 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What is expected of every token. No ``audience`` or ``issuer``: not looked at. ``now`` gives epoch seconds."""
+    """What every token must claim. Without ``audience`` or ``issuer`` these are not checked. ``now``: epoch seconds."""
 
     audience: str | None
     issuer: str | None
     now: Callable[[], float]
 
     def enforce(self, claims: Mapping[str, Any]) -> None:
-        """Return if the claims hold now.
+        """Return if the claims are valid now.
 
         Raises:
             Refused: the first check that fails.
@@ -62,7 +62,7 @@ class Rules:
             check.enforce()
 
     def enforce_recipient(self, claims: Mapping[str, Any]) -> None:
-        """Return if the claims are meant for us, expired or not: what is enough to end a session.
+        """Return if the claims are meant for us, even if they have expired; that suffices to end a session.
 
         Raises:
             Refused: the first check that fails.
@@ -71,7 +71,7 @@ class Rules:
             check.enforce()
 
     def checks(self, claims: Mapping[str, Any]) -> Iterator[Check]:
-        """Yield each check, in the order in which they are made."""
+        """Yield the checks in the order in which they are made."""
         now = self.now()
         yield _expiry(claims.get("exp"), now)
         if claims.get("nbf") is not None:
@@ -113,7 +113,7 @@ def _beginning(begins: object, now: float) -> Check:
 
 
 def issued_of(claims: Mapping[str, Any]) -> float | None:
-    """When the token was made (``iat``), in epoch seconds; ``None`` where it does not say so, or not in seconds."""
+    """When the token was made (``iat``), in epoch seconds; ``None`` if it does not say so in seconds."""
     issued = claims.get("iat")
     return float(issued) if _is_number(issued) and 0 < issued < _MILLISECONDS_FROM else None
 

@@ -1,4 +1,4 @@
-"""Why a connection ends, as WebSocket close codes; the same numbers stand in ``exmail.closing``.
+"""Why a connection ends: WebSocket close codes, which ``exmail.closing`` uses too.
 
 3000–3499 and 4000–4499 mean "come back", 3500–3999 and 4500–4999 "do not". Reasons are plain words: a reason that
 parses as JSON misleads Centrifugo's clients.

@@ -1,4 +1,4 @@
-"""All that there is to say about one token: each check an edge would make, not only the first that fails."""
+"""Explain one token: every check that an edge would make, not only the first that fails."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ async def explain(
     rules: Rules,
     claim: str,
 ) -> list[Check]:
-    """Make every check that can be made; the token is accepted if all passed.
+    """Make every check that is possible; the token is accepted if all pass.
 
-    ``prove`` judges the signature and is not asked about an algorithm that is not among ``algorithms``. What it
-    raises passes through.
+    ``prove`` checks the signature; it is not called if the algorithm is not one of ``algorithms``. Its exceptions pass
+    through.
     """
     try:
         sealed = take_apart(token)

@@ -1,9 +1,9 @@
 """Tokens signed by an issuer that publishes its keys (RS256 … ES384): fetching the keys, and proving tokens by them.
 
-Keys are fetched at the start, again before they grow old, and when a token names one that is not there, so that a
-rotation needs nobody's help. An issuer that is away takes nothing away: the keys that are known go on to verify, up to
-an age; a set that is empty is an answer, and withdraws them. What cannot be known just now is answered with "come
-later"; a page is sent away for good only by fresh keys.
+Keys are fetched at the start, again before they are old, and when a token names an unknown key, so that keys can be
+rotated without an operator. While the issuer is away the known keys stay in use, up to a greatest age. An empty set is
+an answer and withdraws all keys. If it cannot be known whether a token is valid, the client is told to come later; it
+is refused for good only by fresh keys.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NO_KEYS: Final = Check("keys", False, "no keys yet")
 
 
 class KeysAway(Exception):
-    """The keys cannot be had now; the text says why to anybody, ``detail`` to operators: it names hosts and proxies."""
+    """The keys cannot be fetched now. The message is for everybody; ``detail``, which names hosts, is for operators."""
 
     def __init__(self, why: str, detail: str = "") -> None:
         super().__init__(why)
@@ -40,11 +40,11 @@ class KeysAway(Exception):
 
 
 class JwksVerifier:
-    """Proves tokens by published keys; fetches them while it is entered.
+    """Proves tokens by published keys, which it fetches inside ``async with``.
 
-    No ``audience`` or ``issuer``: not looked at. Keys are fetched every ``max_age_s``, and for the sake of a token
-    not sooner than ``pause_s`` after the last time, whatever strangers send. Keys that were last seen ``kept_s`` ago
-    verify no more. ``now`` gives epoch seconds, ``clock`` monotonic ones, ``reason`` the words for an error of the way.
+    Without ``audience`` or ``issuer`` these are not checked. Keys are fetched every ``max_age_s``; unknown tokens,
+    which anybody can send, make it fetch at most every ``pause_s``. Keys that were last seen ``kept_s`` ago are not
+    used any more. ``now``: epoch seconds; ``clock``: monotonic seconds; ``reason`` describes a network error.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class JwksVerifier:
         self._keys: PublishedKeys | None = None
         self._document = b""
         self._why_away: str | None = "not fetched yet"
-        self._told: str | None = None
+        self._logged: str | None = None
         self._asked_at = -math.inf
         self._asking = asyncio.Lock()
         self._remembered = Remembered()
@@ -90,22 +90,22 @@ class JwksVerifier:
     ) -> None:
         if self._refreshing is not None:
             self._refreshing.cancel()
-        # The group is told of no error, so that one of the body leaves as itself and not in a group. A defect of the
+        # The group is not given the body's error, so that this leaves as itself and not inside a group. A defect of the
         # refreshing has cancelled the body, and is raised here.
         await self._tasks.__aexit__(None, None, None)
 
     async def verify(self, token: str) -> Mapping[str, Any]:
-        """Return the claims of a token that is signed with a published key and holds now.
+        """Return the claims of a token that is signed with a published key and valid now.
 
         Raises:
-            Refused: it is not or does not, or (503) that cannot be known now; the message says which.
+            Refused: it is not, or (503) that cannot be known now; the message says which.
         """
         claims = await self.prove(token)
         self.rules.enforce(claims)
         return claims
 
     async def prove(self, token: str) -> Mapping[str, Any]:
-        """Return the claims of a token that is signed with a published key, whatever they say.
+        """Return the claims of a token that is signed with a published key, without checking them.
 
         Raises:
             Refused: it is not, or (503) that cannot be known now.
@@ -127,7 +127,7 @@ class JwksVerifier:
         keys = self._keys
         check = keys.check_signature(sealed) if keys is not None else _NO_KEYS
         if keys is None or not (check.passed or keys.knows(sealed)):
-            # No key, or another than the one meant: the issuer may have new ones.
+            # The key is unknown, or another one has its name: the issuer may have new keys.
             away = await self._look_again()
             check = self._keys.check_signature(sealed) if self._keys is not None else _NO_KEYS
             if away is not None and not check.passed:
@@ -136,11 +136,11 @@ class JwksVerifier:
         check.enforce()
 
     async def _look_again(self) -> str | None:
-        """Have the keys fetched for a token that came now; ``None`` when they are, else why they are not."""
+        """Fetch the keys again because of a token; return ``None``, or why they could not be fetched."""
         clock = asyncio.get_running_loop().time
         came_at = clock()
         async with self._asking:
-            # Whoever waited here meanwhile is served by the answer to the first.
+            # Those who waited here meanwhile use the answer to the first question.
             if self._asked_at < came_at:
                 age_s = came_at - self._asked_at
                 if age_s < self._pause_s:
@@ -155,7 +155,7 @@ class JwksVerifier:
             await asyncio.sleep(self._pause_s if self._why_away else self._max_age_s)
 
     async def _fetch(self) -> None:
-        """Take the keys as they are published now; keep those there are when that fails."""
+        """Fetch the published keys; keep the present ones if that fails."""
         try:
             document = await fetch_document(self._session, self._url, reason=self._reason)
             if document != self._document:
@@ -164,12 +164,12 @@ class JwksVerifier:
                 # A key may have been withdrawn.
                 self._remembered.forget()
                 log.info("published keys taken")
-            self._why_away = self._told = None
+            self._why_away = self._logged = None
             self._seen_at = self._clock()
         except (KeysAway, ValueError) as error:
             why = error.detail if isinstance(error, KeysAway) else str(error)
-            if self._told != why:
-                self._told = why
+            if self._logged != why:
+                self._logged = why
                 log.warning("published keys cannot be had", extra={"why": why, "kept": self._keys is not None})
             self._why_away = str(error)
         self._asked_at = asyncio.get_running_loop().time()
@@ -178,13 +178,13 @@ class JwksVerifier:
 async def fetch_document(
     session: aiohttp.ClientSession, url: str, *, reason: Callable[[BaseException], str] = repr
 ) -> bytes:
-    """Fetch the JWK Set; ``reason`` gives the words for an error of the way.
+    """Fetch the JWK Set; ``reason`` describes a network error.
 
     Raises:
-        KeysAway: the issuer does not answer, or with something else.
+        KeysAway: the issuer does not answer, or not with a JWK Set.
     """
     try:
-        # A redirect could lead from https to http, or to anyone; the operator names the place itself.
+        # A redirect could lead from https to http, or to another host; the operator must configure the final URL.
         async with asyncio.timeout(_FETCH_S), session.get(url, allow_redirects=False) as answer:
             if answer.status != 200:
                 raise KeysAway(f"the JWKS URL answers with status {answer.status}")
@@ -207,7 +207,7 @@ async def check_published(
     """Fetch the keys for one token and try them (``token --check``).
 
     Raises:
-        KeysAway: they cannot be had.
+        KeysAway: they cannot be fetched.
     """
     document = await fetch_document(session, url, reason=reason)
     try:

@@ -1,8 +1,8 @@
-"""The keys that an issuer publishes as a JWK Set (RFC 7517), as far as they may verify tokens. No I/O here.
+"""The keys of a JWK Set (RFC 7517) that may verify tokens. No I/O here.
 
-A key of the set is bound to the algorithms that fit its type; nothing the token says can have a public key used as an
-HMAC secret. Secrets in the set (``oct``), keys for encryption and keys that are too weak are left out, as is what
-cannot be read: one bad key must not lock out the users of the others.
+A key is bound to the algorithms of its type, so no token can make a public key be used as an HMAC secret. Secrets
+(``oct``), keys for encryption, weak keys and unreadable ones are left out; one bad key does not lock out the users of
+the others.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from bridge.events import from_json
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "ES256", "ES384")
 
 _PUBLIC: Final = {"RSA": ("kty", "kid", "n", "e"), "EC": ("kty", "kid", "crv", "x", "y")}
-"""Members that are used, by key type: a private part that was published by mistake is not even read."""
+"""The members to use, by key type; a private part that was published by mistake is not even read."""
 
 
 class PublishedKeys:
-    """Usable keys of one JWK Set, parsed once. An empty set is one: its issuer has withdrawn all keys.
+    """The usable keys of one JWK Set, parsed once. An empty set is valid: the issuer has withdrawn all keys.
 
     Raises:
-        ValueError: this is no JWK Set, or nothing of what is in it can be used.
+        ValueError: this is not a JWK Set, or none of its keys can be used.
     """
 
     def __init__(self, document: bytes) -> None:
@@ -37,11 +37,11 @@ class PublishedKeys:
             raise ValueError(f"none of its {len(listed)} keys can verify {', '.join(ALGORITHMS)}")
 
     def knows(self, sealed: Sealed) -> bool:
-        """Say whether the set has the very key that the token names."""
+        """Whether the set has the key that the token names."""
         return sealed.kid is not None and any(key.key_id == sealed.kid for key in self._fitting(sealed))
 
     def check_signature(self, sealed: Sealed) -> Check:
-        """Try the keys that the token may mean."""
+        """Try the keys that may have signed the token."""
         fitting = list(self._fitting(sealed))
         for key in fitting:
             if sealed.is_signed_by(key.Algorithm, key.key):
@@ -54,7 +54,7 @@ class PublishedKeys:
         return Check("signature", False, f"no key {quoted(sealed.kid)} for {sealed.alg} is published; {there_are}")
 
     def _fitting(self, sealed: Sealed) -> Iterator[jwt.PyJWK]:
-        """Keys of the token's algorithm and name; a key or token without a name fits any."""
+        """Keys with the token's algorithm and name; a missing name, in key or token, matches any."""
         for key in self._keys:
             if key.algorithm_name == sealed.alg and (None in (key.key_id, sealed.kid) or key.key_id == sealed.kid):
                 yield key
@@ -72,7 +72,7 @@ def _keys_in(document: bytes) -> list[Any]:
 
 
 def _usable(key: object) -> Iterator[jwt.PyJWK]:
-    """Parse one key of the set, once for each algorithm it may verify; nothing for a key that is not for us."""
+    """Parse one key, once for each algorithm that it may verify; yield nothing if it is not usable."""
     if not isinstance(key, Mapping) or key.get("use", "sig") != "sig":
         return
     operations = key.get("key_ops", ["verify"])

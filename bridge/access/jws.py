@@ -1,7 +1,7 @@
 """A signed token (RFC 7515, compact form) taken apart, before anything in it is proved.
 
-Every verifier goes the same way: take apart, compare the algorithm with what is allowed before any key is touched
-(the header is the attacker's word), then look at the signature, and only then at the claims.
+Every verifier works in this order: take the token apart; compare the algorithm with those allowed before using any key,
+because an attacker may have written the header; check the signature; and only then read the claims.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MOST_REMEMBERED: Final = 4096
 class Sealed:
     """Header and parts of a token; ``signed`` is what the signature covers.
 
-    Nothing in it is proved until :meth:`is_signed_by` says so.
+    Nothing is proved before :meth:`is_signed_by` returns true.
     """
 
     alg: str
@@ -37,7 +37,7 @@ class Sealed:
     signature: bytes
 
     def is_signed_by(self, algorithm: Algorithm, key: Any) -> bool:
-        """Say whether the signature was made with this key, which is prepared for this algorithm."""
+        """Whether the signature was made with this key, which must be prepared for the algorithm."""
         return algorithm.verify(self.signed, key, self.signature)
 
     def claims(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def take_apart(token: str) -> Sealed:
     """Read header and parts of a token, whatever its algorithm.
 
     Raises:
-        Refused: it has not the form of a signed token.
+        Refused: it does not have the form of a signed token.
     """
     if not token:
         raise _unreadable("it is empty")
@@ -94,17 +94,17 @@ def require_algorithm(sealed: Sealed, allowed: Sequence[str]) -> None:
 
 
 class Remembered:
-    """Claims of tokens whose signature was found good: after a restart of a proxy all pages come back at once.
+    """Caches the claims of tokens with a valid signature: after a restart of a proxy all pages come back at once.
 
-    Only what keys say is remembered, never what the clock says. Keyed by digest, so that no token stays in memory;
-    the one not seen for longest goes first. Whoever changes keys must :meth:`forget`.
+    Only signatures are cached, not whether a token has expired. The key is a digest, so that no token stays in memory;
+    the least recently used entry is dropped first. Whoever changes the keys must call :meth:`forget`.
     """
 
     def __init__(self) -> None:
         self._claims: OrderedDict[bytes, Mapping[str, Any]] = OrderedDict()
 
     def get(self, token: str) -> Mapping[str, Any] | None:
-        """Return the proved claims of this very token, if it is remembered."""
+        """Return the proved claims of this token, if they are cached."""
         digest = _digest(token)
         claims = self._claims.get(digest)
         if claims is not None:
@@ -112,18 +112,18 @@ class Remembered:
         return claims
 
     def keep(self, token: str, claims: Mapping[str, Any]) -> None:
-        """Remember a token whose signature was just verified."""
+        """Cache the claims of a token whose signature was just verified."""
         self._claims[_digest(token)] = claims
         if len(self._claims) > _MOST_REMEMBERED:
             self._claims.popitem(last=False)
 
     def forget(self) -> None:
-        """Forget all of them."""
+        """Empty the cache."""
         self._claims.clear()
 
 
 def _digest(token: str) -> bytes:
-    # A header's bytes that are not UTF-8 arrive as lone surrogates.
+    # Bytes of a header that are not UTF-8 arrive as lone surrogates.
     return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
 
 

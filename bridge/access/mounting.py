@@ -7,5 +7,5 @@ from __future__ import annotations
 
 
 def mount_points(prefix: str) -> tuple[str, ...]:
-    """What stands before each route's own path. ``prefix`` is the path of the public URL, ``""`` where it has none."""
+    """The prefixes under which each route is mounted. ``prefix``: the path of the public URL, ``""`` if it has none."""
     return tuple(dict.fromkeys(("", prefix.rstrip("/"))))

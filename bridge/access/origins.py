@@ -1,8 +1,8 @@
-"""Which pages may ask: the ``Origin`` of a request against the edge's own and the listed ones.
+"""Which pages may ask: compare the ``Origin`` of a request with the edge's own origin and the allowed ones.
 
-A cookie goes along with whatever a foreign page asks, and WebSockets know no same-origin policy; so each request is
-checked here, the handshakes too. TLS ends at a proxy, so the scheme that a browser sees is unknown here and
-``Host`` is compared by host and port alone.
+A browser sends the cookie with requests of foreign pages too, and WebSockets have no same-origin policy. So every
+request is checked here, handshakes included. TLS ends at a proxy, so the browser's scheme is unknown and ``Host`` is
+compared by host and port only.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _PREFLIGHT_S: Final = 3600
 class Origins:
     """The origins that may ask.
 
-    ``public_url`` is the edge as browsers see it (``""``: unknown), ``allowed`` are further origins, exactly. Only a
-    peer within ``trusted_proxies`` is believed about ``X-Forwarded-Host``.
+    ``public_url`` is the edge's URL for browsers (``""``: unknown). ``allowed`` are further exact origins.
+    ``X-Forwarded-Host`` is used only if it comes from a peer in ``trusted_proxies``.
 
     Raises:
-        ValueError: one of them is no origin; left out in silence it would lock its page out.
+        ValueError: one of them is not an origin; skipping it silently would lock out its pages.
     """
 
     def __init__(
@@ -40,17 +40,17 @@ class Origins:
         self._trusted: Final = tuple(trusted_proxies)
 
     def check(self, request: web.Request, *, cookie: bool, navigation: bool = False) -> str | None:
-        """Return the origin that may read the answer, as the browser wrote it; ``None`` when it named none.
+        """Return the origin that may read the answer, as the browser wrote it; ``None`` if it named none.
 
-        ``cookie``: the credential is one, so a foreign page need not know it. ``navigation``: a person follows a link,
-        which other sites may hold.
+        ``cookie``: the credential is a cookie, which a foreign page can use without knowing it. ``navigation``: a
+        person follows a link, which may be on any site.
 
         Raises:
             Refused: the page may not ask; the message names what was compared.
         """
         written = request.headers.getall(hdrs.ORIGIN, [])
         if not written:
-            # Browsers leave Origin out of GETs within one origin, and of <img src> and the like from anywhere.
+            # Browsers send no Origin with same-origin GETs, nor with <img src> and the like from any site.
             if cookie and not navigation and request.headers.get("Sec-Fetch-Site") == "cross-site":
                 raise _foreign("Sec-Fetch-Site says cross-site, there is no Origin, and the credential is a cookie")
             return None
@@ -70,7 +70,7 @@ class Origins:
         return written[0]
 
     def cors_headers(self, origin: str | None) -> dict[str, str]:
-        """Headers that let the page of a checked ``origin`` read any answer, a refusal too."""
+        """Headers that let the page of a checked ``origin`` read the answer, even a refusal."""
         headers: dict[str, str] = {hdrs.VARY: "Origin"}
         if origin is not None:
             headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
@@ -83,16 +83,16 @@ class Origins:
         headers = self.cors_headers(origin)
         if origin is not None:
             headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = "GET, POST"
-            # Last-Event-ID and Cache-Control: EventSource written over fetch, for the sake of a bearer header.
+            # Last-Event-ID and Cache-Control are sent by EventSource libraries that use fetch, to send a bearer header.
             headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = "Authorization, Cache-Control, Content-Type, Last-Event-ID"
             headers[hdrs.ACCESS_CONTROL_MAX_AGE] = str(_PREFLIGHT_S)
         return headers
 
     def _hosts(self, request: web.Request) -> list[str]:
-        """Names under which this request reached us, the last proxy's first."""
+        """Host names under which this request reached us, the last proxy's first."""
         hosts = request.headers.getall(hdrs.HOST, [])
         if self._is_trusted(request.remote):
-            # A page cannot set this header without a preflight, so any name in a chain of proxies will do.
+            # A page cannot set this header without a preflight, so any name in a chain of proxies is acceptable.
             for line in request.headers.getall(hdrs.X_FORWARDED_HOST, []):
                 hosts = [*hosts, *(name for name in map(str.strip, line.split(",")) if name)]
         return hosts
@@ -108,7 +108,7 @@ class Origins:
 
 
 def _normalised(text: str) -> str | None:
-    """An origin in small letters and without its scheme's default port; ``None`` if it is none."""
+    """An origin in lower case and without its scheme's default port; ``None`` if the text is not an origin."""
     match = _ORIGIN.fullmatch(text)
     if match is None:
         return None
@@ -118,7 +118,7 @@ def _normalised(text: str) -> str | None:
 
 def _origin_of(url: str) -> str:
     parts = urlsplit(url)
-    # Browsers write a host that is not ASCII in its IDNA form.
+    # Browsers write a non-ASCII host in its IDNA form.
     origin = _normalised(f"{parts.scheme}://{parts.netloc.encode('idna').decode()}")
     if origin is None:
         raise ValueError(f"{url} has no origin that a browser could send")
@@ -129,7 +129,7 @@ def _same_host(origin: str, hosts: Iterable[str]) -> bool:
     authority = origin.partition("://")[2]
     for host in map(str.lower, hosts):
         name, colon, port = host.rpartition(":")
-        # The scheme behind the Host is unknown, so either default port may be left out of it.
+        # The scheme is unknown, so Host may lack either default port.
         if authority == host or (colon and port in _DEFAULT_PORTS.values() and authority == name):
             return True
     return False

@@ -1,7 +1,7 @@
-"""A refusal, as one exception that carries all that its answer needs.
+"""A refusal: one exception with everything that its answer needs.
 
-A browser sees a status, a close code or a frame, depending on how it asked; an operator reads the message and
-counts the label. Whoever refuses knows all of these at once, whoever answers picks.
+Depending on how it asked, a browser sees a status, a close code or a frame; an operator sees the message and the label.
+Whoever refuses gives all of these, and whoever answers chooses.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _SHOWN = 100
 class Refused(Exception):
     """This request is not served.
 
-    ``status`` is for plain HTTP, ``code`` (of :mod:`bridge.access.codes`) for connections that stay open, ``message``
-    for people: it names what was looked at and never holds a credential. ``retry_after_s``: come again then.
+    ``status`` is for plain HTTP, ``code`` (of :mod:`bridge.access.codes`) for connections that stay open. ``message``
+    is for people: it says what was checked and contains no credential. ``retry_after_s``: when to come back.
     """
 
     def __init__(
@@ -33,6 +33,6 @@ class Refused(Exception):
 
 
 def quoted(value: object) -> str:
-    """Show a foreign value in a message: short, printable, and without what JSON cannot carry."""
+    """A foreign value as it may appear in a message: short, printable, and valid in JSON."""
     text = ascii(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -1,8 +1,7 @@
 """Tokens signed with a shared secret (HS256, HS384, HS512): proving them, and making one.
 
-The standing confusion with secrets is whether a setting is the key or the base64 of the key. A refused signature is
-therefore tried with the other readings too: none of them is ever accepted, but the refusal says which one the signer
-uses.
+It is often confused whether a setting is the key or the base64 of the key. So a wrong signature is also tried with the
+other readings of the secret. None of them is accepted, but the refusal says which one the signer uses.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ _LEAST_SECRET_BYTES: Final = 32
 
 
 class SecretVerifier:
-    """Proves tokens by shared secrets; each of several will do, so that one can be replaced without a gap.
+    """Proves tokens by shared secrets; any of them is accepted, so that a secret can be replaced without a gap.
 
-    ``secrets`` is asked at once and at each :meth:`reload`. No ``audience`` or ``issuer``: not looked at. ``now`` gives
-    epoch seconds.
+    ``secrets`` is called at once and at each :meth:`reload`. Without ``audience`` or ``issuer`` these are not checked.
+    ``now``: epoch seconds.
 
     Raises:
         ValueError: there is no secret, or one is too short, or is a public key, which everybody may know.
@@ -47,7 +46,7 @@ class SecretVerifier:
         self.reload()
 
     def reload(self) -> None:
-        """Take the secrets as they are now; tokens of one that is gone are refused from here on."""
+        """Read the secrets again; tokens signed with one that is gone are refused from now on."""
         keys = tuple(_prepared(secret, place) for place, secret in enumerate(self._secrets(), start=1))
         if not keys:
             raise ValueError("there is no secret")
@@ -55,17 +54,17 @@ class SecretVerifier:
         self._remembered.forget()
 
     async def verify(self, token: str) -> Mapping[str, Any]:
-        """Return the claims of a token that is signed with one of the secrets and holds now.
+        """Return the claims of a token that is signed with one of the secrets and valid now.
 
         Raises:
-            Refused: it is not or does not; the message says which check failed.
+            Refused: it is not; the message says which check failed.
         """
         claims = await self.prove(token)
         self.rules.enforce(claims)
         return claims
 
     async def prove(self, token: str) -> Mapping[str, Any]:
-        """Return the claims of a token that is signed with one of the secrets, whatever they say.
+        """Return the claims of a token that is signed with one of the secrets, without checking them.
 
         Raises:
             Refused: it is not.
@@ -80,7 +79,7 @@ class SecretVerifier:
         return claims
 
     def check_signature(self, sealed: Sealed) -> Check:
-        """Try each secret as it is set; if none will do, find out whether another reading of one would."""
+        """Try each secret; if none fits, find out whether another reading of one would."""
         algorithm = jwt.get_algorithm_by_name(sealed.alg)
         for place, key in enumerate(self._keys, start=1):
             if sealed.is_signed_by(algorithm, key):
@@ -107,7 +106,7 @@ def sign(
     audience: str | None = None,
     issuer: str | None = None,
 ) -> str:
-    """Make a token (HS256) that opens ``mailbox`` and ``mailboxes``, from now on for ``lifetime_s``."""
+    """Make a token (HS256) for ``mailbox`` and ``mailboxes``, valid from now for ``lifetime_s`` seconds."""
     issued = now()
     claims: dict[str, Any] = {claim: mailbox, "iat": int(issued), "exp": int(issued + lifetime_s)}
     more = {"mailboxes": list(mailboxes), "sid": sid, "scope": scope, "aud": audience, "iss": issuer}
@@ -125,7 +124,7 @@ def _prepared(secret: bytes, place: int) -> bytes:
 
 
 def _other_readings(secret: bytes) -> Iterator[tuple[bytes, str]]:
-    """Yield what a signer may have made of the same setting, with the words that put it right."""
+    """Yield other keys that a signer may have made of the same setting, with the advice for each."""
     padded = secret + b"=" * (-len(secret) % 4)
     for altchars in (b"+/", b"-_"):
         try:

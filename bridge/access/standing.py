@@ -1,6 +1,6 @@
-"""What is shown follows who one is now: from a credential and the journal's word about it to yes or no.
+"""Whether somebody may read now: from an identity and its standing in the journal to yes or no.
 
-Pure, and the same for all doors: an opening, an open connection, a plain request, a click.
+Pure functions, the same for openings, open connections, plain requests and clicks.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from bridge.journal.standing import Standing
 
 
 def require_standing(identity: Identity, standing: Standing, *, window_s: int) -> None:
-    """Return if ``identity`` may look now.
+    """Return if ``identity`` may read now.
 
-    ``window_s``: how long an address that changed person asks for a newer token.
+    ``window_s``: for how long after an address changed person older tokens are refused.
 
     Raises:
         Refused: the session was ended, the address came to mean another person after the token was signed, or the
@@ -31,7 +31,10 @@ def require_standing(identity: Identity, standing: Standing, *, window_s: int) -
 
 
 def ending(identity: Identity, standing: Standing, *, account: str, since: int, window_s: int) -> int | None:
-    """The code with which a connection to ``account`` ends; ``None``: it stays. ``since``: by Redis's clock, in ms."""
+    """The code with which a connection to ``account`` must end; ``None``: it may stay.
+
+    ``since``: when it was opened, epoch ms of Redis's clock.
+    """
     if standing.is_out or (standing.ended is not None and since <= standing.ended):
         return codes.KICKED
     if standing.account != account or standing.leads_elsewhere(identity.issued, window_s=window_s):
@@ -40,5 +43,5 @@ def ending(identity: Identity, standing: Standing, *, account: str, since: int, 
 
 
 def barred() -> Refused:
-    """The account is disabled or deleted."""
+    """The refusal for an account that is disabled or deleted."""
     return Refused(403, codes.NOT_ALLOWED, "barred", "the account of this mailbox is disabled or deleted")

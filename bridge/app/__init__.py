@@ -1,6 +1,6 @@
-"""The composition root: the only place that knows every room and the settings.
+"""The composition root: builds each program from the rooms and the settings.
 
-A file for each program; nothing is imported here, so that a program brings in only what it runs.
+There is a file for each program. Nothing is imported here, so that a program imports only what it runs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who may come in, built alike for the edge and for sign-on."""
+"""The checks of origin and credential, built in the same way for the edge and for sign-on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def build_origins(settings: Settings) -> Origins:
     """Build the check of origins.
 
     Raises:
-        SettingsError: a setting holds no origin.
+        SettingsError: a setting is not an origin.
     """
     try:
         return Origins(
@@ -54,8 +54,8 @@ async def running_verifier(settings: Settings) -> AsyncIterator[Verifier]:
     """A verifier by secret, or by published keys that are kept fresh until the end of the block.
 
     Raises:
-        StartRefused: a secret will not do.
-        SettingsError: the keys lie behind a proxy that cannot be used.
+        StartRefused: a secret cannot be used.
+        SettingsError: the keys are behind a proxy that cannot be used.
     """
     edge = settings.edge
     if edge.jwks_url:

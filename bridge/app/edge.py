@@ -58,8 +58,8 @@ async def serve_edge(
     """Serve browsers until ``stop``.
 
     ``sock`` is a listening socket that was inherited; without one the address of the settings is bound.
-    ``add_routes`` adds to the surface (``dev``); ``ready`` is told the URL when connections are accepted; ``pace``
-    says how often the feed looks after itself.
+    ``add_routes`` adds further routes (``dev``). ``ready`` is called with the URL when connections are accepted.
+    ``pace`` has the intervals of the feed.
 
     Shutdown: say so on ``/readyz``, wait for balancers to hear it, stop accepting, send every connection away with
     3001, one after the other, exit.
@@ -159,7 +159,7 @@ async def serve_edge(
             timeout_s = settings.edge.request_timeout_s
             async with serving(sock, *surfaces, request_timeout_s=timeout_s, shutdown_s=1.0) as acceptor:
                 task = await until_stopped(run, stop, name="edge")
-                # Balancers that ask now and then go on to send browsers for a while, and these are let in.
+                # Balancers that poll still send browsers for a while; these are served.
                 await asyncio.sleep(settings.edge.drain_delay_s)
                 await acceptor.stop()
                 await drain(hub, over_s=settings.edge.drain_s, now=hub.now)

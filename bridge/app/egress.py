@@ -1,4 +1,4 @@
-"""The one way out that the settings describe. Whatever calls somebody gets its session here."""
+"""The way out that the settings describe. Every client of an outside service gets its session here."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def build_egress(settings: Settings, *urls: str) -> Egress:
     """The way out, for calls of ``urls``.
 
     Raises:
-        SettingsError: one of them lies behind the machine's own proxy, and that is none that we can use. Whoever
-            calls nobody behind it need not care.
-        SettingsFileError: the file of certificates is no longer what it was when the settings were read.
+        SettingsError: one of them is behind the machine's own proxy, and we cannot use that proxy. Programs that call
+            nothing behind it are not affected.
+        SettingsFileError: the file of certificates has become unusable since the settings were read.
     """
     egress = settings.egress
     try:
@@ -30,7 +30,7 @@ def build_egress(settings: Settings, *urls: str) -> Egress:
 
 
 def open_session(settings: Settings, *urls: str) -> aiohttp.ClientSession:
-    """A session that goes this way; the caller's to close.
+    """A session that goes this way; the caller closes it.
 
     Raises:
         SettingsError: as :func:`build_egress`.

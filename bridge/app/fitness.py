@@ -1,7 +1,7 @@
-"""Whether programs can be started with these settings, as far as that shows without the network.
+"""Whether programs can be started with these settings, as far as that can be known without the network.
 
-One function for the start and for ``config check``: it makes what the programs are made of, so that nothing which
-refuses its settings when a program starts can be passed by the check.
+The start and ``config check`` use the same function. It builds the parts of the programs, so that the check finds
+everything that would refuse its settings at the start.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from bridge.settings import Settings, SettingsError, SettingsFileError, calling,
 def check_fitness(settings: Settings, *programs: str, processes: int = 1) -> None:
     """Make sure that ``programs`` (``worker``, ``edge``, ``signon``) can be started; ``processes``: of ``edge``.
 
-    What is set for others is looked at, too: it is as wrong.
+    Settings of other programs are checked too.
 
     Raises:
-        SettingsFileError: files that are named cannot be used, and all else is right.
-        SettingsError: everything that is wrong, one line each.
+        SettingsFileError: files that are named cannot be used, and nothing else is wrong.
+        SettingsError: something else is wrong; one line for each fault.
     """
     problems: list[str] = []
     for program in programs:
@@ -33,7 +33,7 @@ def check_fitness(settings: Settings, *programs: str, processes: int = 1) -> Non
             require_for(settings, program, processes=processes)
             build_egress(settings, *(url for _, url in calling(settings, program)))
         except SettingsFileError:
-            # The file of certificates, told below.
+            # The file of certificates, which is reported below.
             continue
         except SettingsError as error:
             problems += [each for each in error.problems if each not in problems]
@@ -55,7 +55,7 @@ def check_fitness(settings: Settings, *programs: str, processes: int = 1) -> Non
         raise SettingsFileError(of_files)
 
 
-# The edge's parts are imported where something is set for them: a worker has no need of the edge.
+# The edge's parts are imported only if something is set for them: a worker does not need the edge.
 
 
 def _origins(settings: Settings) -> None:

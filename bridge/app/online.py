@@ -1,6 +1,6 @@
-"""What of the settings only the network can tell: names, ports, and Redis with its database.
+"""Checks of the settings that need the network: host names, ports, and Redis with its database.
 
-None of it is wrong for good: a name may be entered, a port become free, a server be started.
+None of these faults is permanent: a name can be registered, a port become free, a server be started.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WITHIN_S: Final = 5.0
 async def online_problems(settings: Settings, *programs: str, processes: int = 1) -> list[str]:
     """Try what ``programs`` would use; return what does not work, one line each.
 
-    Without programs: Redis, and the hosts that are named. ``processes``: of ``edge``.
+    Without programs: Redis, and all hosts in the settings. ``processes``: of ``edge``.
     """
     tried = await asyncio.gather(
         _redis(settings, programs),
@@ -41,7 +41,7 @@ async def online_problems(settings: Settings, *programs: str, processes: int = 1
 
 
 def _hosts(settings: Settings, programs: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The hosts that are connected to: those of the URLs, or the proxy before them; each once."""
+    """The hosts to connect to: those of the URLs, or of the proxy in front of them; each once."""
     egress = build_egress(settings)
     seen: set[str] = set()
     for program in programs or ("worker", "edge"):
@@ -80,7 +80,7 @@ async def _port(variable: str, host: str, port: int) -> str | None:
 
 
 async def _redis(settings: Settings, programs: Sequence[str]) -> str | None:
-    """Ask Redis for all that the programs ask it at their start."""
+    """Make the checks of Redis that the programs make at their start."""
     redis = redis_address(settings).client(timeout_s=_WITHIN_S)
     keys = Keys(settings.namespace)
     try:

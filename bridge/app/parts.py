@@ -1,4 +1,4 @@
-"""What worker, edge and dev build alike from the settings."""
+"""Parts that several programs build in the same way from the settings."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ log = logging.getLogger(__name__)
 
 
 def process_name() -> str:
-    """What people call this process: where it runs, and its number there."""
+    """A name of this process for people: its host, and its process id."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def redis_address(settings: Settings) -> RedisAddress:
-    """Where the journal is. All clients of a process come from one address, so that they move together."""
+    """Where Redis is. All clients of a process come from one address, so that they move together."""
 
     def known(secret: Secret[str]) -> Callable[[], str | None]:
         return secret if secret else lambda: None
@@ -71,9 +71,9 @@ _READ_ONLY: Final = ("READONLY", "MISCONF", "NOREPLICAS")
 
 
 class RedisHealth:
-    """Whether Redis answers, and takes a write, looked at every ``look_s`` seconds.
+    """Whether Redis answers and accepts a write, tested every ``look_s`` seconds.
 
-    A full or read-only server is found out by trying; what it still is good for each program says itself.
+    A full or read-only server is found by trying. Each program decides what such a server is still good for.
     """
 
     def __init__(self, reader: Reader, metrics: Metrics, *, look_s: float = 2.0) -> None:
@@ -84,15 +84,15 @@ class RedisHealth:
         self._answers = False
 
     def writable(self) -> Unready | None:
-        """``None`` when it took a write the last time, else why it did not."""
+        """``None`` if it accepted the last write, otherwise why it did not."""
         return self._why
 
     def reachable(self) -> Unready | None:
-        """``None`` when it answered the last time, though it may take no writes."""
+        """``None`` if it answered the last time, even if it accepts no writes."""
         return None if self._answers else self._why
 
     async def watch(self) -> None:
-        """Look until cancelled."""
+        """Test until cancelled."""
         while True:
             try:
                 async with asyncio.timeout(2.0):
@@ -129,14 +129,14 @@ async def redis_accepted(
     mirror: Mirror | None = None,
     pause_s: float = 1.0,
 ) -> bool:
-    """Wait until Redis answers and find out whether it will do; ``False`` if the process is told to stop meanwhile.
+    """Wait until Redis answers, and find out whether it can be used; ``False`` if the process must stop meanwhile.
 
-    ``standings``: of a process that lets people in, ``mirror``: of one that leads; each needs rights of its own.
+    ``standings``: for a process that admits people; ``mirror``: for one that may lead. Each needs its own rights.
 
     Raises:
-        StartRefused: it answers, and waiting does not mend what it says.
+        StartRefused: it answers, and waiting will not help.
     """
-    told = ""
+    reported = ""
     while not stop.is_set():
         try:
             warning = await reader.check()
@@ -145,12 +145,12 @@ async def redis_accepted(
             if mirror is not None:
                 await mirror.check()
         except (JournalRefused, JournalSpoilt, NotAdmitted) as error:
-            # A password that was never right may be anybody's mistake; once it was, it is waited for.
+            # A password that never worked is a mistake; one that has worked before is waited for.
             raise StartRefused(f"Redis will not do: {error}") from error
         except JournalAway as error:
-            if str(error) != told:
-                told = str(error)
-                log.warning("waiting for Redis", extra={"error": told})
+            if str(error) != reported:
+                reported = str(error)
+                log.warning("waiting for Redis", extra={"error": reported})
             try:
                 async with asyncio.timeout(pause_s):
                     await stop.wait()
@@ -164,17 +164,17 @@ async def redis_accepted(
 
 
 async def until_stopped(run: Callable[[], Awaitable[None]], stop: asyncio.Event, *, name: str) -> asyncio.Task[None]:
-    """Run until ``stop``; return the task, which still runs unless it ended by itself.
+    """Run until ``stop``; return the task, which is still running unless it ended by itself.
 
     Raises:
-        Whatever ended ``run`` before that.
+        The exception that ended ``run`` before that.
     """
     task: asyncio.Task[None] = asyncio.create_task(_as_coroutine(run), name=name)
     stopping = asyncio.create_task(stop.wait(), name=f"{name} stop")
     try:
         await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
     except BaseException:
-        # Whoever cancelled us closes next what the task works with.
+        # The caller, who cancelled us, is about to close what the task uses.
         task.cancel()
         await asyncio.wait([task])
         raise

@@ -1,7 +1,7 @@
-"""How long the end of a process may take, whatever hangs.
+"""A limit on how long a process may take to end, whatever hangs.
 
-Service managers kill after a time of their own, which knows nothing of our settings. So theirs is longer than any that
-can be set, and each process keeps to its own: a thread ends it, for it may be the event loop that hangs.
+Service managers kill after a fixed time that does not follow our settings. So theirs is longer than any that can be
+set, and each process keeps its own limit. A thread enforces it, because the event loop may be what hangs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LAST_WORDS_S: Final = 0.5
 
 @asynccontextmanager
 async def ending_within(seconds: float, stop: asyncio.Event) -> AsyncIterator[None]:
-    """From ``stop`` on the block has so many seconds; then the process ends, with exit code 1."""
+    """After ``stop`` the block has this many seconds; then the process exits with code 1."""
     timer = threading.Timer(seconds, _give_up, [seconds])
     timer.daemon = True
     watching = asyncio.create_task(_start_at(stop, timer), name="patience")

@@ -1,8 +1,8 @@
 """``edge --workers N``: a parent that binds the port, and children that inherit it.
 
-The parent serves no browser. It starts the children, starts one that died again, or that hangs, and answers
-``/livez`` and ``/readyz`` for all; each child has a metrics port of its own. Children say on their standard output
-every second where that is and how they are; their standard input ends when the parent dies, and then they stop.
+The parent serves no browser. It starts the children, replaces one that dies or hangs, and answers ``/livez`` and
+``/readyz`` for all; each child has a metrics port of its own. Every second each child reports that port and its
+readiness on its standard output. Its standard input ends when the parent dies, and then it stops.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ log = logging.getLogger(__name__)
 _TELL_S = 1.0
 _RESTART_S = 1.0
 _KILL_S = 2.0
-"""A child ends itself in time; one that is stopped cannot, and gets so long on top."""
+"""A child ends by itself in time, unless it is stopped (SIGSTOP); this is the time it gets on top."""
 _SILENT_S = 5.0
-"""A child that says nothing for so long is not ready; for twice as long, and another takes its place."""
+"""A child that is silent for this long is not ready; after twice as long it is replaced."""
 
 
 _STARTING = Unready("starting", "starting")
@@ -50,18 +50,18 @@ class _Child:
     heard_at: float = 0.0
 
     def silent_s(self) -> float:
-        """Seconds since it last said how it is."""
+        """Seconds since its last report."""
         return time.monotonic() - self.heard_at
 
     def verdict(self) -> Unready | None:
-        """Why it is not ready; ``None``: it is."""
+        """Why it is not ready; ``None`` if it is."""
         if self.silent_s() > _SILENT_S:
             return Unready("process", f"edge process {self.number} has said nothing for {self.silent_s():.0f} s")
         return self.why_not_ready
 
 
 async def run_edge(settings: Settings, workers: int) -> None:
-    """Run the edge until SIGTERM or Ctrl-C, in one process or in ``workers`` below this one."""
+    """Run the edge until SIGTERM or Ctrl-C, in this process or in ``workers`` child processes."""
     with Shutdown() as shutdown:
         if workers > 1:
             await serve_processes(settings, workers, shutdown.event)
@@ -96,7 +96,7 @@ async def serve_processes(settings: Settings, workers: int, stop: asyncio.Event)
 
 
 def _verdict(children: list[_Child]) -> Unready | None:
-    """Ready when at least one child serves and none that serves is unwell; one that is being restarted is not asked."""
+    """Ready if at least one child serves and every one that serves is ready; one that is restarting does not count."""
     running = [child for child in children if child.process is not None]
     if not running:
         return Unready("process", "no edge process runs")
@@ -104,7 +104,7 @@ def _verdict(children: list[_Child]) -> Unready | None:
 
 
 async def _close(sock: socket.socket, stop: asyncio.Event, delay_s: float) -> None:
-    """Let go of the port when the children do: it is open as long as anybody has it, and nobody would accept."""
+    """Close the port when the children do: as long as any process has it open, connections would wait in vain."""
     await stop.wait()
     await asyncio.sleep(delay_s)
     sock.close()
@@ -150,12 +150,12 @@ async def _start(child: _Child, sock: socket.socket, admin: Address) -> asyncio.
 
 
 async def _listen(child: _Child, process: asyncio.subprocess.Process) -> None:
-    """Take what a child says of itself, until it ends."""
+    """Read a child's reports until it ends."""
     assert process.stdout is not None
     while line := await process.stdout.readline():
-        told = from_json(line)
-        child.why_not_ready = None if told["why"] is None else Unready(*told["why"])
-        child.note, child.heard_at = told["note"], time.monotonic()
+        report = from_json(line)
+        child.why_not_ready = None if report["why"] is None else Unready(*report["why"])
+        child.note, child.heard_at = report["note"], time.monotonic()
     await process.wait()
 
 
@@ -168,7 +168,7 @@ async def _end(process: asyncio.subprocess.Process, patience_s: float) -> None:
 
 
 async def serve_child(settings: Settings, inherited: int) -> None:
-    """Be one of the children: serve on the parent's socket, say how it goes, end with the parent."""
+    """Run as a child: serve on the parent's socket, report readiness, end with the parent."""
     sock = socket.socket(fileno=inherited)
     sock.setblocking(False)
     metrics = Metrics(version=__version__, worker=False)
@@ -188,12 +188,12 @@ async def serve_child(settings: Settings, inherited: int) -> None:
 
 
 async def _tell(health: Callable[[], Unready | None], port: Admin) -> None:
-    # Whoever reads may hang: a line that finds no room is left out, and never waited with.
+    # The parent may hang: a report that does not fit into the pipe is dropped, never waited for.
     os.set_blocking(sys.stdout.fileno(), False)
     while True:
         unready = health()
-        told = {"why": None if unready is None else list(unready), "note": port.note(), "admin": port.address}
-        line = to_json(told) + b"\n"
+        report = {"why": None if unready is None else list(unready), "note": port.note(), "admin": port.address}
+        line = to_json(report) + b"\n"
         with contextlib.suppress(BlockingIOError):
             os.write(sys.stdout.fileno(), line)
         await asyncio.sleep(_TELL_S)

@@ -1,7 +1,7 @@
 """The provider's client as the settings describe it: one way out, one token for all processes.
 
-Worker, sign-on and the ``api`` command build theirs here, so that none of them goes round the proxy or fetches a
-token that kills another's.
+Worker, sign-on and the ``api`` command build theirs here, so that none of them bypasses the proxy or fetches a token
+that invalidates another's.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def build_client(
     tokens: TokenStore | None = None,
     on_call: Callable[[str, Outcome, float], None] | None = None,
 ) -> ProviderClient:
-    """Build a client that goes out by ``session``; without ``tokens`` it keeps a token of its own."""
+    """Build a client that uses ``session``; without ``tokens`` it keeps a token of its own."""
     return ProviderClient(
         api_url=settings.provider.api_url,
         auth_url=settings.provider.auth_url,
@@ -51,20 +51,20 @@ def build_client(
 
 
 def urls_of(settings: Settings) -> tuple[str, ...]:
-    """Where a client of the provider calls."""
+    """The URLs that a client of the provider calls."""
     return tuple(url for _, url in calling(settings, "api"))
 
 
 def corporation_of(settings: Settings) -> str:
-    """Whose namespace the settings mean it to be."""
+    """The mark of the corporation that the settings describe."""
     return mark_of("bizmail", settings.provider.client_id)
 
 
 async def accept_corporation(redis: Redis, keys: Keys, mark: str) -> None:
-    """Make sure that the namespace is ours, as far as Redis answers: whoever may not look does not.
+    """Make sure that the namespace is ours, as far as Redis answers and lets us look.
 
     Raises:
-        StartRefused: it is another corporation's.
+        StartRefused: it belongs to another corporation.
     """
     try:
         async with asyncio.timeout(_REDIS_S):
@@ -93,9 +93,10 @@ async def running_client(settings: Settings, redis: Redis, metrics: Metrics) -> 
 async def visiting_client(
     settings: Settings, *, alone: Callable[[str], None], on_call: Callable[[str, Outcome, float], None] | None = None
 ) -> AsyncIterator[ProviderClient]:
-    """A client for one command: with the token of all processes if Redis can be reached, else with one of its own.
+    """A client for one command, with the shared token if Redis can be reached, otherwise with one of its own.
 
-    ``alone`` is told why, before a token is fetched that may end everybody else's; ``on_call`` hears of each request.
+    ``alone`` is called with the reason before a token is fetched that may invalidate the shared one. ``on_call`` is
+    called for each request.
     """
     redis = redis_address(settings).client()
     keys, mark = Keys(settings.namespace), corporation_of(settings)

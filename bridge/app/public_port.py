@@ -25,7 +25,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 async def bind(address: Address) -> socket.socket:
-    """Take the public port. It does not listen yet: until Redis answers, a proxy should be refused, not kept waiting.
+    """Bind the public port, without listening: until Redis answers, a proxy should be refused and not kept waiting.
 
     Raises:
         OSError: it is in use, or not ours to open; the text names the address.
@@ -34,15 +34,15 @@ async def bind(address: Address) -> socket.socket:
 
 
 def url_of(sock: socket.socket) -> str:
-    """The URL of a socket that is bound."""
+    """The URL of a bound socket."""
     host, port = sock.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def route_below(public_url: str) -> str:
-    """The path of the public URL as aiohttp's router takes it in front of a route: that path and no other.
+    """The path of the public URL, quoted for aiohttp's router so that it matches this path only.
 
-    The router compares what it is given with a path that is decoded already, and takes braces for a pattern of its own.
+    The router compares with decoded paths, and treats braces as patterns.
     """
     path = URL(public_url).path_safe.rstrip("/")
     if re.fullmatch(r"[A-Za-z0-9/._~-]*", path):
@@ -52,7 +52,7 @@ def route_below(public_url: str) -> str:
 
 
 def cookie_path(public_url: str) -> str:
-    """Where a cookie of ours stands: the path of the public URL as browsers write it, with a slash at its end."""
+    """The path of our cookie: the path of the public URL as browsers write it, with a slash at its end."""
     written = urlsplit(public_url).path
     return f"{written if re.fullmatch(r'[!-~]*', written) else URL(public_url).raw_path}".rstrip("/") + "/"
 
@@ -64,11 +64,11 @@ async def serving(
     request_timeout_s: float,
     shutdown_s: float,
 ) -> AsyncIterator[Acceptor]:
-    """aiohttp for a bound socket; the caller starts the acceptor when all is ready.
+    """aiohttp on a bound socket; the caller starts the acceptor when everything is ready.
 
-    A connection has ``request_timeout_s`` to bring a whole request head, byte by byte or not at all, the next one
-    too, and as long to take an answer; a body that nobody reads gets as long, ten seconds at most, and is not inflated.
-    What is open at the end has ``shutdown_s``.
+    A connection has ``request_timeout_s`` to send each complete request head, and as long to take an answer. A body
+    that is not read gets as long too, but at most ten seconds; bodies are not decompressed. At the end, open
+    connections have ``shutdown_s``.
     """
     app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[_refuse_in_json])
     app.on_response_prepare.append(_harden)
@@ -97,7 +97,7 @@ async def serving(
 
 
 def _expecting_nothing(handler: Handler) -> Handler:
-    """Refuse an ``Expect`` that nobody knows before aiohttp does: it fails where the value is no text."""
+    """Refuse an unknown ``Expect`` before aiohttp does, which fails if the value is not text."""
 
     async def expecting_nothing(request: web.BaseRequest) -> web.StreamResponse:
         if request.version < HttpVersion10:
@@ -127,7 +127,7 @@ def _refusal(status: int, message: str) -> web.Response:
 async def _refuse_in_json(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """What aiohttp refuses by itself, no such path or method, in the shape of all other refusals."""
+    """Answer what aiohttp refuses by itself (unknown path or method) in the form of all other refusals."""
     try:
         return await handler(request)
     except web.HTTPException as refused:
@@ -138,5 +138,5 @@ async def _refuse_in_json(
 
 
 async def _harden(_request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """A browser takes every answer for what its type says, and shows none within another page."""
+    """Make browsers rely on the content type of every answer, and show none inside another page."""
     response.headers.update(HARD)

@@ -1,4 +1,4 @@
-"""Sign-on: mounted into the edge, or a process of its own, so that an edge need not hold the provider's secret."""
+"""Sign-on: mounted into the edge, or a process of its own, so that an edge need not have the provider's secret."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ async def serve_signon(
     admin: bool,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve clicks until ``stop``; ``ready`` is told the URL when connections are accepted.
+    """Serve clicks until ``stop``; ``ready`` is called with the URL when connections are accepted.
 
-    Shutdown: stop accepting, let the clicks that are under way end, exit.
+    Shutdown: stop accepting, finish the clicks that are under way, exit.
     """
     sock = await bind(settings.signon.listen)
     address = redis_address(settings)
@@ -59,7 +59,7 @@ async def serve_signon(
     health = RedisHealth(reader, metrics)
 
     def note() -> str | None:
-        # People get a page that says so; without this process they would get an error of the proxy.
+        # People get a page that explains it; without this process the proxy would show an error.
         return None if (why := health.writable()) is None else f"clicks are refused: {why.text}"
 
     port = Admin(
@@ -100,7 +100,7 @@ async def serve_signon(
 async def signon_routes(
     settings: Settings, redis: Redis, access: Access, origins: Origins, metrics: Metrics
 ) -> AsyncIterator[AddRoutes]:
-    """What adds ``/mail/open``, at the root and below the public URL's path; it answers until the end of the block."""
+    """A function that adds ``/mail/open``, at the root and below the public URL's path; valid until the block ends."""
     prefix = route_below(settings.edge.public_url)
     if settings.signon.mode == "off":
         yield Closed("BRIDGE_SIGNON is off").mounted_at(prefix)

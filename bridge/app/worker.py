@@ -61,7 +61,7 @@ async def serve_worker(
 ) -> None:
     """Run a worker until ``stop``. With ``admin`` its metrics and health have a port.
 
-    ``recollect_s``: how long a new leader waits, before its first commit, for what edges remember.
+    ``recollect_s``: how long a new leader waits, before its first commit, for the edges' memories.
 
     Shutdown: stop listening, commit what was read, release the lease.
     """
@@ -154,7 +154,7 @@ async def serve_worker(
                     raise StartRefused(f"Redis will not do: {why}") from group
                 raise
             finally:
-                # Whoever ends by an error must not keep the others waiting either.
+                # A worker that ends with an error must release the lease for the others too.
                 await worker.close()
     finally:
         await port.stop()
@@ -162,7 +162,7 @@ async def serve_worker(
 
 
 async def _spoilt(mirror: Mirror) -> str | None:
-    """Which key that concerns everybody has become another thing while we ran; ``None``: none, as far as is known."""
+    """Which key that concerns everybody got another type while we ran; ``None``: none, as far as is known."""
     try:
         async with asyncio.timeout(_REDIS_S):
             await mirror.check()

@@ -38,8 +38,8 @@ async def _adopt(settings: Settings) -> int:
         return FAILED
     finally:
         await redis.aclose()
-    told = "is this corporation's now: positions and the directory stay, the old token is gone"
-    sys.stdout.write(f"{settings.namespace} {told if was_anothers else 'was this corporation’s already'}\n")
+    changed = "is this corporation's now: positions and the directory stay, the old token is gone"
+    sys.stdout.write(f"{settings.namespace} {changed if was_anothers else 'was this corporation’s already'}\n")
     return OK
 
 

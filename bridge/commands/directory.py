@@ -138,11 +138,11 @@ async def _held(mirror: Mirror, orders: Orders, *, release: str | None, refuse: 
     if held is None:
         sys.stdout.write("nothing is held\n")
     elif release is not None:
-        told = await ordered(orders, "release", digest=release)
-        sys.stdout.write(f"{told['deleted']} accounts deleted\n")
+        answer = await ordered(orders, "release", digest=release)
+        sys.stdout.write(f"{answer['deleted']} accounts deleted\n")
     elif refuse:
-        told = await ordered(orders, "refuse", digest=held.digest)
-        sys.stdout.write(f"{told['kept']} accounts kept; the next resync proposes them again\n")
+        answer = await ordered(orders, "refuse", digest=held.digest)
+        sys.stdout.write(f"{answer['kept']} accounts kept; the next resync proposes them again\n")
     else:
         await _preview(mirror, held)
     return OK
@@ -176,14 +176,14 @@ async def _owed(mirror: Mirror) -> int:
 
 
 async def _resync(orders: Orders) -> int:
-    told = await ordered(orders, "resync")
-    sys.stdout.write(f"{told['added']} added, {told['updated']} updated, {told['gone']} gone\n")
-    if told["gone"]:
+    answer = await ordered(orders, "resync")
+    sys.stdout.write(f"{answer['added']} added, {answer['updated']} updated, {answer['gone']} gone\n")
+    if answer["gone"]:
         sys.stdout.write("who is gone is barred, and deleted when a second look says so too; see `directory owed`\n")
-    if told["owed"]:
-        sys.stdout.write(f"{told['owed']} could not be read and are asked for again; see `directory owed`\n")
-    if told["held"]:
-        sys.stdout.write(f"{told['held']} deletions are held; see `directory held`\n")
+    if answer["owed"]:
+        sys.stdout.write(f"{answer['owed']} could not be read and are asked for again; see `directory owed`\n")
+    if answer["held"]:
+        sys.stdout.write(f"{answer['held']} deletions are held; see `directory held`\n")
     return OK
 
 

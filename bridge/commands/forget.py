@@ -23,11 +23,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
 async def _forget(settings: Settings, mailbox: str) -> int:
     async with reaching(settings) as (_, orders):
-        told = await ordered(orders, "forget", mailbox)
+        answer = await ordered(orders, "forget", mailbox)
     sys.stdout.write(
-        f"{told['account']} is forgotten: history, counts, profile, and {told['scrubbed']} entries of streams\n"
+        f"{answer['account']} is forgotten: history, counts, profile, and {answer['scrubbed']} entries of streams\n"
     )
-    if told["known"]:
+    if answer["known"]:
         sys.stdout.write("the provider may still have the account: its next change, or a resync, brings it back\n")
     return OK
 

@@ -70,10 +70,10 @@ async def ordered(
         StartRefused: it could not.
         NotAnswered, JournalAway, JournalRefused
     """
-    told = await orders.ask(what, mailbox, ids=ids, digest=digest)
-    if not told["ok"]:
-        raise StartRefused(f"the worker could not do it: {told['error']}")
-    return told
+    answer = await orders.ask(what, mailbox, ids=ids, digest=digest)
+    if not answer["ok"]:
+        raise StartRefused(f"the worker could not do it: {answer['error']}")
+    return answer
 
 
 def shown(text: object) -> str:

@@ -206,8 +206,8 @@ class Findings:
         if not self.heard:
             return "No edge runs: browsers cannot be told anything. Services that read Redis can."
         if not self.open:
-            told = next((pair for pair in self.ended if self.has_it(pair[1])), None)
-            if told is not None:
+            delivered = next((pair for pair in self.ended if self.has_it(pair[1])), None)
+            if delivered is not None:
                 return "It was sent to a browser that has gone since. No browser looks at this mailbox now."
             return (
                 "No browser looks at this mailbox now; one that comes back is given what it missed. "

@@ -330,7 +330,7 @@ def _command_line(pid: int) -> str:
             if error.errno in (errno.ENOENT, errno.ESRCH):
                 return ""
             raise
-    told = subprocess.run(  # noqa: S603 - a number is the only argument
+    completed = subprocess.run(  # noqa: S603 - a number is the only argument
         ["/bin/ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
-    return told.stdout.strip()
+    return completed.stdout.strip()

@@ -61,7 +61,7 @@ class Acceptor:
         self._open: dict[asyncio.Transport, float | None] = {}
         self._retry: asyncio.TimerHandle | None = None
         self._look: asyncio.TimerHandle | None = None
-        self._told = float("-inf")
+        self._logged = float("-inf")
 
     def start(self) -> None:
         """Listen, and accept."""
@@ -157,8 +157,8 @@ class Acceptor:
         self._loop.remove_reader(self._sock)
         self._retry = self._loop.call_later(_RETRY_S, self._loop.add_reader, self._sock, self._accept)
         # At the limit each connection that ends lets one in: it pauses over and over, and is said now and then.
-        if self._loop.time() - self._told >= _TELL_S:
-            self._told = self._loop.time()
+        if self._loop.time() - self._logged >= _TELL_S:
+            self._logged = self._loop.time()
             log.error("too few descriptors, accepting pauses", extra={"limit": _limit(), "why": why})
 
     def _descriptor_left(self) -> bool:

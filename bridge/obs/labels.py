@@ -46,7 +46,7 @@ Transport = Literal["websocket", "sse"]
 Close = Literal[1000, 1001, 1002, 1006, 1007, 3001, 3005, 3008, 3009, 3012, 3013, 3500, 3501, 3503, 3504, 3507, "other"]
 """How a browser's connection may end: 1001 the page was left, 1006 cut, ``other`` a client's own code."""
 TurnedAway = Literal[3001, 3005, 3009, 3013, 3500, 3501, 3503, 3504, 3507]
-"""What a page may be told at the door."""
+"""The close code with which an opening may be refused."""
 Resumed = Literal["resumed", "first", "expired", "epoch"]
 Gap = Literal["seq", "reconnect", "top"]
 Refusal = Literal[
