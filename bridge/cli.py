@@ -86,7 +86,7 @@ def _written(code: int) -> int:
 
 def _tried(words: Sequence[str]) -> int:
     try:
-        return _run(words)
+        return _ungrouped(words)
     except SettingsFileError as error:
         # Whoever watches over us may start us again: a file that is being written is whole a moment later.
         return _refuse(str(error), FAILED)
@@ -110,6 +110,19 @@ def _tried(words: Sequence[str]) -> int:
     except Exception:
         log.critical("the program ends on an unexpected error", exc_info=True)
         return FAILED
+
+
+def _ungrouped(words: Sequence[str]) -> int:
+    """Run; what ends one task of a program ends the others with it, and is itself again here."""
+    try:
+        return _run(words)
+    except ExceptionGroup as group:
+        error: Exception = group
+        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+            [error] = error.exceptions
+        if isinstance(error, OSError | StartRefused):
+            raise error from None
+        raise
 
 
 def build_parser() -> argparse.ArgumentParser:

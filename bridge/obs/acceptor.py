@@ -62,16 +62,27 @@ class Acceptor:
         self._retry: asyncio.TimerHandle | None = None
         self._look: asyncio.TimerHandle | None = None
         self._logged = float("-inf")
+        self._listening = False
 
     def start(self) -> None:
-        """Listen, and accept."""
-        self._sock.listen(_BACKLOG)
+        """Listen, and accept.
+
+        Raises:
+            OSError: another program listens on this address by now; the text names it.
+        """
+        try:
+            self._sock.listen(_BACKLOG)
+        except OSError as error:
+            host, port = self._sock.getsockname()[:2]
+            raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
+        self._listening = True
         self._loop.add_reader(self._sock, self._accept)
         self._look = self._loop.call_later(_LOOK_S, self._look_round)
 
     async def stop(self) -> None:
         """Accept no more, and close the listening socket; may be called again."""
-        if self._sock.fileno() >= 0:
+        if self._listening:
+            self._listening = False
             # Whoever was let in by the kernel already would see a reset.
             while self._accept():
                 continue
