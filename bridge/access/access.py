@@ -1,8 +1,9 @@
 """Who asks: from the first credential of a request to one :class:`Identity`.
 
-The order is bearer token, ticket, cookie. The first that is present decides, without falling through, because a request
-that carries two identities must not be served as the one that happens to work. For the same reason all cookies with the
-name are checked: their order says nothing about who uses the browser. No other code knows how an identity was proved.
+The order is bearer token, ticket, a trusted proxy's header, cookie. The first that is present decides, without falling
+through, because a request that carries two identities must not be served as the one that happens to work. For the same
+reason all cookies with the name are checked: their order says nothing about who uses the browser. No other code knows
+how an identity was proved.
 """
 
 from __future__ import annotations
@@ -24,15 +25,17 @@ __all__ = [
     "TICKET_S",
     "Access",
     "Credential",
+    "Herald",
     "Identity",
     "Refused",
     "Tickets",
     "Verifier",
+    "address_of",
     "read_identity",
     "session_of",
 ]
 
-Credential = Literal["bearer", "ticket", "cookie"]
+Credential = Literal["bearer", "ticket", "header", "cookie"]
 
 _MOST_FURTHER: Final = 20
 TICKET_S: Final = 30
@@ -82,6 +85,16 @@ class Verifier(Protocol):
         ...
 
 
+class Herald(Protocol):
+    """Says who asks without a credential of the browser's that we could look at: a proxy that signed people in."""
+
+    def speaks(self, request: web.Request) -> bool:
+        """Whether it says something of this request."""
+
+    def identify(self, request: web.Request) -> Identity:
+        """What it says; raise :class:`Refused` for what names nobody."""
+
+
 class Tickets(Protocol):
     """Stores what a ticket stands for, for one use within seconds; all processes share the store."""
 
@@ -100,8 +113,10 @@ class Access:
         tickets: Tickets,
         cookie_name: str,
         claim: str,
+        herald: Herald | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
+        self._herald = herald
         self._verifier = verifier
         self._tickets = tickets
         self._cookie_name = cookie_name
@@ -115,9 +130,15 @@ class Access:
             return "bearer"
         if "ticket" in request.query:
             return "ticket"
+        if self._herald is not None and self._herald.speaks(request):
+            return "header"
         if _cookies(request, self._cookie_name):
             return "cookie"
         return None
+
+    def goes_along(self, request: web.Request) -> bool:
+        """Whether the credential that decides goes along by itself, whoever's page asks."""
+        return self.credential(request) in ("cookie", "header")
 
     async def identify(self, request: web.Request, *, tickets: bool = True) -> Identity:
         """Prove who asks. A ticket is spent by this, whatever follows.
@@ -134,13 +155,16 @@ class Access:
                 if not tickets:
                     raise _unproved("ticket", "a ticket opens one connection and nothing else; use bearer or cookie")
                 return await self._spend(request.query["ticket"])
+            case "header":
+                assert self._herald is not None
+                return self._herald.identify(request)
             case "cookie":
                 return await self._of_cookies(_cookies(request, self._cookie_name))
             case None:
                 raise self._missing()
 
     async def sessions(self, request: web.Request) -> list[str]:
-        """The sessions that a request may end; a valid signature is enough, even of an expired token.
+        """The sessions that a request may end; a valid signature is enough, even of an expired token. A proxy names none.
 
         Raises:
             Refused: there is no valid signature; a ticket has none.
@@ -148,6 +172,8 @@ class Access:
         credential = self.credential(request)
         if credential == "ticket":
             raise _unproved("ticket", "a ticket ends no session; use bearer or cookie")
+        if credential == "header":
+            return []
         tokens = [_bearer(request) or ""] if credential == "bearer" else _cookies(request, self._cookie_name)
         if not tokens:
             raise self._missing()
@@ -297,10 +323,19 @@ def read_identity(claims: Mapping[str, Any], *, claim: str, session: str = "") -
 
 
 def _address(claim: str, value: object) -> str:
+    return address_of(f"claim {quoted(claim)}", value)
+
+
+def address_of(where: str, value: object) -> str:
+    """A mail address, normalised.
+
+    Raises:
+        Refused: what stands there is none.
+    """
     address = normalise_address(value) if isinstance(value, str) else None
     # Letters that only look like ASCII would name somebody else than people read.
     if address is None or not address.isascii():
-        raise _unproved("claim", f"claim {quoted(claim)} holds {quoted(value)}, which is no mail address")
+        raise _unproved("claim", f"{where} holds {quoted(value)}, which is no mail address")
     return address
 
 

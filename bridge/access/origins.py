@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from aiohttp import hdrs, web
 
 from bridge.access import codes
 from bridge.access.refused import Refused, quoted
+from bridge.access.whence import peer_is_trusted
 
 _ORIGIN: Final = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", re.ASCII | re.IGNORECASE)
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
@@ -91,20 +92,11 @@ class Origins:
     def _hosts(self, request: web.Request) -> list[str]:
         """Host names under which this request reached us, the last proxy's first."""
         hosts = request.headers.getall(hdrs.HOST, [])
-        if self._is_trusted(request.remote):
+        if peer_is_trusted(request.remote, self._trusted):
             # A page cannot set this header without a preflight, so any name in a chain of proxies is acceptable.
             for line in request.headers.getall(hdrs.X_FORWARDED_HOST, []):
                 hosts = [*hosts, *(name for name in map(str.strip, line.split(",")) if name)]
         return hosts
-
-    def _is_trusted(self, peer: str | None) -> bool:
-        try:
-            address = ip_address(peer or "")
-        except ValueError:
-            return False
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        return any(address in network for network in self._trusted)
 
 
 def _normalised(text: str) -> str | None:

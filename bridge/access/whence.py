@@ -11,6 +11,12 @@ from aiohttp import hdrs, web
 Network = IPv4Network | IPv6Network
 
 
+def peer_is_trusted(peer: str | None, trusted: Sequence[Network]) -> bool:
+    """Whether ``peer``, the address of the connection itself, is one of our own proxies."""
+    address = _address(peer or "")
+    return address is not None and any(address in network for network in trusted)
+
+
 def client_address(request: web.Request, trusted: Sequence[Network]) -> str:
     """The address that a request came from; ``""`` if it is not known (a Unix socket).
 

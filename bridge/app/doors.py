@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 
 from bridge.access.access import Access, Tickets, Verifier
 from bridge.access.issuer import JwksVerifier
+from bridge.access.no_tokens import NoTokens
 from bridge.access.origins import Origins
+from bridge.access.proxied import ProxyHeader
 from bridge.access.secret import SecretVerifier
 from bridge.app.egress import open_session
 from bridge.edge.places import Limits
@@ -35,7 +37,12 @@ def build_origins(settings: Settings) -> Origins:
 
 def build_access(settings: Settings, verifier: Verifier, tickets: Tickets) -> Access:
     """Build the chain of credentials."""
-    return Access(verifier=verifier, tickets=tickets, cookie_name=settings.edge.cookie, claim=settings.edge.jwt_claim)
+    edge = settings.edge
+    herald = None
+    if edge.auth_header:
+        # A connection ends by its age before it could end by this.
+        herald = ProxyHeader(edge.auth_header, trusted=edge.trusted_proxies, life_s=1.5 * edge.max_life_s)
+    return Access(verifier=verifier, tickets=tickets, cookie_name=edge.cookie, claim=edge.jwt_claim, herald=herald)
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -70,6 +77,8 @@ async def running_verifier(settings: Settings) -> AsyncIterator[Verifier]:
             )
             async with verifier:
                 yield verifier
+    elif not edge.jwt_secrets:
+        yield NoTokens()
     else:
         try:
             secret = SecretVerifier(

@@ -79,6 +79,14 @@ def _verifier(settings: Settings) -> None:
         raise kind([f"BRIDGE_EDGE_JWT_SECRET: {error}"]) from None
 
 
+def _herald(settings: Settings) -> None:
+    """Who may say who asks must be named: the default is meant for what a mistake about costs little."""
+    edge = settings.edge
+    named = settings.sources["BRIDGE_EDGE_TRUSTED_PROXIES"] != "default" and edge.trusted_proxies
+    if edge.auth_header and not named:
+        raise ValueError("set BRIDGE_EDGE_TRUSTED_PROXIES too, to the proxies that may say who asks")
+
+
 def _routes(settings: Settings) -> None:
     async def nothing(_request: web.Request) -> web.Response:
         return web.Response()
@@ -92,5 +100,6 @@ _PARTS: Final[tuple[tuple[str, Callable[[Settings], object]], ...]] = (
     ("BRIDGE_EGRESS_PROXY", build_egress),
     ("BRIDGE_EDGE_PUBLIC_URL, BRIDGE_EDGE_ALLOWED_ORIGINS", _origins),
     ("BRIDGE_EDGE_JWT_SECRET", _verifier),
+    ("BRIDGE_EDGE_AUTH_HEADER", _herald),
     ("BRIDGE_EDGE_PUBLIC_URL", _routes),
 )

@@ -40,8 +40,8 @@ class Reception:
         self._metrics = metrics
 
     def by_cookie(self, request: web.Request) -> bool:
-        """Whether the credential is a cookie, which a browser sends whichever page asks."""
-        return self._access.credential(request) == "cookie"
+        """Whether the credential is one that a browser sends whichever page asks."""
+        return self._access.goes_along(request)
 
     def guarded(self, answer: Answer) -> Answer:
         """Wrap a handler: check the origin, limit the time, and turn faults and refusals into answers."""

@@ -74,6 +74,13 @@ class Edge:
         "exmail_bridge",
         "Cookie that may carry the token.",
     )
+    auth_header: str = setting(
+        "BRIDGE_EDGE_AUTH_HEADER",
+        optional(matching(r"[A-Za-z0-9-]{1,64}", "X-Exmail-Mailbox"), ""),
+        "",
+        "Header in which a trusted proxy that has signed people in names the mailbox; with it nobody need sign tokens. "
+        "Needs `BRIDGE_EDGE_TRUSTED_PROXIES`, and the proxy must take away what browsers send under that name.",
+    )
     kick_s: int = setting(
         "BRIDGE_EDGE_KICK_SECONDS",
         integer(60, 31_536_000),

@@ -36,8 +36,9 @@ def _unmet(settings: Settings, command: str, *, processes: int = 1) -> Iterator[
         }
         yield from (f"{variable} is not set; {command} needs it" for variable, there in given.items() if not there)
     edge = settings.edge
-    if command in ("edge", "signon") and bool(edge.jwt_secrets) == bool(edge.jwks_url):
-        how = "both are set" if edge.jwks_url else "neither is set"
+    by_token = bool(edge.jwt_secrets), bool(edge.jwks_url)
+    if command in ("edge", "signon") and (all(by_token) or not (any(by_token) or edge.auth_header)):
+        how = "both are set" if edge.jwks_url else "neither is set, nor BRIDGE_EDGE_AUTH_HEADER"
         yield f"BRIDGE_EDGE_JWT_SECRET or BRIDGE_EDGE_JWKS_URL: {command} needs exactly one, {how}"
     if command == "signon" and settings.signon.mode == "off":
         yield "BRIDGE_SIGNON is off, and signon serves nothing else"

@@ -34,7 +34,7 @@ class Door:
             ConnectionError: tickets cannot be looked at now.
         """
         try:
-            by_cookie = self._access.credential(request) == "cookie"
+            by_cookie = self._access.goes_along(request)
             self._origins.check(request, cookie=by_cookie, navigation=is_navigation(request))
             identity = await self._access.identify(request)
         except Refused as refused:

@@ -41,7 +41,8 @@ def test_missing_settings_exit_2():
     told = run("edge")
     assert told.returncode == 2
     assert told.stderr == (
-        "exmail-bridge: BRIDGE_EDGE_JWT_SECRET or BRIDGE_EDGE_JWKS_URL: edge needs exactly one, neither is set\n"
+        "exmail-bridge: BRIDGE_EDGE_JWT_SECRET or BRIDGE_EDGE_JWKS_URL: edge needs exactly one, neither is set, "
+        "nor BRIDGE_EDGE_AUTH_HEADER\n"
     )
 
 

@@ -47,7 +47,7 @@ def by_java(require: Callable[[str], str], folder: Path) -> str:
 
 
 def by_php(require: Callable[[str], str], folder: Path) -> str:
-    (folder / "token.php").write_text(SIGNING.block("php"))
+    (folder / "token.php").write_text(SIGNING.block("php", holding="hash_hmac"))
     return run(require("php"), folder / "token.php", SECRET, BOB)
 
 

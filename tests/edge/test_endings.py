@@ -296,3 +296,43 @@ async def test_an_opening_that_is_under_way_ends_with_those_that_are_open(redis_
         for client in await opening:
             assert await client.end() == 3503
             client.drop()
+
+
+async def test_logging_out_where_a_proxy_says_who_asks(redis_url: str, transport: str) -> None:
+    """There is no session: all connections of the mailbox end, and no other; who is signed in again comes back."""
+    name = "X_Exmail_Mailbox"
+    environ = {"BRIDGE_EDGE_AUTH_HEADER": "X-Exmail-Mailbox", "BRIDGE_EDGE_TRUSTED_PROXIES": "loopback"}
+
+    async def opened(url: str, mailbox: str) -> Any:
+        client = await OPENERS[transport](url, PATHS[transport], **{name: mailbox})
+        assert (await client.frame()).data["data"]["mailbox"] == mailbox
+        return client
+
+    async with leading_writer(redis_url) as (writer, _), running_edge(redis_url, NO_SWEEP, **environ) as (url, _):
+        async with await opened(url, BOB) as one, await opened(url, BOB) as two, await opened(url, ANN) as ann:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.post(f"{url}/logout", headers={"X-Exmail-Mailbox": BOB}) as answer,
+            ):
+                assert answer.status == 204
+            assert await one.end() == await two.end() == 3503
+            await writer.commit([mail("Z1", mailbox=ANN)])
+            assert (await ann.events(1))[0]["data"]["mail_id"] == "Z1"
+        (await opened(url, BOB)).drop()
+
+
+async def test_a_foreign_page_does_not_go_along_with_a_proxys_word(redis_url: str) -> None:
+    """It goes along by itself like a cookie, and is held to the same origins."""
+    environ = {"BRIDGE_EDGE_AUTH_HEADER": "X-Exmail-Mailbox", "BRIDGE_EDGE_TRUSTED_PROXIES": "loopback"}
+    async with (
+        leading_writer(redis_url),
+        running_edge(redis_url, NO_SWEEP, **environ) as (url, _),
+        aiohttp.ClientSession(headers={"X-Exmail-Mailbox": BOB}) as session,
+    ):
+        for headers, status in (
+            ({}, 200),
+            ({"Sec-Fetch-Site": "cross-site"}, 403),
+            ({"Origin": "https://evil.com"}, 403),
+        ):
+            async with session.get(f"{url}/unread", headers=headers) as answer:
+                assert answer.status == status

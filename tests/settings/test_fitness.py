@@ -79,6 +79,16 @@ WRONG = {
     ),
     "no host of the provider": ("worker", {"BRIDGE_PROVIDER_API_URL": "http://*:12211"}, "must be an http"),
     "no host of a proxy": ("worker", {"BRIDGE_EGRESS_PROXY": "http://*:3128"}, "must look like http://proxy"),
+    "a header that anybody may send": (
+        "edge",
+        {"BRIDGE_EDGE_AUTH_HEADER": "X-Exmail-Mailbox"},
+        "BRIDGE_EDGE_AUTH_HEADER: set BRIDGE_EDGE_TRUSTED_PROXIES too",
+    ),
+    "a header that nobody may send": (
+        "signon",
+        {"BRIDGE_EDGE_AUTH_HEADER": "X-Exmail-Mailbox", "BRIDGE_EDGE_TRUSTED_PROXIES": "none"},
+        "BRIDGE_EDGE_AUTH_HEADER: set BRIDGE_EDGE_TRUSTED_PROXIES too",
+    ),
     "one port for two": (
         "edge",
         {"BRIDGE_EDGE_LISTEN": "0.0.0.0:9000", "BRIDGE_EDGE_ADMIN_LISTEN": "127.0.0.1:9000"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,10 +24,12 @@ async def running_nginx(
     pages: Path | None = None,
     shutdown_s: int = 60,
     tls: str = "",
+    changed: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Path]:
     """Serve ``port`` before the edges, and what ends in ``.html`` from the folder ``pages``; yield the access log.
 
     ``shutdown_s``: how long old workers live after a reload. ``tls``: what the server says behind ``listen … ssl``.
+    ``changed``: what of the site is replaced by what, each time that it stands there.
 
     Raises:
         AssertionError: the files no longer hold what is changed here.
@@ -43,6 +45,7 @@ async def running_nginx(
         ("127.0.0.1:8081", f"127.0.0.1:{signon}"),
         ("listen 80;", f"listen 127.0.0.1:{port}{' ssl' if tls else ''};{tls}{served}"),
         ("/var/log/nginx/", f"{folder}/"),
+        *(changed or {}).items(),
     ):
         assert old in site
         site = site.replace(old, new)
