@@ -164,7 +164,7 @@ class Access:
                 raise self._missing()
 
     async def sessions(self, request: web.Request) -> list[str]:
-        """The sessions that a request may end; a valid signature is enough, even of an expired token. A proxy names none.
+        """The sessions that a request may end: of a valid signature, even if the token expired; of a proxy none.
 
         Raises:
             Refused: there is no valid signature; a ticket has none.
