@@ -21,10 +21,10 @@ T = TypeVar("T")
 OK: Final = 0
 FAILED: Final = 1
 MISUSED: Final = 2
-"""Exit codes; ``MISUSED`` is a wrong command line or wrong settings: repeating the call will not help."""
+"""Exit codes; ``MISUSED`` means a wrong command line or wrong settings, so that repeating the call will not help."""
 
 CANNOT_LISTEN: Final = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
-"""Errors of the system that speak of the address that an operator chose, not of a defect."""
+"""System errors about an address that an operator chose, which are not defects."""
 
 DEV_FOLDER: Final = Path(".dev")
 """Where ``dev`` keeps everything, below the current folder."""
@@ -34,8 +34,8 @@ DEV_FOLDER: Final = Path(".dev")
 class Command:
     """One line of ``exmail-bridge --help``.
 
-    ``summary`` is that line; ``examples`` end the command's own help, one call a line. ``run`` returns the exit
-    code. With ``passes_on`` nothing is parsed: ``run`` finds the words after the command in ``arguments.rest``.
+    ``summary`` is that line; ``examples`` are printed at the end of the command's own help, one call a line. ``run``
+    returns the exit code. With ``passes_on`` nothing is parsed, and ``run`` finds the words in ``arguments.rest``.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Command:
 
 
 def run_until_done(main: Coroutine[Any, Any, T]) -> T:
-    """Run a program's coroutine; on uvloop where it is installed (``pip install 'exmail-bridge[uvloop]'``)."""
+    """Run a program's coroutine, on uvloop if it is installed (``pip install 'exmail-bridge[uvloop]'``)."""
     factory = None
     if find_spec("uvloop") is not None:
         factory = import_module("uvloop").new_event_loop
@@ -57,7 +57,7 @@ def run_until_done(main: Coroutine[Any, Any, T]) -> T:
 
 
 def add_settings_options(parser: argparse.ArgumentParser, *, dev: bool = False) -> None:
-    """Add ``--config``, and ``--dev`` where the command may work on a running ``dev``."""
+    """Add ``--config``, and ``--dev`` if the command can be used with a running ``dev``."""
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--config", metavar="FILE", type=Path, help="TOML file with settings")
     if dev:

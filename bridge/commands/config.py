@@ -63,7 +63,7 @@ def _check(arguments: argparse.Namespace) -> Sequence[str]:
     """Return what does not work on the network.
 
     Raises:
-        SettingsError: what no network can mend.
+        SettingsError: what is wrong whatever the network.
     """
     settings = settings_of(arguments)
     from bridge.app.fitness import check_fitness

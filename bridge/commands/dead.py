@@ -58,7 +58,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _misuse(action: str, *, ids: bool, everything: bool) -> str | None:
-    """What is wrong with the call."""
+    """What is wrong with the command line; ``None``: nothing is."""
     if action == "list":
         return "`dead list` takes no ids; see `dead show`" if ids else None
     if action == "show":
@@ -112,7 +112,7 @@ async def _show(dead: DeadDocuments, ids: Sequence[str], *, as_json: bool) -> in
 
 
 async def _replay(orders: Orders, ids: Sequence[str], *, as_json: bool) -> int:
-    """Exit code 1 if something stays unread."""
+    """Have documents read again; exit code 1 if one still cannot be read."""
     stay = False
     for at in range(0, len(ids), _PIECE):
         for each in (await ordered(orders, "replay", ids=ids[at : at + _PIECE]))["replayed"]:
@@ -158,13 +158,13 @@ def _facts(document: DeadDocument) -> dict[str, Any]:
 
 
 def escaped(document: bytes) -> str:
-    """Foreign bytes for a terminal, on one line: what would do things there is shown as an escape."""
+    """Foreign bytes for a terminal, on one line, with control and bidi characters escaped."""
     text = document.decode("utf-8", "backslashreplace")
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _print_json(value: object) -> None:
-    # In ASCII: control and bidi characters would do things in a terminal.
+    # In ASCII, because control and bidi characters would act on the terminal.
     _print(json.dumps(value, ensure_ascii=True))
 
 

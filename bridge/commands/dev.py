@@ -41,7 +41,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _may_take_over() -> bool:
-    """Ask; somebody must be there to answer."""
+    """Ask on the terminal; without one the answer is no."""
     if not sys.stdin.isatty():
         return False
     sys.stderr.write(

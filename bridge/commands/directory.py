@@ -1,4 +1,4 @@
-"""``directory``: the mirror of the provider's accounts; what is held back in it, and pulling it afresh."""
+"""``directory``: the mirror of the provider's accounts; the deletions held in it, and fetching it again."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def _act(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 async def _list(mirror: Mirror, text: str, *, as_json: bool) -> int:
-    """Print the accounts that hold ``text``; none found is a failure, as with grep."""
+    """Print the accounts that contain ``text``; if there is none, the exit code is 1, as with grep."""
     wanted = text.casefold()
     found = {
         alias: profile
@@ -163,7 +163,7 @@ async def _preview(mirror: Mirror, held: Held) -> None:
 
 
 async def _owed(mirror: Mirror) -> int:
-    """Print whose answer is owed, the oldest first."""
+    """Print the accounts whose answer is owed, oldest first."""
     owed = await mirror.owed()
     barred = await mirror.barred()
     for alias, each in sorted(owed.items(), key=lambda pair: pair[1].since):

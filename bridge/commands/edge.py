@@ -10,7 +10,7 @@ from bridge.commands.command import OK, Command, add_settings_options, processes
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings_options(parser)
     parser.add_argument("--workers", type=processes, default=1, metavar="N", help="processes on the one port (1)")
-    # A child of --workers serves on the socket that its parent bound.
+    # For a child of --workers, which serves on its parent's socket.
     parser.add_argument("--inherit", type=int, metavar="FD", help=argparse.SUPPRESS)
 
 

@@ -1,4 +1,4 @@
-"""``events``: what another service sees on Redis, as it comes."""
+"""``events``: print what another service gets from Redis, as it comes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TYPES: Final = (
     *(events.UPSTREAM_MISSED, events.UPSTREAM_CONFLICT),
     *(events.EDGE_DEAF, events.LEADER_CHANGED),
 )
-# What the channel of this name carries.
+# The event types on the channel of each name.
 _SYSTEM: Final = tuple(
     type for type in _TYPES if type.startswith(("exmail.upstream.", "exmail.edge.", "exmail.leader."))
 )
@@ -97,7 +97,7 @@ async def _print_until_stopped(settings: Settings, wanted: frozenset[str], since
             begin = time.time() - since if isinstance(since, float) else since
 
             async def run() -> None:
-                # Where Redis refuses, the printing ends, and the watch with it.
+                # If Redis refuses, the printing ends, and the watching of the address with it.
                 watching = asyncio.create_task(address.watch(), name="redis whereabouts")
                 try:
                     await _print(follower, wanted, begin)
@@ -108,7 +108,7 @@ async def _print_until_stopped(settings: Settings, wanted: frozenset[str], since
 
 
 async def _print(follower: Follower, wanted: frozenset[str], begin: float | StreamId | None) -> None:
-    """Print for ever; wait where Redis is away, end where it refuses."""
+    """Print until cancelled; wait while Redis is away, end if it refuses."""
     from bridge.journal.errors import JournalAway, JournalRefused, JournalSpoilt, NotAdmitted
     from bridge.supervision import StartRefused
 
@@ -146,7 +146,7 @@ def _print_entries(entries: list[Followed], wanted: frozenset[str]) -> None:
 
 
 def _say(text: str) -> None:
-    """Standard output is for the events alone."""
+    """Write a remark to standard error; standard output is for events only."""
     sys.stderr.write(f"exmail-bridge: {text}\n")
     sys.stderr.flush()
 

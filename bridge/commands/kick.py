@@ -1,4 +1,4 @@
-"""``kick``: end connections on every edge; a session that is named is kept out."""
+"""``kick``: end connections on every edge; a session that is named is also kept out."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the commands about stored things share: Redis to read, and the leader to ask.
+"""What commands about stored data share: a client of Redis for reading, and the way to the leading worker.
 
-A command never writes there itself; the worker that leads does, in order with what the provider says.
+These commands never write by themselves. The leading worker does, in order with what the provider sends.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ async def connected(settings: Settings) -> AsyncIterator[tuple[Any, Keys]]:
     """A client of Redis until the end of the block, and the names to use there.
 
     Raises:
-        StartRefused: Redis does not answer or refuses, its data are a newer program's, no worker leads, or it does not
-            answer.
+        StartRefused: Redis does not answer or refuses, its data were written by a newer program, no worker leads, or
+            the worker does not answer.
     """
     from bridge.app.parts import redis_address
     from bridge.journal.errors import JournalAway, JournalRefused, JournalSpoilt, NotAdmitted
@@ -49,7 +49,7 @@ async def connected(settings: Settings) -> AsyncIterator[tuple[Any, Keys]]:
 
 @asynccontextmanager
 async def reaching(settings: Settings) -> AsyncIterator[tuple[Mirror, Orders]]:
-    """The mirror, and the way to the leader, until the end of the block.
+    """The mirror, and the orders to the leader, until the end of the block.
 
     Raises:
         StartRefused: as :func:`connected`.
@@ -64,10 +64,10 @@ async def reaching(settings: Settings) -> AsyncIterator[tuple[Mirror, Orders]]:
 async def ordered(
     orders: Orders, what: What, mailbox: str = "", *, ids: Sequence[str] = (), digest: str = ""
 ) -> Mapping[str, Any]:
-    """Have the leader do it; return what it tells.
+    """Have the leader carry out an order; return its answer.
 
     Raises:
-        StartRefused: it could not.
+        StartRefused: the leader could not.
         NotAnswered, JournalAway, JournalRefused
     """
     answer = await orders.ask(what, mailbox, ids=ids, digest=digest)
@@ -77,14 +77,14 @@ async def ordered(
 
 
 def shown(text: object) -> str:
-    """Foreign text for a terminal: control and bidi characters would do things there."""
+    """Foreign text for a terminal, without the control and bidi characters that would act on it."""
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(text))
 
 
 def shown_json(line: bytes) -> bytes:
-    """JSON for a terminal: the same value, with what would do things there escaped. ``line`` is JSON on one line.
+    """JSON for a terminal: the same value, with control and bidi characters escaped. ``line`` is JSON on one line.
 
-    Such characters stand within strings only, and there an escape means the character itself.
+    Such characters occur in strings only, and there an escape means the same.
     """
     text = line.decode()
     return line if text.isprintable() else "".join(map(_escaped, text)).encode()

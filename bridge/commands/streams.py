@@ -1,4 +1,4 @@
-"""The standard streams of a command: any text can be written to them, and what could not be written is told."""
+"""The standard streams of a command: any text can be written to them, and a failed write is reported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import sys
 from typing import Final
 
 CANNOT_WRITE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-"""Errors of the system that are those of an output, where they name no file."""
+"""System errors that concern the output, if they name no file."""
 _PATIENCE_MS: Final = 1000
 _ESCAPING: Final = "exmail-bridge-escape"
 
@@ -20,8 +20,8 @@ _ESCAPING: Final = "exmail-bridge-escape"
 def prepare() -> None:
     """Let standard output and error take every character, whatever the terminal's encoding.
 
-    One that the encoding lacks is written as JSON escapes it, so that JSON stays what it is. Where standard error is
-    closed (``2>&-``) what is said there is lost, and nothing else is.
+    A character that the encoding lacks is written as a JSON escape, so that JSON stays valid. If standard error is
+    closed (``2>&-``), only what is written there is lost.
     """
     _fill_gaps()
     if sys.stderr is None:
@@ -33,7 +33,7 @@ def prepare() -> None:
 
 
 def _fill_gaps() -> None:
-    """Open what is closed of descriptors 0 to 2: the next socket would be one of them, and children's too."""
+    """Open those of the descriptors 0 to 2 that are closed; otherwise the next socket would get one of them."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -43,9 +43,9 @@ def _fill_gaps() -> None:
 
 
 def flushed() -> str | None:
-    """Write out what a command said; ``None`` if that worked, else why not, ``""`` if its reader has gone (``| head``).
+    """Flush standard output; return ``None``, or why it failed, or ``""`` if its reader has gone (``| head``).
 
-    Afterwards nothing can be said on standard output, so that Python does not try again at its exit.
+    After a failure nothing more goes to standard output, so that Python does not try again when it exits.
     """
     try:
         if sys.stdout is not None:
@@ -59,7 +59,7 @@ def flushed() -> str | None:
 
 
 def say_at_the_end(text: str) -> None:
-    """Write to standard error after what was logged; not where nobody reads it: nobody's end may hang over that."""
+    """Write to standard error behind the log lines; give up if nobody reads it, so that the process can end."""
     for handler in logging.getLogger().handlers:
         handler.flush()
     try:
@@ -75,7 +75,7 @@ def say_at_the_end(text: str) -> None:
 
 
 def unwritten(error: OSError) -> str:
-    """What to say where writing to standard output failed."""
+    """The message for a failed write to standard output."""
     sys.stdout = None
     return f"standard output cannot be written: {error.strerror or error}"
 

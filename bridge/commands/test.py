@@ -1,4 +1,4 @@
-"""``test``: all tests, with nothing of this machine's configuration in them."""
+"""``test``: run all tests, without any configuration of this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_AT_ONCE = 4
 
 
 def _add_arguments(_parser: argparse.ArgumentParser) -> None:
-    """Everything after ``test`` is pytest's."""
+    """Everything after ``test`` goes to pytest."""
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -21,7 +21,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if not (root / "tests" / "conftest.py").is_file():
         sys.stderr.write("exmail-bridge: the tests are in the source checkout, not in the installed package\n")
         return MISUSED
-    # A test run must never reach the Redis or the provider that the shell is configured for.
+    # A test run must never use the Redis or the provider that the shell is configured for.
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -30,7 +30,7 @@ def _run(arguments: argparse.Namespace) -> int:
     os.chdir(root)
     sys.stdout.flush()
     try:
-        # Replaced, not called: signals and the exit code are then pytest's own.
+        # Replace this process, so that signals and the exit code are pytest's own.
         words = arguments.rest or _everything()
         os.execve(sys.executable, [sys.executable, "-m", "pytest", *words], kept)  # noqa: S606 - our own Python
     except OSError as error:
@@ -39,8 +39,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _everything() -> list[str]:
-    """Files beside each other, one more than cores: a test waits most of the time. Those of one file share what they
-    start."""
+    """Options to run test files in parallel, one more than there are cores, because tests mostly wait.
+
+    The tests of one file stay together, because they share what they start.
+    """
     return ["-n", str(min((os.cpu_count() or 1) + 1, _MOST_AT_ONCE)), "--dist", "loadfile"]
 
 

@@ -1,4 +1,4 @@
-"""``token``: a signed token for trying out, and why one is refused."""
+"""``token``: make a signed token for trying out, or explain why one is refused."""
 
 from __future__ import annotations
 
@@ -109,10 +109,10 @@ async def _check(settings: Settings, token: str) -> list[Check]:
 
 
 def _verifier(settings: Settings) -> SecretVerifier:
-    """Build what the edge would verify with.
+    """Build the verifier that the edge would use.
 
     Raises:
-        SettingsError: there is no secret here, or one that will not do.
+        SettingsError: there is no secret, or it cannot be used.
     """
     if settings.edge.jwks_url:
         raise SettingsError(["tokens are signed by the issuer behind BRIDGE_EDGE_JWKS_URL; there is no secret here"])

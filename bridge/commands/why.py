@@ -1,6 +1,6 @@
-"""``why``: follow one mail from the push to the browsers, and say where it went astray.
+"""``why``: follow one mail from the push to the browsers, and say where it stopped.
 
-Each line is a station that the mail has to pass; the last one says what that means, for people.
+Each line is a station that the mail has to pass; the last line says what that means.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ async def _reaching(settings: Settings) -> AsyncIterator[tuple[Trace, Reader, In
 
 @dataclass
 class Findings:
-    """All that was found, and what follows from it. Times in epoch ms."""
+    """Everything that was found, and what follows from it. Times in epoch ms."""
 
     asked: str
     mail_id: str | None
@@ -85,17 +85,17 @@ class Findings:
 
     @property
     def mail(self) -> Published | None:
-        """The event of the mail that was asked for."""
+        """The event of the mail in question."""
         return self.mails[0] if self.mail_id is not None and self.mails else None
 
     @property
     def open(self) -> list[tuple[str, Mapping[str, Any]]]:
-        """``(edge, connection)`` of all that look at the mailbox now."""
+        """``(edge, connection)`` of all connections to the mailbox that are open now."""
         return [(edge["edge"], each) for edge in self.edges for each in edge["open"]]
 
     @property
     def ended(self) -> list[tuple[str, Mapping[str, Any]]]:
-        """The same of those that ended, the newest first."""
+        """``(edge, connection)`` of those that have ended, newest first."""
         ended = [(edge["edge"], each) for edge in self.edges for each in edge["ended"]]
         return sorted(ended, key=lambda pair: -pair[1]["until"])
 
@@ -198,7 +198,7 @@ class Findings:
         return f"{edge}: {each['transport']} until {until}, at {each['position']}: {code} {why}{has}"
 
     def verdict(self) -> str:
-        """What the stations mean."""
+        """What follows from the stations."""
         if self.account.barred:
             return "The account is disabled or deleted at the provider: nobody may follow its mailbox."
         if self.mail_id is not None and self.mail is None:

@@ -1,8 +1,8 @@
 """The folder in which ``dev`` keeps everything, and the settings file in it.
 
-One ``dev`` owns the folder at a time. The file holds what was set for this run and what had to be made up, so that
-``token --dev`` and its like work from another terminal; of an earlier run only the secrets are taken over, because
-a page that was signed in then should still be.
+One ``dev`` owns the folder at a time. The file has what was set for this run and what had to be generated, so that
+``token --dev`` and the like work in another terminal. From an earlier run only the secrets are kept, so that a page
+that was signed in then still is.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from bridge.settings.table import TABLE
 from bridge.supervision import StartRefused
 
 Entries = dict[tuple[str, str], Any]
-"""What stands in a settings file, by section and key; the section is empty for the top."""
+"""The content of a settings file, by section and key; the section is empty for the top."""
 
 _HEAD: Final = "# Written by `dev` at every start. Of what stands here it takes over only the secrets that it made.\n"
 _PROVIDER: Final = "provider"
 _OF_PROVIDER: Final = (_PROVIDER, "egress")
 _NOT_FOR_SIMULATED: Final = ("BRIDGE_PROVIDER_API_URL", "BRIDGE_PROVIDER_AUTH_URL")
 _MADE_UP: Final = "dev-"
-"""Begins each secret that was made up here, so that one which an operator set is never taken for it."""
+"""The beginning of each generated secret, which distinguishes it from one that an operator set."""
 KEPT: Final[tuple[tuple[str, str], ...]] = (("edge", "jwt_secret"), (_PROVIDER, "client_secret"))
 
 

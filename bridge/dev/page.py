@@ -177,7 +177,7 @@ class DevPage:
         if not isinstance(n, int) or not 1 <= n <= _MOST_MAILS:
             raise _CommandRefused(400, f"n is a number from 1 to {_MOST_MAILS}")
         mails = simulator.world.deliver_many(n, wanted["mailbox"])
-        # What no listener was told is never told again: a page must not wait for it.
+        # A mail that no listener was told of is never announced; the page must not wait for it.
         return {"mail_ids": [mail.mail_id for mail in mails if mail.pushed], "mails": n}
 
     def _read(self, simulator: Simulator, wanted: Mapping[str, Any]) -> dict[str, Any]:

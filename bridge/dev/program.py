@@ -50,7 +50,7 @@ _DEV_DEFAULTS: Final = {
     # On this machine; where exactly is known once the simulator runs.
     ("provider", "api_url"): "http://127.0.0.1:0",
     ("provider", "auth_url"): "http://127.0.0.1:0",
-    # Whoever pulls the plug wants to see it shown while he looks.
+    # Short, so that somebody who cuts the connection sees the effect soon.
     ("provider", "listen_silence"): "5",
     # The lease of a `dev` that was killed holds up the next one.
     ("worker", "lease"): "3",
@@ -72,11 +72,11 @@ async def run_dev(environ: Mapping[str, str], *, folder: Path, listen: Address |
         _make_up(entries, home.kept(), simulated=not real_provider)
         settings = home.load(entries, environ)
         check_fitness(settings, "worker", "edge")
-        # What the page's buttons provoke is on the page; of the real provider one wants to hear.
+        # The page shows what its buttons cause; problems with the real provider go to the terminal.
         _start_logs(stack, settings, home.path / "dev.log", aloud=logging.WARNING if real_provider else logging.ERROR)
         shutdown = stack.enter_context(Shutdown())
         sock = stack.enter_context(closing(await _bind(listen or settings.edge.listen)))
-        # The port may be any free one, so it is known only now; whoever reads the file is told.
+        # Any free port may have been asked for; the file gets the one that was bound.
         entries["edge", "listen"] = str(Address(*sock.getsockname()[:2]))
         if not is_given(entries, "redis", "url"):
             entries["redis", "url"] = _start_redis(stack, home.path / "redis")
@@ -217,7 +217,7 @@ def _at_once(settings: Settings) -> Settings:
 
 
 def _in_one_line(group: ExceptionGroup[Exception]) -> Exception:
-    """What the command line can say in one line, out of what ended worker and edge; else all of it."""
+    """The one-line error in what ended worker and edge, if there is one; otherwise the whole group."""
     refused = group.subgroup((StartRefused, OSError))
     if refused is None or len(refused.exceptions) != len(group.exceptions):
         return group
@@ -248,8 +248,8 @@ def _mirrored_accounts(mirror: Mirror) -> Accounts:
 
 
 async def _enliven(simulator: Simulator, page: DevPage) -> None:
-    """Have things happen to everybody, and more often in the mailbox that is looked at."""
-    # What comes before the worker listens is lost to it, and would look like a fault of ours.
+    """Generate traffic for everybody, and more of it in the mailbox that the page shows."""
+    # Mails that come before the worker listens are lost to it, which would look like a fault of the bridge.
     with suppress(TimeoutError):
         await simulator.listeners.wait(timeout_s=_LISTENER_S)
     simulator.traffic.rate_per_s = _RATE_PER_S

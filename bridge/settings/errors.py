@@ -1,4 +1,4 @@
-"""What is wrong with the settings, all of it at once, so that an operator mends it in one go."""
+"""What is wrong with the settings, all of it at once, so that an operator can correct it in one go."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 class SettingsError(Exception):
-    """The settings cannot be used. ``problems`` holds one line each; none holds a secret."""
+    """The settings cannot be used. ``problems`` has a line for each fault, without any secret."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
@@ -18,4 +18,4 @@ class SettingsError(Exception):
 
 
 class SettingsFileError(SettingsError):
-    """Files that settings name cannot be used, and nothing else is wrong: they may be right a moment later."""
+    """Files that settings name cannot be used, and nothing else is wrong. This may pass by itself."""

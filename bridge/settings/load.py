@@ -37,7 +37,7 @@ _INJECTED_PORT_VALUE: Final = re.compile(r"(tcp|udp|sctp)://.*")
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """A value that somebody gave: text, or the file that holds it; ``variable``: the name that it was given by."""
+    """A value that was set: text, or the file with it; ``variable``: the name that it was set by."""
 
     value: str | Path
     source: str
@@ -54,8 +54,8 @@ def load_settings(environ: Mapping[str, str], config_path: Path | None = None) -
     there. What only one command needs is checked by :meth:`Settings.require_for`.
 
     Raises:
-        SettingsFileError: files cannot be used, and all else is right.
-        SettingsError: everything that is wrong, one line each.
+        SettingsFileError: files cannot be used, and nothing else is wrong.
+        SettingsError: something else is wrong; one line for each fault.
     """
     problems: list[str] = []
     of_files: list[str] = []
@@ -97,7 +97,7 @@ def _from_environment(environ: Mapping[str, str], problems: list[str]) -> dict[s
 
 def _from_file(path: Path, problems: list[str], of_files: list[str]) -> dict[str, _Given]:
     try:
-        # With the mark that some editors put in front of a text, or without.
+        # With or without a byte order mark.
         document = tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         of_files.append(f"cannot read {path}: {error.strerror}")
@@ -145,7 +145,7 @@ def _give_file(given: dict[str, _Given], setting: Setting, value: _Given, where:
 
 
 def _give_once(given: dict[str, _Given], setting: Setting, value: _Given, where: str, problems: list[str]) -> None:
-    """Text and file of one secret, and its two names, stand beside each other in no order."""
+    """Refuse a secret that is set in two ways, because neither takes precedence."""
     if setting.variable in given:
         problems.append(f"{where}: {given[setting.variable].variable} is set beside it; set one of them")
     else:
@@ -153,9 +153,10 @@ def _give_once(given: dict[str, _Given], setting: Setting, value: _Given, where:
 
 
 def _take_proxy_of_machine(given: dict[str, _Given], environ: Mapping[str, str]) -> str:
-    """Use the proxy that the machine's other programs use, unless one is set here; each of the two for itself.
+    """Use the machine's own proxy and exceptions, each unless it is set here.
 
-    Returns why it cannot be used, which concerns only who needs it; empty if there is none, or it can.
+    Returns why that proxy cannot be used, which matters only to programs that need it; empty if it can be used, or if
+    there is none.
     """
     for name in ("no_proxy", "NO_PROXY"):
         if value := environ.get(name, "").strip():
@@ -238,7 +239,7 @@ def _injected(name: str, value: str) -> bool:
     """Say whether Kubernetes or a Docker link made this variable for a service named like us."""
     if _INJECTED.fullmatch(name):
         return True
-    # A person who writes BRIDGE_EDGE_PORT=8080 is told; what is injected is always a URL.
+    # BRIDGE_EDGE_PORT=8080 was written by a person and is refused; what is injected is always a URL.
     return bool(_INJECTED_PORT.fullmatch(name) and _INJECTED_PORT_VALUE.fullmatch(value))
 
 

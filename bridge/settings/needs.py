@@ -1,4 +1,4 @@
-"""What one program cannot do without, and what it cannot have twice: what no setting can know of itself."""
+"""Checks over several settings: what a program needs, and what must not be set twice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LAST_PORT: Final = 65535
 
 
 def require_for(settings: Settings, command: str, *, processes: int = 1) -> None:
-    """Check what ``command`` (``worker``, ``edge``, ``signon``, ``api``) cannot do without, or have twice.
+    """Check what ``command`` (``worker``, ``edge``, ``signon``, ``api``) needs, and what must not be set twice.
 
     Raises:
         SettingsError: what is missing or set twice.

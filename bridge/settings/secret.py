@@ -1,8 +1,8 @@
-"""A secret that is handed on as a function, so that no repr holds it and a file can be read again.
+"""A secret that is passed on as a function, so that no repr contains it and a file can be read again.
 
-Rooms take a ``Callable[[], …]``; they never learn whether the secret is in the environment or in a file that
-an operator replaced a minute ago. A file that goes bad (it is being written, a mount went away) ends nobody: the last
-value that could be used stays.
+Rooms take a ``Callable[[], …]``. They do not learn whether the secret is in the environment or in a file that an
+operator replaced a minute ago. If the file becomes unusable (it is being written, a mount is gone), the last usable
+value stays in use.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _SAID_AGAIN_S: Final = 60.0
 
 
 class Secret(Generic[T_co]):
-    """Call it for the secret's present value; false when it is not set.
+    """Call it for the secret's present value; false if it is not set.
 
-    ``given`` is the text, or the file that holds it. ``clock`` gives seconds that only grow.
+    ``given`` is the text, or the file with it. ``clock``: monotonic seconds.
 
     Raises (when called):
         SettingsFileError: its file cannot be used, and never could.
@@ -54,7 +54,7 @@ class Secret(Generic[T_co]):
 
     @property
     def of_file(self) -> bool:
-        """Whether it is read from a file, which may hold something else a moment later."""
+        """Whether it is read from a file, whose content may change."""
         return isinstance(self._given, Path)
 
     def __call__(self) -> T_co:

@@ -25,7 +25,7 @@ _NAME: Final = re.compile(r"[a-z0-9_]([a-z0-9._-]{0,251}[a-z0-9_])?\.?", re.ASCI
 
 
 class FileError(ValueError):
-    """A file that a setting names cannot be used now. The setting itself may be right, and the file be there later."""
+    """A file that a setting names cannot be used now. The setting may be right, and the file appear later."""
 
 
 class Address(NamedTuple):

@@ -1,6 +1,9 @@
-"""The provider, faithfully simulated: real bytes on a real socket, with every fault that it may have.
+"""The provider, simulated: real bytes on a real socket, with every fault that it may have.
 
-It stands outside the house. It imports nothing of the bridge, and only ``dev``, ``simulate`` and tests import it.
+It imports nothing of the bridge, so that a wrong belief about the protocol cannot hide in both. Only ``dev``,
+``simulate`` and tests import it. Begin with :mod:`.server`, which joins four rooms: ``world`` (what the provider
+knows), ``faults`` (what is broken), ``wire`` (bytes and connections) and ``api`` (the endpoints). :mod:`.commands`
+changes it from outside, :mod:`.plan` by a timetable.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Wait for a fact to become true, without sleeping and asking again.
 
-Tests wait for listeners, calls and faults; each of these nouns owns a bell and rings it at every change.
+Tests wait for listeners, calls and faults. Each of these has a bell and rings it at every change.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 
 class Bell:
-    """Wakes everybody who waits whenever something changed; they look for themselves whether it was their thing."""
+    """Wakes everybody who waits, at every change; each then checks its own condition."""
 
     __slots__ = ("_rung",)
 
@@ -18,7 +18,7 @@ class Bell:
         self._rung = asyncio.Event()
 
     def ring(self) -> None:
-        """Something changed."""
+        """Wake everybody: something has changed."""
         self._rung.set()
         self._rung = asyncio.Event()
 

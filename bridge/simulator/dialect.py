@@ -1,6 +1,6 @@
-"""How the provider speaks and behaves where its document is silent: everything here is a reading of it.
+"""How the provider speaks and behaves where its document says nothing; every value here is one interpretation.
 
-Both objects are meant to be changed while the simulator runs; what is already open keeps what it began with.
+Both objects may be changed while the simulator runs; what is already open keeps what it began with.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Dialect:
 
 
 class SecondListener(StrEnum):
-    """What happens when a listener comes while another is there."""
+    """What happens if a listener connects while another is connected."""
 
     DISPLACES = "displaces"
     BOTH = "both"
@@ -99,7 +99,7 @@ def change(settings: Dialect | Rules, **values: object) -> None:
     """Change some settings by name, with values as they come from JSON or TOML; all of them or none.
 
     Raises:
-        ValueError: no such setting, or a value that it cannot have.
+        ValueError: there is no such setting, or it cannot have this value.
     """
     fitting = {name: _fit(settings, name, value) for name, value in values.items()}
     for name, value in fitting.items():

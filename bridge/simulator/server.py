@@ -1,7 +1,4 @@
-"""The simulated provider: one port, plain HTTP, every endpoint that is built, and the faults.
-
-It imports nothing of the bridge, so that a wrong belief about the wire cannot hide in both.
-"""
+"""The simulated provider: one port, plain HTTP, every endpoint, and the faults."""
 
 from __future__ import annotations
 
@@ -48,8 +45,8 @@ class Cut(StrEnum):
 class Simulator:
     """A running provider; start it with `start`.
 
-    ``world`` is the truth, ``faults`` what is broken, ``listeners`` who is connected, ``calls`` what was asked,
-    ``traffic`` what happens by itself (quiet at first); ``dialect`` and ``rules`` may be changed at any time.
+    ``world`` is what the provider knows, ``faults`` what is broken, ``listeners`` who is connected, ``calls`` what was
+    asked, ``traffic`` what happens by itself (nothing at first). ``dialect`` and ``rules`` may be changed at any time.
     """
 
     def __init__(self, world: World, *, host: str, port: int, dialect: Dialect, rules: Rules) -> None:
@@ -121,7 +118,7 @@ class Simulator:
         return self._connection_count
 
     async def stop(self) -> None:
-        """End every connection and give the port back; the second time nothing happens."""
+        """End every connection and close the port; a second call does nothing."""
         happening, self._happening = self._happening, None
         if happening is None:
             return
@@ -246,7 +243,7 @@ class Simulator:
         if isinstance(answer, Page):
             self._respond(connection, endpoint, request, answer.html, dialect=_PAGE)
             return answer.outcome
-        # A write that succeeded has nothing to say.
+        # A write that succeeded has an empty body.
         body = b"" if answer is None else encode(answer, self.dialect)
         self._respond(connection, endpoint, request, body)
         return "ok"

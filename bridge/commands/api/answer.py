@@ -1,4 +1,4 @@
-"""What the provider answered, for a person or for a program; and why it refused, in words."""
+"""Show what the provider answered, to a person or a program, and explain why it refused."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ _BY_CODE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ToldToken:
-    """Of a token what may be told. ``fetched``: for this call, so that it proves client id and secret."""
+    """What may be shown of a token. ``fetched``: it was fetched for this call, which proves client id and secret."""
 
     expires_at: float
     fetched: bool
 
 
 def to_object(answer: object) -> Any:
-    """An answer as JSON has it."""
+    """An answer as a value for JSON."""
     match answer:
         case None:
             return {"done": True}
@@ -73,7 +73,7 @@ def _line(item: object) -> object:
 
 
 def to_rows(answer: object) -> tuple[tuple[str, ...], Rows]:
-    """Headings and lines of an answer; no headings where a line speaks for itself."""
+    """The headings and lines of an answer; no headings if the lines need none."""
     match answer:
         case None:
             return (), [("done",)]
@@ -101,7 +101,7 @@ def _cell(value: object) -> str:
 
 
 def show(answer: object, *, as_json: bool) -> None:
-    """Print an answer: JSON, aligned columns on a terminal, else tabs between them and no headings."""
+    """Print an answer: as JSON; as aligned columns on a terminal; otherwise with tabs and without headings."""
     if as_json:
         sys.stdout.write(shown_json(to_json(to_object(answer))).decode() + "\n")
         return
@@ -128,7 +128,7 @@ def show_push(push: Push) -> None:
 
 
 def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines whose columns stand below each other on a terminal, where a Chinese character is two cells wide."""
+    """Lines with aligned columns for a terminal, where a Chinese character is two cells wide."""
     rows = list(rows)
     widths = [max(map(cells, column)) for column in zip(*rows, strict=True)]
     return [
@@ -138,14 +138,14 @@ def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def cells(text: str) -> int:
-    """How many cells of a terminal a text takes."""
+    """The width of a text in cells of a terminal."""
     return sum(
         0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text
     )
 
 
 def in_words(error: ProviderError, endpoint: Endpoint) -> str:
-    """Why there is no answer, in one line; with the errcode, because a search engine knows it."""
+    """Why there is no answer, in one line; with the errcode, so that it can be searched for."""
     match error:
         case AddressNotAllowed():
             return str(error)

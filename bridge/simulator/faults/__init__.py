@@ -1,4 +1,4 @@
-"""What is broken at the moment: faults that are switched on and off, and documents that are spoilt.
+"""What is broken at the moment: faults that are switched on and off, and malformed documents.
 
 It imports nothing of the world. Begin with :mod:`.faults`; who switches them is :mod:`bridge.simulator.commands`.
 """
