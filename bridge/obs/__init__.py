@@ -1,3 +1,8 @@
-"""What operators see: metrics, logs and the admin port. A leaf: it knows no other room."""
+"""What operators see: metrics, logs and the admin port; and how ports accept connections.
+
+:mod:`.metrics` declares every metric, :mod:`.labels` what their labels may say, :mod:`.logs` how a log line looks.
+:mod:`.admin` serves ``/metrics``, ``/livez`` and ``/readyz``. :mod:`.acceptor` and :mod:`.port` are shared by the
+public ports. Imports no other room. Begin with :mod:`.metrics`.
+"""
 
 from __future__ import annotations

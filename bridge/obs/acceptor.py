@@ -1,11 +1,11 @@
-"""Accept connections on a port, and look after them from there to their end.
+"""Accept connections on a port, and see that none of them keeps resources for ever.
 
-asyncio accepts until a process has no descriptor left; then it tries a whole backlog of times, logs each, and does so
-every second. And with the last descriptor gone, a connection to Redis that breaks cannot be made again. So the last
-few are left for the process itself: whoever comes then waits in the kernel's queue, and open connections live on.
+asyncio accepts until the process has no descriptor left. Then it fails once for each place in the backlog, logs each
+failure, and repeats that every second; and a broken connection to Redis cannot be replaced. So the last few descriptors
+are reserved for the process itself: further clients wait in the kernel's queue, and open connections go on.
 
-Nobody may hold what is not his: an answer that is not taken ends its connection, a peer that acknowledges nothing is
-given up by the kernel, and a transport that was closed lets go of itself.
+A connection that does not take its answer is ended. The kernel gives up on a peer that acknowledges nothing. The
+reference cycle in a closed transport is broken.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 _BACKLOG: Final = 4096
 """Connections that may wait to be accepted: all browsers come back at once after a restart."""
 _AT_ONCE: Final = 100
-"""Connections accepted before those that are open get their turn again."""
+"""How many connections are accepted before open ones are served again."""
 RESERVE: Final = 32
-"""Descriptors that browsers do not get: for Redis, published keys, the admin port."""
+"""Descriptors that are reserved for Redis, published keys and the admin port."""
 _KEPT_MOST: Final = 2048
 _RETRY_S: Final = 0.5
 _TELL_S: Final = 60.0
@@ -57,7 +57,7 @@ class Acceptor:
         self._reserve = reserve
         self._loop = asyncio.get_running_loop()
         self._opening: set[asyncio.Task[object]] = set()
-        # In the order of their coming; the time since when bytes wait for whoever does not take them, or None.
+        # In the order of accepting; each with the time since when bytes have been waiting to be taken, or None.
         self._open: dict[asyncio.Transport, float | None] = {}
         self._retry: asyncio.TimerHandle | None = None
         self._look: asyncio.TimerHandle | None = None
@@ -83,7 +83,7 @@ class Acceptor:
         """Accept no more, and close the listening socket; may be called again."""
         if self._listening:
             self._listening = False
-            # Whoever was let in by the kernel already would see a reset.
+            # Clients that the kernel has already accepted would see a reset.
             while self._accept():
                 continue
         if self._retry is not None:
@@ -95,7 +95,7 @@ class Acceptor:
             await asyncio.wait(self._opening)
 
     def close(self) -> None:
-        """Look after nobody any more; the connections are closed."""
+        """Stop watching connections; all of them are closed."""
         if self._look is not None:
             self._look.cancel()
         for transport in self._open:
@@ -103,7 +103,7 @@ class Acceptor:
         self._open.clear()
 
     def _accept(self) -> bool:
-        """Accept those who wait; whether there may be more of them."""
+        """Accept waiting connections; return whether there may be more."""
         for _ in range(_AT_ONCE):
             if not self._descriptor_left():
                 self._pause("only the reserve is left")
@@ -137,7 +137,7 @@ class Acceptor:
             self._give_way()
 
     def _give_way(self) -> None:
-        """The one that has been idle for longest, as far as bytes tell, makes room for the newest."""
+        """Close the connection that has been idle for longest, to make room for the newest."""
         elder = list(self._open)[:-1]
         idle = next((transport for transport in elder if not transport.get_write_buffer_size()), elder[0])
         del self._open[idle]
@@ -167,13 +167,13 @@ class Acceptor:
     def _pause(self, why: str) -> None:
         self._loop.remove_reader(self._sock)
         self._retry = self._loop.call_later(_RETRY_S, self._loop.add_reader, self._sock, self._accept)
-        # At the limit each connection that ends lets one in: it pauses over and over, and is said now and then.
+        # At the limit every connection that ends admits one more, so this happens again and again; log it rarely.
         if self._loop.time() - self._logged >= _TELL_S:
             self._logged = self._loop.time()
             log.error("too few descriptors, accepting pauses", extra={"limit": _limit(), "why": why})
 
     def _descriptor_left(self) -> bool:
-        """Whether a peer may take one; a new descriptor has the lowest number that is free."""
+        """Whether a connection may take a descriptor; a new one gets the lowest free number."""
         limit = _limit()
         if limit == resource.RLIM_INFINITY:
             return True
@@ -186,7 +186,7 @@ class Acceptor:
 
 
 def affordable_connections() -> int:
-    """How many connections may stay open within the limit of descriptors; 0: there is no limit.
+    """How many connections can stay open within the limit of descriptors; 0: there is no limit.
 
     A quarter of a low limit, and 2,048 of a high one, are left for requests that end, refusals, and the process itself.
     """
@@ -195,23 +195,23 @@ def affordable_connections() -> int:
 
 
 def let_go(transport: asyncio.BaseTransport) -> None:
-    """Break the circle that a closed transport of asyncio is: it holds a method of its own.
+    """Break the reference cycle in a closed transport of asyncio, which has an attribute with one of its own methods.
 
-    Full collections are put off while there are many connections, so each that came and went would stay. Newer Pythons
-    do the same themselves (3.13); tests/edge/test_churn.py holds this to what is used.
+    Full collections are rare while there are many connections, so closed transports would pile up. Python does the same
+    since 3.13. tests/edge/test_churn.py notices if asyncio changes.
     """
     if hasattr(transport, "_read_ready_cb"):
         cast(Any, transport)._read_ready_cb = None
 
 
 def of_both_families(sock: socket.socket) -> None:
-    """``[::]`` is every address of the machine, those of IPv4 too, whatever its default is. Before it is bound."""
+    """Make ``[::]`` stand for IPv4 addresses too, whatever the system's default is; call it before binding."""
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
 
 
 def give_up_dead_peer(sock: socket.socket, seconds: float) -> None:
-    """Have the kernel give up on a peer that acknowledges nothing, or takes nothing, for so long (Linux)."""
+    """Have the kernel give up on a peer that acknowledges or takes nothing for this long (Linux)."""
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if option is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.IPPROTO_TCP, option, int(seconds * 1000))

@@ -1,8 +1,8 @@
 """The admin port: metrics, and whether the process lives and is ready.
 
-It is a port of its own so that it need not be reachable by browsers, and it answers from memory so that it
-answers while everything else is away: a slow Redis must show in ``/readyz``, never as a hanging probe. Whoever can
-reach it may hold a few connections for a little while, and none of the descriptors that the process needs.
+It is a port of its own, so that browsers need not reach it. It answers from memory, so that it answers while everything
+else is away: a slow Redis must show in ``/readyz``, never as a hanging probe. Its clients may have a few connections
+for a short time, and none of the descriptors that the process needs.
 """
 
 from __future__ import annotations
@@ -35,11 +35,10 @@ class AdminPortTaken(OSError):
 class Admin:
     """Serves ``/metrics``, ``/livez`` and ``/readyz``.
 
-    ``alive`` and ``ready`` return ``None`` when all is well, else the reason, which is answered with 503; the metrics
-    tell what ``ready`` says, too. ``note`` may say what else is worth knowing of a process that is ready. Port 0 takes
-    any free port; :attr:`address` is the one that was bound. Whoever connects has ``patience_s`` for a whole request
-    head and to take an answer; a scraper that
-    asks less often connects anew.
+    ``alive`` and ``ready`` return ``None`` if all is well, otherwise the reason, which is answered with 503; the
+    metrics show what ``ready`` returns too. ``note`` may add a remark about a process that is ready. Port 0 takes any
+    free port; :attr:`address` is the one that was bound. A client has ``patience_s`` for a whole request head and for
+    taking an answer; a scraper that asks less often has to connect again.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""How metrics are declared: with their prefix, and each value of each label there from the start.
+"""Declare metrics: with their prefix, and with every value of every label from the start.
 
-A series that appears with its first event is born at 1 and has not risen, as far as ``increase()`` knows; so an alert
-would miss the first of everything.
+A series that appears with its first event starts at 1, and ``increase()`` sees no rise; so an alert would miss the
+first event of each kind.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ Kind = TypeVar("Kind", Counter, Gauge, Histogram)
 
 
 class Closed(Generic[Value, Kind]):
-    """A metric with labels of closed sets: every child is there from the start, and there are no others.
+    """A metric whose labels have closed sets of values: every child exists from the start, and there are no others.
 
-    Children are got by their value, of several labels by a tuple of values.
+    ``metric[value]`` is a child; with several labels, ``metric[value, value]``.
     """
 
     def __init__(self, metric: Kind, sets: Sequence[Any]) -> None:
@@ -65,7 +65,7 @@ class Declaring:
 
 
 class WithoutCreated(Collector):
-    """A registry without its ``_created`` series, which double the page and which nobody reads."""
+    """A registry without its ``_created`` series, which nobody reads and which double the page."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry

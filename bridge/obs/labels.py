@@ -1,8 +1,8 @@
 """What the labels of the metrics may say: every closed set, once.
 
-Whoever counts takes the type from here, so that nothing can be said that is not on the page at 0 from the start: a
-series that is born at 1 has not risen, and no alert sees it. Rooms that may not import this one have sets of their
-own; ``tests/obs/test_labels.py`` holds them against these.
+Code that counts uses these types, so that every value it can use is on the page at 0 from the start (see
+:mod:`.declaring`). Rooms that may not import this one have sets of their own, which ``tests/obs/test_labels.py``
+compares with these.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ Refusal = Literal[
 ``rate``: too many openings a second."""
 
 Click = Literal["opened", "refused", "scope", "request", "limited", "away", "busy", "denied", "unknown", "journal"]
-"""What can come of a click; ``unknown``: the provider knows no such mailbox, ``journal``: Redis is away."""
+"""The outcome of a click; ``unknown``: the provider knows no such mailbox, ``journal``: Redis is away."""
 
 
 def close_of(code: int) -> Close:

@@ -53,8 +53,8 @@ class TextFormatter(logging.Formatter):
 def setup_logs(level: str, format: Format, *, stream: TextIO | None = None) -> None:
     """Send the process's logs to ``stream``, replacing what was set up before.
 
-    Without one they go to standard error, and nobody waits for whoever reads it. ``level`` is ``debug`` to
-    ``critical``; ``format`` ``auto`` means text on a terminal, else JSON.
+    Without one they go to standard error, and the process never waits for its reader. ``level`` is ``debug`` to
+    ``critical``. The ``format`` ``auto`` means text on a terminal, otherwise JSON.
     """
     handler: logging.Handler
     if stream is not None:
@@ -70,16 +70,16 @@ def setup_logs(level: str, format: Format, *, stream: TextIO | None = None) -> N
     root.addHandler(handler)
     root.setLevel(level.upper())
     logging.captureWarnings(True)
-    # Request lines hold tickets.
+    # Request lines may contain tickets.
     logging.getLogger("aiohttp.access").disabled = True
     logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
 
 
 def _is_our_fault(record: logging.LogRecord) -> bool:
-    """Leave out requests and bodies that cannot be read, and clients that left.
+    """Drop records about requests and bodies that cannot be read, and about clients that left.
 
-    aiohttp logs each as an error, with the line that it stumbled over: whoever sends rubbish could fill the log, and
-    that line may hold a token.
+    aiohttp logs each as an error, with the offending line. Anybody could fill the log by sending rubbish, and the line
+    may contain a token.
     """
     return not (record.exc_info and isinstance(record.exc_info[1], _THEIR_FAULT))
 
@@ -99,7 +99,7 @@ def _plain(value: object) -> str:
 
 
 def _encodable(value: Any) -> Any:
-    """Replace what orjson refuses in text (lone surrogates): a log line must never be the thing that fails."""
+    """Replace what orjson refuses in text (lone surrogates): writing a log line must never fail."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):

@@ -89,7 +89,7 @@ class Metrics:
         return generate_latest(WithoutCreated(self.registry))
 
     def watch(self, ready: Callable[[], Unready | None]) -> None:
-        """Tell of readiness what ``ready`` answers whenever somebody looks."""
+        """Show readiness as ``ready`` returns it at the moment of each scrape."""
 
         def because(reason: Unreadiness) -> Callable[[], float]:
             return lambda: float((verdict := ready()) is not None and verdict.reason == reason)

@@ -1,8 +1,8 @@
-"""Where log lines leave the process, without anybody waiting for whoever reads them.
+"""Write log lines to standard error without ever waiting for its reader.
 
-Standard error is often a pipe. Whoever should read it may hang, and a write to a full pipe does not return: the event
-loop would stand, the lease be gone, and the provider's one connection kept. So a thread of its own writes, what waits
-for it is bounded, and what finds no room is counted.
+Standard error is often a pipe. If its reader hangs, a write to the full pipe does not return: the event loop would stop
+and the lease expire, while the provider's only connection stayed open. So a thread of its own writes. The lines that
+wait for it are bounded, and those that are dropped are counted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _END_S: Final = 1.0
 class Outlet(logging.Handler):
     """Writes lines to the descriptor of ``stream`` from a thread; never blocks, never raises.
 
-    ``most_bytes`` wait at most. How many lines were dropped is said as soon as one can be written again.
+    At most ``most_bytes`` wait. The number of dropped lines is logged as soon as a line can be written again.
     """
 
     def __init__(self, stream: TextIO, *, most_bytes: int = _MOST_BYTES) -> None:
@@ -42,7 +42,7 @@ class Outlet(logging.Handler):
             line = self._encoded(record)
         except Exception:  # noqa: BLE001 - of a record that cannot be written only its place is told
             line = self._encoded(_warning("a log record cannot be written", place=f"{record.name}:{record.lineno}"))
-        # Once lines were dropped, none goes before half of the room is free: else every second one would be lost.
+        # After a drop no line is taken until half of the room is free; otherwise every second one would be lost.
         most = self._most_bytes // 2 if self._dropped else self._most_bytes
         if self._waiting + len(line) > most:
             self._dropped += 1
@@ -51,7 +51,7 @@ class Outlet(logging.Handler):
         self._put(line)
 
     def flush(self) -> None:
-        """Wait until the lines so far are taken, a moment; where they are not, nobody is waited for again."""
+        """Wait a moment until the lines so far are written; after a failure this never waits again."""
         if not self._hangs:
             done = threading.Event()
             self._lines.put(done)
@@ -64,7 +64,7 @@ class Outlet(logging.Handler):
         self._lines.put(line)
 
     def _notice(self) -> bytes:
-        """What says how many lines were dropped, with the lock held; empty if none were."""
+        """The line that says how many lines were dropped, empty if none were; call it with the lock held."""
         count, self._dropped = self._dropped, 0
         return self._encoded(_warning("log lines dropped, nobody took them", lines=count)) if count else b""
 
@@ -86,7 +86,7 @@ class Outlet(logging.Handler):
                     self._put(self._notice())
 
     def _write(self, line: bytes) -> bool:
-        """Write the whole line, however long that takes; false: its reader has gone, or the disk is full."""
+        """Write the whole line, however long that takes; return false if its reader has gone or the disk is full."""
         rest = memoryview(line)
         while rest:
             try:

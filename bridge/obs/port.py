@@ -1,7 +1,7 @@
-"""A listening socket, taken in one way for browsers, for clicks and for operators.
+"""Bind a listening socket, in the same way for browsers, clicks and operators.
 
-Whatever is wrong with the address that an operator chose is an ``OSError`` of the kind that the command line tells in
-one line: a name that is not found is one of them, and no defect.
+Every fault of the address that an operator chose, a name that is not found among them, is an ``OSError`` that the
+command line reports in one line.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _OURS: Final = (errno.EADDRINUSE, errno.EACCES)
 
 
 async def take_port(host: str, port: int) -> socket.socket:
-    """Bind a socket, which does not listen yet; port 0 takes any free one. A name is asked for five seconds at most.
+    """Bind a socket, which does not listen yet; port 0 takes any free one. Looking up a name takes at most 5 s.
 
     Raises:
         OSError: EADDRINUSE, EACCES (not ours to open), or EADDRNOTAVAIL for anything else; the text names the address.
@@ -39,7 +39,7 @@ async def take_port(host: str, port: int) -> socket.socket:
 
 
 async def _find(host: str, port: int, where: str) -> tuple[int, tuple[Any, ...]]:
-    """The address that a name stands for, of IPv4 if it has one."""
+    """The address of a host name, an IPv4 one if there is one."""
     try:
         async with asyncio.timeout(_LOOK_UP_S):
             found = await asyncio.get_running_loop().getaddrinfo(

@@ -1,4 +1,4 @@
-"""Why a process is not ready: a word that metrics and alerts know, and words for people."""
+"""Why a process is not ready: a reason for metrics and alerts, and a text for people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bridge.obs.labels import Unreadiness
 
 
 class Unready(NamedTuple):
-    """``reason`` is of a closed set; ``text`` is what ``/readyz`` answers."""
+    """``reason`` is from a closed set; ``text`` is the answer of ``/readyz``."""
 
     reason: Unreadiness
     text: str

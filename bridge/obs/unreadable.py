@@ -1,4 +1,4 @@
-"""What is no HTTP request, answered in our words: aiohttp's own answer is a text with the request line in it."""
+"""Answer what is not an HTTP request: aiohttp's own answer would be a text with the request line in it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 HARD: Final = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY"}
-"""A browser takes every answer for what its type says, and shows none within another page."""
+"""Make browsers rely on the content type of every answer, and show none inside another page."""
 _WORDS: Final = {
     HTTPStatus.BAD_REQUEST: b'{"error":"request","message":"this is no HTTP request"}',
     HTTPStatus.INTERNAL_SERVER_ERROR: b'{"error":"internal","message":"this could not be answered; the log says why"}',
@@ -16,7 +16,7 @@ _WORDS: Final = {
 
 
 class _InOurWords(web.RequestHandler):
-    """aiohttp's handler; what it answers by itself has the shape of all else, and nothing of a request comes back."""
+    """aiohttp's handler, whose own answers have the form of all others and repeat nothing of the request."""
 
     __slots__ = ()
 
@@ -27,10 +27,10 @@ class _InOurWords(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        # For its log line, and for its error where an answer has begun.
+        # Called for its log line, and for the error that it raises if an answer has begun.
         super().handle_error(request, status, exc, message)
         if exc is not None:
-            # Its frames hold what it was raised for, which holds it: a circle that nobody collects for a long time.
+            # Its frames refer to objects that refer to it: a reference cycle that is not collected for a long time.
             exc.with_traceback(None)
         answer = web.Response(
             body=_WORDS.get(HTTPStatus(status), _WORDS[HTTPStatus.INTERNAL_SERVER_ERROR]),
@@ -43,6 +43,6 @@ class _InOurWords(web.RequestHandler):
 
 
 def in_our_words(handler: web.RequestHandler) -> web.RequestHandler:
-    """Have a handler that a server made answer so; a class of the same shape is the one way."""
+    """Make a server's handler answer like this, by changing its class to one with the same layout."""
     handler.__class__ = _InOurWords
     return handler
