@@ -17,7 +17,7 @@ import pytest
 from playwright.async_api import Page, async_playwright
 from redis.asyncio import Redis
 
-from tests.support.browser_side import Refused, open_sse, open_ws
+from tests.support.browser_side import HandshakeRefused, open_sse, open_ws
 from tests.support.clicks import signon_alone
 from tests.support.nginx import running_nginx
 from tests.support.processes import free_port
@@ -155,7 +155,7 @@ async def test_the_away_page_is_for_event_streams_only(proxy: Proxy):
         assert (await away.frame()).data["data"]["code"] == 3013
         assert away.retry_ms in range(2000, 5001)
         assert away.empty_blocks == 0
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(HandshakeRefused) as refused:
         await open_sse(proxy.url, "/exmail/unread")
     assert refused.value.status == 502
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.journal.writer import Writer
-from tests.support.browser_side import Refused, open_sse, open_ws
+from tests.support.browser_side import HandshakeRefused, open_sse, open_ws
 from tests.support.nginx import running_nginx
 from tests.support.processes import Program, edge_environ, free_port, program
 from tests.support.stage import ANN, BOB, bearer, leading_writer, mail
@@ -38,7 +38,7 @@ class Page:
     async def look(self) -> None:
         """Until cancelled."""
         while True:
-            with suppress(Refused, EOFError, OSError, TimeoutError):
+            with suppress(HandshakeRefused, EOFError, OSError, TimeoutError):
                 await self._look_once()
             self.is_open = False
             # client.js and EventSource wait for longer; so this asks more of the proxy.

@@ -48,7 +48,7 @@ class NoLoader:
 
 @dataclass
 class Rig:
-    """A hub whose clock stands still, and connections of it whose other ends are plain sockets."""
+    """A hub with a clock that the test moves, and connections whose other ends are plain sockets."""
 
     seconds: float = 1000.0
     life_s: float = 1e9

@@ -81,9 +81,9 @@ async def test_refusals_that_a_script_can_see(stage: Any) -> None:
         assert await client.end() == 3500
         assert client.retry_ms == 3_600_000
         assert client.empty_blocks == 0
-    from tests.support.browser_side import Refused
+    from tests.support.browser_side import HandshakeRefused
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(HandshakeRefused) as refused:
         await open_sse(url, Accept="*/*", **bad)
     assert refused.value.status == 401
     assert "www-authenticate" in refused.value.headers
@@ -94,9 +94,9 @@ async def test_refusals_that_a_script_can_see(stage: Any) -> None:
 async def test_foreign_origins_get_403(stage: Any, opener: Any) -> None:
     """Cross-site WebSocket hijacking ends here, before any token is looked at."""
     url, _, _ = stage
-    from tests.support.browser_side import Refused
+    from tests.support.browser_side import HandshakeRefused
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(HandshakeRefused) as refused:
         await opener(url, Origin="https://evil.example", **bearer())
     assert refused.value.status == 403
     assert "evil.example" in orjson.loads(refused.value.body)["message"]

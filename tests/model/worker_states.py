@@ -1,4 +1,4 @@
-"""Every life of a worker, played once for each pair of state and news."""
+"""The states of workers: each pair of a state and what happens next is run once, and the result remembered."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ News = tuple[Any, ...]
 
 
 class WorkerStates:
-    """All states that lives of workers can be in, known by a number.
+    """All states that workers can be in, each with a number.
 
-    Two histories lead to the same state if all that the writer and its coroutines remember is the same. With
-    ``exact`` they never do. ``asks``: each leader asks others what they remember.
+    Two histories lead to the same state if the writer and its coroutines remember the same; with ``exact`` they never
+    do. ``asks``: each leader asks others what they remember.
     """
 
     def __init__(self, *, exact: bool = False, asks: bool = False) -> None:

@@ -19,8 +19,8 @@ WAIT_S = 10.0
 
 
 @dataclass(slots=True)
-class Refused(Exception):
-    """The handshake was answered with a status of its own."""
+class HandshakeRefused(Exception):
+    """The handshake was answered with an HTTP status instead."""
 
     status: int
     headers: dict[str, str]
@@ -73,12 +73,12 @@ class _Client:
                 self.headers[name.strip().lower()] = value.strip()
         return int(status.split()[1])
 
-    async def _refusal(self, status: int) -> Refused:
+    async def _refusal(self, status: int) -> HandshakeRefused:
         length = int(self.headers.get("content-length", "0"))
         async with asyncio.timeout(WAIT_S):
             body = await self.reader.readexactly(length)
         self.drop()
-        return Refused(status, self.headers, body)
+        return HandshakeRefused(status, self.headers, body)
 
     async def _one(self) -> Frame | None:
         raise NotImplementedError
@@ -224,7 +224,7 @@ async def open_ws(url: str, path: str = "/ws", *, send: bytes = b"", **headers: 
     """Open a WebSocket; ``send`` goes out right behind the handshake.
 
     Raises:
-        Refused: no upgrade.
+        HandshakeRefused: no upgrade.
     """
     key = base64.b64encode(os.urandom(16)).decode()
     handshake = {
@@ -246,7 +246,7 @@ async def open_sse(url: str, path: str = "/events", **headers: str) -> SseClient
     """Open an event stream, as an ``EventSource`` does.
 
     Raises:
-        Refused: a status other than 200.
+        HandshakeRefused: a status other than 200.
     """
     accept = {"Accept": "text/event-stream"}
     reader, writer = await _dial(url, path, accept | {n.replace("_", "-"): v for n, v in headers.items()})

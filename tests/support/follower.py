@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
-from tests.support.browser_side import OPENERS, Refused
+from tests.support.browser_side import OPENERS, HandshakeRefused
 from tests.support.stage import bearer
 
 PATHS = {"websocket": "/ws", "sse": "/events"}
@@ -33,7 +33,7 @@ class Follower:
     async def run(self) -> None:
         """Follow until cancelled."""
         while True:
-            with suppress(OSError, EOFError, Refused, asyncio.IncompleteReadError, TimeoutError):
+            with suppress(OSError, EOFError, HandshakeRefused, asyncio.IncompleteReadError, TimeoutError):
                 await self._once()
             await asyncio.sleep(_PAUSE_S)
 

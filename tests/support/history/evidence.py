@@ -1,6 +1,6 @@
-"""What is known of a browser that should be open and is not, or the other way round: for whoever has to find out why.
+"""What is known about a browser that is open and should not be, or the other way round, to help find the reason.
 
-Times are seconds since the browser's holder came to have the address.
+Times are seconds since the browser's holder got the address.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Of whose leaving the bridge can know: it has the provider's answers, and some changes leave no mark there.
+"""Whose leaving the bridge can know of: it has only the provider's answers, and some changes leave no trace in them.
 
-Who is not among those may have a connection that goes on; of all others it must have ended.
+The connections of those must have ended; a person whose leaving left no trace may still have one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What must be true of people when it is calm: who is there, who may look, and that nobody saw another's mails."""
+"""What must be true of people once all is calm: who is there, who may read, and that nobody saw another's mails."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from tests.support.history.harness import Harness
 
 _MEANT: Final = ((3507,), (3009,))
-"""How the connection of somebody ends who may not look, or not there any more."""
+"""The close codes for somebody who may not read any more, or not at this address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """What became of one tenure's browser up to one moment. ``codes``: how its connections were told to end."""
+    """One tenure's browser at one moment. ``codes``: the close codes that its connections got."""
 
     tenure: Tenure
     is_open: bool

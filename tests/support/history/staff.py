@@ -1,7 +1,7 @@
-"""People come and go: accounts are added, switched off, deleted, made anew by somebody else; aliases change hands.
+"""People come and go: accounts are added, disabled, deleted, and created again for somebody else; aliases change hands.
 
-Each has a browser on one transport that insists: it comes back for ever, with a token signed at that moment as long as
-the address is its owner's, and with its last one when it is another's. What each connection was told is kept.
+Each person has a browser on one transport that keeps coming back: with a new token as long as the address is the
+person's, and with the last one when it is another's. Everything that each connection received is kept.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bridge.simulator import World
-from tests.support.browser_side import OPENERS, Refused
+from tests.support.browser_side import OPENERS, HandshakeRefused
 from tests.support.follower import PATHS
 from tests.support.stage import bearer
 
@@ -23,7 +23,7 @@ PLACES: Final = tuple(f"p{number}@gzdev.com" for number in range(1, 6))
 DESKS: Final = ("desk1@gzdev.com", "desk2@gzdev.com")
 """Aliases that change hands."""
 QUIET_S: Final = 1.5
-"""For so long before somebody leaves no mail comes to him: what a provider pushes late is nobody's to sort out."""
+"""No mail comes to a person for this long before he leaves: nobody could tell whose a late push would be."""
 _PAUSE_S: Final = 0.3
 
 
@@ -199,7 +199,7 @@ async def _insist(tenure: Tenure, port: int, transport: str) -> None:
             signed = time.time()
         visit = Visit(signed)
         tenure.visits.append(visit)
-        with suppress(OSError, EOFError, Refused, asyncio.IncompleteReadError, TimeoutError):
+        with suppress(OSError, EOFError, HandshakeRefused, asyncio.IncompleteReadError, TimeoutError):
             await _visit(visit, f"http://127.0.0.1:{port}", transport, bearer(tenure.address, iat=signed))
         visit.is_open = False
         await asyncio.sleep(_PAUSE_S)
