@@ -64,7 +64,7 @@ if verb == 'claim' then
   -- Two servers that diverged continue from the same fence; only the name of its holder distinguishes them.
   local leader = redis.call('HGET', KEYS[7], 'leader') or ''
   local same = confirmed and leader == known_fence .. ':' .. known_generation .. ':' .. token
-  -- Another worker led here meanwhile, under a fence or a generation that we know differently.
+  -- Another worker led here meanwhile: it had the same fence as we, or a later generation.
   local another = confirmed and not same and (fence == last_fence or generation > last_generation)
   -- Our last claim was applied here and its answer was lost, so it has already compared the servers.
   local judged = mine and fence > (last_fence or 0)
