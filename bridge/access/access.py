@@ -243,7 +243,7 @@ class Access:
         if wanted is None:
             return identity.mailboxes[0]
         if wanted == "*":
-            raise _not_named("?mailbox=* (all on one connection) is not served yet; open one connection a mailbox")
+            raise _not_named("?mailbox=* (all on one connection) is for /ws and /events")
         address = normalise_address(wanted)
         if address not in identity.mailboxes:
             raise _not_named(f"the credential does not name mailbox {quoted(wanted)}")

@@ -14,8 +14,9 @@ from typing import ClassVar, Protocol
 from bridge.access import codes
 from bridge.access.access import Identity
 from bridge.edge.cursor import Cursor, Ring
-from bridge.edge.frames import Entry, Frame, Transport
+from bridge.edge.frames import Entry, Frame, Transport, withdrawn_frame
 from bridge.edge.places import Place
+from bridge.events import Position
 
 
 class Registry(Protocol):
@@ -38,6 +39,9 @@ class Registry(Protocol):
 
     def discard(self, connection: Connection) -> None:
         """A connection has ended."""
+
+    def withdrew(self, cursor: Cursor, code: int) -> None:
+        """A connection goes on without this one of its mailboxes."""
 
 
 class Connection(asyncio.Protocol, ABC):
@@ -81,6 +85,8 @@ class Connection(asyncio.Protocol, ABC):
 
     cursor_type: ClassVar[type[Cursor]]
     """The kind of cursor that connections of this kind have."""
+    many_cursor_type: ClassVar[type[Cursor]]
+    """The kind of cursor where a connection follows all mailboxes of its credential."""
 
     @abstractmethod
     def render(self, frame: Frame | Entry) -> bytes:
@@ -106,9 +112,18 @@ class Connection(asyncio.Protocol, ABC):
         transport.set_write_buffer_limits(high=0)
         self.hub.add(self)
 
-    def follow(self, ring: Ring, *, address: str = "", opened_at: int = 0) -> Cursor:
-        """Return a new cursor of this connection over a mailbox's entries; the caller begins it."""
-        cursor = self.cursor_type(self, ring, address=address, opened_at=opened_at)
+    def follow(
+        self,
+        ring: Ring,
+        *,
+        address: str = "",
+        opened_at: int = 0,
+        after: Position | None = None,
+        many: bool = False,
+    ) -> Cursor:
+        """Return a new cursor of this connection over a mailbox's entries; the caller begins it, after all others."""
+        kind = self.many_cursor_type if many else self.cursor_type
+        cursor = kind(self, ring, address=address, opened_at=opened_at, after=after)
         self.cursors = (*self.cursors, cursor)
         return cursor
 
@@ -127,6 +142,23 @@ class Connection(asyncio.Protocol, ABC):
             self.transport.write(self.render(frame))
 
     # -- endings
+
+    def withdraw(self, cursor: Cursor, code: int) -> None:
+        """Stop following one mailbox and say so; the others go on.
+
+        Whoever has no other, or was told to go, loses the connection.
+        """
+        if self.code or cursor not in self.cursors:
+            return
+        rest = tuple([each for each in self.cursors if each is not cursor])
+        if not rest or code == codes.KICKED:
+            self.end(code)
+            return
+        waiting = cursor.leave()
+        self.hub.withdrew(cursor, code)
+        self.cursors = rest
+        for frame in (*waiting, withdrawn_frame(cursor.ring.mailbox, code)):
+            self.say(frame)
 
     def end(self, code: int) -> None:
         """Close with a code; the client learns it unless its socket is backed up."""

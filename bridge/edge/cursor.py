@@ -43,6 +43,7 @@ class Sink(Protocol):
     since: float
     behind_since: float
     code: int
+    cursors: tuple[Cursor, ...]
     frames: dict[Transport, int]
 
     @property
@@ -55,8 +56,8 @@ class Sink(Protocol):
     def expires_in(self) -> int:
         """Seconds until the credential expires."""
 
-    def end(self, code: int) -> None:
-        """Close with a code."""
+    def withdraw(self, cursor: Cursor, code: int) -> None:
+        """Stop following the mailbox of one cursor."""
 
     def cut(self) -> None:
         """Close without a close code."""
@@ -66,16 +67,22 @@ class Cursor(ABC):
     """A place in a ring: everything up to it has been written.
 
     ``address`` is the address that was asked for; it may come to mean another account than the ring's. ``opened_at``:
-    when the journal answered, epoch ms of Redis's clock.
+    when the journal answered, epoch ms of Redis's clock. ``after``: where it will resume. ``told``: that, as text; a
+    connection whose frames have the positions of several mailboxes keeps it up to date.
     """
 
-    __slots__ = ("_owed", "_queue", "_reading", "_seq", "address", "connection", "epoch", "live", "opened_at", "ring")
+    __slots__ = (
+        *("_owed", "_queue", "_reading", "_seq", "address", "connection", "epoch", "live", "opened_at", "ring", "told"),
+    )
 
-    def __init__(self, connection: Sink, ring: Ring, *, address: str = "", opened_at: int = 0) -> None:
+    def __init__(
+        self, connection: Sink, ring: Ring, *, address: str = "", opened_at: int = 0, after: Position | None = None
+    ) -> None:
         self.connection = connection
         self.ring = ring
         self.address = address or ring.mailbox
         self.opened_at = opened_at
+        self.told = b"" if after is None else str(after).encode()
         self.epoch = ""
         # The place. While nothing waits it is in ``live``, so that live delivery is one comparison; otherwise ``live``
         # is -1 and the place is in ``_seq``.
@@ -98,14 +105,20 @@ class Cursor(ABC):
         """Write a new snapshot, because a gap cannot be filled; the client drops what it has."""
         self._restart(opened, None)
 
-    def leave(self) -> None:
-        """The connection is lost."""
-        self._queue = None
+    def leave(self) -> list[Frame]:
+        """Leave the ring; return the edge's own frames that still waited, which concern no single mailbox."""
+        self.hold()
+        queue, self._queue = self._queue, None
         self.ring.cursors.pop(self, None)
+        return [frame for frame in queue or () if isinstance(frame, Frame) and frame.position is None]
 
     def end(self, code: int) -> None:
-        """End following this mailbox. It is the connection's only one, so the connection ends too."""
-        self.connection.end(code)
+        """End following this mailbox; if the connection has no other, it ends too."""
+        self.connection.withdraw(self, code)
+
+    def render(self, frame: Frame | Entry) -> bytes:
+        """The bytes of a frame that is written now, behind all that was rendered before."""
+        return self.connection.render(frame)
 
     def _restart(self, opened: Opened, after: Position | None) -> None:
         self.hold()
@@ -128,7 +141,7 @@ class Cursor(ABC):
             return
         if self.connection.behind_since or self._queue is not None or self._reading:
             self._owed += sum(len(entry.payload) for entry in delivery.entries)
-            if self._owed > _MOST_OWED:
+            if sum([each._owed for each in self.connection.cursors]) > _MOST_OWED:
                 self.connection.cut()
         else:
             self.pump()
@@ -155,7 +168,7 @@ class Cursor(ABC):
                 if not self._reading and self.epoch == self.ring.epoch:
                     self.live = self._seq
                 return
-            connection.transport.write(b"".join([connection.render(frame) for frame in frames]))
+            connection.transport.write(b"".join([self.render(frame) for frame in frames]))
             connection.frames[connection.transport_name] += len(frames)
 
     def hold(self) -> None:
@@ -208,7 +221,7 @@ class Cursor(ABC):
     def read(self, opened: Opened, asked: Position) -> None:
         """Take the journal's answer to ``read_for``: what comes after ``asked``."""
         self._reading = False
-        if self.connection.transport is None:
+        if self.connection.transport is None or self not in self.ring.cursors:
             return
         if asked != self.position:
             # A new snapshot was written meanwhile; this answer continues the one before it.

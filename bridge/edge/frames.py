@@ -74,7 +74,7 @@ class Entry:
     Most reads bring one event for a mailbox, so an entry also serves as a :class:`Delivery` of one.
     """
 
-    __slots__ = ("epoch", "first", "for_sse", "for_websocket", "last", "payload")
+    __slots__ = ("data_block", "epoch", "first", "for_sse", "for_websocket", "last", "payload")
 
     def __init__(self, epoch: bytes, seq: int, event: bytes) -> None:
         self.epoch = epoch
@@ -82,6 +82,7 @@ class Entry:
         self.payload = event
         self.for_websocket: bytes | None = None
         self.for_sse: bytes | None = None
+        self.data_block: bytes | None = None
 
     @property
     def seq(self) -> int:
@@ -97,6 +98,11 @@ class Entry:
 
     def sse(self) -> bytes:
         self.for_sse = block = b"id: %b-%d\ndata: %b\n\n" % (self.epoch, self.last, self.payload)
+        return block
+
+    def data(self) -> bytes:
+        """The event on SSE without its ``id:`` line, for connections that write one of their own before it."""
+        self.data_block = block = sse_block(self.payload)
         return block
 
 
@@ -131,6 +137,12 @@ def upstream_data(upstream: UpstreamStatus) -> dict[str, Any]:
 
 def upstream_frame(upstream: UpstreamStatus) -> Frame:
     return Frame(to_json({"type": "exmail.upstream", "data": upstream_data(upstream)}))
+
+
+def withdrawn_frame(mailbox: str, code: int) -> Frame:
+    """One mailbox is not followed on this connection, or not any more; its others are."""
+    reason = codes.REASONS.get(code, "closed")
+    return Frame(to_json({"type": "exmail.withdrawn", "data": {"mailbox": mailbox, "code": code, "reason": reason}}))
 
 
 def closing_payload(code: int, retry_ms: int) -> bytes:

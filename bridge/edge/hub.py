@@ -35,7 +35,10 @@ _LIFE_SPREAD: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A connection that has ended: its close code, and the last event written to it. Times in epoch seconds."""
+    """A connection that has ended, or goes on without the mailbox: the code that was told, and the last event written.
+
+    Times in epoch seconds.
+    """
 
     mailbox: str
     transport: str
@@ -126,10 +129,18 @@ class Hub:
         self._metrics.edge_closes[close_of(code)].inc()
         until = self._wall()
         for cursor in connection.cursors:
-            name = connection.transport_name
-            self._left.append(Left(cursor.ring.mailbox, name, connection.since, until, cursor.position, code))
+            self._remember(cursor, until, code)
         if connection.code == codes.TOO_SLOW:
             self._metrics.edge_slow_cuts.inc()
+
+    def withdrew(self, cursor: Cursor, code: int) -> None:
+        """Remember that a connection goes on without this mailbox."""
+        self._remember(cursor, self._wall(), code)
+
+    def _remember(self, cursor: Cursor, until: float, code: int) -> None:
+        connection = cursor.connection
+        name = connection.transport_name
+        self._left.append(Left(cursor.ring.mailbox, name, connection.since, until, cursor.position, code))
 
     def broadcast(self, frame: Frame) -> None:
         """Write one frame of the edge itself to every connection."""

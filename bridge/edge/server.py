@@ -23,19 +23,18 @@ from bridge.access.mounting import mount_points
 from bridge.access.origins import Origins
 from bridge.access.standing import require_standing
 from bridge.access.whence import Network, client_address
+from bridge.edge.admission import Admission, Admittance
 from bridge.edge.connection import Connection
-from bridge.edge.cursor import Cursor
 from bridge.edge.feed import Feed
-from bridge.edge.frames import closing_payload, sse_block, sse_retry, ws_farewell
+from bridge.edge.frames import closing_payload, sse_block, sse_retry, withdrawn_frame, ws_farewell
 from bridge.edge.handover import Gone, take_socket
 from bridge.edge.hub import Hub
-from bridge.edge.opening import Opening
 from bridge.edge.places import Places
-from bridge.edge.reception import JOURNAL_FAULTS, PATIENCE_S, Reception, json_answer
+from bridge.edge.reception import Reception, json_answer
 from bridge.edge.scripts import read_scripts
 from bridge.edge.transport.sse import SseConnection
 from bridge.edge.transport.websocket import WebSocketConnection
-from bridge.events import Position, embedded, parse_position
+from bridge.events import embedded, parse_position
 from bridge.journal.reader import Reader
 from bridge.journal.standing import Asker, Standings
 from bridge.obs.acceptor import give_up_dead_peer
@@ -46,8 +45,6 @@ log = logging.getLogger(__name__)
 _WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _DEAD_S: Final = 60.0
 """A browser that acknowledges nothing for this long is gone."""
-_UNREADABLE = Position("-", 0)
-"""Stands for a position that cannot be read. No epoch equals it, so the answer is ``resumed:false``, ``epoch``."""
 
 _SSE_HEAD = (
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-store, no-transform\r\n"
@@ -86,6 +83,7 @@ class EdgeServer:
         self._kick_s = kick_s
         self._metrics = metrics
         self._places = places
+        self._admission = Admission(feed=feed, access=access, places=places, reception=reception, window_s=kick_s)
         self._trusted = tuple(trusted_proxies)
         self._mount_points = mount_points(prefix)
         self._scripts = read_scripts()
@@ -119,9 +117,8 @@ class EdgeServer:
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Accept: {accept}\r\n\r\n"
         ).encode()
-        after = _after(request.query.get("after"))
         try:
-            opening, cursor, connection = await self._open(request, after, WebSocketConnection)
+            admittance, connection = await self._open(request, request.query.get("after"), WebSocketConnection)
         except Refused as refused:
             # The script of an allowed origin sees a close code; it would not see a status.
             self._reception.turned_away(refused)
@@ -133,7 +130,7 @@ class EdgeServer:
             transport.write(head + ws_farewell(refused.code, self._hub.retry_ms(refused.code)))
             transport.close()
             return web.Response(status=101)
-        self._begin(request, head, connection, cursor, opening, after)
+        self._begin(request, head, connection, admittance)
         return web.Response(status=101)
 
     async def events(self, request: web.Request) -> web.StreamResponse:
@@ -142,9 +139,9 @@ class EdgeServer:
             origin = self._origins.check(request, cookie=self._reception.by_cookie(request))
         except Refused as refused:
             return self._reception.refuse(request, refused)
-        after = _after(request.headers.get("Last-Event-ID") or request.query.get("after"))
+        after = request.headers.get("Last-Event-ID") or request.query.get("after")
         try:
-            opening, cursor, connection = await self._open(request, after, SseConnection)
+            admittance, connection = await self._open(request, after, SseConnection)
         except Refused as refused:
             if "text/event-stream" not in request.headers.get(hdrs.ACCEPT, ""):
                 return self._reception.refuse(request, refused, origin)
@@ -162,70 +159,52 @@ class EdgeServer:
             return response
         cors = "".join(f"{name}: {value}\r\n" for name, value in self._origins.cors_headers(origin).items())
         head = f"{_SSE_HEAD}{cors}\r\n".encode() + sse_retry(self._hub.retry_ms(0))
-        self._begin(request, head, connection, cursor, opening, after)
+        self._begin(request, head, connection, admittance)
         return web.Response()
 
     async def _open(
-        self, request: web.Request, after: Position | None, kind: type[Connection]
-    ) -> tuple[Opening, Cursor, Connection]:
-        """Check who asks, and open the mailbox. The caller must pass the result to :meth:`_begin` at once."""
+        self, request: web.Request, after: str | None, kind: type[Connection]
+    ) -> tuple[Admittance, Connection]:
+        """Check who asks, and open the mailboxes. The caller must pass the result to :meth:`_begin` at once."""
         if self._hub.closing:
             raise Refused(503, codes.SHUTTING_DOWN, "closing", "this process is shutting down", retry_after_s=2)
         place = self._places.take(client_address(request, self._trusted) if self._places.asks_address else "")
         try:
-            identity, address, opening = await self._ask(request, after)
+            admittance = await self._admission.admit(request, after)
         except BaseException:
             place.give_back()
             raise
-        connection = kind(self._hub, identity, place)
-        cursor = connection.follow(opening.tail, address=address, opened_at=opening.standing.at)
-        return opening, cursor, connection
+        return admittance, kind(self._hub, admittance.identity, place)
 
-    async def _ask(self, request: web.Request, after: Position | None) -> tuple[Identity, str, Opening]:
-        """Who asks, for which address, and what the journal says."""
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                identity = await self._access.identify(request)
-                address = self._access.choose(identity, request.query.get("mailbox"))
-                opening = await self._feed.open(Asker(address, identity.session), after)
-        except JOURNAL_FAULTS as error:
-            raise self._reception.in_words(error) from error
-        try:
-            require_standing(identity, opening.standing, window_s=self._kick_s)
-            # Who was told to go counts no more, though his socket may need a moment.
-            self._places.require_mailbox(sum(not each.connection.code for each in opening.tail.cursors))
-        except Refused:
-            self._feed.opened(opening.tail)
-            raise
-        return identity, address, opening
-
-    def _begin(
-        self,
-        request: web.Request,
-        head: bytes,
-        connection: Connection,
-        cursor: Cursor,
-        opening: Opening,
-        after: Position | None,
-    ) -> None:
+    def _begin(self, request: web.Request, head: bytes, connection: Connection, admittance: Admittance) -> None:
         """Take the socket over and start the connection; there must be no await since the journal's answer."""
         try:
             transport, early = take_socket(request)
         except Gone:
             connection.connection_lost(None)
-            self._feed.opened(opening.tail)
+            self._admission.leave(admittance.mailboxes)
             return
-        opened = opening.opened
-        if opened.status != "barred" and opened.status != "ahead":
-            self._metrics.edge_resumes[opened.status].inc()
         sock = transport.get_extra_info("socket")
         if sock is not None:
             give_up_dead_peer(sock, _DEAD_S)
         transport.set_protocol(connection)
         transport.write(head)
         connection.begin(transport)
-        cursor.begin(opened, after if opened.status == "resumed" else None)
-        self._feed.joined(opening, cursor)
+        begun = []
+        for each in admittance.mailboxes:
+            tail, opened, standing, *_ = each.opening
+            if opened.status != "barred" and opened.status != "ahead":
+                self._metrics.edge_resumes[opened.status].inc()
+            after = each.after if opened.status == "resumed" else None
+            cursor = connection.follow(
+                tail, address=each.address, opened_at=standing.at, after=after, many=admittance.many
+            )
+            begun.append((cursor, each.opening, after))
+        for cursor, opening, after in begun:
+            cursor.begin(opening.opened, after)
+            self._feed.joined(opening, cursor)
+        for address, refused in admittance.withheld.items():
+            connection.say(withdrawn_frame(address, refused.code))
         if self._hub.closing:
             connection.end(codes.SHUTTING_DOWN)
         if early:
@@ -303,11 +282,6 @@ class EdgeServer:
                 refusals.append(refused)
         if len(refusals) == len(addresses):
             raise refusals[0]
-
-
-def _after(text: str | None) -> Position | None:
-    """The position that a client resumes from. One that cannot be read belongs to no epoch; it is never an error."""
-    return (parse_position(text) or _UNREADABLE) if text else None
 
 
 def websocket_accept(request: web.Request) -> str:

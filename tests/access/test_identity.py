@@ -213,10 +213,11 @@ def test_mailbox_of_the_query() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "why"), [("eve@gzdev.com", "does not name mailbox 'eve@gzdev.com'"), ("", "''"), ("*", "all on one")]
+    ("wanted", "why"),
+    [("eve@gzdev.com", "does not name mailbox 'eve@gzdev.com'"), ("", "''"), ("*", "is for /ws and /events")],
 )
 def test_mailbox_that_is_not_named(wanted: str, why: str) -> None:
-    """403, do not come back; ``*`` is not served yet and says so."""
+    """403, do not come back; ``*`` is for connections that stay open, and says so."""
     with pytest.raises(Refused) as refused:
         access().choose(Identity((BOB,), None, frozenset(), 0.0), wanted)
     assert (refused.value.status, refused.value.code, refused.value.label) == (403, codes.NOT_ALLOWED, "mailbox")

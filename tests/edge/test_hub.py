@@ -15,6 +15,7 @@ import pytest
 from bridge.access.access import Identity
 from bridge.edge.connection import Connection
 from bridge.edge.cursor import Cursor
+from bridge.edge.frames import Frame
 from bridge.edge.hub import HEARTBEAT_S, Hub
 from bridge.edge.kernel import unacknowledged
 from bridge.edge.tail import Tail
@@ -217,6 +218,89 @@ async def test_a_ping_that_waits_in_the_kernel_says_nothing_yet(rig: Rig) -> Non
         rig.pass_time(HEARTBEAT_S)
         assert slow.code == 3012
         read.cancel()
+
+
+async def test_a_snapshot_that_waits_is_not_counted_as_told(rig: Rig) -> None:
+    """Of another mailbox's frames before it none has its position: who is cut off then has never seen it."""
+    other = Tail("ann@gzdev.com", NoLoader())
+    opened = replace(OPENED, mailbox="ann@gzdev.com", top=Position("annsbox1", 0), shared={})
+    other.adopt(opened)
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    rig.peers.append(theirs)
+    connection = SseConnection(rig.hub, Identity(("bob@gzdev.com", "ann@gzdev.com"), None, frozenset(), 1e12))
+    transport, _ = await asyncio.get_running_loop().create_connection(lambda: connection, sock=ours)
+    connection.begin(transport)
+    bob, ann = (connection.follow(tail, many=True) for tail in (rig.tail, other))
+    bob.begin(OPENED, None)
+    ann.begin(opened, None)
+    number = 0
+    while not connection.behind_since:
+        number += 1
+        rig.tail.append(b"abcdefgh", number, b'{"bob":%d,"x":"%b"}' % (number, b"x" * 9000))
+        rig.tail.flush()
+    anew = replace(opened, top=Position("annsbox2", 0), status="epoch", shared={})
+    other.repair(anew, [], {ann})
+    rig.tail.append(b"abcdefgh", number + 1, b'{"last":1}')
+    rig.tail.flush()
+    told = b""
+    while b'"epoch"' not in told or b'{"last":1}' not in told:
+        told += await rig.heard(theirs)
+    before, _, after = told.partition(b'"position":"annsbox2-0"')
+    assert b'{"last":1}' in before
+    assert before.count(b"annsbox2-0") == 1  # in the line of that snapshot itself
+    assert before.count(b",annsbox1-0\n") == number + 2
+    assert b"id: abcdefgh-%d,annsbox2-0\n" % (number + 1) in before
+    assert not after.count(b"id:")
+
+
+async def test_what_the_edge_says_outlives_the_mailbox_that_it_waited_behind(rig: Rig) -> None:
+    """A frame of the edge itself is for the connection: it is not lost with the first mailbox's own frames."""
+    other = Tail("ann@gzdev.com", NoLoader())
+    opened = replace(OPENED, mailbox="ann@gzdev.com", top=Position("annsbox1", 0), shared={})
+    other.adopt(opened)
+    connection, peer = await rig.join(SseConnection)
+    connection.follow(other).begin(opened, None)
+    number = 0
+    while not connection.behind_since:
+        number += 1
+        rig.tail.append(b"abcdefgh", number, b'{"bob":%d,"x":"%b"}' % (number, b"x" * 9000))
+        rig.tail.flush()
+    connection.say(Frame(b'{"said":1}'))
+    rig.tail.append(b"abcdefgh", number + 1, b'{"after":1}')
+    rig.tail.flush()
+    rig.tail.end(3507)
+    assert connection.code == 0
+    told = b""
+    while b"exmail.withdrawn" not in told:
+        told += await rig.heard(peer)
+    assert told.index(b'{"said":1}') < told.index(b"exmail.withdrawn")
+    assert b'{"after":1}' not in told
+    assert [(left.code, left.transport) for left in rig.hub.left_of("bob@gzdev.com")] == [(3507, "sse")]
+    other.end(3507)
+    assert connection.code == 3507
+
+
+async def test_what_is_owed_is_bounded_over_all_mailboxes_together(rig: Rig) -> None:
+    """A connection that takes nothing is cut by one bound, however many mailboxes it has."""
+    tails = [rig.tail]
+    connection, _ = await rig.join(SseConnection)
+    for number in range(4):
+        tail = Tail(f"u{number}@gzdev.com", NoLoader())
+        opened = replace(OPENED, mailbox=tail.mailbox, top=Position(f"usersbx{number}", 0), shared={})
+        tail.adopt(opened)
+        connection.follow(tail).begin(opened, None)
+        tails.append(tail)
+    seq = 0
+    while not connection.behind_since:
+        seq += 1
+        rig.tail.append(b"abcdefgh", seq, b"x" * 60_000)
+        rig.tail.flush()
+    for tail in tails[1:]:
+        assert connection.code == 0
+        tail.append(tail.epoch.encode(), 1, b"x" * 80_000)
+        tail.flush()
+    assert connection.code == 3008
 
 
 async def _read_all(peer: socket.socket) -> None:

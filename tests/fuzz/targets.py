@@ -17,6 +17,7 @@ from random import Random
 
 import orjson
 
+from bridge.edge.positions import join_positions, parse_positions
 from bridge.edge.transport.wire import CLOSE, FrameReader, Message, WireError, read_close
 from bridge.events import normalise_address, parse_position
 from bridge.journal.dead import is_entry_id, names_any
@@ -152,6 +153,11 @@ def position(data: bytes) -> None:
     if (found := parse_position(text)) is not None:
         assert str(found) == text
         assert found.seq < 10**18
+    found_many = parse_positions(text)
+    again = join_positions([str(each).encode() for each in found_many.values()]).decode()
+    assert parse_positions(again) == found_many
+    assert len(again) <= len(text)
+    assert all(each.epoch == epoch and str(each) in text for epoch, each in found_many.items())
     if (place := parse_stream_id(text)) is not None:
         assert text.split("-")[0].isascii()
         assert place.generation >= 0
@@ -280,9 +286,15 @@ TARGETS = {
     "answer": Target(answers.answer, answers.SEEDS, answers.WORDS),
     "position": Target(
         position,
-        [b"k3f9a2xq-42", b"1795497613538-0", b"Bob@GZdev.com", b"k3f9a2xq-999999999999999999"],
-        [b"-", b"0", b"9" * 18, "\u0661".encode(), b"@", b"\0", b"\n", "\u202e".encode(), "\u0130".encode(), b"/"],
-        longest=64,
+        [
+            b"k3f9a2xq-42",
+            b"1795497613538-0",
+            b"Bob@GZdev.com",
+            b"k3f9a2xq-999999999999999999",
+            b"k3f9a2xq-42,annsbox1-0,k3f9a2xq-41",
+        ],
+        [*(b",", b"-", b"0", b"9" * 18, b"@", b"\0", b"\n", b"/"), *(each.encode() for each in "\u0661\u202e\u0130")],
+        longest=128,
     ),
     "message": Target(
         message,

@@ -40,6 +40,7 @@ class WebSocketConnection(Connection):
     __slots__ = ("_allowed_at", "_pong_due", "_reader")
     transport_name = "websocket"
     cursor_type = WebSocketCursor
+    many_cursor_type = WebSocketCursor
 
     def __init__(self, hub: Registry, identity: Identity, place: Place | None = None) -> None:
         super().__init__(hub, identity, place)
