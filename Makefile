@@ -3,7 +3,7 @@
 UV ?= uv
 COMPILE = $(UV) pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 --no-header --no-annotate
 
-.PHONY: dev test lint bench rolling churn fuzz autobahn crash lock model npm settings soak
+.PHONY: dev test lint bench rolling churn fuzz autobahn crash contracts lock model npm settings soak
 
 dev:
 	python3 -m bridge dev
@@ -60,6 +60,10 @@ lock:
 # The browser's client for bundlers: dist/exmail-bridge-client-VERSION.tgz. Needs npm, and no registry.
 npm:
 	.venv/bin/python deploy/npm/make.py dist
+
+# What readers of events, frames and answers are promised. It refuses to take a promise back without BREAKING=--breaking.
+contracts:
+	.venv/bin/python -m tests.support.contracts $(BREAKING)
 
 settings:
 	python3 -m bridge config reference > docs/settings.md

@@ -28,7 +28,15 @@ _NEEDED: Final = {
         *("aiohttp", "hiredis", "httptools", "jwt", "msgspec", "orjson"),
         *("prometheus_client", "redis", "tenacity"),
     ),
-    "requirements-test.lock": ("hypothesis", "playwright", "pytest", "pytest_aiohttp", "pytest_asyncio", "xdist"),
+    "requirements-test.lock": (
+        "hypothesis",
+        "jsonschema",
+        "playwright",
+        "pytest",
+        "pytest_aiohttp",
+        "pytest_asyncio",
+        "xdist",
+    ),
 }
 _MARKER: Final = "exmail-bridge-locks.json"
 # Not BRIDGE_…: those are settings, and unknown ones are refused.

@@ -18,6 +18,7 @@ from bridge.app.doors import build_access, build_origins, limits_of, running_ver
 from bridge.app.parts import build_reader, ended, process_name, redis_accepted, redis_address, until_stopped
 from bridge.app.public_port import bind, cookie_path, route_below, serving, url_of
 from bridge.app.signon import signon_routes
+from bridge.edge.contracts import Contracts
 from bridge.edge.drain import drain
 from bridge.edge.endings import Endings
 from bridge.edge.feed import Feed, Pace
@@ -139,6 +140,12 @@ async def serve_edge(
                 trusted_proxies=settings.edge.trusted_proxies,
                 prefix=prefix,
             )
+            contracts = Contracts(
+                namespace=settings.namespace,
+                public_url=settings.edge.public_url,
+                cookie=settings.edge.cookie,
+                prefix=prefix,
+            )
             signon = await stack.enter_async_context(signon_routes(settings, redis, access, origins, metrics))
 
             async def run() -> None:
@@ -155,7 +162,13 @@ async def serve_edge(
                 if ready is not None:
                     ready(url_of(sock))
 
-            surfaces = (server.mount, endings.mount, signon, *([add_routes] if add_routes is not None else []))
+            surfaces = (
+                server.mount,
+                endings.mount,
+                contracts.mount,
+                signon,
+                *([add_routes] if add_routes is not None else []),
+            )
             timeout_s = settings.edge.request_timeout_s
             async with serving(sock, *surfaces, request_timeout_s=timeout_s, shutdown_s=1.0) as acceptor:
                 task = await until_stopped(run, stop, name="edge")
