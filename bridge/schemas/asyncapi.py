@@ -16,8 +16,14 @@ _MAILBOX: Final = {"address": {"description": "The mailbox's main address."}}
 _QUERY: Final = {
     "type": "object",
     "properties": {
-        "mailbox": {"type": "string", "description": "One of the credential's mailboxes; without it the first."},
-        "after": {"type": "string", "description": "Resume after this position."},
+        "mailbox": {
+            "type": "string",
+            "description": "One of the credential's mailboxes, * for all; without it the first.",
+        },
+        "after": {
+            "type": "string",
+            "description": "Resume after this position, of several mailboxes with commas between.",
+        },
         "ticket": {"type": "string", "description": "A credential from POST /ticket."},
     },
 }

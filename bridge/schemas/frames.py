@@ -56,12 +56,18 @@ def _snapshot() -> Schema:
     )
 
 
-def _closing() -> Schema:
+def _why() -> tuple[Member, ...]:
     told = "; ".join(f"{code} {reason}" for code, reason in codes.REASONS.items() if code >= 3000)
-    return record(
-        "Why the connection ends.",
+    return (
         always("code", whole(f"{told}. 3500-3999 and 4500-4999: do not come back.", least=1000)),
         always("reason", text("The code in words.")),
+    )
+
+
+def _closing() -> Schema:
+    return record(
+        "Why the connection ends.",
+        *_why(),
         always("retry_ms", whole("How long to wait before coming back, in milliseconds.")),
     )
 
@@ -84,6 +90,11 @@ FRAMES: Final[Mapping[str, Schema]] = MappingProxyType(
                 _snapshot(),
             ),
             ("exmail.upstream", "The provider connection changed.", record("The state.", *_upstream())),
+            (
+                "exmail.withdrawn",
+                "With ?mailbox=* only: a mailbox is not shown on this connection, or not any more; the others are.",
+                record("Which, and why.", always("mailbox", address("The mailbox.")), *_why()),
+            ),
             ("exmail.heartbeat", "The connection is alive; every 25 seconds.", record("Nothing.")),
             ("exmail.closing", "The last frame of a connection.", _closing()),
         )

@@ -12,7 +12,10 @@ from bridge.schemas.members import Schema, bare
 
 Operation = dict[str, Any]
 
-_AFTER: Final = "Resume after this position; one that cannot be read is taken for one of another epoch."
+_AFTER: Final = (
+    "Resume after this position, of several mailboxes with commas between; one that cannot be read is taken for one of"
+    " another epoch."
+)
 _STREAMED: Final = [*EVENT_TYPES, *FRAMES]
 _REASONS: Final = {
     400: "The request is wrong; the message says what.",
@@ -58,7 +61,7 @@ def _paths() -> dict[str, Any]:
             "get": _asked(
                 "A WebSocket; each text frame is an event or a frame of the edge. Refused by a close code.",
                 {101: {"description": "The WebSocket is open."}},
-                parameters=[_mailbox(), _query("after", _AFTER)],
+                parameters=[_mailboxes(), _query("after", _AFTER)],
                 refusals=(400, 403),
             )
         },
@@ -66,7 +69,7 @@ def _paths() -> dict[str, Any]:
             "get": _asked(
                 "An event stream. Asked for with Accept: text/event-stream it answers 200 when it refuses, too.",
                 {200: {"description": "The stream.", "content": {"text/event-stream": {"schema": streams}}}},
-                parameters=[_mailbox(), _query("after", _AFTER), _last_event_id()],
+                parameters=[_mailboxes(), _query("after", _AFTER), _last_event_id()],
                 refusals=(401, 403, 429, 503),
             )
         },
@@ -184,6 +187,10 @@ def _query(name: str, meaning: str, schema: dict[str, Any] | None = None) -> dic
 
 def _mailbox() -> dict[str, Any]:
     return _query("mailbox", "One of the credential's mailboxes; without it the first.")
+
+
+def _mailboxes() -> dict[str, Any]:
+    return _query("mailbox", "One of the credential's mailboxes; without it the first, * for all of them.")
 
 
 def _last_event_id() -> dict[str, Any]:

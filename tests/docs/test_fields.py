@@ -60,6 +60,11 @@ def test_an_events_members_are_those_of_its_schema(type: str) -> None:
     judge(row_of(EVENTS, type), EVENT_TYPES[type].data, *profile()["properties"], *suffixes)
 
 
+def test_the_page_has_each_frame_and_no_other() -> None:
+    """A frame that somebody describes is declared."""
+    assert set(re.findall(r"^\| `(exmail\.[a-z.]+)` \|", CLIENT, re.MULTILINE)) == set(FRAMES)
+
+
 @pytest.mark.parametrize("type", [type for type in FRAMES if type != "exmail.heartbeat"])
 def test_a_frames_members_are_those_of_its_schema(type: str) -> None:
     """As for events."""

@@ -66,6 +66,10 @@ BREAKING: dict[str, tuple[Change, str]] = {
         lambda now: now["requests"]["POST /ticket"]["answers"].pop("200"),
         "POST /ticket: answers 200 otherwise",
     ),
+    "an answer is another thing": (
+        lambda now: now["requests"]["POST /ticket"]["answers"]["200"]["application/json"].update({"$ref": "#/other"}),
+        "POST /ticket 200: is another thing",
+    ),
     "a channel has another name": (
         lambda now: now["channels"]["directory"].update(address="exmail:accounts"),
         "directory: has another address",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,9 +17,10 @@ from bridge.edge.frames import HEARTBEAT
 from bridge.schemas.events import EVENT_TYPES, profile
 from bridge.schemas.frames import FRAMES
 from bridge.worker.fold import FIELDS
-from tests.support.contracts import STORED, document, documents, faults_of
+from tests.support.contracts import ROOT, STORED, document, documents, faults_of
 from tests.support.stage import running_edge
 
+EDGE = ROOT / "bridge" / "edge"
 SCHEMAS = [name for name in documents() if name.startswith("schemas/")]
 
 
@@ -66,6 +68,8 @@ def test_every_type_has_a_schema() -> None:
     """Whatever has a name in the vocabulary is declared, and nothing else; each event has its place in AsyncAPI."""
     named = {value for value in vars(events).values() if isinstance(value, str) and value.startswith("exmail.")}
     assert named == set(EVENT_TYPES)
+    made = {type for path in EDGE.rglob("*.py") for type in re.findall(r'"type": ?"(exmail[.a-z]+)"', path.read_text())}
+    assert made == set(FRAMES)
     assert set(SCHEMAS) == {f"schemas/{type}.json" for type in (*EVENT_TYPES, *FRAMES)}
     asyncapi = document("asyncapi.json")
     assert set(asyncapi["components"]["messages"]) == {*EVENT_TYPES, *FRAMES}

@@ -12,9 +12,10 @@ import aiohttp
 import orjson
 import pytest
 
+from bridge.edge.feed import Pace
 from bridge.edge.frames import HEARTBEAT
 from bridge.events import MAIL_NEW, SYSTEM, UPSTREAM_CONNECTED, build_event
-from bridge.journal.calls import Announce
+from bridge.journal.calls import Advance, Announce
 from bridge.journal.connect import RedisAddress
 from bridge.journal.reports import Deafness, Reports
 from bridge.schemas.events import EVENT_TYPES
@@ -23,10 +24,11 @@ from bridge.simulator import Cut, Kind, Simulator
 from tests.support.browser_side import open_sse, open_ws
 from tests.support.clicks import credentials
 from tests.support.contracts import document, faults_of, faults_of_answer
-from tests.support.stage import BOB, bearer, count, leading_writer, mail, running_edge, token
+from tests.support.stage import ANN, BOB, bearer, count, leading_writer, mail, running_edge, token
 from tests.support.workers import KEYS, Told, running_worker, simulating
 
 USERS = 20
+QUICK = Pace(probe_s=0.1, deaf_s=5, tops_s=0.1, reconnect_s=0.02)
 FIELDS = "alias,name,gender,slaves,position,tel,mobile,ext_id,parties,open_type,status"
 
 
@@ -135,7 +137,7 @@ async def test_every_frame_of_an_edge(redis_url: str) -> None:
     """Both transports: snapshots of each kind, events, a state, a heartbeat, a close."""
     frames: list[dict[str, Any]] = []
     event = build_event(namespace="exmail", stream=SYSTEM, type=UPSTREAM_CONNECTED, time_s=5, data={"since": 5})
-    async with leading_writer(redis_url) as (writer, _), running_edge(redis_url) as (url, _):
+    async with leading_writer(redis_url) as (writer, _), running_edge(redis_url, QUICK) as (url, _):
         await writer.commit([mail("Z1"), count(2)])
         for open, path, state in ((open_ws, "/ws", "connected"), (open_sse, "/events", "degraded")):
             for after in ("", "?after=zzzzzzzz-1"):
@@ -150,6 +152,12 @@ async def test_every_frame_of_an_edge(redis_url: str) -> None:
                 frames += [resumed.data, *await client.events(1)]
                 await writer.commit([Announce(event, {"state": state, "since": "5", "why": ""})])
                 frames.append((await client.until("exmail.upstream")).data)
+            several = bearer(mailboxes=[ANN])
+            async with await open(url, f"{path}?mailbox=*", **several) as client:
+                frames += [(await client.frame()).data, (await client.frame()).data]
+                await writer.commit([Advance(None, None, barred=[ANN])])
+                frames.append((await client.until("exmail.withdrawn")).data)
+                await writer.commit([Advance(None, None, unbarred=[ANN])])
             async with await open(url, path, Authorization=f"Bearer {token(life_s=-600)}") as client:
                 assert await client.end() == 3005
                 frames += [frame.data for frame in client.frames]
