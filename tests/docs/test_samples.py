@@ -9,7 +9,7 @@ import asyncio
 import re
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -61,7 +61,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Samples:
-    """Runs the samples of one language, in a folder in which they find their library."""
+    """Runs the samples of one language, as the user ``reader``, in a folder in which they find their library."""
 
     language: str
     folder: Path
@@ -71,7 +71,7 @@ class Samples:
     async def running(self, url: str, name: str, *words: str, **environ: str) -> AsyncIterator[Sample]:
         process = await asyncio.create_subprocess_exec(
             *(self.program, str(self.folder / f"{name}.{self.language}"), *words),
-            env={"REDIS_URL": url, **environ},
+            env={"REDIS_URL": url if "@" in url else _with_user(url, "reader"), **environ},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
@@ -106,10 +106,29 @@ def samples(request: pytest.FixtureRequest, require_binary: Callable[[str], str]
     return Samples("mjs", tmp_path, require_binary("node"))
 
 
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """A server that gives services the rights of ``deploy/redis/users.acl``, and no others."""
+    with Guarded(tmp_path_factory.mktemp("guarded")) as guarded:
+        yield guarded
+
+
 @pytest.fixture
-async def way(redis_url: str) -> AsyncIterator[RedisProxy]:
+def redis_url(guarded: Guarded) -> Iterator[str]:
+    """That server, empty, for its administrator; afterwards nobody was refused anything."""
+    with guarded.client("admin") as admin:
+        admin.client_kill_filter(skipme=True)
+        admin.flushall()
+        admin.script_flush()
+        admin.acl_log_reset()
+    yield _with_user(guarded.server.url, "admin")
+    assert guarded.refusals() == []
+
+
+@pytest.fixture
+async def way(redis_url: str, guarded: Guarded) -> AsyncIterator[RedisProxy]:
     """TCP, as services come, and what can be cut."""
-    async with redis_proxy(redis_url) as way:
+    async with redis_proxy(guarded.server.url) as way:
         yield way
 
 
@@ -329,7 +348,8 @@ async def _subscribed(redis: Redis) -> bool:
     return await redis.pubsub_numpat() == 1
 
 
-def test_the_page_names_each_sample() -> None:
-    """Whoever reads the page finds them, and none is there that it does not name."""
-    linked = {link.removeprefix("samples/") for link in Page(ROOT / "docs" / "events.md").links if "samples/" in link}
+def test_the_pages_name_each_sample() -> None:
+    """Whoever reads about Redis or about the edge finds them, and none is there that neither page names."""
+    pages = [Page(ROOT / "docs" / name) for name in ("events.md", "client.md")]
+    linked = {link.removeprefix("samples/") for page in pages for link in page.links if "samples/" in link}
     assert linked == {path.name for path in SAMPLES.iterdir() if path.is_file()}
