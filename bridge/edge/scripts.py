@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import count, product
+from string import ascii_lowercase
 from types import MappingProxyType
 from typing import Final
 
@@ -20,6 +22,7 @@ _WORKER: Final = (*_LINE, "relay.js")
 _ABOUT: Final = "/* Exmail bridge, {what}. MIT. Readable: bridge/edge/static/client/; manual: docs/client.md. */\n"
 
 _TEXT: Final = re.compile(r"""('(?:[^'\\]|\\.)*'|`[^`]*`)""")
+_EXPORTED: Final = {"connect", "pageTitle"}
 _BLANKS: Final = re.compile(r" ?(=>|[=!]==|&&|[|]{2}|[=<>{}?:,]) ?")
 
 _CLASSIC: Final = """(function () {{
@@ -86,7 +89,7 @@ def _read(name: str) -> str:
 
 
 def _joined(names: Sequence[str], numbers: Mapping[str, int]) -> str:
-    return bare("".join(map(_read, names)), numbers)
+    return short_names(bare("".join(map(_read, names)), numbers))
 
 
 def bare(code: str, numbers: Mapping[str, int] = MappingProxyType({})) -> str:
@@ -103,6 +106,32 @@ def bare(code: str, numbers: Mapping[str, int] = MappingProxyType({})) -> str:
         code = code.replace(f"const {name} = {value};\n", "")
         code = re.sub(rf"\b{name}\b", str(numbers.get(name, value)), code)
     return re.sub(r"([;{},([])\n", r"\1", "\n".join(map(_tight, code.split("\n"))))
+
+
+def short_names(code: str) -> str:
+    """JavaScript with short names for what it declares.
+
+    A name that is also a member's, or stands in a text, is kept: a page, the edge or the other side may use it. The
+    parts declare no name that begins with an underscore.
+    """
+    pieces = _TEXT.split(code)
+    texts, bare_code = " ".join(pieces[1::2]), "\0".join(pieces[::2])
+    declared = set(re.findall(r"\b(?:function|const|let) (\w{5,})\b", bare_code)) - _EXPORTED
+    free = [
+        name
+        for name in declared
+        if not re.search(rf"\b{name}\b", texts)
+        and not re.search(rf"\.{name}\b|\b{name} ?:|[{{,]\s*{name}\s*[,}}=]|\b[gs]et {name}\(", bare_code)
+    ]
+    # The shortest for the most frequent; the same ones each time, because the version is a hash of the code.
+    free.sort(key=lambda name: (-len(re.findall(rf"\b{name}\b", bare_code)), name))
+    shorts = {name: f"_{letters}" for name, letters in zip(free, _letters(), strict=False)}
+    return re.sub(r"\b\w{5,}\b", lambda found: shorts.get(found[0], found[0]), code)
+
+
+def _letters() -> Iterator[str]:
+    for length in count(1):
+        yield from map("".join, product(ascii_lowercase, repeat=length))
 
 
 def _tight(line: str) -> str:

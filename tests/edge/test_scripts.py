@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.edge.scripts import bare, read_scripts
+from bridge.edge.scripts import bare, read_scripts, short_names
 
 PARTS = Path(__file__).parents[2] / "bridge" / "edge" / "static" / "client"
 SCRIPTS = [name for name in read_scripts() if name.endswith("js")]
@@ -58,6 +58,23 @@ def test_numbers_stand_where_their_names_stood() -> None:
     code = "const AN_HOUR = 3600;\nconst NAME = 'x';\nwait(AN_HOUR, AN_HOUR_AND, NAME);\n"
     assert bare(code) == "const NAME='x';wait(3600,AN_HOUR_AND,NAME);"
     assert bare(code, {"AN_HOUR": 5}) == "const NAME='x';wait(5,AN_HOUR_AND,NAME);"
+
+
+def test_what_the_code_declares_has_short_names() -> None:
+    """The most frequent the shortest; what is a member too, or stands in a text, may be meant by somebody else."""
+    code = "const count=1;let total=count+count;function adding(x){return total+x}adding(total)"
+    assert short_names(code) == "const _a=1;let _b=_a+_a;function _c(x){return _b+x}_c(_b)"
+    for kept in (
+        "const count=1;page.count=2",
+        "const count=1;tell({count:2})",
+        "const count=1;tell({count})",
+        "const count=1;tell({a,count,b})",
+        "const count=1;const {count=2}=page",
+        "const count=1;page['count']",
+        "const count=1;f(`${count}`)",
+        "function connect(){}function pageTitle(){}",
+    ):
+        assert short_names(kept) == kept
 
 
 def test_a_change_of_either_side_is_another_version() -> None:

@@ -16,7 +16,8 @@ RECORD = """
   Math.random = () => 1;
   window.told = [];
   window.record = (mail) => {
-    for (const name of ['mail', 'unread', 'missed', 'snapshot', 'upstream', 'event', 'heartbeat', 'state', 'stale']) {
+    for (const name of ['mail', 'unread', 'missed', 'snapshot', 'upstream', 'event', 'heartbeat', 'state', 'stale',
+      'withdrawn']) {
       mail.on(name, (...values) => told.push([name, ...values]));
     }
     return mail;

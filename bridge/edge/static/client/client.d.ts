@@ -17,6 +17,8 @@ export interface Options {
   shared?: boolean;
   /** One of the token's mailboxes; default: its first. */
   mailbox?: string;
+  /** All of the token's mailboxes, over one connection; `unread` is their sum. */
+  mailboxes?: '*';
   /** `true`: the count stands before the page's title. */
   title?: boolean;
   /** Element or selector whose text becomes the count. */
@@ -94,6 +96,13 @@ export interface Snapshot {
   expires_in: number;
 }
 
+/** With `mailboxes`: this one is not shown, or not any more. */
+export interface Withdrawn {
+  mailbox: string;
+  code: number;
+  reason: string;
+}
+
 export interface Handlers {
   mail: (data: NewMail, event: BridgeEvent<NewMail>) => void;
   unread: (count: number | null) => void;
@@ -104,10 +113,13 @@ export interface Handlers {
   heartbeat: () => void;
   state: (state: State, detail: StateDetail) => void;
   stale: (why: Stale) => void;
+  withdrawn: (data: Withdrawn) => void;
 }
 
 export interface Mail {
   readonly unread: number | null;
+  /** By mailbox; `null`: not known. */
+  readonly counts: Record<string, number | null>;
   readonly position: string | null;
   readonly state: State;
   readonly stale: Stale;
@@ -117,7 +129,7 @@ export interface Mail {
   /** Returns a function that takes the handler away again. */
   on<Name extends keyof Handlers>(name: Name, handler: Handlers[Name]): () => void;
   /** Shows a mail, or the inbox, in a window; call it in a click handler. `false`: the browser blocked the window. */
-  open(mailId?: string): Promise<boolean>;
+  open(mailId?: string, mailbox?: string): Promise<boolean>;
   /** Asks for permission to notify; call it in a click handler. */
   allowNotifications(): Promise<boolean>;
   /** Signs out. `false`: the edge was not told, so the OA's back end must do it. */

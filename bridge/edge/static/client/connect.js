@@ -14,8 +14,9 @@ function connect(options) {
   const notices = settings.notify && makeNotices(settings.notify, base, open);
   const most = settings.badgeMost || BADGE_MOST;
 
+  const many = settings.mailboxes === ALL;
   let unread = null;
-  let asOf = null;
+  let counts = Object.create(null); // {count, asOf} by mailbox
   let upstream = null;
   let stale = null;
 
@@ -23,6 +24,7 @@ function connect(options) {
     {
       base,
       mailbox: settings.mailbox,
+      many,
       transport: settings.transport,
       after: settings.after || stored.read(),
       ticket: settings.ticket,
@@ -40,6 +42,11 @@ function connect(options) {
       dialled() {},
       ended: stop,
       snapshot: takeSnapshot,
+      withdrawn(data) {
+        delete counts[data.mailbox];
+        addUp();
+        emit('withdrawn', data);
+      },
       event: takeEvent,
       announce,
       upstream: takeUpstream,
@@ -137,7 +144,7 @@ function connect(options) {
 
   // -- a mail in the provider's web mail
 
-  async function open(mailId) {
+  async function open(mailId, mailbox) {
     // Opened empty and at once: after an await it would be a popup that nobody asked for. Not with 'noopener':
     // that gives no window back. What it shows must not reach this page all the same.
     const opened = window.open('', '_blank');
@@ -147,7 +154,7 @@ function connect(options) {
       const ticket = await within(ANSWER_DUE_MS, line.askTicket(), 'no ticket in time');
       const mailid = typeof mailId === 'string' ? mailId : ''; // `onclick = mail.open` brings the click
       if (notices) notices.opened(mailid);
-      opened.location.replace(line.address('mail/open', { mailid, ticket }));
+      opened.location.replace(line.address('mail/open', many ? { mailid, ticket, mailbox } : { mailid, ticket }));
     } catch (error) {
       opened.close();
       throw error;
@@ -159,7 +166,7 @@ function connect(options) {
 
   /* Nobody is proved to sit here: there is no count. */
   function knowNothing() {
-    asOf = null;
+    counts = Object.create(null);
     if (unread === null) return;
     unread = null;
     show();
@@ -170,7 +177,7 @@ function connect(options) {
   function takeSnapshot(data) {
     emit('snapshot', data);
     takeUpstream(data.upstream);
-    takeCount(data.unread, data.as_of, !data.resumed);
+    takeCount(data.mailbox, data.unread, data.as_of, !data.resumed);
     show();
   }
 
@@ -197,12 +204,12 @@ function connect(options) {
     emit('event', event);
     if (event.type === 'exmail.mail.new') emit('mail', data, event);
     else if (event.type === 'exmail.mail.missed') emit('missed', data, event);
-    if (data.as_of != null && data.unread != null) takeCount(data.unread, data.as_of, false);
+    if (data.as_of != null && data.unread != null) takeCount(many ? event.subject : line.mailbox, data.unread, data.as_of);
   }
 
   /* Of what was announced before, in another tab or before an absence, nobody is notified again. */
   function announce(event) {
-    const key = `exmail-bridge announced ${base} ${line.mailbox}`;
+    const key = `exmail-bridge announced ${base} ${many ? event.subject : line.mailbox}`;
     const step = notices && distance(attempted(() => localStorage.getItem(key)), event.id);
     if (!notices || (step !== null && step <= 0)) return;
     attempted(() => localStorage.setItem(key, event.id));
@@ -211,13 +218,20 @@ function connect(options) {
   }
 
   /* A count knows how old it is, and what is older never replaces what is newer; a new beginning does. */
-  function takeCount(count, stamp, anew) {
+  function takeCount(mailbox, count, stamp, anew) {
+    const { asOf = null } = counts[mailbox] || {};
     if (!anew && asOf !== null && (stamp === null || stamp < asOf)) return;
-    asOf = stamp;
-    if (count === unread) return;
-    unread = count;
+    counts[mailbox] = { count, asOf: stamp };
+    addUp();
+  }
+
+  function addUp() {
+    let sum = null;
+    for (const mailbox in counts) if (counts[mailbox].count !== null) sum += counts[mailbox].count;
+    if (sum === unread) return;
+    unread = sum;
     show();
-    if (notices && count === 0) notices.close(null);
+    if (notices && sum === 0) notices.close(null);
     emit('unread', unread);
   }
 
@@ -228,6 +242,11 @@ function connect(options) {
   return {
     get unread() {
       return unread;
+    },
+    get counts() {
+      const known = {};
+      for (const mailbox in counts) known[mailbox] = counts[mailbox].count;
+      return known;
     },
     get position() {
       return line.position;

@@ -1,19 +1,17 @@
 /*
- * A line: one connection after another for one mailbox, and from where to go on. A tab has one for each connect(), the
- * worker one for all tabs that share it.
+ * A line: one connection after another for one mailbox, or all of a token, and from where to go on. A tab has one for
+ * each connect(), the worker one for all tabs that share it.
  *
  * settings: base, mailbox, transport, after, ticket (a function, or null: the cookie decides), refresh (a function that
- * renews the credential, or null), share (makes a link to the worker, or null). tell: state(next, detail); keep(position);
- * nobody(): no one is proved to be here; dialled(); looked(): some seconds have passed; ended(); and what comes, each once
- * and in order: snapshot(data, text), event(event, text), upstream(data, text), heartbeat(text); announce(event): this is
- * the one that a person is notified of, whoever else is told of it.
- * Whoever is told may end the line or begin anew; what was under way is not gone on with then.
+ * renews the credential, or null), many (all mailboxes of the token), share (makes a link to the worker, or null). tell:
+ * state(next, detail); keep(position); nobody(): no one is proved to be here; dialled(); looked(): some seconds have
+ * passed; ended(); and what comes, each once and in order: snapshot(data, text), withdrawn(data), event(event, text),
+ * upstream(data, text), heartbeat(text); announce(event): this is the one that a person is notified of, whoever else is
+ * told of it. Whoever is told may end the line or begin anew; what was under way is not gone on with then.
  */
 
 const BESIDE_FIRST_MS = 30000;
 const BESIDE_LIMIT_MS = 1800000;
-const RENEW_LIMIT_MS = 43200000; // a timer that is to run for weeks overflows
-const RENEW_AGAIN_MS = 30000;
 
 function makeLine(settings, tell) {
   const clock = stopwatch();
@@ -21,7 +19,8 @@ function makeLine(settings, tell) {
 
   let state = 'connecting';
   let position = settings.after || null;
-  let mailbox = null;
+  let whose = null; // the mailbox, or where there are many the session, that everything is of
+  const places = Object.create(null); // of many mailboxes, each one's newest position
   let link = null;
   let attempt = 0; // numbers the connections: what an older one still says is not heard
   let kind = null; // websocket, sse, or shared: the worker has the connection
@@ -50,9 +49,10 @@ function makeLine(settings, tell) {
     tell.state(next, Object.assign({ transport }, detail));
   }
 
-  function keep(next) {
-    position = next;
-    tell.keep(next);
+  function keep(next, of) {
+    position = settings.many ? advanced(position, places[of], next) : next;
+    places[of] = next;
+    tell.keep(position);
   }
 
   /* The same function, for as long as nothing else was begun, or ended: by a handler, perhaps. */
@@ -89,7 +89,7 @@ function makeLine(settings, tell) {
   }
 
   function address(path, names) {
-    return addressOf(settings.base, path, Object.assign(names, { mailbox: settings.mailbox }));
+    return addressOf(settings.base, path, Object.assign({ mailbox: settings.mailbox }, names));
   }
 
   function linkTo(wanted, ticket, calls) {
@@ -268,9 +268,9 @@ function makeLine(settings, tell) {
 
   /* Nothing of the person who was here stays. */
   function forget() {
-    keep(null);
+    tell.keep((position = null));
     tell.nobody();
-    mailbox = null;
+    whose = null;
   }
 
   // -- frames
@@ -284,6 +284,7 @@ function makeLine(settings, tell) {
     choice.spoke(kind);
     if (frame.specversion) takeEvent(frame, text);
     else if (frame.type === 'exmail.snapshot') takeSnapshot(data, text);
+    else if (frame.type === 'exmail.withdrawn') tell.withdrawn(data);
     else if (frame.type === 'exmail.upstream') tell.upstream(data, text);
     else if (frame.type === 'exmail.heartbeat') tell.heartbeat(text);
     else if (frame.type === 'exmail.closing') lost(data.code, data.reason, data.retry_ms);
@@ -291,16 +292,17 @@ function makeLine(settings, tell) {
 
   function takeSnapshot(data, text) {
     // The cookie names somebody else now. Nothing of the one stays beside anything of the other.
-    const another = mailbox !== null && data.mailbox !== mailbox;
+    const now = settings.many ? data.session : data.mailbox;
+    const another = whose !== null && now !== whose;
     const goOn = current(another && data.resumed ? begin : openWith);
     if (another) forget();
+    whose = now;
     goOn(data, text);
   }
 
   function openWith(data, text) {
-    mailbox = data.mailbox;
     // One that takes over continues from where it was dialled, and the stream beside it went on meanwhile.
-    if (!data.resumed || !(distance(position, data.position) < 0)) keep(data.position);
+    if (!data.resumed || !(distance(position, data.position) < 0)) keep(data.position, data.mailbox);
     notBefore = 0;
     unproved = false;
     if (data.expires_in) renewIn(data.expires_in * 800); // a fifth before the end
@@ -321,7 +323,7 @@ function makeLine(settings, tell) {
       begin();
       return;
     }
-    keep(event.id);
+    keep(event.id, event.subject);
     tell.event(event, text);
     if (kind !== 'shared') tell.announce(event);
   }
@@ -334,7 +336,7 @@ function makeLine(settings, tell) {
       return position;
     },
     get mailbox() {
-      return mailbox;
+      return settings.many && whose ? ALL : whose;
     },
     get transport() {
       return transport;

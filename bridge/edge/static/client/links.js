@@ -13,6 +13,9 @@ const PING_SILENCE_MS = 35000; // a worker that is not heard for so long was end
 const STALE_MS = 30000; // a page that comes to the front does not wait for the second one
 const LOOK_MS = 5000;
 const ERROR_ALONE_MS = 100;
+const RENEW_LIMIT_MS = 43200000; // a timer that is to run for weeks overflows
+const RENEW_AGAIN_MS = 30000;
+const POSITIONS_MOST = 41; // twice the mailboxes of a token: those of another time are the first ones
 const PROTOCOL = 1; // of tab and worker: a page of another release may have started the one that is found
 
 const LOST = 1006; // the code that browsers give to a connection that just ended
@@ -21,6 +24,8 @@ const NO_CREDENTIAL = 3009;
 const BUSY = 3013;
 const INVALID_TOKEN = 3500;
 const KICKED = 3503;
+
+const ALL = '*'; // every mailbox of a token
 
 function staysClosed(code) {
   return (code >= 3500 && code <= 3999) || (code >= 4500 && code <= 4999);
@@ -36,10 +41,22 @@ function place(position) {
   return parts && { epoch: parts[1], seq: Number(parts[2]) };
 }
 
-/* How many events lie from one position to the next; null where they cannot be compared. */
+/* How many events lie from one position, or the one of several that has its epoch, to the next; null where none has. */
 function distance(from, to) {
-  const [last, next] = [place(from), place(to)];
-  return last && next && last.epoch === next.epoch ? next.seq - last.seq : null;
+  const next = place(to);
+  const last = next && new RegExp(`(?:^|,)${next.epoch}-([0-9]+)(?:,|$)`).exec(from || '');
+  return last ? next.seq - Number(last[1]) : null;
+}
+
+/* Positions of several mailboxes, with the next one of a mailbox in the place of its last. */
+function advanced(positions, last, next) {
+  const parts = (positions || '').split(',');
+  let kept = '';
+  for (let index = Math.max(0, parts.length - POSITIONS_MOST); index < parts.length; index += 1) {
+    const each = parts[index];
+    if (each && distance(last, each) === null && distance(next, each) === null) kept += `${each},`;
+  }
+  return kept + next;
 }
 
 function parsed(text) {

@@ -27,22 +27,22 @@ function makeNotices(mode, base, opens) {
   let missed = 0;
   let timer = 0;
 
-  function show(title, id, body) {
+  function show(title, id, body, mailbox) {
     const notice = new Notification(title, { body, tag: `exmail-bridge ${id}` });
     shown.push({ id, notice });
     notice.onclick = () => {
       window.focus();
-      opens(id);
+      opens(id, mailbox);
     };
   }
 
   function announce() {
-    const { sender, mail_subject: subject, mail_id: id, unread } = waiting[0] || {};
+    const { sender, mail_subject: subject, mail_id: id, unread, mailbox } = waiting[0] || {};
     const count = waiting.length + missed;
     if (count > 1 || missed) show(words().mails(count), '');
-    else if (mode === 'count') show(words().unread(unread || 1), id);
-    else if (mode === 'sender') show(words().from + isolated(sender), id);
-    else show(isolated(sender), id, isolated(subject));
+    else if (mode === 'count') show(words().unread(unread || 1), id, '', mailbox);
+    else if (mode === 'sender') show(words().from + isolated(sender), id, '', mailbox);
+    else show(isolated(sender), id, isolated(subject), mailbox);
     waiting = [];
     missed = 0;
   }

@@ -1,7 +1,7 @@
 /* What a page has: its address, its storage, its title, and what it may ask for. */
 
 const MOST_PREFIXES = 100;
-const NAMES = ['mail', 'unread', 'missed', 'snapshot', 'upstream', 'event', 'heartbeat', 'state', 'stale'];
+const NAMES = ['mail', 'unread', 'missed', 'snapshot', 'upstream', 'event', 'heartbeat', 'state', 'stale', 'withdrawn'];
 const TRANSPORTS = ['auto', 'websocket', 'sse'];
 const inUse = []; // what the open connections of this page keep in sessionStorage, and how each is ended
 
@@ -109,6 +109,10 @@ function checked(options) {
     if (settings[name] != null && typeof settings[name] !== 'function') {
       throw new TypeError(`ExmailBridge: ${name} is no function`);
     }
+  }
+  if (settings.mailboxes != null) {
+    if (settings.mailboxes !== ALL) throw new TypeError(`ExmailBridge: mailboxes is '${ALL}' or left out`);
+    settings.mailbox = ALL;
   }
   if (settings.notify && !/^(count|sender|subject)$/.test(settings.notify)) {
     throw new TypeError(`ExmailBridge: there is no way to notify: ${settings.notify}`);
