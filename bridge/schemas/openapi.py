@@ -151,7 +151,7 @@ def _opened() -> Operation:
         refusals=(400, 401, 403, 404, 429, 502, 503),
     )
     for status, answer in operation["responses"].items():
-        if status not in ("302",):
+        if status != "302":
             answer["content"] = {**answer["content"], "text/html": {}}
     operation["responses"]["404"]["description"] = "No such mailbox at the provider, or clicks are not served here."
     operation["responses"]["502"]["description"] = "The provider does not let anybody in now."
@@ -176,7 +176,8 @@ def _asked(
     operation: Operation = {
         "summary": meaning,
         "security": [{name: []} for name in security],
-        "responses": {str(status): answer for status, answer in {**answers, **refused}.items()},
+        "responses": {str(status): answer for status, answer in {**answers, **refused}.items()}
+        | {"default": _json("Refusal", "What no handler answers: no such method, no HTTP, a fault of ours.")},
     }
     return operation | ({"parameters": parameters} if parameters else {})
 

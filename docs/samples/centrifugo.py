@@ -4,6 +4,7 @@ REDIS_URL=redis://127.0.0.1:6379/0 python group.py create          once: from no
 REDIS_URL=… CENTRIFUGO_URL=http://127.0.0.1:8000/api CENTRIFUGO_KEY=… python centrifugo.py relay-1
 """
 
+import http.client
 import json
 import os
 import sys
@@ -25,8 +26,8 @@ def ask(body):
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer).get("error") or {"code": 0}
     except urllib.error.HTTPError as refused:
-        return {"code": BUSY if refused.code >= 500 else refused.code, "message": refused.reason}
-    except (OSError, ValueError) as away:
+        return {"code": BUSY if refused.code == 429 or refused.code >= 500 else refused.code, "message": refused.reason}
+    except (OSError, http.client.HTTPException, ValueError) as away:
         return {"code": BUSY, "message": str(away)}
 
 

@@ -26,6 +26,7 @@ from tests.support.waiting import until
 SAMPLES = ROOT / "docs" / "samples"
 KEY = "a key of Centrifugo's"
 WAIT_S = 30
+CUT = 0
 
 
 class Centrifugo:
@@ -43,11 +44,20 @@ class Centrifugo:
         asked = await request.json()
         if self.answers:
             status, body = self.answers.pop(0)
+            if status == CUT:
+                return await self._cut(request)
             return web.json_response(body, status=status)
         if asked["idempotency_key"] not in self._keys:
             self._keys.add(asked["idempotency_key"])
             self.published.append(asked)
         return web.json_response({"result": {"offset": len(self.published), "epoch": "x"}})
+
+    async def _cut(self, request: web.Request) -> web.Response:
+        """Half an answer, and the end of the connection."""
+        assert request.transport is not None
+        request.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+        request.transport.close()
+        return web.Response()
 
     @property
     def mails(self) -> list[tuple[str, str]]:
@@ -122,7 +132,12 @@ async def test_each_mailbox_event_is_published_once_and_in_order(
         await created(way)
         leader = build_event(namespace="exmail", stream=SYSTEM, type=LEADER_CHANGED, time_s=1, data={"fence": 1})
         await writer.commit([mail("Z1"), Announce(leader), mail("Z2", mailbox="ann@gzdev.com")])
-        centrifugo.answers = [(503, {}), (200, {"error": {"code": 100, "message": "internal server error"}})]
+        centrifugo.answers = [
+            (503, {}),
+            (429, {}),
+            (CUT, None),
+            (200, {"error": {"code": 100, "message": "internal server error"}}),
+        ]
         async with relaying(way, centrifugo):
             await until(lambda: len(centrifugo.published) == 2, within_s=WAIT_S)
             await writer.commit([mail("Z3")])
