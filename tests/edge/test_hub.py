@@ -281,6 +281,31 @@ async def test_what_the_edge_says_outlives_the_mailbox_that_it_waited_behind(rig
     assert connection.code == 3507
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_answer_that_comes_after_the_mailbox_was_withdrawn_is_not_shown(
+    rig: Rig, kind: type[Connection]
+) -> None:
+    """The journal was asked on its behalf before that."""
+    other = Tail("ann@gzdev.com", NoLoader())
+    opened = replace(OPENED, mailbox="ann@gzdev.com", top=Position("annsbox1", 0), shared={})
+    other.adopt(opened)
+    connection, peer = await rig.join(kind)
+    ann = connection.follow(other)
+    ann.begin(opened, None)
+    await rig.heard(peer)
+    ann.end(3507)
+    assert b"exmail.withdrawn" in await rig.heard(peer)
+    late = replace(opened, top=Position("annsbox1", 1), status="resumed", events=[b'{"late":1}'], shared={})
+    ann.read(late, Position("annsbox1", 0))
+    ann.end(3507)
+    rig.tail.append(b"abcdefgh", 1, b'{"bob":1}')
+    rig.tail.flush()
+    told = await rig.heard(peer)
+    assert b'{"bob":1}' in told
+    assert b"late" not in told
+    assert connection.code == 0
+
+
 async def test_what_is_owed_is_bounded_over_all_mailboxes_together(rig: Rig) -> None:
     """A connection that takes nothing is cut by one bound, however many mailboxes it has."""
     tails = [rig.tail]
