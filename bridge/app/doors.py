@@ -50,8 +50,8 @@ def limits_of(settings: Settings) -> Limits:
     edge = settings.edge
     return Limits(
         connections=edge.max_connections or affordable_connections(),
-        per_address=edge.max_per_address,
-        per_mailbox=edge.max_per_mailbox,
+        per_address=edge.per_address,
+        per_mailbox=edge.per_mailbox,
         handshakes=edge.handshake_rate,
     )
 

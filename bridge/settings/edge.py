@@ -105,16 +105,16 @@ class Edge:
         "descriptors leaves beside what the process itself needs.",
         unit="connections",
     )
-    max_per_address: int = setting(
-        "BRIDGE_EDGE_MAX_PER_ADDRESS",
+    per_address: int = setting(
+        "BRIDGE_EDGE_PER_ADDRESS",
         integer(0, 10_000_000),
         "0",
         "Of them from one client address (of IPv6 one /64), found by `BRIDGE_EDGE_TRUSTED_PROXIES`; who comes beyond "
         "it is told to come later. 0: any number. A company behind one address has all its browsers there.",
         unit="connections",
     )
-    max_per_mailbox: int = setting(
-        "BRIDGE_EDGE_MAX_PER_MAILBOX",
+    per_mailbox: int = setting(
+        "BRIDGE_EDGE_PER_MAILBOX",
         integer(0, 10_000_000),
         "0",
         "Of them to one mailbox; who comes beyond it is told not to come back. 0: any number.",

@@ -222,7 +222,7 @@ async def test_what_cannot_be_read_leaves_the_others_alone(stage: Any, transport
 
 async def test_it_counts_once_at_each_of_its_mailboxes(redis_url: str, transport: str) -> None:
     """One place of the process and of the address; a mailbox that is full is withheld alone, and free again later."""
-    limits = {"BRIDGE_EDGE_MAX_PER_MAILBOX": "1", "BRIDGE_EDGE_MAX_CONNECTIONS": "3"}
+    limits = {"BRIDGE_EDGE_PER_MAILBOX": "1", "BRIDGE_EDGE_MAX_CONNECTIONS": "3"}
     async with leading_writer(redis_url), running_edge(redis_url, QUICK, **limits) as (url, _):
         async with await OPENERS[transport](url, PATHS[transport], **bearer(ANN)) as ann:
             await ann.frame()

@@ -67,7 +67,7 @@ async def test_who_is_refused_takes_no_place(redis_url: str, transport: str) -> 
 
 async def test_an_address_has_its_share(redis_url: str, transport: str) -> None:
     """Found behind a trusted proxy; others are let in, and 3013 tells to come later."""
-    async with leading_writer(redis_url), running_edge(redis_url, BRIDGE_EDGE_MAX_PER_ADDRESS="1") as (url, _):
+    async with leading_writer(redis_url), running_edge(redis_url, BRIDGE_EDGE_PER_ADDRESS="1") as (url, _):
         near = {"X_Forwarded_For": "10.1.1.1"}
         async with await connect(url, transport, **near) as one:
             assert await told(one) is None
@@ -80,7 +80,7 @@ async def test_an_address_has_its_share(redis_url: str, transport: str) -> None:
 
 async def test_a_mailbox_has_its_share(redis_url: str, transport: str) -> None:
     """3504 tells not to come back; another mailbox is let in, and this one again when a connection has ended."""
-    async with leading_writer(redis_url), running_edge(redis_url, BRIDGE_EDGE_MAX_PER_MAILBOX="2") as (url, metrics):
+    async with leading_writer(redis_url), running_edge(redis_url, BRIDGE_EDGE_PER_MAILBOX="2") as (url, metrics):
         async with await connect(url, transport) as one, await connect(url, transport) as other:
             assert await told(one) is await told(other) is None
             async with await connect(url, transport) as third:

@@ -221,15 +221,15 @@ async def max_connections(bench: Bench, value: str) -> None:
         assert await self_and_another(url) == (None, 3013)
 
 
-async def max_per_address(bench: Bench, value: str) -> None:
-    assert (await limited(bench, BRIDGE_EDGE_MAX_PER_ADDRESS=value)).per_address == int(value)
-    url = await bench.edge(BRIDGE_EDGE_MAX_PER_ADDRESS=value)
+async def per_address(bench: Bench, value: str) -> None:
+    assert (await limited(bench, BRIDGE_EDGE_PER_ADDRESS=value)).per_address == int(value)
+    url = await bench.edge(BRIDGE_EDGE_PER_ADDRESS=value)
     assert await self_and_another(url) == (None, 3013 if value == "1" else None)
 
 
-async def max_per_mailbox(bench: Bench, value: str) -> None:
-    assert (await limited(bench, BRIDGE_EDGE_MAX_PER_MAILBOX=value)).per_mailbox == int(value)
-    url = await bench.edge(BRIDGE_EDGE_MAX_PER_MAILBOX=value)
+async def per_mailbox(bench: Bench, value: str) -> None:
+    assert (await limited(bench, BRIDGE_EDGE_PER_MAILBOX=value)).per_mailbox == int(value)
+    url = await bench.edge(BRIDGE_EDGE_PER_MAILBOX=value)
     assert await self_and_another(url) == (None, 3504 if value == "1" else None)
 
 
@@ -350,8 +350,8 @@ ROWS = {
     "BRIDGE_EDGE_KICK_SECONDS": Row(("60", "86400", "31536000"), kick_seconds),
     "BRIDGE_EDGE_REQUEST_TIMEOUT": Row(("1", "65", "3600"), request_timeout),
     "BRIDGE_EDGE_MAX_CONNECTIONS": Row(("1", "20000", "10000000", ""), max_connections),
-    "BRIDGE_EDGE_MAX_PER_ADDRESS": Row(("0", "1", "10000000"), max_per_address),
-    "BRIDGE_EDGE_MAX_PER_MAILBOX": Row(("0", "1", "10000000"), max_per_mailbox),
+    "BRIDGE_EDGE_PER_ADDRESS": Row(("0", "1", "10000000"), per_address),
+    "BRIDGE_EDGE_PER_MAILBOX": Row(("0", "1", "10000000"), per_mailbox),
     "BRIDGE_EDGE_HANDSHAKE_RATE": Row(("0", "1000", "100000"), handshake_rate),
     "BRIDGE_EDGE_MAX_LIFE": Row(("10", "7200", "31536000"), max_life),
     "BRIDGE_EDGE_DRAIN": Row(("0", "10", "120"), drain),
