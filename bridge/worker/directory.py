@@ -25,6 +25,7 @@ from bridge.worker.decisions import Decisions
 from bridge.worker.guard import Guard
 from bridge.worker.known import Known
 from bridge.worker.notices import Applied, Notices
+from bridge.worker.precedence import Precedence
 from bridge.worker.profiles import Fetch
 from bridge.worker.questions import Questions
 from bridge.worker.registrar import Registrar
@@ -48,7 +49,7 @@ class DirectoryPace:
     used · ``full_first_s``, ``full_pause_s``: the least and the greatest pause between two full pulls that unusable
     answers make necessary · ``idle_s``: the least time between two pulls that bring nothing, doubled for each further
     one up to ``idle_most_s`` · ``second_look_s``: the least time before a second look at somebody who was said to be
-    gone.
+    gone · ``push_s``: how long the push of a change is waited for before an address changes hands.
     """
 
     look_s: float = 300.0
@@ -58,6 +59,7 @@ class DirectoryPace:
     idle_s: float = 0.25
     idle_most_s: float = 5.0
     second_look_s: float = 2.0
+    push_s: float = 5.0
 
 
 USUAL_PACE: Final = DirectoryPace()
@@ -66,7 +68,7 @@ USUAL_PACE: Final = DirectoryPace()
 class Directory:
     """Keeps the mirror for a leader. ``slaves`` is shared with the translator; ``wall`` gives epoch seconds.
 
-    ``appeared`` is called with each account that is new.
+    ``appeared`` is called with each account that is new; ``caught_up`` returns when all that was read is committed.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Directory:
         guard: Guard,
         fields: Collection[str],
         appeared: Callable[[str], None],
+        caught_up: Callable[[], Awaitable[None]],
         pace: DirectoryPace = USUAL_PACE,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -89,8 +92,9 @@ class Directory:
         self._fields = frozenset(fields)
         self._pace = pace
         self._wall = wall
+        self._precedence = Precedence(caught_up, patience_s=pace.push_s)
         self._known = Known(slaves, metrics, cursor_of=members.cursor_of)
-        notices, scribe = Notices(namespace, wall), Scribe(writer, self._known)
+        notices, scribe = Notices(namespace, wall), Scribe(writer, self._known, settled=self._precedence.settled)
         self._registrar = Registrar(scribe, mirror, notices, guard, appeared)
         self._stage = Stage(scribe, mirror, notices, self._fields)
         self._decisions = Decisions(self._registrar, scribe, mirror, notices)
@@ -115,8 +119,13 @@ class Directory:
     def version(self, ver: int) -> None:
         """The provider pushed a cursor; the latest wins."""
         self._pushed = ver
+        self._precedence.pushed(ver)
         if ver != self._known.ver:
             self._news.set()
+
+    def listening(self) -> None:
+        """The provider listens to us, on a connection that was not there before."""
+        self._precedence.began()
 
     async def load(self) -> None:
         """Read what the leader before left."""
@@ -291,6 +300,7 @@ class Directory:
 
     def _begin(self, answer: Answer, kind: SyncKind, *, after_refusal: bool = False) -> None:
         fills = not self._known.accounts
+        self._precedence.answered(answer.listing.ver)
         self._work = Work(answer, kind, fills, answer.listing.ver, deque(answer.claims.present), after_refusal)
 
     async def _go_on(self) -> None:

@@ -72,6 +72,7 @@ class Leader:
             guard=options.guard,
             fields=options.directory_fields,
             appeared=self._agenda.appeared,
+            caught_up=self._backlog.caught_up,
             wall=clock,
         )
         self._listener = Listener(

@@ -160,6 +160,7 @@ class Listener:
         since_ms, until_ms = self._upstream.online()
         log.info("listen session online", extra={"gap_since_ms": since_ms, "gap_until_ms": until_ms})
         self._agenda.after_gap()
+        self._directory.listening()
 
     def _translate(self, batch: Sequence[Push], documents: Sequence[bytes]) -> list[Call]:
         """Turn a batch into calls, in order, and hand on the rest; ``documents``: what each push was read from."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from bridge.journal.calls import Advance, Call
 from bridge.journal.held import Held
@@ -16,10 +16,14 @@ class CursorElsewhere(Exception):
 
 
 class Scribe:
-    """The only way a leader's parts change the mirror. Not to be used by several tasks at once."""
+    """The only way a leader's parts change the mirror. Not to be used by several tasks at once.
 
-    def __init__(self, writer: Writer, known: Known) -> None:
+    ``settled`` is waited for before an address changes hands.
+    """
+
+    def __init__(self, writer: Writer, known: Known, *, settled: Callable[[], Awaitable[None]]) -> None:
         self._writer = writer
+        self._settled = settled
         self.known = known
 
     async def write(self, pieces: Sequence[Piece], *, ver: int | None, held: Held | None) -> None:
@@ -38,6 +42,8 @@ class Scribe:
             moves_to = to_ver if is_last else None
             if not piece.entries and what_is_held is None and moves_to is None:
                 continue
+            if piece.fresh or piece.moved:
+                await self._settled()
             known.expect(piece.slaves, piece.slaves_removed)
             await self.commit(*piece.calls(known.stored_ver, moves_to, what_is_held))
             known.learn(piece)

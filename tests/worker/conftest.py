@@ -36,6 +36,7 @@ QUICK = DirectoryPace(
     idle_s=0.01,
     idle_most_s=0.05,
     second_look_s=0,
+    push_s=0,
 )
 
 
@@ -57,6 +58,10 @@ def told(redis: Any) -> Told:
     return Told(redis)
 
 
+async def nothing_waits() -> None:
+    """All that was read is committed."""
+
+
 @dataclass(slots=True)
 class Parts:
     """What a leader hands to its parts. ``after_batch`` is told the outcomes of each commit; ``wall`` is a clock."""
@@ -68,6 +73,7 @@ class Parts:
     slaves: dict[str, str] = field(default_factory=dict)
     appeared: list[str] = field(default_factory=list)
     wall: Callable[[], float] = time.time
+    caught_up: Callable[[], Awaitable[None]] = nothing_waits
     after_batch: Callable[[Collection[Outcome]], None] = lambda outcomes: None
 
     @property
@@ -102,6 +108,7 @@ class Parts:
             guard=Guard(),
             fields=fields,
             appeared=self.appeared.append,
+            caught_up=self.caught_up,
             pace=replace(QUICK, **pace),
             wall=self.wall,
         )

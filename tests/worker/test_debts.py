@@ -16,7 +16,7 @@ from bridge.worker.registrar import Registrar
 from bridge.worker.scribe import Scribe
 from tests.support.workers import BOB, KEYS, Told, simulating
 
-from .conftest import ALL_FIELDS, Parts, pulled
+from .conftest import ALL_FIELDS, Parts, nothing_waits, pulled
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ async def settling(parts: Parts, timetable: Timetable, *names: str) -> tuple[Deb
     known = Known({}, parts.metrics, cursor_of=parts.members.cursor_of)
     await known.read(parts.mirror)
     registrar = Registrar(
-        Scribe(await parts.writer(), known),
+        Scribe(await parts.writer(), known, settled=nothing_waits),
         parts.mirror,
         Notices("exmail", parts.wall),
         Guard(),

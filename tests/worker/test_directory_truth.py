@@ -22,7 +22,7 @@ from tests.support.members import told as believed
 from tests.support.waiting import until
 from tests.support.workers import BOB, KEYS, WAIT_S, Told, running_worker
 
-from .conftest import ALL_FIELDS, QUICK, Parts, pulled
+from .conftest import ALL_FIELDS, QUICK, Parts, nothing_waits, pulled
 
 Action = tuple[str, Sequence[tuple[str, str]]]
 DEFAULT_FIELDS = ("alias", "name", "parties", "slaves", "status")
@@ -135,6 +135,7 @@ async def from_scratch(parts: Parts, fields: Sequence[str]) -> tuple[dict[str, A
         guard=Guard(),
         fields=fields,
         appeared=[].append,
+        caught_up=nothing_waits,
         pace=QUICK,
     )
     await directory.load()

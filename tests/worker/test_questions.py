@@ -14,7 +14,7 @@ from bridge.worker.registrar import Registrar
 from bridge.worker.scribe import Scribe
 from tests.support.workers import Told
 
-from .conftest import Parts
+from .conftest import Parts, nothing_waits
 
 WHOLE, SHORT = Answer(Listing(7)), Answer(Listing(7, short="one of two", settled=False))
 SHORT_FOR_GOOD = Answer(Listing(7, short="one of two"))
@@ -28,7 +28,11 @@ async def questions(parts: Parts) -> Questions:
     await known.read(parts.mirror)
     notices = Notices("exmail", parts.wall)
     registrar = Registrar(
-        Scribe(await parts.writer(), known), parts.mirror, notices, Guard(), appeared=parts.appeared.append
+        Scribe(await parts.writer(), known, settled=nothing_waits),
+        parts.mirror,
+        notices,
+        Guard(),
+        appeared=parts.appeared.append,
     )
     return Questions(parts.members, registrar, parts.metrics, wall=parts.wall)
 
