@@ -240,8 +240,8 @@ async def test_it_counts_once_at_each_of_its_mailboxes(redis_url: str, transport
         await until(has_room)
 
 
-async def test_all_are_online_and_known_to_operators(stage: Any, transport: str) -> None:
-    """The worker asks for the counts of each, and ``why`` finds the connection by each of them."""
+async def test_all_are_online(stage: Any, transport: str) -> None:
+    """The worker asks the provider for the count of each."""
     url, _, redis = stage
     async with await connect(url, transport) as client:
         await snapshots(client)
