@@ -38,6 +38,28 @@ PACKAGES = {
 """Programs that tests may ask for, and the Debian package that brings each."""
 
 
+LONGEST = (
+    *("test_model.py", "test_history.py", "test_first_run.py", "test_crash_points.py", "test_alerts_fire.py"),
+    *("test_history_clocks.py", "test_npm_package.py", "test_failover.py", "test_kill.py", "test_client_js.py"),
+    *("test_listen_to_events.py", "test_nginx_away.py", "test_acl.py", "test_why_command.py"),
+)
+"""Files that take half a minute or more. Most of them start many programs: two beside each other are slower than one
+after the other, and one at the end is waited for."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the longest files over the first three quarters of all others."""
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    long = sorted((each for each in files if each.name in LONGEST), key=lambda each: LONGEST.index(each.name))
+    order = [each for each in files if each.name not in LONGEST]
+    step = max(1, len(order) * 3 // 4 // max(1, len(long)))
+    for number, each in enumerate(long):
+        order.insert(min(number * (step + 1), len(order)), each)
+    items[:] = [item for each in order for item in files[each]]
+
+
 def pytest_configure() -> None:
     """Programs end by signals: what ``nohup`` or a shell's ``&`` has had ignored, they would ignore, too."""
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):

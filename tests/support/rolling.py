@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.journal.writer import Writer
-from tests.support.browser_side import Refused, open_sse, open_ws
+from tests.support.browser_side import HandshakeRefused, open_sse, open_ws
 from tests.support.nginx import running_nginx
 from tests.support.processes import Program, edge_environ, free_port, program
 from tests.support.stage import ANN, BOB, bearer, leading_writer, mail
@@ -47,7 +47,7 @@ class HintedPage:
             hint_ms = None
             try:
                 hint_ms = await self._look_once()
-            except Refused as refused:
+            except HandshakeRefused as refused:
                 self.errors.append(f"status {refused.status}")
             except (EOFError, OSError, TimeoutError) as error:
                 self.errors.append(repr(error))
