@@ -1,9 +1,9 @@
 """Who asks: from the first credential of a request to one :class:`Identity`.
 
-The order is bearer token, ticket, a trusted proxy's header, cookie. The first that is present decides, without falling
-through, because a request that carries two identities must not be served as the one that happens to work. For the same
-reason all cookies with the name are checked: their order says nothing about who uses the browser. No other code knows
-how an identity was proved.
+The order is bearer token, ticket, a trusted proxy's header, the OA's own cookies, cookie. The first that is present
+decides, without falling through, because a request that carries two identities must not be served as the one that
+happens to work. For the same reason all cookies with the name are checked: their order says nothing about who uses the
+browser. No other code knows how an identity was proved.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 from aiohttp import hdrs, web
 
 from bridge.access import codes
 from bridge.access.claims import LEEWAY_S, Rules, issued_of
+from bridge.access.cookies import cookie_values
+from bridge.access.identity import Identity
 from bridge.access.refused import Refused, quoted
 from bridge.events import from_json, normalise_address, to_json
 
@@ -27,6 +28,7 @@ __all__ = [
     "Credential",
     "Herald",
     "Identity",
+    "Office",
     "Refused",
     "Tickets",
     "Verifier",
@@ -35,40 +37,11 @@ __all__ = [
     "session_of",
 ]
 
-Credential = Literal["bearer", "ticket", "header", "cookie"]
+Credential = Literal["bearer", "ticket", "header", "oa", "cookie"]
 
 _MOST_FURTHER: Final = 20
 TICKET_S: Final = 30
 """How long a ticket can be used, at most; it does not outlive its token."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What a credential proves: which mailboxes it opens, and until when.
-
-    ``mailboxes`` are normalised addresses; the first is the default. ``sid`` is the OA's session. ``session``
-    identifies the session in kicks: the ``sid``, or otherwise a hash of what was signed. ``expires``: epoch seconds,
-    with the leeway for clocks; admission, connection and ticket end then. ``issued``: when the token was made, if it
-    says so.
-    """
-
-    mailboxes: tuple[str, ...]
-    sid: str | None
-    scope: frozenset[str]
-    expires: float
-    session: str = field(default="", compare=False)
-    issued: float | None = field(default=None, compare=False)
-
-    @property
-    def session_name(self) -> str | None:
-        """Lets a browser's tabs recognise that they belong to one session and person; it is no credential.
-
-        ``None``: the session is unknown, because an edge of an older release made the ticket.
-        """
-        if not self.session:
-            return None
-        named = f"exmail-bridge session\0{self.session}\0{self.mailboxes[0]}"
-        return hashlib.sha256(named.encode()).hexdigest()[:32]
 
 
 class Verifier(Protocol):
@@ -95,6 +68,17 @@ class Herald(Protocol):
         """What it says; raise :class:`Refused` for what names nobody."""
 
 
+class Office(Protocol):
+    """Says who asks with the cookies of its own sessions: the OA, which is asked."""
+
+    def speaks(self, request: web.Request) -> bool:
+        """Whether there is such a cookie."""
+
+    async def identify(self, request: web.Request) -> Identity:
+        """Whose session that is; raise :class:`Refused` for nobody's, and if that cannot be known."""
+        ...
+
+
 class Tickets(Protocol):
     """Stores what a ticket stands for, for one use within seconds; all processes share the store."""
 
@@ -114,9 +98,11 @@ class Access:
         cookie_name: str,
         claim: str,
         herald: Herald | None = None,
+        office: Office | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._herald = herald
+        self._office = office
         self._verifier = verifier
         self._tickets = tickets
         self._cookie_name = cookie_name
@@ -132,13 +118,15 @@ class Access:
             return "ticket"
         if self._herald is not None and self._herald.speaks(request):
             return "header"
-        if _cookies(request, self._cookie_name):
+        if self._office is not None and self._office.speaks(request):
+            return "oa"
+        if cookie_values(request, self._cookie_name):
             return "cookie"
         return None
 
     def goes_along(self, request: web.Request) -> bool:
         """Whether the credential that decides goes along by itself, whoever's page asks."""
-        return self.credential(request) in ("cookie", "header")
+        return self.credential(request) in ("cookie", "header", "oa")
 
     async def identify(self, request: web.Request, *, tickets: bool = True) -> Identity:
         """Prove who asks. A ticket is spent by this, whatever follows.
@@ -158,13 +146,16 @@ class Access:
             case "header":
                 assert self._herald is not None
                 return self._herald.identify(request)
+            case "oa":
+                assert self._office is not None
+                return await self._office.identify(request)
             case "cookie":
-                return await self._of_cookies(_cookies(request, self._cookie_name))
+                return await self._of_cookies(cookie_values(request, self._cookie_name))
             case None:
                 raise self._missing()
 
     async def sessions(self, request: web.Request) -> list[str]:
-        """The sessions that a request may end: of a valid signature, even if the token expired; of a proxy none.
+        """The sessions that a request may end: of a valid signature, even if the token expired; of others none.
 
         Raises:
             Refused: there is no valid signature; a ticket has none.
@@ -172,9 +163,9 @@ class Access:
         credential = self.credential(request)
         if credential == "ticket":
             raise _unproved("ticket", "a ticket ends no session; use bearer or cookie")
-        if credential == "header":
+        if credential in ("header", "oa"):
             return []
-        tokens = [_bearer(request) or ""] if credential == "bearer" else _cookies(request, self._cookie_name)
+        tokens = [_bearer(request) or ""] if credential == "bearer" else cookie_values(request, self._cookie_name)
         if not tokens:
             raise self._missing()
         found: dict[str, None] = {}
@@ -251,7 +242,7 @@ class Access:
 
     def ticket_life_s(self, identity: Identity) -> int:
         """For how many seconds a ticket made now can be used."""
-        return max(1, min(TICKET_S, int(identity.expires - self._now())))
+        return max(1, min(TICKET_S, int(identity.ticket_ends - self._now())))
 
     async def make_ticket(self, identity: Identity) -> str:
         """Return a one-time credential for ``identity``; it may be part of a URL."""
@@ -259,7 +250,7 @@ class Access:
             "mailboxes": identity.mailboxes,
             "sid": identity.sid,
             "scope": sorted(identity.scope),
-            "expires": identity.expires,
+            "expires": identity.ticket_ends,
             "session": identity.session,
             "issued": identity.issued,
         }
@@ -353,15 +344,6 @@ def _bearer(request: web.Request) -> str | None:
     """The token of ``Authorization: Bearer``; ``None`` without such a header."""
     scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
-
-
-def _cookies(request: web.Request, name: str) -> list[str]:
-    """Every cookie value with this name, in the browser's order; aiohttp would keep only the last."""
-    pairs = ";".join(request.headers.getall(hdrs.COOKIE, [])).split(";")
-    found = (
-        value.strip().strip('"') for each, _, value in (pair.partition("=") for pair in pairs) if each.strip() == name
-    )
-    return [value for value in dict.fromkeys(found) if value]
 
 
 def _mildest(refusals: Sequence[Refused]) -> Refused:

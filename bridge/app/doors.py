@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from bridge.access.access import Access, Tickets, Verifier
 from bridge.access.issuer import JwksVerifier
 from bridge.access.no_tokens import NoTokens
+from bridge.access.office import AskedOffice
 from bridge.access.origins import Origins
 from bridge.access.proxied import ProxyHeader
 from bridge.access.secret import SecretVerifier
@@ -35,14 +36,21 @@ def build_origins(settings: Settings) -> Origins:
         raise SettingsError([f"BRIDGE_EDGE_PUBLIC_URL, BRIDGE_EDGE_ALLOWED_ORIGINS: {error}"]) from None
 
 
-def build_access(settings: Settings, verifier: Verifier, tickets: Tickets) -> Access:
+def build_access(settings: Settings, verifier: Verifier, tickets: Tickets, office: AskedOffice | None = None) -> Access:
     """Build the chain of credentials."""
     edge = settings.edge
     herald = None
     if edge.auth_header:
         # A connection ends by its age before it could end by this.
         herald = ProxyHeader(edge.auth_header, trusted=edge.trusted_proxies, life_s=1.5 * edge.max_life_s)
-    return Access(verifier=verifier, tickets=tickets, cookie_name=edge.cookie, claim=edge.jwt_claim, herald=herald)
+    return Access(
+        verifier=verifier,
+        tickets=tickets,
+        cookie_name=edge.cookie,
+        claim=edge.jwt_claim,
+        herald=herald,
+        office=office,
+    )
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -54,6 +62,26 @@ def limits_of(settings: Settings) -> Limits:
         per_mailbox=edge.per_mailbox,
         handshakes=edge.handshake_rate,
     )
+
+
+@asynccontextmanager
+async def running_office(settings: Settings) -> AsyncIterator[AskedOffice | None]:
+    """The OA that is asked about its sessions until the end of the block; ``None`` where none is named.
+
+    Raises:
+        SettingsError: the OA is behind a proxy that cannot be used.
+    """
+    edge = settings.edge
+    if not edge.auth_url:
+        yield None
+        return
+    async with (
+        open_session(settings, edge.auth_url) as session,
+        AskedOffice(
+            edge.auth_url, edge.auth_cookies, session=session, keep_s=edge.auth_keep_s, reason=reason
+        ) as office,
+    ):
+        yield office
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from bridge import __version__
 from bridge.access import codes
-from bridge.app.doors import build_access, build_origins, limits_of, running_verifier
+from bridge.app.doors import build_access, build_origins, limits_of, running_office, running_verifier
 from bridge.app.parts import build_reader, ended, process_name, redis_accepted, redis_address, until_stopped
 from bridge.app.public_port import bind, cookie_path, route_below, serving, url_of
 from bridge.app.signon import signon_routes
@@ -27,6 +27,7 @@ from bridge.edge.places import Places
 from bridge.edge.presence import Presence
 from bridge.edge.reception import Reception
 from bridge.edge.recollection import Recollection
+from bridge.edge.renewal import Renewal
 from bridge.edge.rounds import Rounds
 from bridge.edge.server import EdgeServer
 from bridge.edge.witness import Witness
@@ -113,7 +114,9 @@ async def serve_edge(
         with suppress(JournalError):
             await clock.look()
         async with AsyncExitStack() as stack:
-            access = build_access(settings, await stack.enter_async_context(running_verifier(settings)), reader)
+            office = await stack.enter_async_context(running_office(settings))
+            verifier = await stack.enter_async_context(running_verifier(settings))
+            access = build_access(settings, verifier, reader, office)
             origins = build_origins(settings)
             reception = Reception(access=access, origins=origins, metrics=metrics)
             prefix = route_below(settings.edge.public_url)
@@ -154,6 +157,8 @@ async def serve_edge(
                     tasks.create_task(feed.run(), name="feed")
                     tasks.create_task(hub.run(), name="hub")
                     tasks.create_task(Presence(reader, feed).run(), name="presence")
+                    if office is not None:
+                        tasks.create_task(Renewal(hub, office).run(), name="renewal")
                     tasks.create_task(serve(), name="serve")
 
             async def serve() -> None:

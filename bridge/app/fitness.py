@@ -87,6 +87,12 @@ def _herald(settings: Settings) -> None:
         raise ValueError("set BRIDGE_EDGE_TRUSTED_PROXIES too, to the proxies that may say who asks")
 
 
+def _office(settings: Settings) -> None:
+    """Without a name the OA would be asked about nobody, or be sent what is none of its business."""
+    if settings.edge.auth_url and not settings.edge.auth_cookies:
+        raise ValueError("set BRIDGE_EDGE_AUTH_COOKIES too, to the OA's session cookies")
+
+
 def _routes(settings: Settings) -> None:
     async def nothing(_request: web.Request) -> web.Response:
         return web.Response()
@@ -101,5 +107,6 @@ _PARTS: Final[tuple[tuple[str, Callable[[Settings], object]], ...]] = (
     ("BRIDGE_EDGE_PUBLIC_URL, BRIDGE_EDGE_ALLOWED_ORIGINS", _origins),
     ("BRIDGE_EDGE_JWT_SECRET", _verifier),
     ("BRIDGE_EDGE_AUTH_HEADER", _herald),
+    ("BRIDGE_EDGE_AUTH_URL", _office),
     ("BRIDGE_EDGE_PUBLIC_URL", _routes),
 )

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from bridge import __version__
 from bridge.access.access import Access
 from bridge.access.origins import Origins
-from bridge.app.doors import build_access, build_origins, running_verifier
+from bridge.app.doors import build_access, build_origins, running_office, running_verifier
 from bridge.app.parts import RedisHealth, build_reader, ended, redis_accepted, redis_address, until_stopped
 from bridge.app.provider import accept_corporation, corporation_of, running_client
 from bridge.app.public_port import bind, route_below, serving, url_of
@@ -75,8 +75,8 @@ async def serve_signon(
             await port.start()
         if not await redis_accepted(reader, stop, standings=Standings(redis, Keys(settings.namespace))):
             return
-        async with running_verifier(settings) as verifier:
-            access = build_access(settings, verifier, reader)
+        async with running_verifier(settings) as verifier, running_office(settings) as office:
+            access = build_access(settings, verifier, reader, office)
             async with signon_routes(settings, redis, access, build_origins(settings), metrics) as add_routes:
 
                 async def run() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import ClassVar, Protocol
 
 from bridge.access import codes
@@ -140,6 +141,17 @@ class Connection(asyncio.Protocol, ABC):
         """Write a heartbeat, unless bytes are unsent anyway."""
         if self.transport is not None and not self.behind_since and not self.code:
             self.transport.write(self.render(frame))
+
+    def renew(self, identity: Identity) -> None:
+        """Go on with what the credential proves now; end if that is another person or session.
+
+        What was proved first decides how old the claim to the address is: if the address changes hands, this ends.
+        """
+        before = self.identity
+        if (identity.mailboxes, identity.session) == (before.mailboxes, before.session):
+            self.identity = replace(identity, issued=before.issued)
+        else:
+            self.end(codes.EXPIRED)
 
     # -- endings
 

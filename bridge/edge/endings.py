@@ -57,12 +57,13 @@ class Endings:
     async def logout(self, request: web.Request) -> web.StreamResponse:
         """``POST /logout``: end the session that the credential was signed for; an expired signature will do.
 
-        Where a proxy says who asks there is no session: all connections of the mailbox end, for one of them would go on
-        to show its mails to the next person.
+        Where a proxy says who asks, or the OA and names no session, all connections of the mailbox end, for one of
+        them would go on to show its mails to the next person.
         """
-        if self._access.credential(request) == "header":
+        if self._access.credential(request) in ("header", "oa"):
             identity = await self._access.identify(request)
-            await self._standings.kick(mailbox=identity.mailboxes[0], kept_s=self._kick_s)
+            mailbox = "" if identity.session else identity.mailboxes[0]
+            await self._standings.kick(mailbox=mailbox, session=identity.session, kept_s=self._kick_s)
         for session in await self._access.sessions(request):
             await self._standings.kick(session=session, kept_s=self._kick_s)
         return web.Response(status=204, headers={hdrs.SET_COOKIE: self._cleared, hdrs.CACHE_CONTROL: "no-store"})

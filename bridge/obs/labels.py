@@ -66,6 +66,7 @@ Refusal = Literal[
     "mailbox",
     "missing",
     "moved",
+    "oa",
     "origin",
     "premature",
     "rate",
@@ -77,7 +78,7 @@ Refusal = Literal[
     "two",
 ]
 """Which check failed. Too many connections: ``full`` of the process, ``address`` from one, ``crowd`` of a mailbox;
-``rate``: too many openings a second."""
+``rate``: too many openings a second. ``oa``: the OA does not say who asks."""
 
 Click = Literal["opened", "refused", "scope", "request", "limited", "away", "busy", "denied", "unknown", "journal"]
 """The outcome of a click; ``unknown``: the provider knows no such mailbox, ``journal``: Redis is away."""

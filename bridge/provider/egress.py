@@ -91,7 +91,9 @@ class Egress:
 
     def session(self) -> aiohttp.ClientSession:
         """An HTTP client that goes this way; for :class:`~.client.ProviderClient`, which listens the same way."""
-        return aiohttp.ClientSession(connector=Tunnels(self), trust_env=False)
+        # No jar: what is set for one browser's question must not go along with the next one's.
+        jar = aiohttp.DummyCookieJar()
+        return aiohttp.ClientSession(connector=Tunnels(self), trust_env=False, cookie_jar=jar)
 
     @property
     def trusted(self) -> ssl.SSLContext | bool:

@@ -8,9 +8,11 @@ from typing import Final
 from bridge.settings.secret import Secret
 from bridge.settings.setting import optional, secret, setting
 from bridge.settings.values import (
+    COOKIE_NAME,
     Address,
     Network,
     address,
+    cookie_names,
     http_url,
     integer,
     jwt_secrets,
@@ -70,7 +72,7 @@ class Edge:
     )
     cookie: str = setting(
         "BRIDGE_EDGE_COOKIE",
-        matching(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", "exmail_bridge"),
+        matching(COOKIE_NAME, "exmail_bridge"),
         "exmail_bridge",
         "Cookie that may carry the token.",
     )
@@ -80,6 +82,27 @@ class Edge:
         "",
         "Header in which a trusted proxy that has signed people in names the mailbox; with it nobody need sign tokens. "
         "Needs `BRIDGE_EDGE_TRUSTED_PROXIES`, and the proxy must take away what browsers send under that name.",
+    )
+    auth_url: str = setting(
+        "BRIDGE_EDGE_AUTH_URL",
+        optional(http_url, ""),
+        "",
+        "URL of the OA that says whose session the cookies of `BRIDGE_EDGE_AUTH_COOKIES` are; with it nobody need sign "
+        "tokens. It answers 200 with JSON that names the mailbox, or 401.",
+    )
+    auth_cookies: tuple[str, ...] = setting(
+        "BRIDGE_EDGE_AUTH_COOKIES",
+        cookie_names,
+        "",
+        "Names of the OA's session cookies, commas; of a browser's cookies the OA is sent these and no others.",
+    )
+    auth_keep_s: int = setting(
+        "BRIDGE_EDGE_AUTH_KEEP",
+        integer(0, 86_400),
+        "900",
+        "How long those who are connected stay so beyond the OA's last answer while it gives none; who comes anew is "
+        "told to come later.",
+        unit="seconds",
     )
     kick_s: int = setting(
         "BRIDGE_EDGE_KICK_SECONDS",

@@ -37,8 +37,8 @@ def _unmet(settings: Settings, command: str, *, processes: int = 1) -> Iterator[
         yield from (f"{variable} is not set; {command} needs it" for variable, there in given.items() if not there)
     edge = settings.edge
     by_token = bool(edge.jwt_secrets), bool(edge.jwks_url)
-    if command in ("edge", "signon") and (all(by_token) or not (any(by_token) or edge.auth_header)):
-        how = "both are set" if edge.jwks_url else "neither is set, nor BRIDGE_EDGE_AUTH_HEADER"
+    if command in ("edge", "signon") and (all(by_token) or not (any(by_token) or edge.auth_header or edge.auth_url)):
+        how = "both are set" if edge.jwks_url else "neither is set, nor BRIDGE_EDGE_AUTH_HEADER or _AUTH_URL"
         yield f"BRIDGE_EDGE_JWT_SECRET or BRIDGE_EDGE_JWKS_URL: {command} needs exactly one, {how}"
     if command == "signon" and settings.signon.mode == "off":
         yield "BRIDGE_SIGNON is off, and signon serves nothing else"
@@ -78,6 +78,8 @@ def calling(settings: Settings, command: str) -> Iterator[tuple[str, str]]:
         yield "BRIDGE_PROVIDER_AUTH_URL", settings.provider.auth_url
     if command in ("edge", "signon") and settings.edge.jwks_url:
         yield "BRIDGE_EDGE_JWKS_URL", settings.edge.jwks_url
+    if command in ("edge", "signon") and settings.edge.auth_url:
+        yield "BRIDGE_EDGE_AUTH_URL", settings.edge.auth_url
 
 
 def _meet(one: str, other: str) -> bool:

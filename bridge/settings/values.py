@@ -24,6 +24,10 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _NAME: Final = re.compile(r"[a-z0-9_]([a-z0-9._-]{0,251}[a-z0-9_])?\.?", re.ASCII)
 
 
+COOKIE_NAME: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}"
+_MOST_COOKIES: Final = 16
+
+
 class FileError(ValueError):
     """A file that a setting names cannot be used now. The setting may be right, and the file appear later."""
 
@@ -198,6 +202,14 @@ def networks(value: str) -> tuple[Network, ...]:
         except ValueError:
             raise ValueError(f"{part} is no address or network (as in 10.0.0.0/8)") from None
     return tuple(found)
+
+
+def cookie_names(value: str) -> tuple[str, ...]:
+    """Names of cookies between commas, each once."""
+    names = tuple(dict.fromkeys(_list(value)))
+    if len(names) > _MOST_COOKIES or any(re.fullmatch(COOKIE_NAME, name) is None for name in names):
+        raise ValueError(f"must be at most {_MOST_COOKIES} names of cookies, as in PHPSESSID,oa_token")
+    return names
 
 
 def fields_of(known: Sequence[str], *, always: str) -> Callable[[str], tuple[str, ...]]:

@@ -34,7 +34,7 @@ ARROWS = LEAVES | {
 ADDRESSES = {
     "redis": ("journal/", "app/"),
     "hiredis": ("journal/",),
-    "aiohttp": ("provider/", "access/issuer.py", "app/", "dev/"),
+    "aiohttp": ("provider/", "access/issuer.py", "access/office.py", "app/", "dev/"),
     "aiohttp.web": ("access/", "edge/", "signon/", "obs/", "simulator/", "app/", "dev/"),
     "prometheus_client": ("obs/",),
     "tenacity": ("supervision.py", "provider/"),

@@ -42,7 +42,7 @@ def test_missing_settings_exit_2():
     assert told.returncode == 2
     assert told.stderr == (
         "exmail-bridge: BRIDGE_EDGE_JWT_SECRET or BRIDGE_EDGE_JWKS_URL: edge needs exactly one, neither is set, "
-        "nor BRIDGE_EDGE_AUTH_HEADER\n"
+        "nor BRIDGE_EDGE_AUTH_HEADER or _AUTH_URL\n"
     )
 
 

@@ -11,11 +11,11 @@ import pytest
 
 from bridge.journal.connect import RedisAddress
 from bridge.settings.table import TABLE
-from tests.settings.each import edge_rows, journal_rows, worker_rows
+from tests.settings.each import edge_rows, journal_rows, sign_in_rows, worker_rows
 from tests.settings.each.bench import FREE, Bench
 from tests.support.processes import free_port
 
-ROWS = journal_rows.ROWS | worker_rows.ROWS | edge_rows.ROWS
+ROWS = journal_rows.ROWS | worker_rows.ROWS | edge_rows.ROWS | sign_in_rows.ROWS
 NUMBERS = [name for name, row in ROWS.items() if all(re.fullmatch(r"[0-9.]+", value) for value in row.values)]
 
 

@@ -89,6 +89,11 @@ WRONG = {
         {"BRIDGE_EDGE_AUTH_HEADER": "X-Exmail-Mailbox", "BRIDGE_EDGE_TRUSTED_PROXIES": "none"},
         "BRIDGE_EDGE_AUTH_HEADER: set BRIDGE_EDGE_TRUSTED_PROXIES too",
     ),
+    "an OA that is asked about nothing": (
+        "edge",
+        {"BRIDGE_EDGE_AUTH_URL": "http://oa.corp.com/whoami"},
+        "BRIDGE_EDGE_AUTH_URL: set BRIDGE_EDGE_AUTH_COOKIES too",
+    ),
     "one port for two": (
         "edge",
         {"BRIDGE_EDGE_LISTEN": "0.0.0.0:9000", "BRIDGE_EDGE_ADMIN_LISTEN": "127.0.0.1:9000"},

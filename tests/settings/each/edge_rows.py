@@ -273,13 +273,6 @@ async def drain_delay(bench: Bench, value: str) -> None:
     assert (edge.drain_delay_s, edge.stop_s) == (float(value), float(value) + 20)
 
 
-async def auth_header(bench: Bench, value: str) -> None:
-    url = await bench.edge(BRIDGE_EDGE_AUTH_HEADER=value, BRIDGE_EDGE_TRUSTED_PROXIES="loopback")
-    name = value or "X-Exmail-Mailbox"
-    assert await bench.status(f"{url}/unread", **{name: BOB}) == (200 if value else 401)
-    assert await bench.status(f"{url}/unread", **{f"{name}x": BOB}) == 401
-
-
 async def signon_mode(bench: Bench, value: str) -> None:
     async with simulating(1) as simulator, clicking(bench.redis_url, simulator, BRIDGE_SIGNON=value) as stage:
         scoped = {"Cookie": f"exmail_bridge={token(scope='open')}"}
@@ -346,7 +339,6 @@ ROWS = {
     "BRIDGE_EDGE_JWT_ISSUER": Row(("", "https://oa.corp.com/", "x" * 500), jwt_issuer),
     "BRIDGE_EDGE_JWT_CLAIM": Row(("u", "mail/box", "x" * 128), jwt_claim),
     "BRIDGE_EDGE_COOKIE": Row(("c", "__Host-exmail", "x" * 64), cookie),
-    "BRIDGE_EDGE_AUTH_HEADER": Row(("", "X-Exmail-Mailbox", "x" * 64), auth_header),
     "BRIDGE_EDGE_KICK_SECONDS": Row(("60", "86400", "31536000"), kick_seconds),
     "BRIDGE_EDGE_REQUEST_TIMEOUT": Row(("1", "65", "3600"), request_timeout),
     "BRIDGE_EDGE_MAX_CONNECTIONS": Row(("1", "20000", "10000000", ""), max_connections),
