@@ -29,8 +29,10 @@ class Stage:
     def __init__(self, oa: AskedOa, session: Any) -> None:
         self.oa = oa
         self.time = 1000.0
+        # By a name: a jar keeps no cookies of addresses.
+        url = oa.url.replace("127.0.0.1", "localhost")
         self.office = AskedOffice(
-            oa.url, ["sid", "oa"], session=session, keep_s=KEEP_S, now=lambda: self.time, clock=lambda: self.time
+            url, ["sid", "oa"], session=session, keep_s=KEEP_S, now=lambda: self.time, clock=lambda: self.time
         )
         self.access = Access(
             verifier=NoTokens(), tickets=NoTickets(), cookie_name="bridge", claim="sub", office=self.office
