@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 from typing import Final, Protocol
 
 from bridge.access.identity import Asked, Identity
@@ -59,6 +60,8 @@ class Renewal:
             if asked is not None and asked.again_at <= now:
                 due.setdefault(asked.key, (asked, []))[1].append(connection)
         sessions = list(due.values())
+        # Some that never get an answer must not always stand before the others.
+        random.shuffle(sessions)
         for start in range(0, len(sessions), _PIECE):
             piece = sessions[start : start + _PIECE]
             async with asyncio.TaskGroup() as group:
