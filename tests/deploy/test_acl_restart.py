@@ -33,7 +33,7 @@ async def test_what_was_written_is_there_after_a_restart(tmp_path: Path, name: s
         for number in range(20):
             await writer.commit([mail(f"Z{number}")])
         await redis.aclose()
-        guarded.server.restart()
+        guarded.restart()
         with guarded.client("admin") as admin:
             assert admin.xlen(KEYS.events) == 20
             assert admin.get(KEYS.commits) == b"20"

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import redis as redis_sync
+from redis.backoff import ConstantBackoff
+from redis.exceptions import BusyLoadingError
+from redis.retry import Retry
 
 from bridge.journal.embedded import EmbeddedServer
 from tests.support.processes import ROOT
@@ -43,6 +46,19 @@ class Guarded:
 
     def __exit__(self, *_: object) -> None:
         self.server.stop()
+
+    def restart(self) -> None:
+        """Start the server again, and return when it has read what it stored: until then it refuses everybody whom
+        it knows, and tells a stranger, as whom the embedded server asks, only that."""
+        self.server.restart()
+        with redis_sync.Redis.from_url(
+            self.server.url,
+            username="admin",
+            password="password of admin",
+            retry=Retry(ConstantBackoff(0.02), 1000),
+            retry_on_error=[BusyLoadingError],
+        ) as admin:
+            admin.ping()
 
     def client(self, user: str) -> Any:
         return redis_sync.Redis.from_url(self.server.url, username=user, password=f"password of {user}", protocol=2)
