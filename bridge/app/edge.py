@@ -163,8 +163,8 @@ async def serve_edge(
 
             async def serve() -> None:
                 await feed.connected.wait()
-                acceptor.start()
-                if ready is not None:
+                # Redis may have answered only after we were told to stop.
+                if acceptor.start() and ready is not None:
                     ready(url_of(sock))
 
             surfaces = (

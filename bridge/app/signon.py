@@ -86,8 +86,7 @@ async def serve_signon(
 
                 timeout_s = settings.edge.request_timeout_s
                 async with serving(sock, add_routes, request_timeout_s=timeout_s, shutdown_s=5.0) as acceptor:
-                    acceptor.start()
-                    if ready is not None:
+                    if acceptor.start() and ready is not None:
                         ready(url_of(sock))
                     await ended(await until_stopped(run, stop, name="redis health"))
     finally:

@@ -64,12 +64,14 @@ class Acceptor:
         self._logged = float("-inf")
         self._listening = False
 
-    def start(self) -> None:
-        """Listen, and accept.
+    def start(self) -> bool:
+        """Listen, and accept; return whether it does: not if it was told to stop before it had begun.
 
         Raises:
             OSError: another program listens on this address by now; the text names it.
         """
+        if self._sock.fileno() < 0:
+            return False
         try:
             self._sock.listen(_BACKLOG)
         except OSError as error:
@@ -78,9 +80,10 @@ class Acceptor:
         self._listening = True
         self._loop.add_reader(self._sock, self._accept)
         self._look = self._loop.call_later(_LOOK_S, self._look_round)
+        return True
 
     async def stop(self) -> None:
-        """Accept no more, and close the listening socket; may be called again."""
+        """Accept no more, and close the listening socket; may be called again, and before :meth:`start`."""
         if self._listening:
             self._listening = False
             # Clients that the kernel has already accepted would see a reset.
