@@ -19,6 +19,7 @@ from redis.exceptions import ResponseError
 from bridge.events import Position, time_of
 from bridge.journal.batch import Batch
 from bridge.journal.client import typed
+from bridge.journal.epochs import new_epoch
 from bridge.journal.errors import JournalRefused, JournalSpoilt, MailboxBarred, NotLetIn, translated
 from bridge.journal.keys import Keys
 from bridge.journal.layout import refuse_newer
@@ -36,7 +37,6 @@ from bridge.journal.opened import (
     whole,
 )
 from bridge.journal.script import Failed, Script
-from bridge.journal.writer import new_epoch
 
 __all__ = ["AddressState", "OpenRequest", "Opened", "Page", "Reader", "Status", "UpstreamStatus"]
 

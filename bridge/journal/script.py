@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any
+from typing import Any, Protocol
 
 import hiredis
 from redis.asyncio import Redis
@@ -28,6 +28,12 @@ Argument = str | bytes | int
 ScriptCall = tuple[Sequence[str], Sequence[Argument]]
 Failed = JournalSpoilt | TakesNoWrites
 """The fault of one call of a batch whose other calls are answered."""
+
+
+class Runs(Protocol):
+    """Runs calls of the script, as :meth:`Script.run` does."""
+
+    async def run(self, calls: Sequence[ScriptCall], /) -> list[list[Any]]: ...
 
 
 class Script:

@@ -8,9 +8,7 @@ the lease has run out, and sends the same batch; only when another worker has le
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
-import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,24 +19,20 @@ from redis.asyncio import Redis
 from bridge.events import DIRECTORY
 from bridge.journal.calls import Call, Retention
 from bridge.journal.corporation import NotOurs
+from bridge.journal.epochs import new_epoch
 from bridge.journal.errors import JournalAway, LeaseLost
 from bridge.journal.inquiry import Memory
 from bridge.journal.keys import Keys
 from bridge.journal.layout import FORMAT, too_new
 from bridge.journal.made import Made
 from bridge.journal.outcomes import Claimed, Outcome, Result, read_outcomes
-from bridge.journal.script import Argument, Script
+from bridge.journal.script import Argument, Runs, Script
 
-__all__ = ["Claimed", "Outcome", "Result", "Writer", "new_epoch"]
+__all__ = ["Claimed", "Outcome", "Result", "Writer"]
 
 log = logging.getLogger(__name__)
 
 _ERASED: Final = 500
-
-
-def new_epoch() -> str:
-    """Eight random characters of ``[a-z0-9]``; the caller of the script gives them, Redis's random repeats itself."""
-    return base64.b32encode(os.urandom(5)).decode().lower()
 
 
 async def _nobody_remembers() -> Memory:
@@ -52,6 +46,7 @@ class Writer:
     ``recollect`` asks the readers of the journal what they remember, within its own time limit. It is called before the
     first commit of each leadership, because a server that another had replaced cannot tell that its data are old.
     ``pause`` waits between tries while Redis is away. ``on_batch`` gets the seconds and outcomes of each round trip.
+    ``name`` tells writers apart, and is random unless it is given; ``script`` may stand between us and Redis.
     """
 
     def __init__(
@@ -65,9 +60,11 @@ class Writer:
         recollect: Callable[[], Awaitable[Memory]] = _nobody_remembers,
         pause: Callable[[float], Any] = asyncio.sleep,
         on_batch: Callable[[float, Sequence[Outcome]], None] = lambda seconds, outcomes: None,
+        name: str | None = None,
+        script: Runs | None = None,
     ) -> None:
         self._redis = redis
-        self._script = Script(redis)
+        self._script = Script(redis) if script is None else script
         self._keys = keys
         self._lease_ms = int(lease_s * 1000)
         self._retention = retention
@@ -76,7 +73,7 @@ class Writer:
         self._recollected = False
         self._pause = pause
         self._on_batch = on_batch
-        self._random = secrets.token_hex(8)
+        self._name = secrets.token_hex(8) if name is None else name
         self._lease: str | None = None
         self._fence: int | None = None
         self._seen_fence = 0
@@ -107,7 +104,7 @@ class Writer:
 
     @property
     def _leadership(self) -> str:
-        return f"{self._fence}:{self._generation}:{self._random}"
+        return f"{self._fence}:{self._generation}:{self._name}"
 
     async def claim(self) -> Claimed | None:
         """Try to become the leader; ``None`` if another worker holds the lease. No commit may be waiting.
@@ -133,7 +130,7 @@ class Writer:
                         *(keys.upstream, keys.corporation),
                     ),
                     (
-                        *("claim", self._random, self._lease_ms, *own, FORMAT),
+                        *("claim", self._name, self._lease_ms, *own, FORMAT),
                         *(self._generation, self._sent, self._server, "" if remembered is None else remembered),
                         *(self._corporation, max(self._seen_generation, self._generation)),
                     ),
@@ -172,7 +169,7 @@ class Writer:
             self._recollected = False
         self._fence, self._generation, self._server = fence, generation, server.decode()
         self._tried.setdefault(self._leadership, self._confirmed)
-        self._lease = f"{fence}:{self._random}"
+        self._lease = f"{fence}:{self._name}"
         return claimed
 
     async def renew(self, *, heard_ms: int | None = None) -> None:
@@ -239,7 +236,7 @@ class Writer:
         keys = self._keys
         more_keys = (keys.made, keys.generation, keys.upstream, keys.events, keys.dead)
         async with self._turn:
-            [answer] = await self._ask("begin", [more_keys], (*made.as_fields(), self.fence, self._random))
+            [answer] = await self._ask("begin", [more_keys], (*made.as_fields(), self.fence, self._name))
             tried = self._tried.get(self._leadership)
             self._generation = answer[1]
             self._tried = {} if tried is None else {self._leadership: tried}

@@ -36,7 +36,7 @@ from .faults import (
     UnreadableAnswer,
 )
 from .members import Action, Profile, ProfileFields, UserChange
-from .pushes import MailArrived, Online, Push, Refused, Unreadable, UnreadChanged, VersionChanged
+from .pushes import MailArrived, Online, Push, RefusalPushed, Unreadable, UnreadChanged, VersionChanged
 from .source import Acknowledged, Alive, Batch, Connecting, Skipped
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ __all__ = [
     "ProviderRefused",
     "ProxyRefused",
     "Push",
-    "Refused",
+    "RefusalPushed",
     "Skipped",
     "Token",
     "TokenStore",

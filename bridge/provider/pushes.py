@@ -50,7 +50,7 @@ class UnreadChanged(msgspec.Struct, frozen=True, gc=False):
     unread: int
 
 
-class Refused(msgspec.Struct, frozen=True, gc=False):
+class RefusalPushed(msgspec.Struct, frozen=True, gc=False):
     """An errcode document on the listen stream. ``errcode`` is text, as the provider sends it."""
 
     errcode: str
@@ -73,4 +73,4 @@ class Unreadable(msgspec.Struct, frozen=True, gc=False):
     cut_from: int = 0
 
 
-Push = Online | VersionChanged | MailArrived | UnreadChanged | Refused | Unreadable
+Push = Online | VersionChanged | MailArrived | UnreadChanged | RefusalPushed | Unreadable

@@ -27,7 +27,7 @@ from bridge.provider.faults import (
     ProviderError,
     ProviderRefused,
 )
-from bridge.provider.pushes import MailArrived, Online, Push, Refused, Unreadable, UnreadChanged, VersionChanged
+from bridge.provider.pushes import MailArrived, Online, Push, RefusalPushed, Unreadable, UnreadChanged, VersionChanged
 from bridge.provider.source import Acknowledged, Alive, Batch, Connecting, Conversation, Skipped, Source
 from bridge.worker.agenda import Agenda
 from bridge.worker.backlog import Backlog
@@ -186,7 +186,7 @@ class Listener:
                         counted["online"] += 1
                     case Unreadable():
                         calls += self._bury(push.reason, push.document, push.cut_from)
-                    case Refused():
+                    case RefusalPushed():
                         log.warning("listen answered with an error", extra={"code": push.label})
             except BadAddress:
                 calls += self._bury("bad-address", document, 0)

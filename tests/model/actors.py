@@ -101,9 +101,16 @@ class Actor:
         self._wake = asyncio.Event()
         self.rests = False
         recollect = {"recollect": self._recollect} if asks else {}
-        self.writer = Writer(undialled, KEYS, lease_s=_HOUR_S, retention=Retention(), pause=self._pause, **recollect)
-        self.writer._random = name
-        self.writer._script = self.gate  # type: ignore[assignment]
+        self.writer = Writer(
+            undialled,
+            KEYS,
+            lease_s=_HOUR_S,
+            retention=Retention(),
+            pause=self._pause,
+            name=name,
+            script=self.gate,
+            **recollect,
+        )
         self.tasks: list[asyncio.Task[Any]] = []
         self.main = self._task(self._run())
 

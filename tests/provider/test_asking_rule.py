@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import pytest
 
 from bridge.provider.bizmail.asking import Asking
-from bridge.provider.pushes import Online, Push, Refused, Unreadable, UnreadChanged, VersionChanged
+from bridge.provider.pushes import Online, Push, RefusalPushed, Unreadable, UnreadChanged, VersionChanged
 
 SILENCE_S = 45.0
-ACK, BUSY, NOISE = Online(0), Refused("1002", "busy"), Unreadable("not-object", b"?")
+ACK, BUSY, NOISE = Online(0), RefusalPushed("1002", "busy"), Unreadable("not-object", b"?")
 
 
 def event(n: int = 1) -> UnreadChanged:
@@ -219,7 +219,7 @@ def test_bare_acknowledgement_answers_the_probe(asking: Asking, clock: Clock) ->
 def test_new_token_is_tried_at_once(asking: Asking) -> None:
     """After 1200 and a new token there is nothing to wait for."""
     asking.asked()
-    respond(asking, Refused("1200", "invalid_token"))
+    respond(asking, RefusalPushed("1200", "invalid_token"))
     assert not asking.wants_to_ask
     asking.token_renewed()
     assert asking.wants_to_ask

@@ -19,7 +19,7 @@ from bridge.provider.faults import (
     ProviderError,
     UnreadableAnswer,
 )
-from bridge.provider.pushes import Online, Push, Refused, Unreadable
+from bridge.provider.pushes import Online, Push, RefusalPushed, Unreadable
 from bridge.provider.source import Acknowledged, Alive, Batch, Connecting
 from tests.provider.bare_provider import BareProvider, Request
 from tests.provider.listening import CHUNKED, ENDLESS, LONG_S, RET, Listen, count, counts, framed, piece
@@ -41,7 +41,7 @@ async def test_refused_token_is_renewed(provider: BareProvider, listen: Listen) 
         assert again.headers["authorization"] == "Bearer token-2"
         assert again.connection == request.connection
         await again.send(framed(RET))
-        await listening.gave(Refused("1200", "invalid_token"), Online(0))
+        await listening.gave(RefusalPushed("1200", "invalid_token"), Online(0))
 
 
 async def test_refused_token_in_mid_stream(provider: BareProvider, listen: Listen) -> None:
@@ -51,7 +51,7 @@ async def test_refused_token_in_mid_stream(provider: BareProvider, listen: Liste
         again = await ask_again(provider, request, CHUNKED + piece(RET + count(1) + INVALID))
         assert again.headers["authorization"] == "Bearer token-2"
         assert again.connection != request.connection
-        await listening.gave(Online(0), *counts(1), Refused("1200", "invalid_token"))
+        await listening.gave(Online(0), *counts(1), RefusalPushed("1200", "invalid_token"))
 
 
 async def test_refused_token_and_a_close(provider: BareProvider, listen: Listen) -> None:
@@ -73,7 +73,7 @@ async def test_a_new_connection_after_a_refusal_is_a_gap(provider: BareProvider,
         again = await ask_again(provider, request, CHUNKED + piece(RET + INVALID))
         assert told == ["bytes"]
         await again.send(framed(RET))
-        await listening.gave(Online(0), Refused("1200", "invalid_token"), Online(0))
+        await listening.gave(Online(0), RefusalPushed("1200", "invalid_token"), Online(0))
         await again.send(framed(count(1)))
         await listening.gave(*counts(1))
     assert told == ["bytes", "gap", "bytes", "bytes"]
@@ -93,7 +93,7 @@ async def test_each_connection_is_announced_before_it_is_made(provider: BareProv
                 assert await session.next() == Acknowledged()
         # What was read before the second connection is given behind it.
         assert await happening == Batch(
-            [Online(0), *counts(1), Refused("1200", "invalid_token")], [RET, count(1), INVALID]
+            [Online(0), *counts(1), RefusalPushed("1200", "invalid_token")], [RET, count(1), INVALID]
         )
     async with asyncio.timeout(10):
         await request.writer.wait_closed()
@@ -114,7 +114,9 @@ async def test_between_two_long_polls_is_a_gap_where_the_next_is_refused(
         if refused_first:
             third = await ask_again(provider, third, framed(INVALID))
         await third.send(framed(count(2)))
-        await listening.gave(Online(0), *counts(1), *[Refused("1200", "invalid_token")] * refused_first, *counts(2))
+        await listening.gave(
+            Online(0), *counts(1), *[RefusalPushed("1200", "invalid_token")] * refused_first, *counts(2)
+        )
     assert len(gaps) == refused_first
 
 
@@ -137,15 +139,15 @@ async def test_busy_is_asked_again(provider: BareProvider, listen: Listen) -> No
     async with listen(settle_s=0.02) as listening:
         again = await ask_again(provider, await provider.listen(), framed(b'{"errcode":"1002","error":"busy"}'))
         await again.send(framed(RET))
-        await listening.gave(Refused("1002", "busy"), Online(0))
+        await listening.gave(RefusalPushed("1002", "busy"), Online(0))
 
 
 @pytest.mark.parametrize(
     ("wire", "push", "kind"),
     [
         (framed(b'{"Ret":3}'), Online(3), ListenRefused),
-        (framed(b'{"errcode":"1001","error":"x"}'), Refused("1001", "x"), CallerFault),
-        (framed(b'{"errcode":"10001","error":"ip"}'), Refused("10001", "ip"), AddressNotAllowed),
+        (framed(b'{"errcode":"1001","error":"x"}'), RefusalPushed("1001", "x"), CallerFault),
+        (framed(b'{"errcode":"10001","error":"ip"}'), RefusalPushed("10001", "ip"), AddressNotAllowed),
     ],
 )
 async def test_refusals_end_the_session(
@@ -167,7 +169,7 @@ async def test_unasked_refusal_is_only_told(provider: BareProvider, listen: List
         await request.send(framed(RET))
         await listening.gave(Online(0))
         await request.send(framed(b'{"errcode":"1001","error":"x"}') + framed(count(1)))
-        await listening.gave(Refused("1001", "x"), *counts(1))
+        await listening.gave(RefusalPushed("1001", "x"), *counts(1))
 
 
 @pytest.mark.parametrize(

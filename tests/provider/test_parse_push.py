@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.provider.bizmail.pushes import parse_push
-from bridge.provider.pushes import MailArrived, Online, Refused, Unreadable, UnreadChanged, VersionChanged
+from bridge.provider.pushes import MailArrived, Online, RefusalPushed, Unreadable, UnreadChanged, VersionChanged
 
 MAIL = MailArrived(
     "bob@gzdev.com",
@@ -53,9 +53,9 @@ def test_the_documents_examples(sample: Callable[[str], bytes]) -> None:
         (b'{"UserName":"a@x","MailId":"m","NewCount":-1}', (mail(),)),
         (b'{"UserName":"a@x","MailId":"m","NewCount":true}', (mail(),)),
         (b'{"UserName":"a@x","MailId":17}', (mail(mail_id="17"),)),
-        (b'{"errcode":"1200","error":"invalid_token"}', (Refused("1200", "invalid_token"),)),
-        (b'{"errcode":1002,"error":null}', (Refused("1002", ""),)),
-        (b'{"errcode":" 4711\\u001b ' + b"9 " * 500 + b'"}', (Refused("4711  " + ("9 " * 13), ""),)),
+        (b'{"errcode":"1200","error":"invalid_token"}', (RefusalPushed("1200", "invalid_token"),)),
+        (b'{"errcode":1002,"error":null}', (RefusalPushed("1002", ""),)),
+        (b'{"errcode":" 4711\\u001b ' + b"9 " * 500 + b'"}', (RefusalPushed("4711  " + ("9 " * 13), ""),)),
         (b'{"errcode":"0","UserName":"a@x","NewCount":1}', (UnreadChanged("a@x", 1),)),
     ],
 )
@@ -144,7 +144,7 @@ def test_refusal_text_is_fit_for_a_log() -> None:
     token = "GHUSH-4qIXPScxa_OY0CbPS31W1OM24L_Ys9FCc7LtJyxjHD5OZafLh3Y8"
     document = json.dumps({"errcode": "1200", "error": f"bad\n{token} " + "x " * 500}).encode()
     (push,) = parse_push(document)
-    assert isinstance(push, Refused)
+    assert isinstance(push, RefusalPushed)
     assert token not in push.text
     assert "\n" not in push.text
     assert len(push.text) <= 200

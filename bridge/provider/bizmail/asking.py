@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from ..pushes import MailArrived, Online, Push, Refused, UnreadChanged, VersionChanged
+from ..pushes import MailArrived, Online, Push, RefusalPushed, UnreadChanged, VersionChanged
 
 SETTLE_S: Final = 1.0
 SILENT_TIMES: Final = 3
@@ -93,7 +93,7 @@ class Asking:
                 self.served = self._acknowledged = True
                 if not self._body_open:
                     self._bare_answer()
-            elif isinstance(push, Refused):
+            elif isinstance(push, RefusalPushed):
                 self._refused = True
                 if not self._body_open:
                     self._bare_answer()

@@ -25,7 +25,7 @@ from ..faults import (
     UnreadableAnswer,
     plain,
 )
-from ..pushes import Online, Push, Refused, Unreadable, VersionChanged
+from ..pushes import Online, Push, RefusalPushed, Unreadable, VersionChanged
 from ..source import Acknowledged, Alive, Batch, Connecting, Happening, Skipped
 from . import endpoints
 from .asking import SETTLE_S, Asking
@@ -81,7 +81,7 @@ class ListenSession:
         self._reader = ResponseReader()
         self._framer = Framer()
         self._token = ""
-        self._refused_token: Refused | None = None
+        self._refused_token: RefusalPushed | None = None
         self._token_renewed = False
         # Between two connections of a session that stands: since when nobody listens for us, and whether the next one
         # was refused at first.
@@ -200,7 +200,7 @@ class ListenSession:
         self._asking.asked()
         self._asked_at = self._now()
 
-    async def _renew_token(self, refused: Refused) -> None:
+    async def _renew_token(self, refused: RefusalPushed) -> None:
         self._refused_token = None
         if self._token_renewed and not self._asking.served:
             error = InvalidToken(refused.errcode, plain(refused.text, [self._token]), endpoints.LISTEN.name)
@@ -258,7 +258,7 @@ class ListenSession:
     def _bytes_came(self, batch: Sequence[Push]) -> None:
         """Note that we are listened to; a refusal is no sign that we are again."""
         if self._away_since is not None:
-            if any(isinstance(push, Refused) for push in batch):
+            if any(isinstance(push, RefusalPushed) for push in batch):
                 self._turned_away = True
                 return
             gap = self._turned_away or self._asked_at - self._away_since > _BETWEEN_S
@@ -300,7 +300,7 @@ class ListenSession:
             self._documents.append(document)
             if isinstance(push, Online) and push.ret != 0:
                 self._failure = ListenRefused(push.ret)
-            elif isinstance(push, Refused):
+            elif isinstance(push, RefusalPushed):
                 self._refused(push)
         self._asking.pushes_came(pushes)
         batch += pushes
@@ -311,7 +311,7 @@ class ListenSession:
             return Unreadable("unknown-shape", document)
         return push
 
-    def _refused(self, refused: Refused) -> None:
+    def _refused(self, refused: RefusalPushed) -> None:
         if refused.errcode == _INVALID_TOKEN:
             self._refused_token = refused
         elif refused.errcode != _BUSY and self._asking.awaits_answer:

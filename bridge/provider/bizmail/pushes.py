@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ..faults import CODE_MOST, plain
-from ..pushes import MailArrived, Online, Push, Refused, Unreadable, UnreadChanged, VersionChanged
+from ..pushes import MailArrived, Online, Push, RefusalPushed, Unreadable, UnreadChanged, VersionChanged
 from .documents import INT_END, NotJson, fold_keys, read_json, to_int, to_text
 from .rules import is_ver
 from .salvage import salvage_mail
@@ -57,7 +57,7 @@ def _pushes(value: dict[str, Any], document: bytes) -> tuple[Push, ...]:
     # 0 is how the successor API says that all is well.
     if errcode is not None and errcode.strip() not in ("", "0"):
         return (
-            Refused(
+            RefusalPushed(
                 plain(errcode)[:CODE_MOST], plain(to_text(value.get("error")) or to_text(value.get("errmsg")) or "")
             ),
         )
