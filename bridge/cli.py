@@ -33,7 +33,7 @@ from bridge.commands import (
     worker,
 )
 from bridge.commands.command import CANNOT_LISTEN, FAILED, MISUSED, OK, Command
-from bridge.commands.streams import CANNOT_WRITE, flushed, prepare, say_at_the_end, unwritten
+from bridge.commands.streams import CANNOT_WRITE, flushed, prepare, say_why_it_ends, unwritten
 from bridge.settings import SettingsError, SettingsFileError
 from bridge.supervision import StartRefused
 
@@ -160,5 +160,5 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _refuse(why: str, code: int) -> int:
-    say_at_the_end(f"{_PROGRAM}: {why}\n")
+    say_why_it_ends(_PROGRAM, why)
     return code

@@ -29,6 +29,7 @@ from bridge.access.cookies import cookie_pairs
 from bridge.access.identity import Asked, Identity
 from bridge.access.refused import Refused, quoted
 from bridge.events import from_json
+from bridge.obs.lasting import Lasting
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,6 @@ _TTL_S: Final = 60.0
 _LEAST_TTL_S: Final = 1.0
 _MOST_TTL_S: Final = 3600.0
 _LATER_S: Final = 3
-_SAID_AGAIN_S: Final = 60.0
 
 
 class OfficeAway(Exception):
@@ -83,7 +83,7 @@ class AskedOffice:
         self._flights: dict[bytes, asyncio.Task[Identity | Refused]] = {}
         self._open = asyncio.Semaphore(MOST_OPEN)
         self._tasks = asyncio.TaskGroup()
-        self._silent_until = -math.inf
+        self._silent = Lasting(clock=self.clock)
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -233,8 +233,7 @@ class AskedOffice:
         return replace(found, expires=now + ttl_s + self._keep_s, issued=now, asked=asked)
 
     def _away(self, away: OfficeAway) -> Refused:
-        if self.clock() >= self._silent_until:
-            self._silent_until = self.clock() + _SAID_AGAIN_S
+        if self._silent.is_due():
             log.warning("the OA does not say who asks", extra={"why": away.detail})
         return _later(str(away))
 

@@ -64,6 +64,16 @@ def add_settings_options(parser: argparse.ArgumentParser, *, dev: bool = False) 
         where.add_argument("--dev", action="store_true", help="the settings of `dev` in this folder")
 
 
+def service_settings(arguments: argparse.Namespace, role: str) -> Settings:
+    """:func:`settings_of` for a program that logs: why they cannot be used is JSON, too, where the environment says
+    that log lines are."""
+    if os.environ.get("BRIDGE_LOG_FORMAT", "").strip() == "json":
+        from bridge.obs.logs import setup_logs
+
+        setup_logs("info", "json", role=role)
+    return settings_of(arguments)
+
+
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """Load the settings that the options ask for.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bridge.commands.command import OK, Command, add_settings_options, processes, run_until_done, settings_of
+from bridge.commands.command import OK, Command, add_settings_options, processes, run_until_done, service_settings
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,14 +15,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    settings = settings_of(arguments)
+    settings = service_settings(arguments, "edge")
     from bridge.app.fitness import check_fitness
     from bridge.app.processes import run_edge, serve_child
 
     check_fitness(settings, "edge", processes=arguments.workers if arguments.inherit is None else 1)
     from bridge.obs.logs import setup_logs
 
-    setup_logs(settings.log.level, settings.log.format)
+    setup_logs(settings.log.level, settings.log.format, role="edge")
     if arguments.inherit is not None:
         run_until_done(serve_child(settings, arguments.inherit))
     else:

@@ -36,7 +36,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from bridge.obs.logs import setup_logs
 
-    setup_logs("info", "auto")
+    setup_logs("info", "auto", role="simulate")
     asyncio.run(_serve_until_asked(arguments))
     return OK
 

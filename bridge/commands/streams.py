@@ -13,6 +13,8 @@ from typing import Final
 
 CANNOT_WRITE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """System errors that concern the output, if they name no file."""
+log = logging.getLogger(__name__)
+
 _PATIENCE_MS: Final = 1000
 _ESCAPING: Final = "exmail-bridge-escape"
 
@@ -58,10 +60,26 @@ def flushed() -> str | None:
     return None
 
 
-def say_at_the_end(text: str) -> None:
-    """Write to standard error behind the log lines; give up if nobody reads it, so that the process can end."""
-    for handler in logging.getLogger().handlers:
+def say_why_it_ends(program: str, why: str) -> None:
+    """Write one line to standard error behind the log lines, JSON where these are; give up if nobody reads it, so that
+    the process can end."""
+    handlers = logging.getLogger().handlers
+    if handlers and _are_for_machines():
+        log.error("the program ends", extra={"why": why})
+    for handler in handlers:
         handler.flush()
+    if not handlers or not _are_for_machines():
+        _write_last(f"{program}: {why}\n")
+
+
+def _are_for_machines() -> bool:
+    # Only a process that has set its logs up pays for the import.
+    from bridge.obs.logs import are_for_machines
+
+    return are_for_machines()
+
+
+def _write_last(text: str) -> None:
     try:
         descriptor = sys.stderr.fileno()
     except OSError:

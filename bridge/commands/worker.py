@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from bridge.commands.command import OK, Command, add_settings_options, run_until_done, settings_of
+from bridge.commands.command import OK, Command, add_settings_options, run_until_done, service_settings
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    settings = settings_of(arguments)
+    settings = service_settings(arguments, "worker")
     from bridge.app.fitness import check_fitness
     from bridge.app.worker import run_worker
 
     check_fitness(settings, "worker")
     from bridge.obs.logs import setup_logs
 
-    setup_logs(settings.log.level, settings.log.format)
+    setup_logs(settings.log.level, settings.log.format, role="worker")
     run_until_done(run_worker(settings))
     return OK
 

@@ -108,9 +108,11 @@ def _make_up(entries: Entries, kept: Entries, *, simulated: bool) -> None:
 def _start_logs(stack: AsyncExitStack, settings: Settings, path: Path, *, aloud: int) -> None:
     """Send logs to a file, and from level ``aloud`` on, or the one that was asked for, to the terminal too."""
     file = stack.enter_context(path.open("w", encoding="utf-8"))
-    setup_logs(settings.log.level, "text" if settings.log.format == "auto" else settings.log.format, stream=file)
+    setup_logs(
+        settings.log.level, "text" if settings.log.format == "auto" else settings.log.format, role="dev", stream=file
+    )
     terminal = logging.StreamHandler(sys.stderr)
-    terminal.setFormatter(TextFormatter())
+    terminal.setFormatter(TextFormatter("dev"))
     asked_for = settings.sources["BRIDGE_LOG_LEVEL"] == "environment"
     terminal.setLevel(settings.log.level.upper() if asked_for else aloud)
     root = logging.getLogger()

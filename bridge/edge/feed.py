@@ -33,6 +33,7 @@ from bridge.journal.reader import OpenRequest, Reader
 from bridge.journal.reports import Reports
 from bridge.journal.standing import Asker, Standings
 from bridge.journal.subscription import Subscription
+from bridge.obs.lasting import Lasting
 from bridge.obs.metrics import Metrics
 from bridge.obs.readiness import Unready
 
@@ -79,6 +80,7 @@ class Feed:
         self._asked = asked
         self._metrics = metrics
         self._pace = pace or Pace()
+        self._away = Lasting()
         self._clock = clock
         self._probe = Probe(
             keys, reader, reports, metrics, name=name, pace=self._pace, clock=clock, redis_clock=redis_clock
@@ -267,6 +269,7 @@ class Feed:
                 self._subscription = subscription
                 self._loader.dialled()
                 self.connected.set()
+                self._away.over()
                 self._confirmed(tails)
                 if not first:
                     self._metrics.feed_reconnects.inc()
@@ -283,7 +286,8 @@ class Feed:
                 else:
                     log.warning("pub/sub connection lost", extra={"error": why})
             except JournalError as error:
-                log.warning("no pub/sub connection", extra={"error": str(error)})
+                if self._away.is_due():
+                    log.warning("no pub/sub connection", extra={"error": str(error)})
             finally:
                 self._subscription = None
                 subscription.close()

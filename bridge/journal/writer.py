@@ -33,6 +33,7 @@ __all__ = ["Claimed", "Outcome", "Result", "Writer"]
 log = logging.getLogger(__name__)
 
 _ERASED: Final = 500
+_FIRST_PAUSE_S: Final = 0.05
 
 
 async def _nobody_remembers() -> Memory:
@@ -282,7 +283,7 @@ class Writer:
 
     async def _commit(self, calls: Sequence[Call]) -> list[Outcome]:
         async with self._turn:
-            delay_s = 0.05
+            delay_s = _FIRST_PAUSE_S
             refused = False
             while True:
                 try:
@@ -294,7 +295,8 @@ class Writer:
                     started = time.perf_counter()
                     outcomes = await self._send(calls, self._confirmed)
                 except JournalAway as error:
-                    log.warning("journal away, waiting to commit", extra={"error": str(error), "calls": len(calls)})
+                    if delay_s == _FIRST_PAUSE_S:  # the lease's log lines say that it lasts
+                        log.warning("journal away, waiting to commit", extra={"error": str(error), "calls": len(calls)})
                     await self._pause(delay_s)
                     delay_s = min(delay_s * 2, 1.0)
                     continue

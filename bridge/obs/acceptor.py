@@ -20,6 +20,8 @@ from typing import Any, Final, cast
 
 from aiohttp import web
 
+from bridge.obs.lasting import Lasting
+
 log = logging.getLogger(__name__)
 
 _BACKLOG: Final = 4096
@@ -30,7 +32,6 @@ RESERVE: Final = 32
 """Descriptors that are reserved for Redis, published keys and the admin port."""
 _KEPT_MOST: Final = 2048
 _RETRY_S: Final = 0.5
-_TELL_S: Final = 60.0
 _LOOK_S: Final = 1.0
 
 
@@ -61,7 +62,7 @@ class Acceptor:
         self._open: dict[asyncio.Transport, float | None] = {}
         self._retry: asyncio.TimerHandle | None = None
         self._look: asyncio.TimerHandle | None = None
-        self._logged = float("-inf")
+        self._full = Lasting()
         self._listening = False
 
     def start(self) -> bool:
@@ -171,8 +172,7 @@ class Acceptor:
         self._loop.remove_reader(self._sock)
         self._retry = self._loop.call_later(_RETRY_S, self._loop.add_reader, self._sock, self._accept)
         # At the limit every connection that ends admits one more, so this happens again and again; log it rarely.
-        if self._loop.time() - self._logged >= _TELL_S:
-            self._logged = self._loop.time()
+        if self._full.is_due():
             log.error("too few descriptors, accepting pauses", extra={"limit": _limit(), "why": why})
 
     def _descriptor_left(self) -> bool:

@@ -24,12 +24,19 @@ _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 
 
 class JsonFormatter(logging.Formatter):
-    """``time`` (RFC 3339, UTC, ms), ``level``, ``logger``, ``message``, the fields, and ``exception`` if any."""
+    """``time`` (RFC 3339, UTC, ms), ``level``, ``role`` and ``pid`` of the process, ``logger``, ``message``, the
+    fields, and ``exception`` if any."""
+
+    def __init__(self, role: str) -> None:
+        super().__init__()
+        self._role = role
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
             "time": _time(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
+            "role": self._role,
+            "pid": record.process,
             "logger": record.name,
             "message": record.getMessage(),
         }
@@ -41,17 +48,25 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """Local date, time and zone, level, room, sentence, ``name=value`` fields; a traceback on the lines after it."""
+    """Local date, time and zone, level, process, room, sentence, ``name=value`` fields; a traceback on the lines after
+    it."""
+
+    def __init__(self, role: str) -> None:
+        super().__init__()
+        self._role = role
 
     def format(self, record: logging.LogRecord) -> str:
         time = _time(record).astimezone().isoformat(" ", "milliseconds")
         fields = "".join(f"  {name}={_plain(value)}" for name, value in fields_of(record).items())
-        line = f"{time} {record.levelname:<7} {record.name.removeprefix('bridge.')}: {record.getMessage()}{fields}"
+        whose = f"{self._role}[{record.process}]"
+        line = (
+            f"{time} {record.levelname:<7} {whose} {record.name.removeprefix('bridge.')}: {record.getMessage()}{fields}"
+        )
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def setup_logs(level: str, format: Format, *, stream: TextIO | None = None) -> None:
-    """Send the process's logs to ``stream``, replacing what was set up before.
+def setup_logs(level: str, format: Format, *, role: str, stream: TextIO | None = None) -> None:
+    """Send the logs of this process, a ``role`` such as ``worker``, to ``stream``, replacing what was set up before.
 
     Without one they go to standard error, and the process never waits for its reader. ``level`` is ``debug`` to
     ``critical``. The ``format`` ``auto`` means text on a terminal, otherwise JSON.
@@ -63,7 +78,7 @@ def setup_logs(level: str, format: Format, *, stream: TextIO | None = None) -> N
         stream = sys.stderr
         handler = Outlet(stream)
     text = format == "text" or (format == "auto" and stream.isatty())
-    handler.setFormatter(TextFormatter() if text else JsonFormatter())
+    handler.setFormatter(TextFormatter(role) if text else JsonFormatter(role))
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
@@ -73,6 +88,11 @@ def setup_logs(level: str, format: Format, *, stream: TextIO | None = None) -> N
     # Request lines may contain tickets.
     logging.getLogger("aiohttp.access").disabled = True
     logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
+
+
+def are_for_machines() -> bool:
+    """Whether the process's log lines are JSON by now."""
+    return any(isinstance(each.formatter, JsonFormatter) for each in logging.getLogger().handlers)
 
 
 def _is_our_fault(record: logging.LogRecord) -> bool:

@@ -9,6 +9,7 @@ from typing import Final
 from bridge.journal.clock import SharedClock
 from bridge.journal.errors import JournalAway
 from bridge.journal.writer import Writer
+from bridge.obs.lasting import Lasting
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +21,7 @@ class Lease:
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
+        self._away = Lasting()
 
     async def confirm(self) -> None:
         """Make sure that nobody else leads, as far as Redis can be asked; while it is away, listening goes on.
@@ -46,4 +48,7 @@ class Lease:
             await clock.look()
         except JournalAway as error:
             # Pushes are kept meanwhile; whether the lease still is ours shows when Redis answers.
-            log.warning("journal away, lease not renewed", extra={"error": str(error)})
+            if self._away.is_due():
+                log.warning("journal away, lease not renewed", extra={"error": str(error)})
+        else:
+            self._away.over()

@@ -200,7 +200,10 @@ class Listener:
         self._metrics.documents_dropped[reason].inc()
         self._upstream.unreadable()
         bury = self._burial.bury(reason, document, cut_from)
-        return [] if bury is None else [bury]
+        if bury is None:
+            return []
+        log.warning("document not readable", extra={"reason": reason, "bytes": bury.size})
+        return [bury]
 
 
 def _state(error: ProviderError) -> ProviderState:

@@ -17,6 +17,7 @@ from typing import Final
 from bridge.journal.errors import JournalAway
 from bridge.journal.mirror import Mirror
 from bridge.journal.writer import Writer
+from bridge.obs.lasting import Lasting
 from bridge.obs.metrics import Metrics
 from bridge.provider.counts import Counts
 from bridge.provider.faults import CONCERNS_ALL, NotFound, ProviderError, ProviderRefused
@@ -101,6 +102,7 @@ class Reconciler:
         self._batch = max(1, int(rate))
         self._sweep = sweep
         self._pace = pace
+        self._not_read = Lasting()
         self._wall = wall
         self._now = now
         self._suspected: dict[str, _Suspicion] = {}
@@ -158,7 +160,8 @@ class Reconciler:
                     self.agenda.rest(item, self._pace.settle_s)
             except (ProviderError, JournalAway) as error:
                 self._metrics.reconciled["failed"].inc()
-                log.warning("count not read", extra={"error": str(error)})
+                if self._not_read.is_due():
+                    log.warning("count not read", extra={"error": str(error)})
                 if isinstance(error, ProviderRefused) and not isinstance(error, CONCERNS_ALL):
                     self.agenda.leave_alone(item.mailbox, self._pace.absent_s)
                     continue

@@ -14,6 +14,7 @@ from typing import Final
 from bridge.journal.clock import SharedClock
 from bridge.journal.errors import JournalAway, LeaseLost
 from bridge.journal.writer import Claimed
+from bridge.obs.lasting import Lasting
 from bridge.obs.readiness import Unready
 from bridge.supervision import apart
 from bridge.worker.known import nobody_knows
@@ -33,6 +34,7 @@ class Worker:
         self._means = means
         self._leader: Leader | None = None
         self._stopping = False
+        self._away = Lasting()
 
     async def run(self) -> None:
         """Stand by until the lease is free, lead until it is lost, and again.
@@ -53,9 +55,11 @@ class Worker:
                     outage = False
                 claimed = await self._means.writer.claim()
             except JournalAway as error:
-                log.warning("journal away, cannot claim", extra={"error": str(error)})
+                if self._away.is_due():
+                    log.warning("journal away, cannot claim", extra={"error": str(error)})
                 claimed, outage = None, stands_by
             else:
+                self._away.over()
                 if claimed is None and not stands_by:
                     log.info("standing by, another worker leads")
                 stands_by = claimed is None

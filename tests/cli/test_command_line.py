@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -18,6 +19,18 @@ def run(*words, **environ):
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
     command = [sys.executable, "-m", "bridge", *words]
     return subprocess.run(command, cwd=ROOT, env={**kept, **environ}, capture_output=True, text=True, timeout=60)
+
+
+def test_what_keeps_a_program_from_starting_is_json_where_log_lines_are():
+    """One line, for whatever collects them; somebody who typed a command reads plain text."""
+    told = run("edge", BRIDGE_LOG_FORMAT="json", BRIDGE_REDIS_ULR="x")
+    [line] = told.stderr.splitlines()
+    said = json.loads(line)
+    assert (told.returncode, said["level"], said["role"], said["message"]) == (2, "error", "edge", "the program ends")
+    assert said["why"] == "BRIDGE_REDIS_ULR is not a setting; did you mean BRIDGE_REDIS_URL?"
+    assert (
+        run("why", "a@b.cn", BRIDGE_LOG_FORMAT="json", BRIDGE_REDIS_ULR="x").stderr == f"exmail-bridge: {said['why']}\n"
+    )
 
 
 @pytest.mark.parametrize("name", [command.name for command in COMMANDS])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import sys
@@ -41,5 +42,5 @@ async def test_a_port_that_is_taken_meanwhile_is_named_in_one_line(own_server: E
             code = await process.wait()
             await reading
     assert code == 1
-    assert lines[-1].decode() == f"exmail-bridge: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    assert json.loads(lines[-1])["why"] == f"cannot listen on 127.0.0.1:{port}: Address already in use"
     assert not [line for line in lines if b"descriptors" in line or b"Traceback" in line]

@@ -120,6 +120,6 @@ async def test_a_secret_file_that_is_empty_at_the_start_may_be_whole_a_moment_la
     del environ["BRIDGE_EDGE_JWT_SECRET"]
     async with program("edge", environ=environ) as edge:
         assert await edge.ended() == 1
-        assert edge.lines[-1]["message"] == "exmail-bridge: BRIDGE_EDGE_JWT_SECRET: is empty"
+        assert edge.last_words == "BRIDGE_EDGE_JWT_SECRET: is empty"
     async with program("edge", environ=environ | {"BRIDGE_EDGE_KICK_SECONDS": "soon"}) as edge:
         assert await edge.ended() == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import re
 
 import pytest
@@ -20,7 +21,7 @@ def logged():
     stream = io.StringIO()
 
     def with_format(name, level="info"):
-        setup_logs(level, name, stream=stream)
+        setup_logs(level, name, role="worker", stream=stream)
         return stream
 
     yield with_format
@@ -44,6 +45,8 @@ def test_json_line_has_sentence_and_fields(logged):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.pop("time"))
     assert line == {
         "level": "info",
+        "role": "worker",
+        "pid": os.getpid(),
         "logger": "bridge.worker.listener",
         "message": "listen session ended",
         "ver": 1700000000000,
@@ -77,7 +80,9 @@ def test_text_puts_fields_after_the_sentence(logged):
     stream = logged("text")
     log.info("edge ready", extra={"port": 8080, "why": "it came round"})
     assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d INFO ", stream.getvalue())
-    assert stream.getvalue().endswith("INFO    worker.listener: edge ready  port=8080  why='it came round'\n")
+    process = f"worker[{os.getpid()}]"
+    end = f"INFO    {process} worker.listener: edge ready  port=8080  why='it came round'\n"
+    assert stream.getvalue().endswith(end)
 
 
 def test_auto_is_json_where_nobody_watches(logged):

@@ -28,7 +28,7 @@ def pipe() -> Iterator[tuple[int, TextIO]]:
 
 
 def logger(outlet: Outlet) -> logging.Logger:
-    outlet.setFormatter(JsonFormatter())
+    outlet.setFormatter(JsonFormatter("worker"))
     log = logging.Logger("bridge.test")
     log.addHandler(outlet)
     return log

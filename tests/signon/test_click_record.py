@@ -35,7 +35,7 @@ def logged() -> Any:
     """All that is logged, at debug level and by every library, as the program writes it."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(JsonFormatter("worker"))
     root = logging.getLogger()
     level = root.level
     root.addHandler(handler)

@@ -43,6 +43,12 @@ class Program:
     def pid(self) -> int:
         return self.process.pid
 
+    @property
+    def last_words(self) -> str:
+        """Why it ended: of a program that logs, a field of its last line; of a command, a line after its name."""
+        last = self.lines[-1]
+        return str(last["why"] if last["message"] == "the program ends" else last["message"])
+
     def said(self, message: str) -> list[dict[str, Any]]:
         """The log lines with this sentence."""
         return [line for line in self.lines if line["message"] == message]

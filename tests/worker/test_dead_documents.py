@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.journal.dead import DeadDocument, DeadDocuments
+from bridge.obs.logs import fields_of
 from bridge.provider.bizmail.pushes import NAMES
 from bridge.simulator import Defect, Kind, Simulator
 from bridge.worker.dead import KEPT_MOST, Burial, masked, without_secrets
@@ -106,9 +107,16 @@ async def test_a_mail_is_told_of_whatever_its_text(
     ],
 )
 async def test_what_tells_of_no_mailbox_is_kept(
-    redis: Any, redis_url: str, simulator: Simulator, told: Told, document: bytes, reason: str, kept: str
+    redis: Any,
+    redis_url: str,
+    simulator: Simulator,
+    told: Told,
+    document: bytes,
+    reason: str,
+    kept: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Its head, its reason and its size; counted; and the mail behind it comes."""
+    """Its head, reason and size; counted; one log line without its content; and the mail behind it comes."""
     async with running_worker(redis_url, simulator) as worker:
         await listening(simulator, told)
         simulator.listeners.push(document)
@@ -122,6 +130,8 @@ async def test_what_tells_of_no_mailbox_is_kept(
         [missed] = await told.data("upstream.missed")
         assert missed["why"] == "documents could not be read"
         assert missed["since"] <= missed["until"]
+    [line] = [fields_of(record) for record in caplog.records if record.message == "document not readable"]
+    assert line == {"reason": reason, "bytes": len(document)}
 
 
 async def test_a_dead_mail_is_announced_as_missed(redis: Any, redis_url: str, simulator: Simulator, told: Told) -> None:

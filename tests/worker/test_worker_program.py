@@ -81,8 +81,8 @@ async def test_a_wrong_password_is_one_clear_line(
     given = {"BRIDGE_REDIS_USERNAME": "worker", "BRIDGE_REDIS_PASSWORD": "amiss"}
     with worker_program(tmp_path, own_server.url, simulator, **given) as program:
         assert program.wait(5) == 1
-    [line] = [line for line in (tmp_path / "worker.log").read_text().splitlines() if not line.startswith("{")]
-    assert line.startswith("exmail-bridge: Redis will not do: ")
+    line = orjson.loads((tmp_path / "worker.log").read_text().splitlines()[-1])["why"]
+    assert line.startswith("Redis will not do: ")
     assert "password" in line
     assert "too old" not in line
     assert "amiss" not in line

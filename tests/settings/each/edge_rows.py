@@ -291,7 +291,7 @@ async def signon_rate(bench: Bench, value: str) -> None:
 def logging_as(settings: Any) -> Iterator[io.StringIO]:
     root, stream = logging.getLogger(), io.StringIO()
     handlers, level = list(root.handlers), root.level
-    setup_logs(settings.log.level, settings.log.format, stream=stream)
+    setup_logs(settings.log.level, settings.log.format, role="edge", stream=stream)
     try:
         yield stream
     finally:
