@@ -48,11 +48,14 @@ class Identity:
 
     @property
     def session_name(self) -> str | None:
-        """Lets a browser's tabs recognise that they belong to one session and person; it is no credential.
+        """Lets a browser's tabs recognise that they belong to one session and see the same; it is no credential.
 
-        ``None``: the session is unknown, because an edge of an older release made the ticket.
+        A credential that names other mailboxes has another name, though its ``sid`` is the same: what tabs share, and
+        what they keep, must be nothing that the newer one does not open. ``None``: the session is unknown, because an
+        edge of an older release made the ticket.
         """
         if not self.session:
             return None
-        named = f"exmail-bridge session\0{self.session}\0{self.mailboxes[0]}"
+        first, *further = self.mailboxes
+        named = "\0".join(("exmail-bridge session", self.session, first, *sorted(further)))
         return hashlib.sha256(named.encode()).hexdigest()[:32]

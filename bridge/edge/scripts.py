@@ -18,7 +18,7 @@ from typing import Final
 
 _LINE: Final = ("links.js", "choice.js", "ticket.js", "line.js")
 _TAB: Final = (*_LINE, "page.js", "notices.js", "share.js", "connect.js")
-_WORKER: Final = (*_LINE, "relay.js")
+_WORKER: Final = (*_LINE, "box.js", "herald.js", "relay.js", "ports.js")
 _ABOUT: Final = "/* Exmail bridge, {what}. MIT. Readable: bridge/edge/static/client/; manual: docs/client.md. */\n"
 
 _TEXT: Final = re.compile(r"""('(?:[^'\\]|\\.)*'|`[^`]*`)""")

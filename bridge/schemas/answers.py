@@ -52,7 +52,10 @@ ANSWERS: Final[Mapping[str, Schema]] = MappingProxyType(
             "A credential for one connection.",
             always("ticket", text("For the query ?ticket=, once.")),
             always("expires_in", whole("It has to be used within so many seconds.", least=1)),
-            always("session", or_null(text("Equal for all tickets of one session and person; opens nothing."))),
+            always(
+                "session",
+                or_null(text("Equal for all tickets of one session that name the same mailboxes; opens nothing.")),
+            ),
         ),
         "Refusal": record(
             "Why a request is not served.",

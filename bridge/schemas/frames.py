@@ -51,7 +51,10 @@ def _snapshot() -> Schema:
         sometimes("recent", listing("If not resumed: the newest mails, oldest first.", mail, most=20)),
         always("upstream", record("The state of the provider connection.", *_upstream())),
         always("known", flag("false: the bridge knows no such account.")),
-        always("session", or_null(text("Equal for all connections of one session and person; opens nothing."))),
+        always(
+            "session",
+            or_null(text("Equal for all connections of one session that name the same mailboxes; opens nothing.")),
+        ),
         always("expires_in", whole("The credential of this connection lasts so many seconds.")),
     )
 

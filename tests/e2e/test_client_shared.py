@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import aiohttp
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Frame, Page, async_playwright
@@ -13,9 +12,19 @@ from playwright.async_api import Browser, BrowserContext, Frame, Page, async_pla
 from tests.support.certificates import make_authority
 from tests.support.client_tab import frozen
 from tests.support.nginx import running_nginx
-from tests.support.oa_tabs import Oa, is_open, running_oa, stands_at, told, write_pages
+from tests.support.oa_tabs import (
+    Oa,
+    end_worker,
+    is_open,
+    running_oa,
+    stands_at,
+    told,
+    until_told,
+    with_tickets,
+    write_pages,
+)
 from tests.support.processes import free_port
-from tests.support.stage import ANN, BOB, bearer, mail
+from tests.support.stage import ANN, BOB, mail
 from tests.support.waiting import until
 
 
@@ -116,17 +125,6 @@ async def test_ten_tabs_are_one_connection(
         protocol = await tabs[0].evaluate("performance.getEntriesByType('navigation')[0].nextHopProtocol")
         assert protocol == ("h2" if way == "h2" else "http/1.1")
         await are_told_once(oa, tabs)
-
-
-async def end_worker(browser: Browser) -> None:
-    """What a browser does to a worker when memory is short."""
-    session = await browser.new_browser_cdp_session()
-    targets = (await session.send("Target.getTargets"))["targetInfos"]
-    ended = [each["targetId"] for each in targets if each["type"] == "shared_worker"]
-    assert ended
-    for each in ended:
-        await session.send("Target.closeTarget", {"targetId": each})
-    await session.detach()
 
 
 async def test_a_frozen_tab_goes_on_where_it_was(oa: Oa) -> None:
@@ -290,36 +288,6 @@ async def test_signing_out_ends_every_tab(oa: Oa) -> None:
         await until_told(tab, f"closed {code}")
         assert await tab.evaluate("[mail.unread, mail.position, mail.mailbox]") == [None, None, None]
     assert oa.open() == 0
-
-
-async def until_told(tab: Page, what: str) -> None:
-    async def holds() -> bool:
-        return what in await told(tab)
-
-    await until(holds, within_s=30)
-
-
-async def with_tickets(oa: Oa, page: Page, *, session: str | None = None) -> list[str]:
-    """Begin in a page whose OA makes tickets for Bob; return those that it was asked for."""
-    given: list[str] = []
-
-    async def ticket() -> str:
-        async with (
-            aiohttp.ClientSession() as client,
-            client.post(f"{oa.url}/exmail/ticket", headers=bearer(sid="s")) as answer,
-        ):
-            told = await answer.json()
-        given.append(told["ticket"])
-        return str(told["ticket"])
-
-    await page.expose_function("oaTicket", ticket)
-    async with (
-        aiohttp.ClientSession() as client,
-        client.post(f"{oa.url}/exmail/ticket", headers=bearer(sid="s")) as answer,
-    ):
-        named = session or (await answer.json())["session"]
-    await page.evaluate(f"mail.close(); told = []; begin({{ ticket: () => oaTicket(), session: '{named}' }})")
-    return given
 
 
 async def test_a_tab_is_asked_for_the_ticket(oa: Oa) -> None:

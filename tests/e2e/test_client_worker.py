@@ -211,7 +211,7 @@ async def test_two_releases_do_not_disturb_each_other(sharing: ScriptedEdge, con
 
 async def test_a_protocol_of_another_release_is_not_spoken(sharing: ScriptedEdge, context: BrowserContext) -> None:
     """Two edges of two releases stand behind one address: a worker of the other one is left alone."""
-    other = read_scripts(PROTOCOL=2)["client.js"].body.decode()
+    other = read_scripts(PROTOCOL=1)["client.js"].body.decode()
     sharing.pages["/other"] = PAGE.replace("<script src=/exmail/client.js></script>", f"<script>{other}</script>")
     tab = await new_tab(sharing, context, "{ shared: true, url: '/exmail/' }", "other")
     async with asyncio.timeout(20):

@@ -20,11 +20,10 @@ async def name_of(url: str, mailbox: str = BOB, query: str = "", **claims: Any) 
 
 
 async def test_it_is_of_one_session_and_one_person(stage: Any) -> None:
-    """The same for every credential of a session, with whichever mailbox it opens; another for anybody else."""
+    """The same for every credential of a session that names the same; another for anybody else."""
     url, *_ = stage
     name = await name_of(url, sid="17")
     assert name == await name_of(url, sid="17", life_s=900)
-    assert name == await name_of(url, sid="17", query=f"?mailbox={ANN}", mailboxes=[ANN])
     others = [
         await name_of(url, ANN, sid="17"),
         await name_of(url, sid="18"),
@@ -32,6 +31,16 @@ async def test_it_is_of_one_session_and_one_person(stage: Any) -> None:
         await name_of(url, life_s=900),
     ]
     assert len({name, *others}) == 5
+
+
+async def test_it_is_of_what_the_credential_names(stage: Any) -> None:
+    """With whichever of its mailboxes it opens; one that names more or fewer has another, with an equal ``sid`` too."""
+    url, *_ = stage
+    eve = "eve@gzdev.com"
+    name = await name_of(url, sid="17", mailboxes=[ANN, eve])
+    for query in ("?mailbox=*", f"?mailbox={ANN}"):
+        assert name == await name_of(url, sid="17", query=query, mailboxes=[eve, ANN])
+    assert len({name, await name_of(url, sid="17"), await name_of(url, sid="17", mailboxes=[ANN])}) == 3
 
 
 async def test_it_tells_and_opens_nothing(stage: Any) -> None:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from aiohttp import web
-from playwright.async_api import BrowserContext, Frame, Page
+from playwright.async_api import Browser, BrowserContext, Frame, Page
 from redis.asyncio import Redis
 
 from bridge.journal.writer import Writer
 from bridge.obs.metrics import Metrics
-from tests.support.stage import BOB, leading_writer, running_edge, token
+from tests.support.stage import BOB, bearer, leading_writer, running_edge, token
 from tests.support.waiting import until
 from tests.support.workers import sample
 
@@ -28,6 +29,7 @@ PAGE = """<!doctype html><title>OA</title><b id=unread></b><script src=/exmail/c
       told.push(`${data.mailbox} ${data.resumed}`);
       if (!data.resumed) data.recent.forEach((event) => told.push(`recent ${event.data.mail_id}`));
     });
+    mail.on('withdrawn', (data) => told.push(`withdrawn ${data.mailbox} ${data.code}`));
     mail.on('state', (state, detail) => told.push(detail.code ? `${state} ${detail.code}` : state));
     return mail;
   };
@@ -126,3 +128,47 @@ async def is_open(frame: Page | Frame) -> None:
         return bool(await frame.evaluate("Boolean(window.mail) && mail.state === 'open'"))
 
     await until(holds, within_s=30)
+
+
+async def until_told(frame: Page | Frame, what: str) -> None:
+    """Wait until the page was told exactly this."""
+
+    async def holds() -> bool:
+        return what in await told(frame)
+
+    await until(holds, within_s=30)
+
+
+async def end_worker(browser: Browser) -> None:
+    """What a browser does to a worker when memory is short."""
+    session = await browser.new_browser_cdp_session()
+    targets = (await session.send("Target.getTargets"))["targetInfos"]
+    ended = [each["targetId"] for each in targets if each["type"] == "shared_worker"]
+    assert ended
+    for each in ended:
+        await session.send("Target.closeTarget", {"targetId": each})
+    await session.detach()
+
+
+async def with_tickets(
+    oa: Oa, page: Page, *, session: str | None = None, options: str = "", **claims: Any
+) -> list[str]:
+    """Begin in a page whose OA makes tickets for Bob; return those that it was asked for."""
+    given: list[str] = []
+
+    async def make() -> dict[str, str]:
+        headers = bearer(sid="s", **claims)
+        async with aiohttp.ClientSession() as client, client.post(f"{oa.url}/exmail/ticket", headers=headers) as answer:
+            made: dict[str, str] = await answer.json()
+        return made
+
+    async def ticket() -> str:
+        given.append((await make())["ticket"])
+        return given[-1]
+
+    await page.expose_function("oaTicket", ticket)
+    named = session or (await make())["session"]
+    await page.evaluate(
+        f"mail.close(); told = []; begin({{ ticket: () => oaTicket(), session: '{named}', {options} }})"
+    )
+    return given

@@ -14,7 +14,7 @@ function connect(options) {
   const notices = settings.notify && makeNotices(settings.notify, base, open);
   const most = settings.badgeMost || BADGE_MOST;
 
-  const many = settings.mailboxes === ALL;
+  const many = settings.mailbox === ALL;
   let unread = null;
   let counts = Object.create(null); // {count, asOf} by mailbox
   let upstream = null;

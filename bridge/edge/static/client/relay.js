@@ -1,8 +1,9 @@
 /*
- * The worker: one line for all tabs of a browser that look at one mailbox, and a copy of what comes for each of them.
+ * The worker: one line for all tabs of a browser that look at one mailbox, or at all of a token, and a copy of what comes
+ * for each of them.
  *
- * A tab that joins is told what it would have been told by the edge: a snapshot, and what it missed, from what is kept here
- * or from GET /history. Every tab that was told anything stands where the line stands.
+ * A tab that joins is told what it would have been told by the edge: of each mailbox a snapshot, and what it missed, from
+ * what is kept here or from GET /history. From then on it stands in that mailbox where the line stands.
  *
  * The cookie decides who looks, and it may be another person's since the connection was made. So nothing is told to a tab
  * before somebody was asked after it joined: by a connection that was dialled since, or by POST /ticket, whose answer
@@ -13,21 +14,20 @@
 
 const PINGS_OWED = 4; // a frozen page answers none, and goes on from its own place later
 const TAB_OWED_BYTES = 1048576; // what may wait for a tab that does not answer
-const KEPT_BYTES = 262144;
-const RECENT = 20; // as in the edge's own snapshots
 const PAGE_LIMIT = 200;
 
 const relays = []; // what is shared now
 
 function relay(key, { base, mailbox, transport, session }) {
-  let tabs = []; // {port, after, refreshes, notifies, began, stands, asked, pings, owed, answer}
-  let known = null; // the data of a snapshot that is true now
-  let kept = []; // the last events, {text, bytes}, without a hole up to the line's position
-  let keptBytes = 0;
+  const many = mailbox === ALL;
+  let tabs = []; // {port, after, places, refreshes, notifies, asked, pings, owed, answer}
+  let boxes = Object.create(null); // by mailbox, where there are many
+  let whose = null; // the session that all of it is of
   let code = 0; // why the line waits
   let asking = false;
   let turn = 0;
-  let unsaid = []; // what a tab was to notify of and has not said that it did: {event, tab, pings}
+  let questions = Promise.resolve(); // one after the other, because an answer does not say which one it is to
+  const herald = makeHerald(() => tabs);
   const clock = stopwatch();
   let onlineAt = -Infinity;
 
@@ -35,6 +35,7 @@ function relay(key, { base, mailbox, transport, session }) {
     {
       base,
       mailbox,
+      many,
       transport,
       after: null,
       ticket: session ? () => askATab('ticket', () => true) : null,
@@ -43,7 +44,10 @@ function relay(key, { base, mailbox, transport, session }) {
       },
       share: null,
     },
-    { state, dialled, snapshot, event, upstream, nobody, announce, heartbeat: forward, keep() {}, looked() {}, ended() {} },
+    Object.assign(
+      { state, dialled, snapshot, withdrawn, event, upstream, nobody, announce: herald.announce, heartbeat: forwardToAll },
+      { keep() {}, looked() {}, ended() {} },
+    ),
   );
 
   // -- tabs
@@ -58,12 +62,17 @@ function relay(key, { base, mailbox, transport, session }) {
     tabs.slice().forEach((tab) => post(tab, message));
   }
 
-  function forward(text) {
-    tabs.filter((tab) => tab.stands).forEach((tab) => post(tab, { frame: text }));
+  function forward(box, text) {
+    tabs.filter((tab) => placeIn(tab, box).stands).forEach((tab) => post(tab, { frame: text }));
+  }
+
+  function forwardToAll(text) {
+    const begun = (tab) => everyBox().some((box) => placeIn(tab, box).stands);
+    tabs.filter(begun).forEach((tab) => post(tab, { frame: text }));
   }
 
   function join(port, { after, refreshes, notifies }) {
-    const fresh = { began: false, stands: false, asked: false, pings: 0, owed: 0, answer: null };
+    const fresh = { places: Object.create(null), asked: false, pings: 0, owed: 0, answer: null };
     const tab = Object.assign(fresh, { port, after, refreshes, notifies });
     tabs.push(tab);
     if (line.state === 'open') {
@@ -101,7 +110,7 @@ function relay(key, { base, mailbox, transport, session }) {
   }
 
   function ping() {
-    askOthers();
+    herald.look();
     tabs.slice().forEach((tab) => {
       tab.pings += 1;
       if (tab.pings > PINGS_OWED) leave(tab, 'frozen');
@@ -117,7 +126,7 @@ function relay(key, { base, mailbox, transport, session }) {
       onlineAt = clock(); // every tab says it
       line.comeSoon();
     }
-    else if (data.announced) unsaid = unsaid.filter((each) => each.event.id !== data.announced);
+    else if (data.announced) herald.said(data.announced);
     else if (tab.answer && data.got !== undefined) tab.answer.resolve(data.got);
     else if (tab.answer && data.refused) tab.answer.reject(data.refused);
   }
@@ -130,6 +139,12 @@ function relay(key, { base, mailbox, transport, session }) {
 
   /* One tab after the other is asked for a ticket, or to refresh; those first that answered their last ping. */
   function askATab(want, can) {
+    const asked = questions.then(() => askOne(want, can));
+    questions = asked.catch(() => undefined);
+    return asked;
+  }
+
+  function askOne(want, can) {
     turn += 1;
     const able = tabs.filter(can);
     const awake = able.filter((tab) => tab.pings < 2);
@@ -161,13 +176,8 @@ function relay(key, { base, mailbox, transport, session }) {
         const now = session || (await sessionNow());
         if (line.state !== 'open') break;
         if (now === undefined) sendApart(waiting);
-        else if (now !== known.session) line.begin();
-        else {
-          waiting.forEach((tab) => {
-            tab.asked = true;
-            stand(tab);
-          });
-        }
+        else if (now !== whose) line.begin();
+        else waiting.forEach(letIn);
       } catch (error) {
         waiting.forEach((tab) => leave(tab, `who looks is not known: ${error.message}`));
       }
@@ -175,39 +185,48 @@ function relay(key, { base, mailbox, transport, session }) {
     asking = false;
   }
 
-  // -- who notifies
-
-  /* One tab does, of those that may: one that answers, and until it does not. */
-  function announce(event, silent) {
-    const able = tabs.filter((tab) => tab.notifies && tab !== silent);
-    const [tab] = able.filter((each) => each.pings < 2).concat(able);
-    if (!tab) return;
-    unsaid = unsaid.concat({ event, tab, pings: 0 }).slice(-RECENT);
-    tab.port.postMessage({ announce: event });
-  }
-
-  function askOthers() {
-    unsaid.slice().forEach((each) => {
-      each.pings += 1;
-      if (each.pings < 2) return;
-      unsaid = unsaid.filter((one) => one !== each);
-      announce(each.event, each.tab);
+  function letIn(tab) {
+    tab.asked = true;
+    everyBox().forEach((box) => {
+      if (box.withdrawn) post(tab, { frame: box.withdrawn });
+      else stand(tab, box);
     });
   }
 
   // -- a tab comes to where the line stands
 
-  function stand(tab) {
-    if (tabs.indexOf(tab) < 0 || line.state !== 'open') return;
-    const step = distance(tab.after, line.position);
-    if (step === null) anew(tab, tab.after ? 'epoch' : 'first');
+  function boxOf(name) {
+    const key = many ? name : '';
+    boxes[key] = boxes[key] || makeBox(key);
+    return boxes[key];
+  }
+
+  function everyBox() {
+    return Object.keys(boxes).map((key) => boxes[key]);
+  }
+
+  /* Where a tab is in a mailbox: `began` with a snapshot, and `stands` where the line stands. */
+  function placeIn(tab, { mailbox: key }) {
+    tab.places[key] = tab.places[key] || { after: tab.after, began: false, stands: false };
+    return tab.places[key];
+  }
+
+  function stand(tab, box) {
+    if (tabs.indexOf(tab) < 0 || line.state !== 'open' || !box.shown) return;
+    const at = placeIn(tab, box);
+    const step = distance(at.after, box.position);
+    if (step === null) anew(tab, box, at.after ? 'epoch' : 'first');
     // It has been told what the line has not. Only the edge can say if that still is true.
     else if (step < 0) sendApart([tab]);
-    else if (step > kept.length) catchUp(tab);
     else {
-      resume(tab);
-      kept.slice(kept.length - step).forEach((each) => late(tab, each.text));
-      tab.stands = true;
+      const { epoch, seq } = place(box.position);
+      at.after = `${epoch}-${seq - step}`; // of many mailboxes it had the places of all
+      const texts = box.newest(step);
+      if (texts) {
+        resume(tab, box);
+        texts.forEach((text) => late(tab, text));
+        at.stands = true;
+      } else catchUp(tab, box);
     }
   }
 
@@ -217,44 +236,57 @@ function relay(key, { base, mailbox, transport, session }) {
     if (tab.notifies) tab.port.postMessage({ announce: JSON.parse(text) });
   }
 
-  function resume(tab) {
-    if (tab.began) return;
-    tab.began = true;
-    const data = Object.assign({}, known, { position: tab.after, resumed: true, reason: undefined, recent: undefined });
+  function begin(tab, box, how) {
+    const data = Object.assign({}, box.known, how);
     post(tab, { frame: JSON.stringify({ type: 'exmail.snapshot', data }) });
   }
 
-  function anew(tab, reason) {
-    tab.began = tab.stands = true;
-    const data = Object.assign({}, known, { position: line.position, resumed: false, reason });
-    post(tab, { frame: JSON.stringify({ type: 'exmail.snapshot', data }) });
+  function resume(tab, box) {
+    const at = placeIn(tab, box);
+    if (at.began) return;
+    at.began = true;
+    begin(tab, box, { position: at.after, resumed: true, reason: undefined, recent: undefined });
   }
 
-  async function catchUp(tab) {
-    const ours = known;
+  function anew(tab, box, reason) {
+    const at = placeIn(tab, box);
+    at.began = at.stands = true;
+    begin(tab, box, { position: box.position, resumed: false, reason });
+  }
+
+  async function catchUp(tab, box) {
+    const ours = box.known;
+    const at = placeIn(tab, box);
     try {
-      const names = { after: tab.after, limit: PAGE_LIMIT, ticket: session ? await line.askTicket() : null };
+      const names = { after: at.after, limit: PAGE_LIMIT, ticket: session ? await line.askTicket() : null };
+      const url = line.address('history', many ? Object.assign(names, { mailbox: box.mailbox }) : names);
       const options = { credentials: 'same-origin', cache: 'no-store' };
-      const answer = await within(ANSWER_DUE_MS, fetch(line.address('history', names), options), 'no answer');
-      if (!answer.ok && answer.status !== 400) throw new Error(`GET history answers ${answer.status}`);
+      const answer = await within(ANSWER_DUE_MS, fetch(url, options), 'no answer');
+      // The credential names an alias of it, perhaps: then the edge has to tell what was missed.
+      const apart = many && answer.status === 403;
+      if (!apart && !answer.ok && answer.status !== 400) throw new Error(`GET history answers ${answer.status}`);
       const page = answer.ok ? await answer.json() : { complete: false };
       if (tabs.indexOf(tab) < 0) return;
-      if (ours !== known || line.state !== 'open') return; // with the line's next snapshot it begins again
-      if (!page.complete) {
-        anew(tab, 'expired');
+      if (ours !== box.known || !box.shown || line.state !== 'open') return; // with its next snapshot it begins again
+      if (apart) {
+        sendApart([tab]);
         return;
       }
-      resume(tab);
+      if (!page.complete) {
+        anew(tab, box, 'expired');
+        return;
+      }
+      resume(tab, box);
       // What the line has not brought yet comes with the line.
-      const due = (each) => distance(tab.after, each.id) > 0 && distance(each.id, line.position) >= 0;
+      const due = (each) => distance(at.after, each.id) > 0 && distance(each.id, box.position) >= 0;
       const events = page.events.filter(due);
       if (!events.length) {
         sendApart([tab]);
         return;
       }
       events.forEach((each) => late(tab, JSON.stringify(each)));
-      tab.after = events[events.length - 1].id;
-      stand(tab);
+      at.after = events[events.length - 1].id;
+      stand(tab, box);
     } catch (error) {
       leave(tab, `what was missed could not be read: ${error.message}`);
     }
@@ -268,24 +300,21 @@ function relay(key, { base, mailbox, transport, session }) {
       tell({ ended: { code: detail.code, reason: detail.reason } });
       tabs = [];
       end();
-    } else {
-      if (next !== 'open') tabs.forEach(lookAgain);
-      tell({ state: next, detail });
-    }
-  }
-
-  /* Who stood where the line stands goes on with it. */
-  function lookAgain(tab) {
-    if (!tab.stands) tab.asked = false;
+    } else tell({ state: next, detail });
   }
 
   function nobody() {
     tell({ nobody: true });
   }
 
+  /* Who has joined by now is of the session that the connection has; its mailboxes it names itself. */
   function dialled() {
     tabs.forEach((tab) => {
       tab.asked = true;
+    });
+    everyBox().forEach((box) => {
+      box.shown = false;
+      box.withdrawn = null;
     });
   }
 
@@ -294,34 +323,46 @@ function relay(key, { base, mailbox, transport, session }) {
       sendApart(tabs.slice());
       return;
     }
-    if (!data.resumed) {
-      kept = [];
-      keptBytes = 0;
-    }
-    const newer = known && data.resumed && data.as_of < known.as_of; // one that takes over was asked for some time ago
-    const count = newer ? { unread: known.unread, as_of: known.as_of } : null;
-    known = Object.assign({}, data.resumed ? known : null, data, count);
-    forward(text);
-    tabs.filter((tab) => tab.asked && !tab.stands).forEach(stand);
+    if (many && whose !== data.session) forget();
+    whose = data.session;
+    const box = boxOf(data.mailbox);
+    box.begin(data);
+    forward(box, text);
+    tabs.filter((tab) => tab.asked && !placeIn(tab, box).stands).forEach((tab) => stand(tab, box));
     admit();
   }
 
+  /* What was kept of many mailboxes is another session's. Of one, its own snapshot says what still is true. */
+  function forget() {
+    if (whose === null) return;
+    boxes = Object.create(null);
+    tabs.forEach((tab) => {
+      tab.after = null;
+      tab.places = Object.create(null);
+    });
+  }
+
+  function withdrawn(data) {
+    const box = boxOf(data.mailbox);
+    box.shown = false;
+    box.withdrawn = JSON.stringify({ type: 'exmail.withdrawn', data });
+    tabs.filter((tab) => tab.asked).forEach((tab) => {
+      tab.places[box.mailbox] = { after: null, began: false, stands: false }; // it throws away what it has
+      post(tab, { frame: box.withdrawn });
+    });
+  }
+
   function event(each, text) {
-    kept.push({ text, bytes: text.length * 2 });
-    keptBytes += text.length * 2;
-    while (keptBytes > KEPT_BYTES) keptBytes -= kept.shift().bytes;
-    const data = each.data || {};
-    if (each.type === 'exmail.mail.new') known.recent = (known.recent || []).concat(each).slice(-RECENT);
-    if (data.as_of != null && data.unread != null && !(data.as_of < known.as_of)) {
-      known.unread = data.unread;
-      known.as_of = data.as_of;
-    }
-    forward(text);
+    const box = boxOf(each.subject);
+    box.add(each, text);
+    forward(box, text);
   }
 
   function upstream(data, text) {
-    known.upstream = data;
-    forward(text);
+    everyBox().forEach((box) => {
+      if (box.known) box.known.upstream = data;
+    });
+    forwardToAll(text);
   }
 
   const shared = { key, join, heard, ping };
@@ -332,21 +373,3 @@ function relay(key, { base, mailbox, transport, session }) {
   }, 0);
   return shared;
 }
-
-onconnect = ({ ports: [port] }) => {
-  let shared = null;
-  let tab = null;
-  port.onmessage = ({ data }) => {
-    if (tab) shared.heard(tab, data);
-    else if (data.open) {
-      const { base, mailbox, transport, session } = data.open;
-      const key = JSON.stringify([base, mailbox || '', transport, session || '']);
-      [shared] = relays.filter((each) => each.key === key);
-      shared = shared || relay(key, data.open);
-      tab = shared.join(port, data.open);
-    }
-  };
-  port.postMessage({ hello: PROTOCOL });
-};
-
-setInterval(() => relays.forEach((each) => each.ping()), PING_MS);

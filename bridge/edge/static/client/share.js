@@ -11,7 +11,7 @@ function sharer(settings, base) {
   const ours = base.slice(0, base.indexOf('/', 8)) === `${location.protocol}//${location.host}`;
   // A page with tickets says whose they are, or nobody knows whether two of them are one person's.
   const known = settings.ticket ? settings.session : true;
-  if (settings.shared === false || settings.mailboxes || !ours || !known || typeof SharedWorker !== 'function') return null;
+  if (settings.shared === false || !ours || !known || typeof SharedWorker !== 'function') return null;
   return (after, calls) => sharedLink(settings, base, after, calls);
 }
 
