@@ -30,13 +30,14 @@ from bridge.access.identity import Asked, Identity
 from bridge.access.refused import Refused, quoted
 from bridge.events import from_json
 from bridge.obs.lasting import Lasting
+from bridge.obs.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 MOST_BYTES: Final = 16_384
 MOST_OPEN: Final = 50
 _MOST_KEPT: Final = 10_000
-_MOST_WAITING: Final = 1_000
+MOST_WAITING: Final = 1_000
 _MOST_COOKIES: Final = 8192
 _MOST_SID: Final = 256
 _ASK_S: Final = 5.0
@@ -58,7 +59,8 @@ class AskedOffice:
     """Asks ``url`` about the cookies called ``names``, inside ``async with``.
 
     ``keep_s``: how long an open connection may go on after its answer has ended, while there is no new one. ``now``:
-    epoch seconds; ``clock``: monotonic seconds; ``reason`` describes a network error.
+    epoch seconds; ``clock``: monotonic seconds; ``reason`` describes a network error. Each question is counted once,
+    however many wait for its answer.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class AskedOffice:
         names: Sequence[str],
         *,
         session: aiohttp.ClientSession,
+        metrics: Metrics,
         keep_s: float,
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
@@ -75,6 +78,7 @@ class AskedOffice:
         self._url = url
         self._names = frozenset(names)
         self._session = session
+        self._metrics = metrics
         self._keep_s = keep_s
         self._now = now
         self.clock = clock
@@ -135,7 +139,8 @@ class AskedOffice:
     async def _ask(self, key: bytes, cookies: str) -> Identity:
         flight = self._flights.get(key)
         if flight is None:
-            if len(self._flights) >= _MOST_WAITING:
+            if len(self._flights) >= MOST_WAITING:
+                self._metrics.office_questions["full"].inc()
                 raise _later("too many browsers are being asked about")
             flight = self._tasks.create_task(self._fly(key, cookies), name="question to the OA")
             self._flights[key] = flight
@@ -167,9 +172,13 @@ class AskedOffice:
             async with asyncio.timeout(_ASK_S), self._open:
                 # Before the question: what happens meanwhile is newer than the answer.
                 now, clock = self._now(), self.clock()
-                claims = await self._answer(cookies)
-            return self._read(claims, key, cookies, now=now, clock=clock)
+                with self._metrics.office_question_seconds.time():
+                    claims = await self._answer(cookies)
+            found = self._read(claims, key, cookies, now=now, clock=clock)
+            self._metrics.office_questions["known"].inc()
+            return found
         except Refused as refused:
+            self._metrics.office_questions["nobody" if refused.label == "missing" else "wrong"].inc()
             return refused
         except TimeoutError:
             return self._away(OfficeAway(f"it does not answer within {_ASK_S:.0f} s"))
@@ -233,6 +242,7 @@ class AskedOffice:
         return replace(found, expires=now + ttl_s + self._keep_s, issued=now, asked=asked)
 
     def _away(self, away: OfficeAway) -> Refused:
+        self._metrics.office_questions["away"].inc()
         if self._silent.is_due():
             log.warning("the OA does not say who asks", extra={"why": away.detail})
         return _later(str(away))

@@ -15,6 +15,7 @@ from bridge.access.secret import SecretVerifier
 from bridge.app.egress import open_session
 from bridge.edge.places import Limits
 from bridge.obs.acceptor import affordable_connections
+from bridge.obs.metrics import Metrics
 from bridge.provider.egress import reason
 from bridge.settings import Settings, SettingsError
 from bridge.supervision import StartRefused
@@ -65,7 +66,7 @@ def limits_of(settings: Settings) -> Limits:
 
 
 @asynccontextmanager
-async def running_office(settings: Settings) -> AsyncIterator[AskedOffice | None]:
+async def running_office(settings: Settings, metrics: Metrics) -> AsyncIterator[AskedOffice | None]:
     """The OA that is asked about its sessions until the end of the block; ``None`` where none is named.
 
     Raises:
@@ -78,7 +79,12 @@ async def running_office(settings: Settings) -> AsyncIterator[AskedOffice | None
     async with (
         open_session(settings, edge.auth_url) as session,
         AskedOffice(
-            edge.auth_url, edge.auth_cookies, session=session, keep_s=edge.auth_keep_s, reason=reason
+            edge.auth_url,
+            edge.auth_cookies,
+            session=session,
+            metrics=metrics,
+            keep_s=edge.auth_keep_s,
+            reason=reason,
         ) as office,
     ):
         yield office

@@ -114,7 +114,7 @@ async def serve_edge(
         with suppress(JournalError):
             await clock.look()
         async with AsyncExitStack() as stack:
-            office = await stack.enter_async_context(running_office(settings))
+            office = await stack.enter_async_context(running_office(settings, metrics))
             verifier = await stack.enter_async_context(running_verifier(settings))
             access = build_access(settings, verifier, reader, office)
             origins = build_origins(settings)

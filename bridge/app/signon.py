@@ -75,7 +75,7 @@ async def serve_signon(
             await port.start()
         if not await redis_accepted(reader, stop, standings=Standings(redis, Keys(settings.namespace))):
             return
-        async with running_verifier(settings) as verifier, running_office(settings) as office:
+        async with running_verifier(settings) as verifier, running_office(settings, metrics) as office:
             access = build_access(settings, verifier, reader, office)
             async with signon_routes(settings, redis, access, build_origins(settings), metrics) as add_routes:
 

@@ -80,6 +80,10 @@ Refusal = Literal[
 """Which check failed. Too many connections: ``full`` of the process, ``address`` from one, ``crowd`` of a mailbox;
 ``rate``: too many openings a second. ``oa``: the OA does not say who asks."""
 
+Answered = Literal["known", "nobody", "wrong", "away", "full"]
+"""How the OA answered whose session a browser's cookies are: with a mailbox, with 401 or 403, with a mailbox that
+cannot be read, not or by nothing that can be used; ``full``: it was not asked, because too many wait for it."""
+
 Click = Literal["opened", "refused", "scope", "request", "limited", "away", "busy", "denied", "unknown", "journal"]
 """The outcome of a click; ``unknown``: the provider knows no such mailbox, ``journal``: Redis is away."""
 

@@ -25,6 +25,7 @@ from prometheus_client import (
 
 from bridge.obs.declaring import PREFIX, Closed, Declaring, WithoutCreated
 from bridge.obs.labels import (
+    Answered,
     CallOutcome,
     Click,
     Close,
@@ -82,6 +83,7 @@ class Metrics:
         self._calls(Declaring(self.registry if worker or signon else None))
         self._writer(Declaring(self.registry if worker else None))
         self._edge(Declaring(self.registry if edge else None))
+        self._office(Declaring(self.registry if edge or signon else None))
         self._signon(Declaring(self.registry if signon else None))
 
     def render(self) -> bytes:
@@ -307,6 +309,18 @@ class Metrics:
         self.feed_deaf = declare.counter(
             "feed_deaf",
             "Times the pub/sub connection was open but silent and was reopened; if not 0, check the network.",
+        )
+
+    def _office(self, declare: Declaring) -> None:
+        self.office_questions: Closed[Answered, Counter] = declare.counters(
+            "office_questions",
+            "Questions to BRIDGE_EDGE_AUTH_URL; away, wrong: its page for the bridge is broken, full: it is too slow.",
+            outcome=Answered,
+        )
+        self.office_question_seconds = declare.histogram(
+            "office_question_seconds",
+            "How long the OA took to say who asks, or not to; near 5 s: browsers are told to come later.",
+            _CALL_S,
         )
 
     def _signon(self, declare: Declaring) -> None:

@@ -12,11 +12,13 @@ from aiohttp.test_utils import make_mocked_request
 
 from bridge.access.access import Access, Identity
 from bridge.access.no_tokens import NoTokens
-from bridge.access.office import MOST_BYTES, MOST_OPEN, AskedOffice
+from bridge.access.office import MOST_BYTES, MOST_OPEN, MOST_WAITING, AskedOffice
 from bridge.access.refused import Refused
+from bridge.obs.metrics import Metrics
 from bridge.provider.egress import Egress
 from tests.support.asked_oa import AskedOa, asked_oa
 from tests.support.waiting import until
+from tests.support.workers import sample
 
 from .test_identity import ANN, BOB, NoTickets, token
 
@@ -31,8 +33,15 @@ class Stage:
         self.time = 1000.0
         # By a name: a jar keeps no cookies of addresses.
         url = oa.url.replace("127.0.0.1", "localhost")
+        self.metrics = Metrics()
         self.office = AskedOffice(
-            url, ["sid", "oa"], session=session, keep_s=KEEP_S, now=lambda: self.time, clock=lambda: self.time
+            url,
+            ["sid", "oa"],
+            session=session,
+            metrics=self.metrics,
+            keep_s=KEEP_S,
+            now=lambda: self.time,
+            clock=lambda: self.time,
         )
         self.access = Access(
             verifier=NoTokens(), tickets=NoTickets(), cookie_name="bridge", claim="sub", office=self.office
@@ -204,6 +213,40 @@ async def test_no_more_questions_are_open_than_the_oa_can_bear(stage: Stage) -> 
     stage.oa.gate.set()
     assert {each.mailboxes for each in await asyncio.gather(*waiting)} == {(BOB,)}
     assert stage.oa.most_open == MOST_OPEN
+
+
+ANSWERS: dict[str, tuple[tuple[int, bytes, dict[str, str]], ...]] = {
+    "known": ((200, b'{"mailbox":"bob@gzdev.com"}', {}),),
+    "nobody": ((401, b"", {}), (403, b"", {})),
+    "wrong": ((200, b"{}", {}), (200, b'{"mailbox":"bob@gzdev.com","sid":5}', {})),
+    "away": tuple(AWAY.values()),
+}
+
+
+@pytest.mark.parametrize("outcome", ANSWERS)
+async def test_each_question_is_counted_by_what_came_of_it(stage: Stage, outcome: str) -> None:
+    """Once for all who wait, with the time that the OA took; an answer that still holds is no question."""
+    for number, answer in enumerate(ANSWERS[outcome]):
+        stage.oa.answer = answer
+        asking = [stage.who(f"sid={number}") for _ in range(3)]
+        await asyncio.gather(*asking, return_exceptions=True)
+    asked = len(ANSWERS[outcome])
+    counts = {each: sample(stage.metrics, "office_questions_total", outcome=each) for each in (*ANSWERS, "full")}
+    assert counts == dict.fromkeys(counts, 0) | {outcome: asked}
+    assert sample(stage.metrics, "office_question_seconds_count") == asked
+
+
+async def test_what_is_not_asked_is_counted_too(stage: Stage) -> None:
+    """Where too many wait for the OA, whoever comes is told to come later."""
+    stage.oa.gate.clear()
+    waiting = [asyncio.create_task(stage.who(f"sid={n}")) for n in range(MOST_WAITING)]
+    await until(lambda: len(stage.oa.asked) == MOST_OPEN)
+    assert (await stage.refusal("sid=one-more")).retry_after_s == 3
+    assert sample(stage.metrics, "office_questions_total", outcome="full") == 1
+    assert sample(stage.metrics, "office_question_seconds_count") == 0
+    for each in waiting:
+        each.cancel()
+    stage.oa.gate.set()
 
 
 async def test_a_ticket_lasts_no_longer_than_the_answer(stage: Stage) -> None:
