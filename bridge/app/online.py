@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from typing import Any, Final
 from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
 
 from bridge.app.egress import build_egress
 from bridge.app.parts import build_reader, redis_address
@@ -30,7 +32,7 @@ async def online_problems(settings: Settings, *programs: str, processes: int = 1
     """
     tried = await asyncio.gather(
         _redis(settings, programs),
-        *(_name(variable, host) for variable, host in _hosts(settings, programs)),
+        *_lookups(settings, programs),
         *(
             _port(variable, *address)
             for program in programs
@@ -38,6 +40,20 @@ async def online_problems(settings: Settings, *programs: str, processes: int = 1
         ),
     )
     return [problem for problem in tried if problem]
+
+
+async def unknown_names(settings: Settings, *programs: str, also: Mapping[str, str] | None = None) -> list[str]:
+    """Look up the hosts that ``programs`` would connect to; return those that are not found, one line each.
+
+    ``also``: further hosts, by the name of the setting that they stand in.
+    """
+    further = [_name(variable, host) for variable, host in (also or {}).items()]
+    tried = await asyncio.gather(*_lookups(settings, programs), *further)
+    return [problem for problem in tried if problem]
+
+
+def _lookups(settings: Settings, programs: Sequence[str]) -> list[Coroutine[Any, Any, str | None]]:
+    return [_name(variable, host) for variable, host in _hosts(settings, programs)]
 
 
 def _hosts(settings: Settings, programs: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -79,17 +95,25 @@ async def _port(variable: str, host: str, port: int) -> str | None:
     return None
 
 
-async def _redis(settings: Settings, programs: Sequence[str]) -> str | None:
-    """Make the checks of Redis that the programs make at their start."""
-    redis = redis_address(settings).client(timeout_s=_WITHIN_S)
+async def checks_of_the_start(settings: Settings, redis: Redis, *programs: str) -> None:
+    """Make the checks of Redis that ``programs`` make at their start.
+
+    Raises:
+        JournalError
+    """
     keys = Keys(settings.namespace)
+    await build_reader(settings, redis).check()
+    if "worker" in programs:
+        await Mirror(redis, keys).check()
+    if "edge" in programs or "signon" in programs:
+        await Standings(redis, keys).check()
+
+
+async def _redis(settings: Settings, programs: Sequence[str]) -> str | None:
+    redis = redis_address(settings).client(timeout_s=_WITHIN_S)
     try:
         async with asyncio.timeout(2 * _WITHIN_S):
-            await build_reader(settings, redis).check()
-            if "worker" in programs:
-                await Mirror(redis, keys).check()
-            if "edge" in programs or "signon" in programs:
-                await Standings(redis, keys).check()
+            await checks_of_the_start(settings, redis, *programs)
     except TimeoutError:
         return f"BRIDGE_REDIS_URL: no answer within {2 * _WITHIN_S:.0f} s"
     except JournalError as error:

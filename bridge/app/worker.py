@@ -28,6 +28,7 @@ from bridge.journal.keys import Keys
 from bridge.journal.mirror import Mirror
 from bridge.journal.orders import Orders
 from bridge.journal.reports import Reports
+from bridge.journal.standbys import Standbys
 from bridge.journal.writer import Writer
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics
@@ -123,6 +124,7 @@ async def serve_worker(
                     mirror=mirror,
                     orders=Orders(redis, keys),
                     reports=Reports(redis, keys),
+                    standbys=Standbys(redis, keys),
                     dead=DeadDocuments(redis, keys),
                     metrics=metrics,
                     options=_options(settings),

@@ -89,6 +89,12 @@ class Keys:
         return self.testimony("forgotten")
 
     @property
+    def standbys(self) -> str:
+        """Sorted set: workers that stand by → until when that is known, in seconds. Named like an answer to an order
+        for the same reason: the worker may write those, and an operator read them."""
+        return self.answer("standbys")
+
+    @property
     def inquiry_channel(self) -> str:
         """The channel on which edges are asked what they know."""
         return f"{self.namespace}:private:inquiry"

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from bridge.events import time_of
 from bridge.journal.client import typed
-from bridge.journal.errors import translated
+from bridge.journal.errors import NotLetIn, translated
 from bridge.journal.held import read_held
 from bridge.journal.keys import Keys
 from bridge.journal.opened import UpstreamStatus, read_upstream
@@ -20,7 +20,8 @@ _NAMES: Final = {"valkey": "Valkey", "redis": "Redis"}
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The Redis that answered. Memory in bytes; ``memory_most`` 0: no limit is set.
+    """The Redis that answered. Memory in bytes; ``memory_most`` 0: no limit is set; ``memory_there``: what the machine
+    has, 0 where it does not say.
 
     ``saved``: whether the last attempt to write to its disk worked.
     """
@@ -30,6 +31,7 @@ class Server:
     role: str
     memory: int
     memory_most: int
+    memory_there: int
     eviction: str
     append_only: bool
     saved: bool
@@ -40,13 +42,14 @@ class Overview:
     """Times in epoch ms, ``now`` and all others by Redis's clock.
 
     ``fence``: of who holds the lease, ``None`` if nobody does; ``lease_ms``: for how long it still is his.
-    ``held``: deletions that wait for somebody to decide, ``None`` if what is stored cannot be read. ``online``:
-    mailboxes with an open browser. ``newest``: when the last event was published.
+    ``standbys``: workers that stand by. ``held``: deletions that wait for somebody to decide, ``None`` if what is
+    stored cannot be read. ``online``: mailboxes with an open browser. ``newest``: when the last event was published.
     """
 
     now: int
     fence: int | None
     lease_ms: int
+    standbys: int
     generation: int | None
     ver: str | None
     accounts: int
@@ -84,13 +87,15 @@ async def overview(redis: Redis, keys: Keys) -> Overview:
         pipeline.xlen(keys.events)
         pipeline.hmget(keys.upstream, "state", "since", "why")
         pipeline.xrevrange(keys.events, count=1)
+        pipeline.zcount(keys.standbys, int(seconds), "+inf")
         lease, lease_ms, generation, ver, accounts, barred, held, *rest = await pipeline.execute()
-        owed, dead, online, events, upstream, newest = rest
-        found = await client.info("server", "memory", "persistence", "replication")
+        owed, dead, online, events, upstream, newest, standbys = rest
+        server = await server_of(redis)
     return Overview(
         now=int(seconds) * 1000 + int(micros) // 1000,
         fence=_fence(lease),
         lease_ms=max(0, int(lease_ms)),
+        standbys=standbys,
         generation=None if generation is None else int(generation),
         ver=None if ver is None else ver.decode(errors="replace"),
         accounts=accounts,
@@ -102,8 +107,31 @@ async def overview(redis: Redis, keys: Keys) -> Overview:
         events=events,
         newest=_published(newest),
         upstream=read_upstream(lease is not None, *upstream),
-        server=_server(found),
+        server=server,
     )
+
+
+async def server_of(redis: Redis) -> Server:
+    """What the server says of itself.
+
+    Raises:
+        JournalAway, JournalRefused
+    """
+    with translated():
+        return _server(await typed(redis).info("server", "memory", "persistence", "replication"))
+
+
+async def events_kept(redis: Redis, keys: Keys) -> int | None:
+    """How many events the stream of all events has; ``None`` if our user may not look.
+
+    Raises:
+        JournalAway, JournalRefused
+    """
+    try:
+        with translated():
+            return await typed(redis).xlen(keys.events)
+    except NotLetIn:
+        return None
 
 
 def _fence(lease: bytes | None) -> int | None:
@@ -132,6 +160,7 @@ def _server(found: Mapping[str, Any]) -> Server:
         role=str(found.get("role", "?")),
         memory=int(found.get("used_memory", 0)),
         memory_most=int(found.get("maxmemory", 0)),
+        memory_there=int(found.get("total_system_memory", 0)),
         eviction=str(found.get("maxmemory_policy", "?")),
         append_only=bool(int(found.get("aof_enabled", 0))),
         saved="err" not in (found.get("aof_last_write_status"), found.get("rdb_last_bgsave_status")),

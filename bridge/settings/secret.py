@@ -57,6 +57,11 @@ class Secret(Generic[T_co]):
         """Whether it is read from a file, whose content may change."""
         return isinstance(self._given, Path)
 
+    @property
+    def file(self) -> Path | None:
+        """The file that it is read from, if any."""
+        return self._given if isinstance(self._given, Path) else None
+
     def __call__(self) -> T_co:
         if self._given is None:
             raise SettingsError([f"{self._variable} is not set"])

@@ -7,7 +7,7 @@ operator would write them, so that they go through the same checks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
@@ -15,6 +15,7 @@ from bridge.settings.edge import Edge
 from bridge.settings.egress import Egress
 from bridge.settings.provider import Provider
 from bridge.settings.redis import Redis
+from bridge.settings.secret import Secret
 from bridge.settings.setting import setting, settings_in
 from bridge.settings.values import (
     Address,
@@ -250,6 +251,13 @@ class Settings:
         "full",
         "What of a mail may be stored and published: full, subject (no summary), sender (no subject), count (nothing).",
     )
+
+    def secrets(self) -> Iterator[Secret[Any]]:
+        """Every secret, set or not."""
+        for name, group in GROUPS.items():
+            for attribute, declared in settings_in(group):
+                if declared.secret:
+                    yield getattr(getattr(self, name), attribute)
 
 
 GROUPS: Final[Mapping[str, type[Any]]] = {

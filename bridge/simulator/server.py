@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
+from email.utils import formatdate
 from enum import StrEnum
 from typing import Self
 
@@ -47,6 +49,7 @@ class Simulator:
 
     ``world`` is what the provider knows, ``faults`` what is broken, ``listeners`` who is connected, ``calls`` what was
     asked, ``traffic`` what happens by itself (nothing at first). ``dialect`` and ``rules`` may be changed at any time.
+    ``clock_off_s``: by how much the provider's clock is ahead, where an answer says what time it is.
     """
 
     def __init__(self, world: World, *, host: str, port: int, dialect: Dialect, rules: Rules) -> None:
@@ -72,6 +75,7 @@ class Simulator:
         self._admin = Admin(
             self.commands, views={"truth": world.truth, "calls": lambda: list(self.calls), "state": self._state}
         )
+        self.clock_off_s = 0.0
         self._ended_bell = Bell()
         self._happening: asyncio.Task[None] | None = None
         self._settling: asyncio.TimerHandle | None = None
@@ -191,7 +195,8 @@ class Simulator:
         elif self.listeners.has_open_body(connection):
             self.calls.record(request.path, request, "ignored", connection=connection.number)
         elif endpoint is None:
-            connection.write(response(b"", self.dialect, status=404))
+            now = formatdate(time.time() + self.clock_off_s, usegmt=True)
+            connection.write(response(b"", self.dialect, status=404, date=now))
             self.calls.record(request.path, request, "http 404", connection=connection.number)
         elif connection.is_mute or self.faults.strike(Kind.SILENT, endpoint.name):
             connection.is_mute = True

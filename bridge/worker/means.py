@@ -8,6 +8,7 @@ from bridge.journal.dead import DeadDocuments
 from bridge.journal.mirror import Mirror
 from bridge.journal.orders import Orders
 from bridge.journal.reports import Reports
+from bridge.journal.standbys import Standbys
 from bridge.journal.writer import Writer
 from bridge.obs.metrics import Metrics
 from bridge.provider.counts import Counts
@@ -30,6 +31,7 @@ class Means:
     mirror: Mirror
     orders: Orders
     reports: Reports
+    standbys: Standbys
     dead: DeadDocuments
     metrics: Metrics
     options: WorkerOptions

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from contextlib import suppress
 from typing import Final
 
 from bridge.journal.clock import SharedClock
-from bridge.journal.errors import JournalAway, LeaseLost
+from bridge.journal.errors import JournalAway, JournalError, LeaseLost
 from bridge.journal.writer import Claimed
 from bridge.obs.lasting import Lasting
 from bridge.obs.readiness import Unready
@@ -35,6 +36,7 @@ class Worker:
         self._leader: Leader | None = None
         self._stopping = False
         self._away = Lasting()
+        self._entered = False
 
     async def run(self) -> None:
         """Stand by until the lease is free, lead until it is lost, and again.
@@ -63,6 +65,7 @@ class Worker:
                 if claimed is None and not stands_by:
                     log.info("standing by, another worker leads")
                 stands_by = claimed is None
+            await self._said(stands_by)
             if claimed is None:
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
                 continue
@@ -93,10 +96,22 @@ class Worker:
 
     async def close(self) -> None:
         """Release the lease, so that another worker leads at once. After :meth:`run` has ended."""
+        await self._said(False)
         try:
             await self._means.writer.close(timeout_s=2.0)
         except (JournalAway, TimeoutError) as error:
             log.warning("lease not released, it runs out by itself", extra={"error": str(error)})
+
+    async def _said(self, stands_by: bool) -> None:
+        """Enter this worker among those that stand by, or take it out. Nothing depends on it, so Redis may be away."""
+        if not (stands_by or self._entered):
+            return
+        with suppress(JournalError):
+            if stands_by:
+                await self._means.standbys.enter(self._means.name)
+            else:
+                await self._means.standbys.leave(self._means.name)
+            self._entered = stands_by
 
     async def _lead(self, claimed: Claimed) -> None:
         log.info("leading", extra={"fence": claimed.fence, "generation": claimed.generation})

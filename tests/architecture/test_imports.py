@@ -24,8 +24,10 @@ ARROWS = LEAVES | {
     "signon": {"access", "provider", "journal", "events", "obs"},
     "app": {"worker", "edge", "signon", "access", "provider", "journal", "events", "obs", "supervision", "settings"},
     "dev": {"app", "access", "simulator", "journal", "events", "obs", "supervision", "settings"},
+    "doctor": {"app", "journal", "provider", "settings"},
     "commands": {
-        *("app", "dev", "simulator", "access", "provider", "journal", "events", "obs", "supervision", "settings"),
+        *("app", "dev", "doctor", "simulator", "access", "provider", "journal", "events", "obs", "supervision"),
+        "settings",
     },
     "cli": {"commands", "settings", "supervision"},
     "__main__": {"bootstrap", "cli"},
@@ -34,7 +36,7 @@ ARROWS = LEAVES | {
 ADDRESSES = {
     "redis": ("journal/", "app/"),
     "hiredis": ("journal/",),
-    "aiohttp": ("provider/", "access/issuer.py", "access/office.py", "app/", "dev/"),
+    "aiohttp": ("provider/", "access/issuer.py", "access/office.py", "app/", "dev/", "doctor/"),
     "aiohttp.web": ("access/", "edge/", "signon/", "obs/", "simulator/", "app/", "dev/"),
     "prometheus_client": ("obs/",),
     "tenacity": ("supervision.py", "provider/"),

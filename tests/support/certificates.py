@@ -25,8 +25,15 @@ class Authority:
     server: ssl.SSLContext
 
 
-def make_authority(folder: Path, *, addresses: Sequence[str] = (), names_keys: bool = True) -> Authority:
-    """Make both, with keys of their own, valid for a day; ``addresses`` are what else the server is called.
+def make_authority(
+    folder: Path,
+    *,
+    addresses: Sequence[str] = (),
+    names_keys: bool = True,
+    valid_days: tuple[float, float] = (-1 / 24, 1),
+) -> Authority:
+    """Make both, with keys of their own, valid for a day; ``valid_days``: the server's, from and until when, in days
+    from now. ``addresses`` are what else the server is called.
 
     Without ``names_keys`` as many companies make them: no certificate says which key signed it, which Python 3.13 and
     later refuse.
@@ -56,8 +63,8 @@ def make_authority(folder: Path, *, addresses: Sequence[str] = (), names_keys: b
             .issuer_name(ca_name)
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
+            .not_valid_before(now + datetime.timedelta(days=-30 if is_ca else valid_days[0]))
+            .not_valid_after(now + datetime.timedelta(days=30 if is_ca else valid_days[1]))
             .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
             .add_extension(names, critical=False)
         )

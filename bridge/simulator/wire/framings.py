@@ -16,9 +16,12 @@ _REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 4
 }
 
 
-def response(body: bytes, dialect: Dialect, *, status: int = 200, close: bool = False) -> bytes:
-    """A complete response with Content-Length."""
-    return b"%bContent-Length: %d\r\n\r\n%b" % (_head(dialect, status=status, close=close), len(body), body)
+def response(body: bytes, dialect: Dialect, *, status: int = 200, close: bool = False, date: str = "") -> bytes:
+    """A complete response with Content-Length, and a ``Date`` where one is given."""
+    head = _head(dialect, status=status, close=close)
+    if date:
+        head += f"Date: {date}\r\n".encode()
+    return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
 
 
 def opening(document: bytes, framing: Framing, dialect: Dialect) -> bytes:

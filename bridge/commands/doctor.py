@@ -1,0 +1,124 @@
+"""``doctor``: try the whole way, piece by piece, and say what to do about what does not work."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from bridge.commands.command import Command, add_settings_options, settings_of
+from bridge.commands.leader import shown_json
+from bridge.settings import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from bridge.doctor.means import Means
+
+_WITHIN_S: Final = 90.0
+_IDLE_S: Final = 32.0
+_PROGRAMS: Final = ("worker", "edge")
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_settings_options(parser, dev=True)
+    parser.add_argument(
+        "--for",
+        dest="programs",
+        metavar="PROGRAM",
+        action="append",
+        choices=("worker", "edge", "signon"),
+        default=[],
+        help="judge what runs on this host only; may be repeated (worker and edge)",
+    )
+    parser.add_argument(
+        "--units",
+        metavar="DIR",
+        type=Path,
+        help="where the units are that say what each program is set to; without it /etc/systemd/system, if no setting "
+        "is in the environment and no file is named",
+    )
+    parser.add_argument("--json", action="store_true", help="the same as one JSON object")
+    parser.add_argument("--lang", choices=("en", "zh"), help="the language of the report; without it the locale's")
+    parser.add_argument(
+        "--within", type=_seconds, default=_WITHIN_S, metavar="SECONDS", help="the whole takes at most so long (90)"
+    )
+
+
+def _seconds(text: str) -> float:
+    if not text.isdecimal() or not 1 <= int(text) <= 3600:
+        raise argparse.ArgumentTypeError("a number of seconds from 1 to 3600")
+    return float(text)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from bridge.doctor.check import examine
+    from bridge.doctor.checks import CHECKS
+    from bridge.doctor.report import exit_code, facts, language_here, lines
+    from bridge.events import to_json
+
+    language = arguments.lang or language_here()
+    outcomes = asyncio.run(examine(CHECKS, means_of(arguments, os.environ), within_s=arguments.within))
+    if arguments.json:
+        sys.stdout.buffer.write(shown_json(to_json(facts(outcomes, language))) + b"\n")
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in lines(outcomes, language)))
+    return exit_code(outcomes)
+
+
+def means_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Means:
+    """What the checks work with. Settings that cannot be used are a finding like any other."""
+    from bridge.doctor.means import Means
+
+    units: dict[Any, Settings] = {}
+    problems: dict[Any, tuple[str, ...]] = {}
+    operator: Settings | None = None
+    try:
+        operator = settings_of(arguments)
+    except SettingsError as error:
+        operator_problems = tuple(error.problems)
+    for program in arguments.programs or _PROGRAMS:
+        try:
+            own = _of_unit(program, arguments, environ)
+            if own is not None:
+                units[program] = load_settings(own, arguments.config)
+            elif operator is not None:
+                units[program] = operator
+            else:
+                problems[program] = operator_problems
+        except SettingsError as error:
+            problems[program] = tuple(error.problems)
+        except OSError as error:
+            problems[program] = (f"cannot read {error.filename}: {error.strerror}",)
+    if _is_silent(arguments, environ) and units:
+        # Nobody said how to reach Redis but the units.
+        operator = None
+    return Means(units=units, operator=operator, problems=problems)
+
+
+def _of_unit(program: str, arguments: argparse.Namespace, environ: Mapping[str, str]) -> dict[str, str] | None:
+    """The environment of the program's unit; ``None`` where the caller's own settings count."""
+    from bridge.doctor.units import FOLDERS, unit_environ
+
+    if arguments.units is not None:
+        found = unit_environ(program, [arguments.units])
+        if found is None:
+            raise SettingsError([f"there is no exmail-bridge-{program}.service in {arguments.units}"])
+        return found
+    return unit_environ(program, FOLDERS) if _is_silent(arguments, environ) else None
+
+
+def _is_silent(arguments: argparse.Namespace, environ: Mapping[str, str]) -> bool:
+    said = arguments.config is not None or arguments.dev or any(name.startswith("BRIDGE_") for name in environ)
+    return not said
+
+
+COMMAND = Command(
+    name="doctor",
+    summary="try the whole way, and say what to do: exit 0 healthy, 1 findings, 2 not all could be judged",
+    examples=("doctor", "doctor --for edge --lang zh", "doctor --json --units /etc/systemd/system"),
+    add_arguments=_add_arguments,
+    run=_run,
+)

@@ -1,0 +1,94 @@
+"""Questions that could not be asked, and why."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bridge.doctor.texts.words import Text, Words
+
+UNJUDGED: Final = {
+    "no-secret": Text(
+        en=Words(
+            "{program} has no {setting} here",
+            "Without it nobody can tell whether this program's way works.",
+            "Run the doctor as root on the host of the unit, or give it the setting; --for leaves programs out.",
+        ),
+        zh=Words(
+            "{program} 在这里没有 {setting}",
+            "没有它就无法判断这个程序是否走得通。",
+            "请在该服务所在的主机上以 root 运行，或给出这项设置；用 --for 可以只检查部分程序。",
+        ),
+    ),
+    "secret-closed": Text(
+        en=Words(
+            "{program}: {problem}",
+            "The service can read this file, whoever runs the doctor cannot; nothing that depends on it is judged.",
+            "Run the doctor as root.",
+        ),
+        zh=Words(
+            "{program}：{problem}",
+            "服务能读这个文件，运行 doctor 的用户却不能；凡依赖它的都无法判断。",
+            "请以 root 运行 doctor。",
+        ),
+    ),
+    "program-left-out": Text(
+        en=Words(
+            "no settings of {program}",
+            "This check needs them.",
+            "Leave --for away, or name this program too; if its settings are wrong, mend those first.",
+        ),
+        zh=Words(
+            "没有 {program} 的设置",
+            "这项检查需要它。",
+            "去掉 --for，或把这个程序也写上；如果是它的设置有错，请先改正。",
+        ),
+    ),
+    "needs-redis": Text(
+        en=Words(
+            "Redis does not answer this question: {error}",
+            "What only Redis knows is not judged.",
+            "See what the check of Redis says; with least rights, give the doctor the Redis user operator.",
+        ),
+        zh=Words(
+            "Redis 没有回答这个问题：{error}",
+            "只有 Redis 知道的事情无法判断。",
+            "先看 Redis 一项的结果；启用最小权限时，请让 doctor 使用 Redis 用户 operator。",
+        ),
+    ),
+    "provider-without-date": Text(
+        en=Words(
+            "the provider did not say what time it is ({error})",
+            "This machine's clock is compared with Redis's only.",
+            "See what the check of the provider says.",
+        ),
+        zh=Words(
+            "服务商没有给出它的时间（{error}）",
+            "本机时钟只与 Redis 的时钟作了比较。",
+            "先看服务商一项的结果。",
+        ),
+    ),
+    "no-answer-in-time": Text(
+        en=Words(
+            "{check}: not done within {seconds} s",
+            "What it had not asked by then is not judged.",
+            "Something hangs: mend what the other checks found, then try again with a longer --within.",
+        ),
+        zh=Words(
+            "{check}：{seconds} 秒内没有做完",
+            "到那时还没有问到的都没有判断。",
+            "有东西卡住了：先处理其他检查发现的问题，再用更长的 --within 重试。",
+        ),
+    ),
+    "check-broke": Text(
+        en=Words(
+            "{check}: ended by an error of its own, {error}",
+            "This is a defect of the doctor and says nothing of your installation.",
+            "Report it with the version and this line.",
+        ),
+        zh=Words(
+            "{check}：因自身错误 {error} 而中止",
+            "这是 doctor 的缺陷，不说明安装有问题。",
+            "请连同版本号和这一行报告给我们。",
+        ),
+    ),
+}

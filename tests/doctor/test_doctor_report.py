@@ -1,0 +1,146 @@
+"""What ``doctor`` says: in both languages, as JSON, by exit codes; and the settings of units."""
+
+from __future__ import annotations
+
+import re
+import string
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+from bridge.doctor.finding import NotJudged, Outcome, found
+from bridge.doctor.report import codes_as_rows, exit_code, facts, language_of, lines
+from bridge.doctor.texts import NOT_JUDGED, TEXTS
+from bridge.doctor.units import unit_environ
+from tests.support.processes import ROOT
+from tests.support.stage import SECRET
+
+CODES = re.compile(r'(?:found|NotJudged)\(\s*"([a-z-]+)"|\), "([a-z-]+)"\)|"((?:redis|provider)-[a-z-]+)"')
+
+
+def facts_in(template: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(template) if name}
+
+
+def test_each_code_has_both_languages_and_stands_in_the_runbook() -> None:
+    """What can be found is explained in English and in Chinese, on the terminal and on the page."""
+    page = (ROOT / "docs/operations.md").read_text()
+    for row in codes_as_rows():
+        assert f"{row}\n" in page
+    for code, text in TEXTS.items():
+        for language in (text.en, text.zh):
+            assert all((language.seen, language.why, language.fix)), code
+        assert facts_in(text.en.seen) == facts_in(text.zh.seen), code
+        assert re.search(r"[\u4e00-\u9fff]", text.zh.why + text.zh.fix), code
+        assert not re.search(r"[\u4e00-\u9fff][,:;?!()]|[,:;?!()][\u4e00-\u9fff]", text.zh.why + text.zh.fix), code
+
+
+def test_no_check_uses_a_code_without_text_and_no_text_is_left_over() -> None:
+    """A finding that nobody could read would end the report."""
+    used = set()
+    for path in (ROOT / "bridge/doctor").glob("*.py"):
+        for match in CODES.findall(path.read_text()):
+            used.update(filter(None, match))
+    assert used == set(TEXTS)
+
+
+def test_the_exit_code_says_healthy_found_or_cannot_judge() -> None:
+    """A finding outweighs what could not be judged; what nobody asked for hides nothing."""
+    hidden, unasked = NotJudged("no-secret", program="edge", setting="X"), NotJudged("program-left-out", by_choice=True)
+    assert exit_code([Outcome("one"), Outcome("two", not_judged=[unasked])]) == 0
+    assert exit_code([Outcome("one", [found("no-edge")], [hidden])]) == 1
+    assert exit_code([Outcome("one"), Outcome("two", not_judged=[hidden])]) == 2
+
+
+def test_foreign_text_is_harmless_and_what_is_not_judged_is_not_called_well() -> None:
+    """Escapes act on no terminal, and each line says what it is."""
+    evil = found("settings-wrong", program="edge", problem="\x1b[2J\u202e" + "x" * 1000)
+    outcomes = [
+        Outcome("one", [evil]),
+        Outcome("two", not_judged=[NotJudged("secret-closed", program="edge", problem="x")]),
+        Outcome("three"),
+    ]
+    said = list(lines(outcomes, "zh"))
+    assert all(line.isprintable() for line in said)
+    assert max(map(len, said)) < 500
+    assert [line[:4] for line in said if line.startswith("[")] == ["[!!]", "[--]", "[正常]"[:4]]
+    assert "\\u001b" not in orjson.dumps(facts(outcomes, "en")).decode()
+
+
+@pytest.mark.parametrize(
+    ("environ", "language"),
+    [({"LANG": "zh_CN.UTF-8"}, "zh"), ({"LC_ALL": "C", "LANG": "zh_CN"}, "en"), ({}, "en"), ({"LANG": "de_DE"}, "en")],
+)
+def test_the_locale_decides_the_language(environ: dict[str, str], language: str) -> None:
+    """As for any other program: LC_ALL before LC_MESSAGES before LANG."""
+    assert language_of(environ) == language
+
+
+def test_a_unit_is_read_as_systemd_reads_it(tmp_path: Path) -> None:
+    """Its own lines, then the drop-ins by name; credentials are the files that they come from; what is no setting of
+    ours is left out."""
+    for name in ("worker", "edge", "signon"):
+        (tmp_path / f"exmail-bridge-{name}.service").write_text(
+            (ROOT / f"deploy/systemd/exmail-bridge-{name}.service").read_text()
+        )
+    drop_ins = tmp_path / "exmail-bridge-worker.service.d"
+    drop_ins.mkdir()
+    (tmp_path / "more").write_text('# comment\nBRIDGE_LOG_LEVEL="debug"\n')
+    (drop_ins / "20-later.conf").write_text("[Service]\nEnvironment=BRIDGE_NAMESPACE=second\n")
+    (drop_ins / "10-first.conf").write_text(
+        "[Unit]\nEnvironment=BRIDGE_NAMESPACE=wrong\n[Service]\n"
+        "LoadCredential=redis-password:/etc/exmail-bridge/redis-password-worker\n"
+        "Environment=BRIDGE_REDIS_USERNAME=worker \\\n  BRIDGE_REDIS_PASSWORD_FILE=%d/redis-password PATH=/x\n"
+        f"Environment='BRIDGE_NAMESPACE=first'\nEnvironmentFile=-{tmp_path}/none\nEnvironmentFile={tmp_path}/more\n"
+    )
+    assert unit_environ("worker", [tmp_path]) == {
+        "BRIDGE_PROVIDER_CLIENT_SECRET_FILE": "/etc/exmail-bridge/client-secret",
+        "BRIDGE_LOG_FORMAT": "json",
+        "BRIDGE_REDIS_USERNAME": "worker",
+        "BRIDGE_REDIS_PASSWORD_FILE": "/etc/exmail-bridge/redis-password-worker",
+        "BRIDGE_NAMESPACE": "second",
+        "BRIDGE_LOG_LEVEL": "debug",
+    }
+    edge = unit_environ("edge", [tmp_path]) or {}
+    assert edge["BRIDGE_EDGE_JWT_SECRET_FILE"] == "/etc/exmail-bridge/jwt-secret"
+    assert unit_environ("worker", [tmp_path / "nothing"]) is None
+
+
+def doctor(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bridge", "doctor", "--within", "20", *words],
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_command_judges_the_units_with_their_own_secrets(tmp_path: Path, redis_url: str) -> None:
+    """Found through ``--units``; a unit's wrong setting is its finding; nothing secret is printed."""
+    secret = tmp_path / "jwt-secret"
+    secret.write_text(SECRET)
+    secret.chmod(0o600)
+    (tmp_path / "exmail-bridge-edge.service").write_text(
+        f"[Service]\nLoadCredential=jwt-secret:{secret}\nEnvironment=BRIDGE_EDGE_JWT_SECRET_FILE=%d/jwt-secret\n"
+        f"Environment=BRIDGE_REDIS_URL={redis_url} BRIDGE_NAMESPACE=Wrong\n"
+    )
+    wrong = doctor("--units", str(tmp_path), "--for", "edge", "--json", "--lang", "zh")
+    assert wrong.returncode == 1, wrong.stderr
+    said = orjson.loads(wrong.stdout)
+    assert said["exit"] == 1
+    [finding] = said["checks"][0]["findings"]
+    assert finding["code"] == "settings-wrong"
+    assert "BRIDGE_NAMESPACE" in finding["seen"]
+    assert finding["fix"] == TEXTS["settings-wrong"].zh.fix
+    unit = tmp_path / "exmail-bridge-edge.service"
+    unit.write_text(unit.read_text().replace(" BRIDGE_NAMESPACE=Wrong", ""))
+    right = doctor("--units", str(tmp_path), "--for", "edge", LANG="C")
+    assert "[ok] settings" in right.stdout, right.stdout + right.stderr
+    assert "(no-leader)" in right.stdout
+    assert SECRET not in right.stdout + right.stderr
+    assert {code for code in NOT_JUDGED if f"({code})" in right.stdout} >= {"program-left-out"}
