@@ -26,6 +26,8 @@ REQUIRE_ALL = os.environ.get("BRIDGE_TEST_REQUIRE_ALL") == "1"
 PACKAGES = {
     "chromium": "chromium",
     "nginx": "nginx-light",
+    "haproxy": "haproxy",
+    "caddy": "caddy",
     "promtool": "prometheus",
     "docker-compose": "docker-compose",
     "node": "nodejs",

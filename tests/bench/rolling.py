@@ -14,10 +14,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from tests.bench.stage import facts, valkey
-from tests.support.rolling import Fleet, fleet, mails
+from tests.support.nginx import running_nginx
+from tests.support.rolling import Fleet, fleet, mails, places
 
 EDGES = 3
 COME_S = 300.0
@@ -53,9 +56,14 @@ async def run(clients: int, drain_s: float, life_s: int) -> int:
     environ = {"BRIDGE_EDGE_DRAIN": str(drain_s), "BRIDGE_EDGE_MAX_LIFE": "7200"}
     with valkey() as (server, _), tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
-        async with fleet(
-            server.tcp_url, nginx, Path(folder), edges=EDGES, clients=clients, come_within_s=COME_S, **environ
-        ) as (running, writer):
+
+        def proxied(port: int, edges: Sequence[str]) -> AbstractAsyncContextManager[object]:
+            return running_nginx(nginx, Path(folder), port=port, edges=edges)
+
+        async with fleet(server.tcp_url, places(EDGES), proxied, clients=clients, come_within_s=COME_S, **environ) as (
+            running,
+            writer,
+        ):
             print(f"{clients} pages open after {time.monotonic() - began:.1f} s, on {await running.loads()}")
             running.environ["BRIDGE_EDGE_MAX_LIFE"] = str(life_s)
             async with mails(writer, running.told, every_s=4.0):

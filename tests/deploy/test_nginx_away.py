@@ -55,7 +55,9 @@ async def proxy(require_binary: Callable[[str], str], tmp_path: Path) -> AsyncIt
     port, edge_port, signon_port = free_port(), free_port(), free_port()
     (tmp_path / "page.html").write_text(PAGE)
     (tmp_path / "client.html").write_text(CLIENT_PAGE)
-    served = running_nginx(nginx, tmp_path, port=port, edges=[edge_port], signon=signon_port, pages=tmp_path)
+    served = running_nginx(
+        nginx, tmp_path, port=port, edges=[f"127.0.0.1:{edge_port}"], signon=signon_port, pages=tmp_path
+    )
     async with served as log:
         yield Proxy(f"http://127.0.0.1:{port}", edge_port, signon_port, log)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from tests.support.rolling import fleet, mails
+from tests.support.nginx import running_nginx
+from tests.support.rolling import fleet, mails, places
 from tests.support.waiting import until
 
 CLIENTS = 90
@@ -17,7 +19,11 @@ async def test_a_drain_shows_nobody_an_error(
 ) -> None:
     """Each page sees closes with a hint of its own and nothing else, and misses no mail; ``make rolling``: 3,000."""
     nginx = require_binary("nginx")
-    async with fleet(redis_url, nginx, tmp_path, edges=3, clients=CLIENTS, come_within_s=30, BRIDGE_EDGE_DRAIN="1") as (
+
+    def proxied(port: int, edges: Sequence[str]) -> AbstractAsyncContextManager[object]:
+        return running_nginx(nginx, tmp_path, port=port, edges=edges)
+
+    async with fleet(redis_url, places(3), proxied, clients=CLIENTS, come_within_s=30, BRIDGE_EDGE_DRAIN="1") as (
         running,
         writer,
     ):

@@ -99,7 +99,9 @@ async def test_a_rolling_restart_is_no_outage(
         programs = [await started(edge) for edge in edges]
         await asyncio.gather(*(each.ready() for each in programs))
         nginx = require_binary("nginx")
-        await stack.enter_async_context(running_nginx(nginx, tmp_path, port=port, edges=edges, shutdown_s=1))
+        await stack.enter_async_context(
+            running_nginx(nginx, tmp_path, port=port, edges=[f"127.0.0.1:{edge}" for edge in edges], shutdown_s=1)
+        )
         looking = [asyncio.create_task(page.look(), name="page") for page in pages]
         for task in looking:
             stack.callback(task.cancel)

@@ -48,7 +48,9 @@ async def proxied(nginx: str, redis_url: str, folder: Path, *, sso: int | None =
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(leading_writer(redis_url))
         await stack.enter_async_context(running_edge(redis_url, **environ))
-        await stack.enter_async_context(running_nginx(nginx, folder, port=port, edges=[edge_port], changed=recipe))
+        await stack.enter_async_context(
+            running_nginx(nginx, folder, port=port, edges=[f"127.0.0.1:{edge_port}"], changed=recipe)
+        )
         yield url
 
 

@@ -117,7 +117,9 @@ async def test_ten_tabs_are_one_connection(
         tls = f"{http2} ssl_certificate {chain}; ssl_certificate_key {chain};"
     write_pages(tmp_path)
     url = f"{'https' if tls else 'http'}://localhost:{port}"
-    nginx = running_nginx(require_binary("nginx"), tmp_path, port=port, edges=[edge], pages=tmp_path, tls=tls)
+    nginx = running_nginx(
+        require_binary("nginx"), tmp_path, port=port, edges=[f"127.0.0.1:{edge}"], pages=tmp_path, tls=tls
+    )
     async with nginx, running_oa(redis_url, trusting, url, port=edge) as oa:
         await oa.sign_in()
         await oa.writer.commit([mail("B1", 1)])

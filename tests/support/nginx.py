@@ -19,7 +19,7 @@ async def running_nginx(
     folder: Path,
     *,
     port: int,
-    edges: Sequence[int],
+    edges: Sequence[str],
     signon: int = 1,
     pages: Path | None = None,
     shutdown_s: int = 60,
@@ -28,7 +28,8 @@ async def running_nginx(
 ) -> AsyncIterator[Path]:
     """Serve ``port`` before the edges, and what ends in ``.html`` from the folder ``pages``; yield the access log.
 
-    ``shutdown_s``: how long old workers live after a reload. ``tls``: what the server says behind ``listen … ssl``.
+    ``edges``: their addresses. ``shutdown_s``: how long old workers live after a reload. ``tls``: what the server says
+    behind ``listen … ssl``.
     ``changed``: what of the site is replaced by what, each time that it stands there.
 
     Raises:
@@ -38,7 +39,7 @@ async def running_nginx(
     edge = re.search(r"server 127\.0\.0\.1:8080( [^;]*)?;", site)
     assert edge is not None
     options = edge[1] or ""
-    servers = "".join(f"server 127.0.0.1:{each}{options};" for each in edges)
+    servers = "".join(f"server {each}{options};" for each in edges)
     served = "" if pages is None else f" location ~ [.]html$ {{ root {pages}; }}"
     for old, new in (
         (edge[0], servers),

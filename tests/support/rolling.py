@@ -1,4 +1,4 @@
-"""Edges behind nginx that are restarted one after the other, pages that look meanwhile, and mails that come."""
+"""Edges behind a proxy that are restarted one after the other, pages that look meanwhile, and mails that come."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import asyncio
 import random
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from bridge.journal.writer import Writer
 from tests.support.browser_side import HandshakeRefused, open_sse, open_ws
-from tests.support.nginx import running_nginx
 from tests.support.processes import Program, edge_environ, free_port, program
 from tests.support.stage import ANN, BOB, bearer, leading_writer, mail
 from tests.support.waiting import until
@@ -78,12 +76,25 @@ class HintedPage:
                     self.mails.append(data["mail_id"])
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where an edge listens, and where it says how it is."""
+
+    listen: str
+    admin: str = "127.0.0.1:0"
+
+
+def places(number: int) -> list[Place]:
+    """So many on this machine."""
+    return [Place(f"127.0.0.1:{free_port()}") for _ in range(number)]
+
+
 @dataclass
 class Fleet:
     """What runs. ``told``: the mails of each mailbox, in order; ``environ``: what a restarted edge is given besides."""
 
     redis_url: str
-    ports: Sequence[int]
+    places: Sequence[Place]
     programs: list[Program]
     pages: list[HintedPage]
     stack: AsyncExitStack
@@ -91,14 +102,20 @@ class Fleet:
     environ: dict[str, str]
     told: dict[str, list[str]] = field(default_factory=lambda: {BOB: [], ANN: []})
 
-    async def start(self, port: int) -> Program:
-        environ = edge_environ(self.redis_url, port, **{"BRIDGE_EDGE_PUBLIC_URL": self.public_url} | self.environ)
+    async def start(self, place: Place) -> Program:
+        environ = {
+            **edge_environ(self.redis_url, 0),
+            "BRIDGE_EDGE_LISTEN": place.listen,
+            "BRIDGE_EDGE_ADMIN_LISTEN": place.admin,
+            "BRIDGE_EDGE_PUBLIC_URL": self.public_url,
+            **self.environ,
+        }
         return await self.stack.enter_async_context(program("edge", environ=environ))
 
     async def restart(self, number: int) -> None:
         """Stop one edge in order, and start another in its place."""
         assert await self.programs[number].stop() == 0
-        self.programs[number] = await self.start(self.ports[number])
+        self.programs[number] = await self.start(self.places[number])
         await self.programs[number].ready()
 
     async def loads(self) -> list[int]:
@@ -149,18 +166,27 @@ async def mails(writer: Writer, told: dict[str, list[str]], every_s: float) -> A
 
 @asynccontextmanager
 async def fleet(
-    redis_url: str, nginx: str, folder: Path, *, edges: int, clients: int, come_within_s: float, **environ: str
+    redis_url: str,
+    places: Sequence[Place],
+    proxied: Callable[[int, Sequence[str]], AbstractAsyncContextManager[object]],
+    *,
+    clients: int,
+    come_within_s: float,
+    **environ: str,
 ) -> AsyncIterator[tuple[Fleet, Writer]]:
-    """So many edges behind nginx, and as many pages that are open."""
-    port, ports = free_port(), [free_port() for _ in range(edges)]
+    """An edge in each of the places, and as many pages that are open.
+
+    ``proxied`` runs a proxy on a port before the edges that listen there.
+    """
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     async with AsyncExitStack() as stack:
         writer, _ = await stack.enter_async_context(leading_writer(redis_url))
         pages = [HintedPage(url, number) for number in range(clients)]
-        made = Fleet(redis_url, ports, [], pages, stack, f"{url}/exmail/", dict(environ))
-        made.programs += [await made.start(each) for each in ports]
+        made = Fleet(redis_url, places, [], pages, stack, f"{url}/exmail/", dict(environ))
+        made.programs += [await made.start(each) for each in places]
         await asyncio.gather(*(each.ready() for each in made.programs))
-        await stack.enter_async_context(running_nginx(nginx, folder, port=port, edges=ports))
+        await stack.enter_async_context(proxied(port, [each.listen for each in places]))
         looking = []
         for page in pages:
             looking.append(asyncio.create_task(page.look(), name="page"))
