@@ -217,6 +217,7 @@ async def test_an_edge_that_is_not_ready_gets_nobody_new(stage: Stage, redis_url
                 await stack.enter_async_context(client)
                 await client.until("exmail.snapshot")
 
+        await stage.health.is_known()
         await come(4)
         assert (has(one), has(other)) == (2, 2)
         stage.health.ready = {EDGES[0]}

@@ -23,7 +23,8 @@ class Place:
     """Where a proxy serves, and what it stands before.
 
     ``edge_port``, ``health_port``: the same on each of the addresses ``EDGES``. ``chain``: with TLS and HTTP/2, by this
-    certificate and key. ``page``: what it answers to ``/page.html``. ``patience_s``: how long streams outlive a reload.
+    certificate and key. ``page``: what it answers to ``/page.html``. ``patience_s``: how long it waits for streams when
+    it ends, and HAProxy after a reload.
     """
 
     port: int
@@ -32,7 +33,7 @@ class Place:
     signon_port: int = 1
     chain: Path | None = None
     page: Path | None = None
-    patience_s: int = 60
+    patience_s: int = 1
 
     @property
     def url(self) -> str:
@@ -81,6 +82,7 @@ async def running_haproxy(program: str, folder: Path, place: Place) -> AsyncIter
         ("log /dev/log local0", "log stdout format raw local0"),
         ("    user haproxy\n    group haproxy\n", ""),
         ("maxconn 32768", "maxconn 4000"),
+        ("inter 1s", "inter 200ms"),
         ("hard-stop-after 60s", f"hard-stop-after {place.patience_s}s"),
         ("    bind :80\n", f"    {bind}\n" + (f"    {page}\n" if place.page else "")),
         (":8080", f":{place.edge_port}"),
@@ -105,8 +107,9 @@ async def running_caddy(program: str, folder: Path, place: Place) -> AsyncIterat
     tls = f"tls {place.chain} {place.chain}" if place.chain else ""
     page = f"handle /page.html {{\nroot * {place.page.parent}\nfile_server\n}}" if place.page else ""
     changes = [
-        ("grace_period 60s", f"grace_period {place.patience_s}s\nauto_https disable_redirects"),
-        ("{\n\t# After a reload", f"{{\nadmin unix/{folder}/admin\n\t# After a reload"),
+        ("health_interval 1s", "health_interval 200ms"),
+        ("grace_period 3s", f"grace_period {place.patience_s}s\nauto_https disable_redirects"),
+        ("{\n\t# A Caddy that", f"{{\nadmin unix/{folder}/admin\n\t# A Caddy that"),
         ("oa.corp.com {", f"{site} {{\n{tls}\nbind 127.0.0.1\n{page}\n"),
         ("/var/log/caddy/", f"{folder}/"),
         (":8080", f":{place.edge_port}"),
