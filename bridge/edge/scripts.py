@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import count, product
-from string import ascii_lowercase
+from string import ascii_letters
 from types import MappingProxyType
 from typing import Final
 
@@ -22,6 +22,7 @@ _WORKER: Final = (*_LINE, "box.js", "herald.js", "relay.js", "ports.js")
 _ABOUT: Final = "/* Exmail bridge, {what}. MIT. Readable: bridge/edge/static/client/; manual: docs/client.md. */\n"
 
 _TEXT: Final = re.compile(r"""('(?:[^'\\]|\\.)*'|`[^`]*`)""")
+_RESERVED: Final = {"as", "do", "if", "in", "is", "of"}
 _EXPORTED: Final = {"connect", "pageTitle"}
 _BLANKS: Final = re.compile(r" ?(=>|[=!]==|&&|[|]{2}|[=<>{}?:,]) ?")
 
@@ -112,11 +113,11 @@ def short_names(code: str) -> str:
     """JavaScript with short names for what it declares.
 
     A name that is also a member's, or stands in a text, is kept: a page, the edge or the other side may use it. The
-    parts declare no name that begins with an underscore.
+    short ones are words that stand nowhere in the code.
     """
     pieces = _TEXT.split(code)
     texts, bare_code = " ".join(pieces[1::2]), "\0".join(pieces[::2])
-    declared = set(re.findall(r"\b(?:function|const|let) (\w{5,})\b", bare_code)) - _EXPORTED
+    declared = set(re.findall(r"\b(?:function|const|let) (\w{4,})\b", bare_code)) - _EXPORTED
     free = [
         name
         for name in declared
@@ -125,13 +126,14 @@ def short_names(code: str) -> str:
     ]
     # The shortest for the most frequent; the same ones each time, because the version is a hash of the code.
     free.sort(key=lambda name: (-len(re.findall(rf"\b{name}\b", bare_code)), name))
-    shorts = {name: f"_{letters}" for name, letters in zip(free, _letters(), strict=False)}
-    return re.sub(r"\b\w{5,}\b", lambda found: shorts.get(found[0], found[0]), code)
+    taken = _RESERVED | set(re.findall(r"\w+", code))
+    shorts = dict(zip(free, (letters for letters in _letters() if letters not in taken), strict=False))
+    return re.sub(r"\b\w{4,}\b", lambda found: shorts.get(found[0], found[0]), code)
 
 
 def _letters() -> Iterator[str]:
     for length in count(1):
-        yield from map("".join, product(ascii_lowercase, repeat=length))
+        yield from map("".join, product(ascii_letters, repeat=length))
 
 
 def _tight(line: str) -> str:

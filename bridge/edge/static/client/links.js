@@ -103,13 +103,36 @@ function within(ms, promise, otherwise) {
   });
 }
 
+let permission = ''; // what the browser said of this page and private networks
+
+/*
+ * Why there is no connection, with what else can be known: Chromium lets the page of a public address reach a bridge of a
+ * private one by permission only, and what it has refused looks like what is not there.
+ */
+function because(reason, url) {
+  return permission && url.split('/')[2] !== location.host ? `${reason}, local-network ${permission}` : reason;
+}
+
+async function lookAtPermission() {
+  try {
+    permission = (await navigator.permissions.query({ name: 'local-network' })).state;
+  } catch (error) {
+    /* no browser that has such a permission */
+  }
+}
+
 /* A link is one connection. It calls frame(text) and, once, ended(code, reason); nothing after close(). */
 function webSocketLink(url, { opened, frame, ended }) {
+  lookAtPermission();
   const socket = new WebSocket(url.replace(/^http/, 'ws'));
   let timer = 0;
-  socket.onopen = opened;
+  let reason = 'never opened';
+  socket.onopen = () => {
+    reason = '';
+    if (opened) opened();
+  };
   socket.onmessage = (message) => frame(message.data);
-  socket.onclose = (close) => ended(close.code, close.reason);
+  socket.onclose = (close) => ended(close.code, close.reason || (reason && because(reason, url)));
   socket.onerror = () => {
     // A socket that the page's Content-Security-Policy forbids has no close in Chromium.
     timer = setTimeout(ended, ERROR_ALONE_MS, LOST, 'refused by the browser');
@@ -124,6 +147,7 @@ function webSocketLink(url, { opened, frame, ended }) {
 }
 
 function eventSourceLink(url, { opened, frame, ended }, withCredentials) {
+  lookAtPermission();
   const source = new EventSource(url, { withCredentials });
   const close = () => {
     source.onopen = source.onmessage = source.onerror = null;
@@ -134,7 +158,7 @@ function eventSourceLink(url, { opened, frame, ended }, withCredentials) {
   source.onerror = () => {
     // Its own reconnect would repeat a spent ticket, and never comes after an answer other than 200.
     close();
-    ended(LOST, 'event stream ended');
+    ended(LOST, because('event stream ended', url));
   };
   return { close };
 }
