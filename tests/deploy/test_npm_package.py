@@ -16,11 +16,11 @@ from playwright.async_api import Page, Route, async_playwright, expect
 from bridge import __version__
 from bridge.edge.scripts import read_package
 from tests.deploy.programs import ROOT
+from tests.support.npm import install
 from tests.support.scripted_edge import ScriptedEdge, event, scripted_edge, snapshot
 
 SAMPLES = ROOT / "tests" / "samples" / "npm"
 PARTS = ROOT / "bridge" / "edge" / "static" / "client"
-INSTALL = ("install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--prefer-offline")
 
 
 def run(*words: str | Path, cwd: Path) -> str:
@@ -52,13 +52,9 @@ def tarball(require_binary: Callable[[str], str], tmp_path_factory: pytest.TempP
 @pytest.fixture(scope="module")
 def project(require_binary: Callable[[str], str], tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh project that has installed it, beside Vite, Vue, React and the linters of packages."""
-    npm = require_binary("npm")
-    asked = (npm, "view", "publint", "version", "--fetch-retries=0", "--fetch-timeout=10000")
-    if subprocess.run(asked, capture_output=True, timeout=60, check=False).returncode:
-        pytest.skip("the npm registry is not reached from here; the package itself is tested without it")
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(SAMPLES, folder, dirs_exist_ok=True)
-    run(npm, *INSTALL, tarball, cwd=folder)
+    install(require_binary("npm"), folder, tarball)
     return folder
 
 
