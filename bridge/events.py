@@ -36,6 +36,9 @@ DIRECTORY: Final = "directory"
 """Name of the stream of member events; no address can take it, addresses hold an ``@``."""
 SYSTEM: Final = "system"
 """Name of the stream of events about the bridge itself."""
+CANARY: Final = "canary"
+"""Name of the reserved stream, whose events try the way and tell nobody anything: an operator opens it, and no browser
+can, because no credential can name it."""
 
 UpstreamState = Literal["connected", "degraded", "disconnected"]
 

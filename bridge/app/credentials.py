@@ -26,6 +26,7 @@ from bridge.provider.faults import InvalidToken, ProviderError
 from bridge.settings import Settings
 
 _TIMEOUT_S: Final = 8.0
+_ANSWER_MOST: Final = 65_536
 _NOBODY: Final = "nobody@example.invalid"
 """An address that nobody can have: asking what it is reads nothing of anybody."""
 
@@ -94,5 +95,9 @@ async def is_successors(settings: Settings, url: str) -> bool:
         session.get(f"{url}/gettoken", params=asked, timeout=timeout, allow_redirects=False) as answer,
     ):
         # The URL has the secret in it, and errors of aiohttp may name the URL: none is passed on in words.
-        found = await answer.content.read(65_536)
+        found = bytearray()
+        async for piece in answer.content.iter_any():
+            found += piece
+            if len(found) > _ANSWER_MOST:
+                break
     return b'"access_token"' in found

@@ -18,6 +18,7 @@ from bridge.app.doors import build_access, build_origins, limits_of, running_off
 from bridge.app.parts import build_reader, ended, process_name, redis_accepted, redis_address, until_stopped
 from bridge.app.public_port import bind, cookie_path, route_below, serving, url_of
 from bridge.app.signon import signon_routes
+from bridge.edge.canary import Passes
 from bridge.edge.contracts import Contracts
 from bridge.edge.drain import drain
 from bridge.edge.endings import Endings
@@ -77,6 +78,7 @@ async def serve_edge(
     kick_s = settings.edge.kick_s
     name = process_name()
     recollection = Recollection()
+    passes = Passes(reader)
     feed = Feed(
         address=address,
         keys=keys,
@@ -86,7 +88,7 @@ async def serve_edge(
         reports=Reports(redis, keys),
         name=name,
         recollection=recollection,
-        asked=Witness(name, __version__, hub, recollection, Inquiries(redis, keys)).asked,
+        asked=Witness(name, __version__, hub, recollection, Inquiries(redis, keys), passes).asked,
         hub=hub,
         metrics=metrics,
         pace=pace,
@@ -133,6 +135,7 @@ async def serve_edge(
                 feed=feed,
                 hub=hub,
                 access=access,
+                admitting=build_access(settings, verifier, passes, office),
                 origins=origins,
                 reception=reception,
                 reader=reader,

@@ -18,6 +18,7 @@ from bridge.app.parts import (
     until_stopped,
 )
 from bridge.app.provider import corporation_of, running_client
+from bridge.journal.canary import Canary
 from bridge.journal.corporation import NotOurs
 from bridge.journal.databases import Databases
 from bridge.journal.dead import DeadDocuments
@@ -125,6 +126,7 @@ async def serve_worker(
                     orders=Orders(redis, keys),
                     reports=Reports(redis, keys),
                     standbys=Standbys(redis, keys),
+                    canary=Canary(writer, keys),
                     dead=DeadDocuments(redis, keys),
                     metrics=metrics,
                     options=_options(settings),

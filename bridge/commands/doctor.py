@@ -43,6 +43,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the same as one JSON object")
     parser.add_argument("--lang", choices=("en", "zh"), help="the language of the report; without it the locale's")
     parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="do not wait half a minute to see whether a quiet connection stays",
+    )
+    parser.add_argument(
         "--within", type=_seconds, default=_WITHIN_S, metavar="SECONDS", help="the whole takes at most so long (90)"
     )
 
@@ -95,7 +100,8 @@ def means_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Means
     if _is_silent(arguments, environ) and units:
         # Nobody said how to reach Redis but the units.
         operator = None
-    return Means(units=units, operator=operator, problems=problems)
+    idle_s = 0.0 if arguments.quick else _IDLE_S
+    return Means(units=units, operator=operator, problems=problems, idle_s=idle_s)
 
 
 def _of_unit(program: str, arguments: argparse.Namespace, environ: Mapping[str, str]) -> dict[str, str] | None:

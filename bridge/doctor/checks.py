@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bridge.doctor import certificates, clocks, configuration, leadership, names, provider, server
+from bridge.doctor import certificates, clocks, configuration, leadership, names, provider, round_trip, server
 from bridge.doctor.check import Check
 
 CHECKS: Final[tuple[Check, ...]] = (
@@ -15,4 +15,5 @@ CHECKS: Final[tuple[Check, ...]] = (
     server.CHECK,
     provider.CHECK,
     leadership.CHECK,
+    round_trip.CHECK,
 )

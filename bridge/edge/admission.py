@@ -22,7 +22,7 @@ from bridge.edge.opening import Opening
 from bridge.edge.places import Places
 from bridge.edge.positions import parse_positions
 from bridge.edge.reception import JOURNAL_FAULTS, PATIENCE_S, Reception
-from bridge.events import Position, parse_position
+from bridge.events import CANARY, Position, parse_position
 from bridge.journal.errors import JournalError, JournalSpoilt, MailboxBarred
 from bridge.journal.standing import Asker
 
@@ -103,7 +103,8 @@ class Admission:
         require_standing(identity, admitted.opening.standing, window_s=self._window_s)
         # Who was told to go counts no more, though his socket may need a moment.
         there = sum(not each.connection.code for each in admitted.opening.tail.cursors)
-        self._places.require_mailbox(there)
+        if admitted.address != CANARY:
+            self._places.require_mailbox(there)
 
     async def _open_all(self, identity: Identity, after: str | None, opened: list[Admitted]) -> dict[str, Refused]:
         """Open every mailbox that the credential names; return those that are withheld, and why."""

@@ -24,7 +24,7 @@ from bridge.edge.probe import Probe
 from bridge.edge.recollection import Recollection
 from bridge.edge.rounds import Rounds
 from bridge.edge.tail import Tail
-from bridge.events import Position, addresses_of, head_of, time_of
+from bridge.events import CANARY, Position, addresses_of, head_of, time_of
 from bridge.journal.clock import SharedClock
 from bridge.journal.connect import RedisAddress
 from bridge.journal.errors import JournalAway, JournalError, JournalSpoilt, MailboxBarred
@@ -128,7 +128,7 @@ class Feed:
             news, rounds = self.news.number, self._rounds.number
             try:
                 await self._listening(tail)
-                opened, standing = await self._loader.open(OpenRequest(mailbox, after, ask=True), asker)
+                opened, standing = await self._loader.open(OpenRequest(mailbox, after, ask=mailbox != CANARY), asker)
                 if opened.status == "barred":
                     raise MailboxBarred(opened.mailbox)
             except BaseException:
@@ -159,7 +159,7 @@ class Feed:
     @property
     def mailboxes(self) -> list[str]:
         """Mailboxes with an open connection here."""
-        return [tail.mailbox for tail in self._tails.values() if tail.cursors]
+        return [tail.mailbox for tail in self._tails.values() if tail.cursors and tail.mailbox != CANARY]
 
     # -- subscriptions
 
@@ -220,7 +220,7 @@ class Feed:
                 self._loader.gap(tail, "seq")
         sample = None
         for tail, event in touched.items():
-            if tail.flush():
+            if tail.flush() and tail.mailbox != CANARY:
                 sample = sample or event
             self._recollection.heard_of(tail)
         if sample is not None and (arrived := time_of(sample)) is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from bridge.edge.tail import Tail
+from bridge.events import CANARY
 from bridge.journal.inquiry import Memory
 
 _MOST: Final = 1000
@@ -24,6 +25,8 @@ class Recollection:
 
     def heard_of(self, tail: Tail) -> None:
         """Note a tail that has a new top, or was opened."""
+        if tail.mailbox == CANARY:
+            return  # what Redis loses of it is no loss
         if tail.generation > self._generation:
             self._generation, self._commits = tail.generation, 0
         self._tails.pop(tail, None)

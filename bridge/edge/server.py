@@ -24,6 +24,7 @@ from bridge.access.origins import Origins
 from bridge.access.standing import require_standing
 from bridge.access.whence import Network, client_address
 from bridge.edge.admission import Admission, Admittance
+from bridge.edge.canary import seen_frame
 from bridge.edge.connection import Connection
 from bridge.edge.feed import Feed
 from bridge.edge.frames import closing_payload, sse_block, sse_retry, withdrawn_frame, ws_farewell
@@ -34,7 +35,7 @@ from bridge.edge.reception import Reception, json_answer
 from bridge.edge.scripts import read_scripts
 from bridge.edge.transport.sse import SseConnection
 from bridge.edge.transport.websocket import WebSocketConnection
-from bridge.events import embedded, parse_position
+from bridge.events import CANARY, embedded, parse_position
 from bridge.journal.reader import Reader
 from bridge.journal.standing import Asker, Standings
 from bridge.obs.acceptor import give_up_dead_peer
@@ -55,7 +56,10 @@ _LIMIT: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
 
 
 class EdgeServer:
-    """Routes and handshakes of one process."""
+    """Routes and handshakes of one process.
+
+    ``admitting``: who may open a connection; an operator's pass to the reserved stream is good there and nowhere else.
+    """
 
     def __init__(
         self,
@@ -63,6 +67,7 @@ class EdgeServer:
         feed: Feed,
         hub: Hub,
         access: Access,
+        admitting: Access,
         origins: Origins,
         reception: Reception,
         reader: Reader,
@@ -83,7 +88,7 @@ class EdgeServer:
         self._kick_s = kick_s
         self._metrics = metrics
         self._places = places
-        self._admission = Admission(feed=feed, access=access, places=places, reception=reception, window_s=kick_s)
+        self._admission = Admission(feed=feed, access=admitting, places=places, reception=reception, window_s=kick_s)
         self._trusted = tuple(trusted_proxies)
         self._mount_points = mount_points(prefix)
         self._scripts = read_scripts()
@@ -203,6 +208,8 @@ class EdgeServer:
         for cursor, opening, after in begun:
             cursor.begin(opening.opened, after)
             self._feed.joined(opening, cursor)
+        if admittance.mailboxes[0].address == CANARY:
+            connection.say(seen_frame(request, self._trusted))
         for address, refused in admittance.withheld.items():
             connection.say(withdrawn_frame(address, refused.code))
         if self._hub.closing:

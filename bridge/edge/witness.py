@@ -1,5 +1,5 @@
 """Answer inquiries to this edge: which connections a mailbox has and had, for ``why``; what this process knows of the
-journal, for a worker that begins to lead; how this process is, for ``status``.
+journal, for a worker that begins to lead; how this process is, for ``status``; whom it admits to the reserved stream.
 
 Answers contain no client address and no token, because nobody who asks needs them.
 """
@@ -10,6 +10,7 @@ import asyncio
 import logging
 from typing import Any
 
+from bridge.edge.canary import Passes
 from bridge.edge.hub import Hub
 from bridge.edge.recollection import Recollection
 from bridge.journal.errors import JournalError
@@ -21,12 +22,15 @@ log = logging.getLogger(__name__)
 class Witness:
     """Answers inquiries from memory. ``name`` and ``version`` identify this process to people."""
 
-    def __init__(self, name: str, version: str, hub: Hub, recollection: Recollection, inquiries: Inquiries) -> None:
+    def __init__(
+        self, name: str, version: str, hub: Hub, recollection: Recollection, inquiries: Inquiries, passes: Passes
+    ) -> None:
         self._name = name
         self._version = version
         self._hub = hub
         self._recollection = recollection
         self._inquiries = inquiries
+        self._passes = passes
         self._since = hub.wall()
         self._answering: set[asyncio.Task[None]] = set()
 
@@ -45,6 +49,9 @@ class Witness:
                 return memory_as_answer(self._recollection.tell())
             case "edge":
                 return self.describes_itself()
+            case "canary":
+                self._passes.admit(question.digest)
+                return {"edge": self._name, "version": self._version}
             case "mailbox":
                 return self.knows(question.mailbox)
 

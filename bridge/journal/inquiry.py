@@ -23,6 +23,7 @@ from bridge.journal.errors import translated
 from bridge.journal.keys import Keys
 
 _ID: Final = re.compile(r"[0-9a-f]{16}", re.ASCII)
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _EPOCH: Final = re.compile(r"[a-z0-9]{8}", re.ASCII)
 _COUNT_MOST: Final = 2**53
 _ANSWERS_S: Final = 60
@@ -34,12 +35,13 @@ Answer = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """``about``: one ``mailbox`` (why was somebody not told?), the ``memory`` of what an edge was given, or the edge
-    itself."""
+    """``about``: one ``mailbox`` (why was somebody not told?), the ``memory`` of what an edge was given, the edge
+    itself; or, for the ``canary``, whether it will admit whoever shows what has this ``digest``."""
 
     id: str
-    about: Literal["mailbox", "memory", "edge"]
+    about: Literal["mailbox", "memory", "edge", "canary"]
     mailbox: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,17 @@ class Inquiries:
             JournalAway, JournalRefused
         """
         return await self._asked({"edge": True}, within_s)
+
+    async def announce(self, digest: str, *, within_s: float = 3.0) -> tuple[list[Answer], int]:
+        """Tell all edges whom to admit to the reserved stream for a minute: whoever shows what has this SHA-256.
+
+        Returns the answers of those that will, and how many heard it. That this channel can be published on is what
+        proves an operator: edges cannot, and no service.
+
+        Raises:
+            JournalAway, JournalRefused
+        """
+        return await self._asked({"canary": digest}, within_s)
 
     async def _asked(self, question: Mapping[str, Any], within_s: float) -> tuple[list[Answer], int]:
         id = secrets.token_hex(8)
@@ -149,6 +162,10 @@ def read_question(payload: bytes) -> Question | None:
             question = Question(id, "memory")
         elif found.get("edge") is True:
             question = Question(id, "edge")
+        elif "canary" in found:
+            if not _DIGEST.fullmatch(found["canary"]):
+                return None
+            question = Question(id, "canary", digest=found["canary"])
         else:
             question = Question(id, "mailbox", normalise_address(found["mailbox"]) or "")
     except (ValueError, TypeError, KeyError, AttributeError):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from bridge.events import CANARY
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:
@@ -105,6 +107,9 @@ class Keys:
         return f"{self.namespace}:control"
 
     def mailbox_channel(self, mailbox: str) -> str:
+        if mailbox == CANARY:
+            # Not beside the mailboxes: services follow all of those by a pattern.
+            return self.probe_channel(CANARY)
         return f"{self.namespace}:mailbox:{mailbox}"
 
     def kind_channel(self, kind: str) -> str:

@@ -20,9 +20,10 @@ from bridge.journal.client import typed
 from bridge.journal.errors import translated
 from bridge.journal.keys import Keys
 
-What = Literal["resync", "release", "refuse", "forget", "replay", "drop", "describe"]
+What = Literal["resync", "release", "refuse", "forget", "replay", "drop", "describe", "canary"]
 """Fetch all accounts and compare · delete what is held · keep it (``digest`` names what was shown) · forget
-``mailbox`` · read dead documents (``ids``) again · delete them · describe the worker's own state, changing nothing."""
+``mailbox`` · read dead documents (``ids``) again · delete them · describe the worker's own state, changing nothing ·
+publish an event on the reserved stream (``ids``: its mark)."""
 
 _ANSWER_S: Final = 60
 _LOOK_S: Final = 0.1

@@ -217,7 +217,7 @@ class Writer:
         Raises:
             LeaseLost, JournalAway, JournalRefused
         """
-        await self._ask("made", [(self._keys.made,)], made.as_fields())
+        await self.ask("made", [(self._keys.made,)], made.as_fields())
 
     async def erase_logs(self, streams: Sequence[str]) -> None:
         """Delete the histories of these streams.
@@ -226,7 +226,7 @@ class Writer:
             LeaseLost, JournalAway, JournalRefused
         """
         for start in range(0, len(streams), _ERASED):
-            await self._ask("erase", [(self._keys.log(stream),) for stream in streams[start : start + _ERASED]])
+            await self.ask("erase", [(self._keys.log(stream),) for stream in streams[start : start + _ERASED]])
 
     async def begin_generation(self, made: Made) -> None:
         """Begin a generation in which nothing counts that was stored before, and delete that.
@@ -237,12 +237,12 @@ class Writer:
         keys = self._keys
         more_keys = (keys.made, keys.generation, keys.upstream, keys.events, keys.dead)
         async with self._turn:
-            [answer] = await self._ask("begin", [more_keys], (*made.as_fields(), self.fence, self._name))
+            [answer] = await self.ask("begin", [more_keys], (*made.as_fields(), self.fence, self._name))
             tried = self._tried.get(self._leadership)
             self._generation = answer[1]
             self._tried = {} if tried is None else {self._leadership: tried}
 
-    async def _ask(
+    async def ask(
         self, verb: str, more_keys: Sequence[Sequence[str]], arguments: Sequence[Argument] = ()
     ) -> list[list[Any]]:
         """Run verbs that need the lease and no call number, because applying them twice does no harm."""

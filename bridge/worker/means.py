@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bridge.journal.canary import Canary
 from bridge.journal.dead import DeadDocuments
 from bridge.journal.mirror import Mirror
 from bridge.journal.orders import Orders
@@ -32,6 +33,7 @@ class Means:
     orders: Orders
     reports: Reports
     standbys: Standbys
+    canary: Canary
     dead: DeadDocuments
     metrics: Metrics
     options: WorkerOptions

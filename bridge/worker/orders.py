@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Final
 
+from bridge.journal.canary import Canary, NotPublished
 from bridge.journal.errors import JournalAway, JournalRefused, LeaseLost
 from bridge.journal.orders import Order, Orders
 from bridge.provider.faults import BadParameter, ProviderError
@@ -20,13 +21,16 @@ from bridge.worker.scribe import CursorElsewhere
 log = logging.getLogger(__name__)
 
 _LOOK_S: Final = 0.5
-_REFUSALS: Final = (ProviderError, BadParameter, NotBelieved, NotWhatWasShown)
+_OFTEN: Final = ("describe", "canary")
+"""Orders that change nothing, and are given every few seconds by whoever watches."""
+_REFUSALS: Final = (ProviderError, BadParameter, NotBelieved, NotWhatWasShown, NotPublished)
 
 
 class OrderTaker:
     """Does one order after the other.
 
-    ``describe``: says how this leader is. ``look_s``: seconds between two looks for an order.
+    ``describe``: says how this leader is. ``wall``: epoch seconds, by Redis's clock. ``look_s``: seconds between two
+    looks for an order.
     """
 
     def __init__(
@@ -35,12 +39,16 @@ class OrderTaker:
         directory: Directory,
         replayer: Replayer,
         *,
+        canary: Canary,
         describe: Callable[[], Mapping[str, Any]],
+        wall: Callable[[], float],
         look_s: float = _LOOK_S,
     ) -> None:
         self._orders = orders
         self._directory = directory
         self._replayer = replayer
+        self._canary = canary
+        self._wall = wall
         self._describe = describe
         self._look_s = look_s
 
@@ -75,7 +83,7 @@ class OrderTaker:
             why = "this worker ended over it" if not isinstance(error, JournalRefused) else str(error)
             await self._orders.answer(order, {"ok": False, "error": why})
             raise
-        if order.what != "describe":  # asked every two seconds by whoever watches
+        if order.what not in _OFTEN:
             log.info("order done", extra={"order": order.what})
         return {"ok": True, **answer}
 
@@ -96,3 +104,5 @@ class OrderTaker:
                 return {"dropped": await self._replayer.drop(order.ids)}
             case "describe":
                 return self._describe()
+            case "canary":
+                return {"heard": await self._canary.sing("".join(order.ids), at_s=self._wall())}

@@ -9,6 +9,7 @@ from bridge.doctor.texts.here import HERE
 from bridge.doctor.texts.provider import PROVIDER
 from bridge.doctor.texts.redis import REDIS
 from bridge.doctor.texts.unjudged import UNJUDGED
+from bridge.doctor.texts.way import WAY
 from bridge.doctor.texts.words import Text, Words
 
 __all__ = ["NOT_JUDGED", "TEXTS", "Text", "Words"]
@@ -16,4 +17,4 @@ __all__ = ["NOT_JUDGED", "TEXTS", "Text", "Words"]
 NOT_JUDGED: Final = frozenset(UNJUDGED)
 """The codes of questions that could not be asked."""
 
-TEXTS: Final[Mapping[str, Text]] = {**HERE, **REDIS, **PROVIDER, **UNJUDGED}
+TEXTS: Final[Mapping[str, Text]] = {**HERE, **REDIS, **PROVIDER, **WAY, **UNJUDGED}

@@ -67,6 +67,66 @@ UNJUDGED: Final = {
             "先看服务商一项的结果。",
         ),
     ),
+    "no-public-url": Text(
+        en=Words(
+            "BRIDGE_EDGE_PUBLIC_URL is not set",
+            "The way through the proxy cannot be tried, and most faults are there.",
+            "Set it to the address at which browsers find the edge.",
+        ),
+        zh=Words(
+            "没有设置 BRIDGE_EDGE_PUBLIC_URL",
+            "无法试走经过代理的那一段，而大多数故障都在那里。",
+            "把它设为浏览器访问 edge 的地址。",
+        ),
+    ),
+    "round-without-edge": Text(
+        en=Words(
+            "no edge is connected to Redis",
+            "Nobody could admit the test event's reader.",
+            "See what the check of leadership says.",
+        ),
+        zh=Words(
+            "没有 edge 连着 Redis",
+            "没有谁能放行测试事件的接收者。",
+            "先看主持一项（leadership）的结果。",
+        ),
+    ),
+    "round-without-leader": Text(
+        en=Words(
+            "no worker published the test event: {error}",
+            "The connections at the public URL were tried, the way of an event was not.",
+            "See what the check of leadership says.",
+        ),
+        zh=Words(
+            "没有 worker 发布测试事件：{error}",
+            "公网地址的连接试过了，事件走的路没有试。",
+            "先看主持一项（leadership）的结果。",
+        ),
+    ),
+    "address-from-inside": Text(
+        en=Words(
+            "the doctor itself comes from {address}, which is trusted",
+            "Whether the edge sees browsers or the proxy cannot be told from here.",
+            "Run the doctor on another machine, with --for edge, to have that judged.",
+        ),
+        zh=Words(
+            "doctor 自己来自受信任的地址 {address}",
+            "从这里看不出 edge 看到的是浏览器还是代理。",
+            "要判断这一点，请在另一台机器上用 --for edge 运行 doctor。",
+        ),
+    ),
+    "tokens-from-elsewhere": Text(
+        en=Words(
+            "no secret is set here that tokens are signed with",
+            "Tokens, and the path of the cookie, were not tried.",
+            "Try a token of the OA: token --check TOKEN.",
+        ),
+        zh=Words(
+            "这里没有签令牌用的密钥",
+            "令牌和 cookie 的路径没有试。",
+            "用 OA 的令牌试：token --check TOKEN。",
+        ),
+    ),
     "no-answer-in-time": Text(
         en=Words(
             "{check}: not done within {seconds} s",

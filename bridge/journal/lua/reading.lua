@@ -38,6 +38,13 @@ local function store_base(s)
   if s.suspect then redis.call('HSET', KEYS[4], 'suspect', s.suspect) else redis.call('HDEL', KEYS[4], 'suspect') end
 end
 
+-- An event as it is published: its position in front of what the caller built.
+local function numbered(epoch, seq, body)
+  local n = whole(seq)
+  return '{"specversion":"1.0","id":"' .. epoch .. '-' .. n .. '","sequence":"'
+    .. string.rep('0', 16 - #n) .. n .. '",' .. body
+end
+
 -- An entry of a log is an id, '<seq>-0', and one field, the event.
 local function event_of(entry) return entry[2][2] end
 local function seq_of(entry) return tonumber(string.match(entry[1], '^%d+')) end
@@ -257,4 +264,20 @@ if verb == 'probe' then
   redis.call('XADD', KEYS[1], '1-*', 'probe', '1')
   redis.call('DEL', KEYS[1])
   return {1, run_id()}
+end
+
+-- canary: KEYS 1 lease 2 commits 3 generation 4 the state of the reserved stream
+--   publishes an event of the stream that tries the way. Nothing is kept of it but its position, and no commit is counted:
+--   if Redis loses one, it has lost nothing of anybody's, and that must not look as if it had gone back.
+--   returns {1, epoch, seq, how many edges heard it}, or {2} if our user may not publish there
+if verb == 'canary' then
+  local lease, new_epoch, body, channel = unpack(ARGV, 2, 5)
+  if redis.call('GET', KEYS[1]) ~= lease then return {0, 'lease'} end
+  local generation = redis.call('GET', KEYS[3]) or '0'
+  local state = stream_state(generation, new_epoch)
+  local seq = state.seq + 1
+  local heard = redis.pcall('PUBLISH', channel, numbered(state.epoch, seq, body))
+  if type(heard) ~= 'number' then return {2} end
+  redis.call('HSET', KEYS[4], 'generation', generation, 'epoch', state.epoch, 'seq', whole(seq))
+  return {1, state.epoch, seq, heard}
 end

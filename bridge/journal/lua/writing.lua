@@ -53,10 +53,8 @@ end
 -- Number an event, append it to the stream's log and to events, and publish it: one atomic step.
 local function publish(kind, mailbox, body, history_max, history_ms, events_max, channel, kind_channel)
   seq = seq + 1
-  local n = whole(seq)
-  local event = '{"specversion":"1.0","id":"' .. epoch .. '-' .. n .. '","sequence":"'
-    .. string.rep('0', 16 - #n) .. n .. '",' .. body
-  redis.call('XADD', KEYS[5], 'MAXLEN', history_max, n .. '-0', 'event', event)
+  local event = numbered(epoch, seq, body)
+  redis.call('XADD', KEYS[5], 'MAXLEN', history_max, whole(seq) .. '-0', 'event', event)
   redis.call('PEXPIRE', KEYS[5], history_ms)
   if seq % 16 == 0 then drop_over_age(now_ms() - history_ms) end
   redis.call('XADD', KEYS[6], 'MAXLEN', '~', events_max, generation .. '-*', 'event', event, 'type', kind,
