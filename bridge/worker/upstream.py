@@ -88,6 +88,9 @@ class UpstreamWatch:
         self._online = self._served = False
         self._session = 0
         self._begun_at: float | None = None
+        # Since a slow document began, and until when whatever was pushed meanwhile may still wait behind another.
+        self._late_from: float | None = None
+        self._late_until = 0.0
         self._refusals = 0
         self._unread_at: float | None = None
         self._doubt_at = 0.0
@@ -107,8 +110,9 @@ class UpstreamWatch:
     def hearing(self) -> tuple[int, float] | None:
         """The number of the session and when its last byte came, by ``now``; ``None``: there is none, or it is silent.
 
-        Pushes come in order, so a slow document delays all that were pushed after it. While one is under way its bytes
-        are no sign of life, and once it is whole the session gets another number: what was asked before proves nothing.
+        Pushes come in order, so a slow document delays all that were pushed after it. While one is under way, and for
+        as long again once it is whole, bytes are no sign of life, and the session gets another number: what was asked
+        before proves nothing.
         """
         hears = self._online and self._state == "connected" and not self._is_slow()
         return (self._session, self._heard_at) if hears else None
@@ -148,15 +152,31 @@ class UpstreamWatch:
         self._metrics.upstream_last_byte.set(self._wall())
         self._heard_at = self._now()
         if begun_at is None or begun_at != self._begun_at:
-            # All that was pushed before this has been read. What waits behind an unfinished document is unknown.
-            self._read_at = self._heard_at
-            if self._is_slow():
-                self._session += 1
+            self._document_ended()
         self._begun_at = begun_at
         if self._online and self._state == "degraded":
             self._become("connected", "")
 
+    def _document_ended(self) -> None:
+        """All that was pushed until now has been read, unless it waits behind something that is on its way.
+
+        What was pushed while a slow document came is behind it, and perhaps behind another one that is as slow. So
+        nothing is said of it until as much time again has passed, counted from the first of them.
+        """
+        now = self._heard_at
+        if self._begun_at is not None and now - self._begun_at >= _SLOW_S:
+            self._late_from = self._begun_at if self._late_from is None else self._late_from
+            self._late_until = now + (now - self._late_from)
+            self._session += 1
+        if self._late_from is not None and now >= self._late_until:
+            self._late_from = None
+            self._session += 1
+        if self._late_from is None:
+            self._read_at = now
+
     def _is_slow(self) -> bool:
+        if self._late_from is not None and self._now() < self._late_until:
+            return True
         return self._begun_at is not None and self._now() - self._begun_at >= _SLOW_S
 
     def pushed(self) -> None:
@@ -193,7 +213,7 @@ class UpstreamWatch:
         if self._online or (self._served and self._gap_at is None):
             self._gap_at = self._read_at
         self._online = self._served = False
-        self._begun_at = None
+        self._begun_at = self._late_from = None
         self._refusals = self._refusals + 1 if refused else 0
         self._become("degraded" if self._refusals >= _REFUSALS else "disconnected", why)
         self._stand(state, why)

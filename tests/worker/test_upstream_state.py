@@ -63,6 +63,10 @@ class Watched:
         self.upstream.online()
 
 
+def _ms(watched: Watched) -> int:
+    return round(watched.now_s * 1000)
+
+
 def test_the_first_session_ever_missed_nothing_that_anybody_knows_of() -> None:
     """Connected, with since; and the hash says the same."""
     watched = Watched()
@@ -187,7 +191,8 @@ def test_a_while_without_a_connection_within_a_session_has_counts_asked_for() ->
 
 
 def test_the_bytes_of_a_slow_document_prove_nothing() -> None:
-    """All that was pushed after it waits behind it: while it is under way nobody is heard, then another session."""
+    """All that was pushed after it waits behind it: while it is under way, and for as long again, nobody is heard; then
+    another session."""
     watched = Watched()
     watched.online()
     assert watched.upstream.hearing is not None
@@ -199,8 +204,52 @@ def test_the_bytes_of_a_slow_document_prove_nothing() -> None:
         watched.heard_after(1, begun_at)
         assert watched.upstream.hearing is None
     watched.heard_after(1)
-    assert watched.upstream.hearing == (session + 1, watched.now_s)
+    assert watched.upstream.hearing is None
+    watched.heard_after(3.9)
+    assert watched.upstream.hearing is None
+    watched.heard_after(0.1)
+    assert watched.upstream.hearing is not None
+    assert watched.upstream.hearing[0] > session
+    assert watched.upstream.hearing[1] == watched.now_s
     assert watched.types == ["connected"]
+
+
+def test_what_waits_behind_two_slow_documents_is_older_than_the_second() -> None:
+    """The gap begins with the first of them, though the second began long after; quick ones behind them are as old."""
+    watched = Watched()
+    watched.online()
+    watched.heard_after(10, begun_at=1010)
+    first_ms = watched.upstream.heard_ms
+    assert first_ms == 1_010_000
+    watched.heard_after(3)
+    watched.heard_after(0.003, begun_at=1013.003)
+    watched.heard_after(2, begun_at=1013.003)
+    watched.heard_after(0.1)
+    for _ in range(40):
+        watched.heard_after(0.1, begun_at=watched.now_s + 0.1)
+    watched.heard_after(0.1)
+    assert watched.upstream.heard_ms == first_ms
+    # As long again as both took together; from then on nothing waits any more.
+    watched.heard_after(1.2)
+    assert watched.upstream.heard_ms == _ms(watched)
+    watched.upstream.ended("closed", refused=False)
+    watched.now_s += 5
+    watched.online()
+    assert watched.data()["since"] == _ms(watched) - 5000
+
+
+def test_another_session_waits_for_nothing() -> None:
+    """What waited on the connection before is lost with it."""
+    watched = Watched()
+    watched.online()
+    watched.heard_after(10, begun_at=1010)
+    watched.heard_after(3)
+    watched.upstream.ended("closed", refused=False)
+    watched.online()
+    assert watched.data()["since"] == 1_010_000
+    watched.heard_after(1)
+    assert watched.upstream.heard_ms == _ms(watched)
+    assert watched.upstream.hearing is not None
 
 
 def test_quick_documents_prove_that_the_connection_lives() -> None:

@@ -15,6 +15,7 @@ import orjson
 
 from bridge.simulator import Framing, Mail
 from tests.support.follower import Follower
+from tests.support.history.evidence import before_and_after
 from tests.support.history.harness import Harness
 from tests.support.history.persons import People, check_persons, differences, taken
 from tests.support.stage import KEYS
@@ -174,6 +175,7 @@ def _check_mailbox(harness: Harness, mailbox: str, own: Events, events: Events, 
         ours = mail.pushed and not harness.rivals.issuperset(mail.pushed_to)
         assert not ours or any(_within(mail, gap, after_ms=_SLACK_MS + harness.behind_ms) for gap in gaps), (
             f"{mail.mail_id} was pushed at {_ms(mail)}, is not committed, and no gap was announced for it: {gaps}"
+            f"{before_and_after(harness, mail, events)}"
         )
     accused = [event["data"] for event in own if event["type"] == "exmail.mail.missed"]
     # A provider of long polls may hold a push; its count is then stored later than it was true.

@@ -5,17 +5,21 @@ Times are seconds since the browser's holder got the address.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.support.history.knowledge import account_of, is_sure, was_seen
 from tests.support.history.staff import Tenure
 
 if TYPE_CHECKING:
+    from bridge.simulator.world.mail import Mail
     from tests.support.history.harness import Harness
 
 _VISITS = 5
+_AROUND_S = 6.0
+_OF_EVERY_LINE = ("time", "level", "role", "pid", "logger", "message")
 
 
 def evidence(harness: Harness, tenure: Tenure, slaves: Mapping[str, str], moved: Mapping[str, int]) -> str:
@@ -56,6 +60,36 @@ def evidence(harness: Harness, tenure: Tenure, slaves: Mapping[str, str], moved:
         "user/list asked": asked,
     }
     return "\n".join(["", *(f"  {name}: " + "\n    ".join(lines) for name, lines in parts.items())])
+
+
+def before_and_after(harness: Harness, mail: Mail, events: Sequence[Mapping[str, Any]]) -> str:
+    """What workers logged and what was announced around a mail that was lost, and to whom it was pushed.
+
+    Times are seconds after it came.
+    """
+    told = [
+        f"{at:+.3f} {event['type']} {event['data']}"
+        for event in events
+        if event["type"].startswith(("exmail.upstream.", "exmail.leader."))
+        and abs(at := _epoch_s(event["time"]) - mail.time_s) < _AROUND_S
+    ]
+    logged = [
+        f"{at:+.3f} {name} {line['message']} { ({key: line[key] for key in line if key not in _OF_EVERY_LINE}) }"
+        for name, life in harness.lives
+        if name.startswith("worker")
+        for line in life.lines
+        if "time" in line and abs(at := _epoch_s(line["time"]) - mail.time_s) < _AROUND_S
+    ]
+    parts = {
+        f"pushed to {sorted(mail.pushed_to)}, rivals {sorted(harness.rivals)}": harness.done,
+        "announced": told,
+        "logged by workers": logged,
+    }
+    return "\n".join(["", *(f"  {name}: " + "\n    ".join(lines) for name, lines in parts.items())])
+
+
+def _epoch_s(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()
 
 
 def _sights(harness: Harness, tenure: Tenure) -> list[str]:

@@ -103,6 +103,8 @@ class Harness:
         self.read_ids: list[str] = []
         """What the reader of the stream was given, in order."""
         self.programs: dict[str, Program] = {}
+        self.lives: list[tuple[str, Program]] = []
+        """Every start of a program, those that have ended too."""
         self._stack = AsyncExitStack()
         self._start: dict[str, Callable[[], Awaitable[Program]]] = {}
 
@@ -168,6 +170,7 @@ class Harness:
     async def begin(self, name: str) -> None:
         """Start a program, and return when it is ready."""
         self.programs[name] = await self._start[name]()
+        self.lives.append((name, self.programs[name]))
         await self.programs[name].ready()
 
     def _follow(self) -> None:
