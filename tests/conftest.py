@@ -29,6 +29,7 @@ PACKAGES = {
     "haproxy": "haproxy",
     "caddy": "caddy",
     "promtool": "prometheus",
+    "amtool": "prometheus-alertmanager",
     "docker-compose": "docker-compose",
     "node": "nodejs",
     "npm": "npm",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from contextlib import suppress
+from typing import Final, get_args
 
 from redis.asyncio import Redis
 
@@ -17,8 +19,9 @@ from bridge.journal.connect import RedisAddress
 from bridge.journal.errors import JournalAway, JournalError, JournalRefused, JournalSpoilt, NotAdmitted
 from bridge.journal.keys import Keys
 from bridge.journal.mirror import Mirror
-from bridge.journal.reader import Reader
+from bridge.journal.reader import Reader, ServerMemory
 from bridge.journal.standing import Standings
+from bridge.obs.labels import Eviction, eviction_of
 from bridge.obs.metrics import Metrics
 from bridge.obs.readiness import Unready
 from bridge.settings import Secret, Settings
@@ -67,6 +70,8 @@ def retention(settings: Settings) -> Retention:
     )
 
 
+_MEMORY_EACH: Final = 4
+"""Looks at whether Redis answers, for one at its memory."""
 _READ_ONLY: Final = ("READONLY", "MISCONF", "NOREPLICAS")
 
 
@@ -93,14 +98,26 @@ class RedisHealth:
 
     async def watch(self) -> None:
         """Test until cancelled."""
-        while True:
+        for looks in itertools.count():
             try:
                 async with asyncio.timeout(2.0):
                     await self._reader.try_write()
                 self._noted(None)
             except (JournalError, TimeoutError) as error:
                 self._noted(_unready(error))
+            if looks % _MEMORY_EACH == 0 and self._answers:
+                # One that is full answers, too; a fault of this question is reported by the next write.
+                with suppress(JournalError, TimeoutError):
+                    async with asyncio.timeout(2.0):
+                        self._tell_memory(await self._reader.memory())
             await asyncio.sleep(self._look_s)
+
+    def _tell_memory(self, memory: ServerMemory) -> None:
+        self._metrics.redis_memory.set(memory.used)
+        self._metrics.redis_memory_limit.set(memory.limit)
+        told = eviction_of(memory.policy)
+        for policy in get_args(Eviction):
+            self._metrics.redis_policy[policy].set(policy == told)
 
     def _noted(self, why: Unready | None) -> None:
         self._why = why

@@ -66,7 +66,7 @@ async def run_edge(settings: Settings, workers: int) -> None:
         if workers > 1:
             await serve_processes(settings, workers, shutdown.event)
         else:
-            metrics = Metrics(version=__version__, worker=False)
+            metrics = Metrics(namespace=settings.namespace, version=__version__, worker=False)
             async with ending_within(settings.edge.stop_s, shutdown.event):
                 await serve_edge(settings, metrics, shutdown.event, sock=None, admin=True)
 
@@ -77,7 +77,7 @@ async def serve_processes(settings: Settings, workers: int, stop: asyncio.Event)
     children = [_Child(number) for number in range(workers)]
     admin = settings.edge.admin_listen
     port = Admin(
-        metrics=Metrics(version=__version__, worker=False, edge=False),
+        metrics=Metrics(namespace=settings.namespace, version=__version__, worker=False, edge=False),
         host=admin.host,
         port=admin.port,
         alive=lambda: None,
@@ -171,7 +171,7 @@ async def serve_child(settings: Settings, inherited: int) -> None:
     """Run as a child: serve on the parent's socket, report readiness, end with the parent."""
     sock = socket.socket(fileno=inherited)
     sock.setblocking(False)
-    metrics = Metrics(version=__version__, worker=False)
+    metrics = Metrics(namespace=settings.namespace, version=__version__, worker=False)
     with Shutdown() as shutdown:
         telling: list[asyncio.Task[None]] = []
 

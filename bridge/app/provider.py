@@ -20,7 +20,7 @@ from bridge.journal.corporation import Corporation, NotOurs, mark_of
 from bridge.journal.errors import JournalError
 from bridge.journal.keys import Keys
 from bridge.journal.tokens import RedisTokenStore
-from bridge.obs.labels import endpoint_of
+from bridge.obs.labels import endpoint_of, refused_of
 from bridge.obs.metrics import Metrics
 from bridge.provider.bizmail.calls import Outcome
 from bridge.provider.bizmail.client import ProviderClient
@@ -36,7 +36,7 @@ def build_client(
     session: aiohttp.ClientSession,
     *,
     tokens: TokenStore | None = None,
-    on_call: Callable[[str, Outcome, float], None] | None = None,
+    on_call: Callable[[str, Outcome, float, str], None] | None = None,
 ) -> ProviderClient:
     """Build a client that uses ``session``; without ``tokens`` it keeps a token of its own."""
     return ProviderClient(
@@ -75,23 +75,49 @@ async def accept_corporation(redis: Redis, keys: Keys, mark: str) -> None:
         return
 
 
+class _Watched:
+    """A store of tokens that shows until when the one is used that it last gave or was given."""
+
+    def __init__(self, store: TokenStore, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+        self.drop = store.drop
+        self.lock = store.lock
+
+    async def get(self) -> Token | None:
+        token = await self._store.get()
+        if token is not None:
+            self._metrics.token_expires.set(token.expires_at)
+        return token
+
+    async def put(self, token: Token) -> None:
+        self._metrics.token_expires.set(token.expires_at)
+        await self._store.put(token)
+
+
 @asynccontextmanager
 async def running_client(settings: Settings, redis: Redis, metrics: Metrics) -> AsyncIterator[ProviderClient]:
     """A client with the token of all processes and its calls counted; its connections end with the block."""
 
-    def observe(name: str, outcome: Outcome, seconds: float) -> None:
+    def observe(name: str, outcome: Outcome, seconds: float, errcode: str) -> None:
         endpoint = endpoint_of(name)
+        if errcode:
+            metrics.provider_refusals[refused_of(errcode)].inc()
         metrics.provider_calls[endpoint, outcome].inc()
         metrics.provider_call_seconds[endpoint].observe(seconds)
 
     async with open_session(settings, *urls_of(settings)) as session:
-        tokens = RedisTokenStore(redis, Keys(settings.namespace), Token, corporation=corporation_of(settings))
+        mark = corporation_of(settings)
+        tokens = _Watched(RedisTokenStore(redis, Keys(settings.namespace), Token, corporation=mark), metrics)
         yield build_client(settings, session, tokens=tokens, on_call=observe)
 
 
 @asynccontextmanager
 async def visiting_client(
-    settings: Settings, *, alone: Callable[[str], None], on_call: Callable[[str, Outcome, float], None] | None = None
+    settings: Settings,
+    *,
+    alone: Callable[[str], None],
+    on_call: Callable[[str, Outcome, float, str], None] | None = None,
 ) -> AsyncIterator[ProviderClient]:
     """A client for one command, with the shared token if Redis can be reached, otherwise with one of its own.
 

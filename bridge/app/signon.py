@@ -35,7 +35,7 @@ AddRoutes = Callable[[web.Application], None]
 
 async def run_signon(settings: Settings) -> None:
     """Run sign-on alone until SIGTERM or Ctrl-C."""
-    metrics = Metrics(version=__version__, worker=False, edge=False, signon=True)
+    metrics = Metrics(namespace=settings.namespace, version=__version__, worker=False, edge=False, signon=True)
     with Shutdown() as shutdown:
         await serve_signon(settings, metrics, shutdown.event, admin=True)
 

@@ -53,7 +53,7 @@ _REDIS_S: Final = 2.0
 
 async def run_worker(settings: Settings) -> None:
     """Run a worker until SIGTERM or Ctrl-C."""
-    metrics = Metrics(version=__version__, edge=False)
+    metrics = Metrics(namespace=settings.namespace, version=__version__, edge=False)
     with Shutdown() as shutdown:
         await serve_worker(settings, metrics, shutdown.event, admin=True)
 
@@ -137,7 +137,7 @@ async def serve_worker(
 
             leading.append(worker)
             neighbours = NeighbourWatch(Databases(redis, keys))
-            readers = ReaderWatch(Groups(redis, keys), metrics, most=retention(settings).events_max)
+            readers = ReaderWatch(Groups(redis, keys), mirror, metrics, most=retention(settings).events_max)
 
             async def run() -> None:
                 async with asyncio.TaskGroup() as tasks:

@@ -186,8 +186,8 @@ async def _serve(
             sys.stdout.write(str(greeting))
             sys.stdout.flush()
 
-        worker_metrics = Metrics(version=__version__, edge=False)
-        edge_metrics = Metrics(version=__version__, worker=False)
+        worker_metrics = Metrics(namespace=settings.namespace, version=__version__, edge=False)
+        edge_metrics = Metrics(namespace=settings.namespace, version=__version__, worker=False)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(serve_worker(settings, worker_metrics, stop, admin=True), name="dev worker")

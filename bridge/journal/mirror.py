@@ -208,6 +208,12 @@ class Mirror:
             now_s = await self._time_s()
             return [m.decode() for m in await self._redis.zrangebyscore(self._keys.online, now_s, "+inf")]
 
+    async def online_count(self) -> int:
+        """How many mailboxes have an open browser connection at any edge."""
+        with translated():
+            now_s = await self._time_s()
+            return await self._redis.zcount(self._keys.online, now_s, "+inf")
+
     async def forget_offline(self) -> None:
         """Drop the expired entries of ``online``."""
         with translated():

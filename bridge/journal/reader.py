@@ -10,7 +10,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -38,11 +38,20 @@ from bridge.journal.opened import (
 )
 from bridge.journal.script import Failed, Script
 
-__all__ = ["AddressState", "OpenRequest", "Opened", "Page", "Reader", "Status", "UpstreamStatus"]
+__all__ = ["AddressState", "OpenRequest", "Opened", "Page", "Reader", "ServerMemory", "Status", "UpstreamStatus"]
 
 _MOST_BYTES: Final = 65_536
 """The bound on the events of one answer, unless a single event is larger."""
 _PAGE_BYTES: Final = 262_144
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMemory:
+    """What a server uses and may use, in bytes (``limit`` 0: as much as there is), and its ``maxmemory-policy``."""
+
+    used: int
+    limit: int
+    policy: str
 
 
 class Reader:
@@ -86,11 +95,22 @@ class Reader:
             raise
         except JournalRefused as error:
             raise JournalRefused(f"this server is too old, Redis 7.0 or Valkey 7.2 is needed: {error}") from error
-        with translated():
-            memory = await self._redis.info("memory")
-        if memory.get("maxmemory") and memory.get("maxmemory_policy") != "noeviction":
-            return f"maxmemory-policy is {memory['maxmemory_policy']}: Redis may throw events away; set noeviction"
+        memory = await self.memory()
+        if memory.limit and memory.policy != "noeviction":
+            return f"maxmemory-policy is {memory.policy}: Redis may throw events away; set noeviction"
         return None
+
+    async def memory(self) -> ServerMemory:
+        """What the server uses, and what it does when there is no more.
+
+        Raises:
+            JournalAway, JournalRefused
+        """
+        with translated():
+            found = await self._redis.info("memory")
+        return ServerMemory(
+            int(found.get("used_memory") or 0), int(found.get("maxmemory") or 0), str(found.get("maxmemory_policy", ""))
+        )
 
     async def try_write(self) -> None:
         """Find out by trying whether the server accepts a write.

@@ -64,13 +64,19 @@ class Declaring:
         return Closed(histogram, list(labels.values()))
 
 
-class WithoutCreated(Collector):
-    """A registry without its ``_created`` series, which nobody reads and which double the page."""
+class Page(Collector):
+    """A registry as it is scraped: each series with the ``labels`` that all of them have, and without the ``_created``
+    series, which nobody reads and which double the page."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, labels: dict[str, str]) -> None:
         self._registry = registry
+        self._labels = labels
 
     def collect(self) -> Iterable[Metric]:
         for metric in self._registry.collect():
-            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            metric.samples = [
+                sample._replace(labels=self._labels | sample.labels)
+                for sample in metric.samples
+                if not sample.name.endswith("_created")
+            ]
             yield metric

@@ -36,6 +36,10 @@ PushKind = Literal["mail", "unread", "version", "online"]
 Dropped = Literal["bad-json", "not-object", "unknown-shape", "truncated", "too-large", "bad-address"]
 Endpoint = Literal["token", "user/list", "user/get", "mail/newcount", "mail/authkey", "other"]
 """What worker and sign-on ask the provider; ``other`` is there for what a later release may ask."""
+Refused = Literal["1001", "1002", "1200", "1301", "1303", "1304", "1310", "1400", "10001", "other"]
+"""By which code the provider refuses a call; ``other`` is any that no document names."""
+Eviction = Literal["noeviction", "volatile", "allkeys", "other"]
+"""What Redis does when its memory is used up: refuse writes, or throw away keys that expire, or any."""
 CallOutcome = Literal["ok", "refused", "busy", "away", "token"]
 Committed = Literal["published", "duplicate", "unchanged", "moved", "refused", "again"]
 SyncKind = Literal["delta", "full"]
@@ -96,3 +100,14 @@ def close_of(code: int) -> Close:
 def endpoint_of(name: str) -> Endpoint:
     """The label of an endpoint of the provider."""
     return cast(Endpoint, name) if name in get_args(Endpoint) else "other"
+
+
+def refused_of(code: str) -> Refused:
+    """The label of a code with which the provider refused a call."""
+    return cast(Refused, code) if code in get_args(Refused) else "other"
+
+
+def eviction_of(policy: str) -> Eviction:
+    """The label of a ``maxmemory-policy``, of which there are several each for keys that expire and for all."""
+    kind = policy.partition("-")[0]
+    return cast(Eviction, kind) if kind in get_args(Eviction) else "other"

@@ -23,7 +23,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from bridge.obs.declaring import PREFIX, Closed, Declaring, WithoutCreated
+from bridge.obs.declaring import PREFIX, Closed, Declaring, Page
 from bridge.obs.labels import (
     Answered,
     CallOutcome,
@@ -32,12 +32,14 @@ from bridge.obs.labels import (
     Committed,
     Dropped,
     Endpoint,
+    Eviction,
     Gap,
     ListenOutcome,
     ProviderState,
     PushKind,
     Reconciled,
     Refusal,
+    Refused,
     Resumed,
     SyncKind,
     SyncOutcome,
@@ -57,15 +59,23 @@ _CALL_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 class Metrics:
     """The metrics of one process.
 
-    ``version`` is the program's; ``worker``, ``edge`` and ``signon`` (without a word: as the edge, which mounts it)
-    say which parts run in this process: the attributes are always there and may always be used, but only the parts
-    named are shown by :meth:`render`.
+    ``namespace`` is a label of every series: one Prometheus may scrape the bridges of several corporations.
+    ``version`` is the program's; ``worker``, ``edge`` and ``signon`` (without a word: as the edge, which mounts it) say
+    which parts run in this process: the attributes are always there and may always be used, but only the parts named
+    are shown by :meth:`render`.
     """
 
     def __init__(
-        self, *, version: str = "", worker: bool = True, edge: bool = True, signon: bool | None = None
+        self,
+        *,
+        namespace: str = "",
+        version: str = "",
+        worker: bool = True,
+        edge: bool = True,
+        signon: bool | None = None,
     ) -> None:
         signon = edge if signon is None else signon
+        self._labels = {"namespace": namespace} if namespace else {}
         self.registry = CollectorRegistry(auto_describe=True)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -88,7 +98,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """Return everything as Prometheus text, of type :data:`CONTENT_TYPE`."""
-        return generate_latest(WithoutCreated(self.registry))
+        return generate_latest(Page(self.registry, self._labels))
 
     def watch(self, ready: Callable[[], Unready | None]) -> None:
         """Show readiness as ``ready`` returns it at the moment of each scrape."""
@@ -117,6 +127,17 @@ class Metrics:
         self.redis_writable = declare_writable.gauge(
             "redis_writable",
             "1 while Redis accepts this process's writes; 0 while reachable: Redis is full or read-only.",
+        )
+        self.redis_memory = declare_writable.gauge(
+            "redis_memory_bytes", "What Redis uses, everybody's data; near redis_memory_limit_bytes it takes no writes."
+        )
+        self.redis_memory_limit = declare_writable.gauge(
+            "redis_memory_limit_bytes", "Redis's maxmemory; 0: no limit, the machine's memory is one."
+        )
+        self.redis_policy: Closed[Eviction, Gauge] = declare_writable.gauges(
+            "redis_policy",
+            "1 for what Redis does when it is full; volatile, allkeys: it throws away events, set noeviction.",
+            policy=Eviction,
         )
 
     def _upstream(self, declare: Declaring) -> None:
@@ -156,6 +177,15 @@ class Metrics:
             endpoint=Endpoint,
             outcome=CallOutcome,
         )
+        self.provider_refusals: Closed[Refused, Counter] = declare.counters(
+            "provider_refusals",
+            "Calls that the provider refused, by its errcode; docs/operations.md says what each means.",
+            code=Refused,
+        )
+        self.token_expires = declare.gauge(
+            "token_expires_timestamp_seconds",
+            "Until when the provider's token is used; it is renewed when a call needs it, see provider_calls of token.",
+        )
         self.provider_call_seconds: Closed[Endpoint, Histogram] = declare.histograms(
             "provider_call_seconds",
             "How long the provider took to answer; if it rises, the provider is loaded.",
@@ -193,6 +223,10 @@ class Metrics:
         )
         self.backlog_dropped = declare.counter(
             "backlog_dropped", "Pushes given up because another worker took the lead; they were announced as missed."
+        )
+        self.people_online = declare.gauge(
+            "people_online",
+            "Mailboxes with a browser at some edge; each worker counts all of them, so use max and not sum.",
         )
         self.reader_unread = declare.gauge(
             "reader_unread_ratio",
@@ -289,7 +323,7 @@ class Metrics:
         self.delivery_seconds = declare.histogram(
             "delivery_seconds",
             "Time from the push's arrival to the write to the browser's socket; this is the delay that users notice.",
-            _FAST_S,
+            (*_FAST_S, 10.0, 30.0, 60.0),
         )
         self.feed_lag_seconds = declare.histogram(
             "feed_lag_seconds",

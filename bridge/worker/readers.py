@@ -1,4 +1,4 @@
-"""How near the slowest consumer group of other services is to losing events, as a metric."""
+"""Who reads, as metrics: how near the slowest consumer group is to losing events, and how many people look."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 
 from bridge.journal.errors import JournalError
 from bridge.journal.groups import Groups
+from bridge.journal.mirror import Mirror
 from bridge.obs.metrics import Metrics
 
 _LOOK_S: Final = 10.0
@@ -16,8 +17,9 @@ _LOOK_S: Final = 10.0
 class ReaderWatch:
     """Looks every ``look_s`` seconds. ``most``: how many events the stream keeps."""
 
-    def __init__(self, groups: Groups, metrics: Metrics, *, most: int, look_s: float = _LOOK_S) -> None:
+    def __init__(self, groups: Groups, mirror: Mirror, metrics: Metrics, *, most: int, look_s: float = _LOOK_S) -> None:
         self._groups = groups
+        self._mirror = mirror
         self._metrics = metrics
         self._most = most
         self._look_s = look_s
@@ -26,6 +28,8 @@ class ReaderWatch:
         """Look until cancelled."""
         while True:
             # Faults of Redis are reported by the parts that depend on it.
+            with suppress(JournalError):
+                self._metrics.people_online.set(await self._mirror.online_count())
             with suppress(JournalError):
                 self._metrics.reader_unread.set(await self._groups.most_behind() / self._most)
             await asyncio.sleep(self._look_s)

@@ -49,6 +49,21 @@ async def watched(url: str) -> AsyncIterator[tuple[Watched, Redis]]:
         await operator.aclose()
 
 
+async def test_what_redis_uses_and_may_use_is_shown(own_server: EmbeddedServer) -> None:
+    """And what it does when there is no more."""
+    async with watched(own_server.url) as (seen, operator):
+        await operator.config_set("maxmemory", "100mb")
+        await operator.config_set("maxmemory-policy", "allkeys-lru")
+
+        def shown() -> bool:
+            policies = {name: sample(seen.metrics, "redis_policy", policy=name) for name in ("allkeys", "noeviction")}
+            limit = sample(seen.metrics, "redis_memory_limit_bytes")
+            return limit == 100 * 2**20 and policies == {"allkeys": 1, "noeviction": 0}
+
+        await until(shown)
+        assert 0 < sample(seen.metrics, "redis_memory_bytes") < 100 * 2**20
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "healthy", "reason"),
     [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import resource
 import time
 import urllib.request
@@ -205,9 +206,8 @@ def _redis_cpu(client: Any) -> float:
 def _delivery(port: int) -> dict[float, float]:
     """Cumulative buckets of the edge's delivery histogram, by their bound in seconds."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        lines = answer.read().decode().splitlines()
-    prefix = 'exmail_bridge_delivery_seconds_bucket{le="'
-    found = (line.removeprefix(prefix).split('"} ') for line in lines if line.startswith(prefix))
+        page = answer.read().decode()
+    found = re.findall(r'^exmail_bridge_delivery_seconds_bucket\{.*\ble="([^"]+)".*\} (\S+)$', page, re.MULTILINE)
     return {float(bound): float(total) for bound, total in found}
 
 

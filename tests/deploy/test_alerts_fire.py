@@ -201,7 +201,13 @@ async def _redis_takes_no_writes(stage: Stage) -> None:
         assert (status, text.partition(":")[0]) == (503, words)
         status, text = await http_get("127.0.0.1", stage.ports["signon"], "/readyz")
         assert (status, text.partition(":")[0]) == (200, "ok\nclicks are refused")
+        if setting == "maxmemory":
+            await stage.fires("ExmailBridgeRedisNearlyFull")
         await redis.config_set(setting, "0")
+    await redis.config_set("maxmemory-policy", "allkeys-lru")
+    await redis.config_set("maxmemory", "1gb")
+    await stage.fires("ExmailBridgeRedisMayEvict")
+    await redis.config_set("maxmemory", "0")
     assert "ExmailBridgeRedisWentBack" not in await prometheus.firing()
     await redis.flushdb()
     await stage.fires("ExmailBridgeRedisWentBack")

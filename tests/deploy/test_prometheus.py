@@ -32,7 +32,10 @@ BOB = "bob@gzdev.com"
 def expressions() -> list[tuple[str, str]]:
     """Each query of the board: the panel's title, and the query as Grafana would send it."""
     return [
-        (panel["title"], target["expr"].replace("$__rate_interval", "1m"))
+        (
+            panel["title"],
+            re.sub(r"\$(namespace|job|instance)\b", ".*", target["expr"]).replace("$__rate_interval", "1m"),
+        )
         for panel in PANELS
         for target in panel["targets"]
     ]
@@ -137,6 +140,29 @@ def test_rules_fire_when_they_should(require_binary: Callable[[str], str]):
         assert told.returncode == 0, told.stdout + told.stderr
 
 
+def test_alerts_reach_whom_they_are_for(require_binary: Callable[[str], str]):
+    """``amtool`` accepts the example and routes each severity of ours; the dead man's switch goes out."""
+    amtool = require_binary("amtool")
+
+    def ask(*words: str) -> str:
+        told = subprocess.run([amtool, *words], cwd=RULES, capture_output=True, text=True, timeout=60)
+        assert told.returncode == 0, told.stdout + told.stderr
+        return told.stdout.strip()
+
+    ask("check-config", "alertmanager.yml")
+    severities = set(re.findall(r"severity: (\w+)", (RULES / "rules.yml").read_text()))
+    assert severities == {"page", "ticket"}
+    route = ("config", "routes", "test", "--config.file=alertmanager.yml", "alertname=X", "namespace=exmail")
+    found = {severity: ask(*route, f"severity={severity}") for severity in (*severities, "watchdog")}
+    assert found == {"page": "night-shift", "ticket": "tickets", "watchdog": "dead-mans-switch"}
+    assert re.search(r"^rule_files: .*watchdog\.yml", (RULES / "prometheus.yml").read_text(), re.MULTILINE)
+    named = re.findall(r"ExmailBridge\((.*?)\)", (RULES / "alertmanager.yml").read_text())
+    assert named
+    alerts = (RULES / "rules.yml").read_text()
+    for name in "|".join(named).split("|"):
+        assert f"alert: ExmailBridge{name}\n" in alerts
+
+
 def test_each_alert_is_tested_and_explained():
     """Every alert has a test, and a section in the operator's page under its own name."""
     alerts = re.findall(r"- alert: (\w+)", (RULES / "rules.yml").read_text())
@@ -149,7 +175,7 @@ def test_each_alert_is_tested_and_explained():
 def test_the_rules_are_tested_with_what_is_exported():
     """A series that a test of the rules makes up is one that ``/metrics`` has, name and values of labels."""
     exported: dict[str, list[dict[str, str]]] = {}
-    for family in text_string_to_metric_families(Metrics().render().decode()):
+    for family in text_string_to_metric_families(Metrics(namespace="exmail").render().decode()):
         for sample in family.samples:
             exported.setdefault(sample.name, []).append(sample.labels)
     made_up = re.findall(r"'(exmail_bridge_\w+)\{(.*?)\}'", (RULES / "rules_test.yml").read_text())
@@ -158,6 +184,8 @@ def test_the_rules_are_tested_with_what_is_exported():
         ours = dict(re.findall(r'(\w+)="(.*?)"', labels))
         assert ours.pop("job").startswith("exmail-bridge-")
         del ours["instance"]
+        # A second corporation beside the first.
+        ours["namespace"] = "exmail"
         assert ours in exported.get(name, []), (name, ours)
 
 
@@ -176,7 +204,14 @@ def test_the_board_can_be_imported():
     """Grafana needs unique ids, a datasource that is a variable, and panels that do not overlap."""
     ids = [panel["id"] for panel in BOARD["panels"]]
     assert len(ids) == len(set(ids))
-    assert [each["type"] for each in BOARD["templating"]["list"]] == ["datasource"]
+    variables = {each["name"]: each["type"] for each in BOARD["templating"]["list"]}
+    assert variables == {"datasource": "datasource", "namespace": "query", "job": "query", "instance": "query"}
+    chosen = 'namespace=~"$namespace",job=~"$job",instance=~"$instance"'
+    for panel in PANELS:
+        for target in panel["targets"]:
+            read = re.findall(r"\b(?:exmail_bridge|process)_\w+(?:\{[^}]*\})?", target["expr"])
+            assert read
+            assert all(chosen in each for each in read), target["expr"]
     taken: set[tuple[int, int]] = set()
     for panel in BOARD["panels"]:
         place = panel["gridPos"]

@@ -218,7 +218,11 @@ async def test_an_edge_without_a_leader_is_ready_and_says_so(redis_url: str, pro
         async def told(words: str, seen: str) -> bool:
             status, text = await edge.admin("/readyz")
             _, metrics = await edge.admin("/metrics")
-            return status == 200 and words in text and f"exmail_bridge_edge_leader_seen {seen}" in metrics
+            return (
+                status == 200
+                and words in text
+                and f'exmail_bridge_edge_leader_seen{{namespace="exmail"}} {seen}' in metrics
+            )
 
         await until(lambda: told("ok\nno worker leads", "0.0"))
         async with program("worker", environ=worker_environ(redis_url, provider)) as worker:

@@ -15,6 +15,7 @@ from bridge.obs import labels
 from bridge.provider.bizmail import endpoints
 from bridge.provider.bizmail.calls import Outcome
 from bridge.provider.bizmail.endpoints import Endpoint
+from bridge.provider.bizmail.errcodes import BY_CODE
 from bridge.provider.pushes import UnreadableReason
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parents[2]
     [
         ({*get_args(UnreadableReason), "bad-address"}, labels.Dropped),
         ({*get_args(Outcome)}, labels.CallOutcome),
+        ({*BY_CODE, "other"}, labels.Refused),
         # A cursor that is elsewhere refuses a call, and a lost lease many.
         ({*get_args(Result), "refused"} - {"cursor"}, labels.Committed),
         # Two of them open nothing.
@@ -33,7 +35,7 @@ ROOT = Path(__file__).parents[2]
         ({*codes.REASONS, 1001, 1006, "other"}, labels.Close),
         ({code for code in codes.REASONS if code > 3001} - {codes.TOO_SLOW, codes.NO_PONG} | {3001}, labels.TurnedAway),
     ],
-    ids=["documents", "calls", "commits", "resumes", "closes", "turned away"],
+    ids=["documents", "calls", "refusals", "commits", "resumes", "closes", "turned away"],
 )
 def test_what_is_said_is_what_is_counted(said: set[Any], counted: Any) -> None:
     """A room that may not take its words from here has the same ones."""
@@ -51,6 +53,13 @@ def test_the_endpoints_are_the_providers() -> None:
 def test_a_foreign_close_code_is_no_series_of_its_own() -> None:
     """Clients may close with any code."""
     assert [labels.close_of(code) for code in (3500, 1006, 4711)] == [3500, 1006, "other"]
+
+
+def test_a_foreign_code_or_policy_is_no_series_of_its_own() -> None:
+    """Whatever the provider or Redis says."""
+    assert [labels.refused_of(code) for code in ("1002", "4711", "")] == ["1002", "other", "other"]
+    policies = ("noeviction", "volatile-lru", "allkeys-lfu", "", "odd")
+    assert [labels.eviction_of(each) for each in policies] == ["noeviction", "volatile", "allkeys", "other", "other"]
 
 
 def test_nobody_makes_labels_of_his_own() -> None:

@@ -48,7 +48,7 @@ def client(provider: BareProvider, http: aiohttp.ClientSession, calls: list[tupl
         client_id="admin",
         client_secret=lambda: "key-of-admin",
         session=http,
-        on_call=lambda endpoint, outcome, _: calls.append((endpoint, outcome)),
+        on_call=lambda endpoint, outcome, *_: calls.append((endpoint, outcome)),
         timeout_s=PATIENCE_S,
         busy_wait_s=0,
     )

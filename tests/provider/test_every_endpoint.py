@@ -47,7 +47,7 @@ def client(simulator: Simulator, http: aiohttp.ClientSession, calls: list[tuple[
         client_id=simulator.world.client_id,
         client_secret=lambda: simulator.world.client_secret,
         session=http,
-        on_call=lambda endpoint, outcome, _: calls.append((endpoint, outcome)),
+        on_call=lambda endpoint, outcome, *_: calls.append((endpoint, outcome)),
         busy_wait_s=0,
     )
 

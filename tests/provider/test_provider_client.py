@@ -189,7 +189,7 @@ async def test_nobody_there(http: aiohttp.ClientSession, calls: list[tuple[str, 
         client_id="admin",
         client_secret=lambda: "key",
         session=http,
-        on_call=lambda endpoint, outcome, seconds: calls.append((endpoint, outcome)),
+        on_call=lambda endpoint, outcome, seconds, errcode: calls.append((endpoint, outcome)),
     )
     with pytest.raises(ProviderAway):
         await client.user_list(0)

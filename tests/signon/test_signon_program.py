@@ -39,8 +39,10 @@ async def test_it_serves_and_ends(own_server: EmbeddedServer, simulator: Simulat
         [line] = await signon.heard("click on a mail")
         assert (line["result"], line["mailbox"], line["address"]) == ("opened", BOB, "127.0.0.1")
         _, metrics = await signon.admin("/metrics")
-        assert 'exmail_bridge_signon_clicks_total{result="opened"} 1.0' in metrics
-        assert 'exmail_bridge_provider_calls_total{endpoint="mail/authkey",outcome="ok"} 1.0' in metrics
+        assert 'exmail_bridge_signon_clicks_total{namespace="exmail",result="opened"} 1.0' in metrics
+        assert (
+            'exmail_bridge_provider_calls_total{endpoint="mail/authkey",namespace="exmail",outcome="ok"} 1.0' in metrics
+        )
         assert "exmail_bridge_edge_" not in metrics
         assert "exmail_bridge_leader" not in metrics
         own_server.kill()

@@ -37,7 +37,7 @@ class Calls:
         client_id: str,
         client_secret: Callable[[], str],
         store: TokenStore,
-        on_call: Callable[[str, Outcome, float], None] | None,
+        on_call: Callable[[str, Outcome, float, str], None] | None,
         pace: Pace,
         busy_wait_s: float,
         now: Callable[[], float],
@@ -132,17 +132,19 @@ class Calls:
         """Report to ``on_call`` how a request went."""
         began = time.monotonic()
         outcome: Outcome | None = "ok"
+        errcode = ""
         try:
             return await call
         except ProviderError as error:
             outcome = _outcome(error)
+            errcode = error.errcode if isinstance(error, ProviderRefused) else ""
             raise
         except asyncio.CancelledError:
             outcome = None
             raise
         finally:
             if self._on_call is not None and outcome is not None:
-                self._on_call(endpoint.name, outcome, time.monotonic() - began)
+                self._on_call(endpoint.name, outcome, time.monotonic() - began, errcode)
 
 
 def _outcome(error: ProviderError) -> Outcome:

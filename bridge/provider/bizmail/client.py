@@ -46,9 +46,10 @@ class ProviderClient:
     caller's to close, and the client can be used without a block; listen goes out by the way of the session
     (:meth:`bridge.provider.Egress.session`). ``client_secret`` is the key, or a function that is asked for it each time
     it is needed, so that it can be changed while we run. ``on_call(endpoint,
-    outcome, seconds)`` hears of every request that went out, with outcome ``ok``, ``refused``, ``busy``, ``away`` or
-    ``token``. ``timeout_s`` bounds the wait for an answer, from when the request is sent; ``wait_s`` the time before
-    that, which many calls at once spend waiting for one another. ``rate``: at most so many calls a second, evenly.
+    outcome, seconds, errcode)`` hears of every request that went out, with outcome ``ok``, ``refused``, ``busy``,
+    ``away`` or ``token``, and the errcode where it was refused, else ``""``. ``timeout_s`` bounds the wait for an
+    answer, from when the request is sent; ``wait_s`` the time before that, which many calls at once spend waiting for
+    one another. ``rate``: at most so many calls a second, evenly.
 
     ``busy_wait_s`` bounds the first pause when the provider says 1002, doubled for each further one up to eight
     seconds; four tries, of calls only that may be sent twice without harm. Calls that read are also tried three times
@@ -68,7 +69,7 @@ class ProviderClient:
         auth_url: str = AUTH_URL,
         session: aiohttp.ClientSession | None = None,
         tokens: TokenStore | None = None,
-        on_call: Callable[[str, Outcome, float], None] | None = None,
+        on_call: Callable[[str, Outcome, float, str], None] | None = None,
         timeout_s: float = 20,
         wait_s: float = WAIT_S,
         rate: float | None = None,
