@@ -349,7 +349,7 @@ async def _subscribed(redis: Redis) -> bool:
 
 
 def test_the_pages_name_each_sample() -> None:
-    """Whoever reads about Redis or about the edge finds them, and none is there that neither page names."""
-    pages = [Page(ROOT / "docs" / name) for name in ("events.md", "client.md")]
+    """Whoever reads about Redis, the edge or embedding finds them, and none is there that no page names."""
+    pages = [Page(ROOT / "docs" / name) for name in ("events.md", "client.md", "embedding.md")]
     linked = {link.removeprefix("samples/") for page in pages for link in page.links if "samples/" in link}
     assert linked == {path.name for path in SAMPLES.iterdir() if path.is_file()}

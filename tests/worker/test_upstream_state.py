@@ -2,69 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
-import orjson
 import pytest
 
-from bridge.journal.calls import Announce
 from bridge.obs.labels import ProviderState
-from bridge.obs.metrics import Metrics
-from bridge.worker.upstream import UpstreamWatch, nobody_listens
-from tests.support.workers import sample
-
-BEGIN_S = 1000.0
-
-
-class Watched:
-    """An upstream, its clock, and what it said. ``doubts``: how often it had counts asked for."""
-
-    def __init__(self, heard_ms: int | None = None) -> None:
-        self.now_s = BEGIN_S
-        self.doubts = 0
-        self.said: list[Announce] = []
-        self.metrics = Metrics()
-        self.upstream = UpstreamWatch(
-            self.said.append,
-            self.metrics,
-            namespace="exmail",
-            silence_s=45,
-            heard_ms=heard_ms,
-            missed=self._doubt,
-            wall=lambda: self.now_s,
-            now=lambda: self.now_s,
-        )
-
-    def _doubt(self) -> None:
-        self.doubts += 1
-
-    @property
-    def types(self) -> list[str]:
-        return [call.event.type.removeprefix("exmail.upstream.") for call in self.said]
-
-    @property
-    def connected(self) -> float:
-        return sample(self.metrics, "upstream_connected")
-
-    @property
-    def standing(self) -> list[str]:
-        return [state for state in get_args(ProviderState) if sample(self.metrics, "upstream_state", state=state)]
-
-    def data(self, at: int = -1) -> dict[str, Any]:
-        data: dict[str, Any] = orjson.loads(b"{" + self.said[at].event.body)["data"]
-        return data
-
-    def heard_after(self, seconds: float, begun_at: float | None = None) -> None:
-        self.now_s += seconds
-        self.upstream.heard(begun_at)
-
-    def online(self) -> None:
-        self.upstream.heard()
-        self.upstream.online()
-
-
-def _ms(watched: Watched) -> int:
-    return round(watched.now_s * 1000)
+from bridge.worker.upstream import nobody_listens
+from tests.support.upstream import BEGIN_S, Watched
 
 
 def test_the_first_session_ever_missed_nothing_that_anybody_knows_of() -> None:
@@ -188,92 +132,6 @@ def test_a_while_without_a_connection_within_a_session_has_counts_asked_for() ->
     assert watched.said[-1].upstream == {"heard": "1003000", "gap": "+1"}
     assert watched.doubts == 1
     assert watched.upstream.hearing[0] == session + 1
-
-
-def test_the_bytes_of_a_slow_document_prove_nothing() -> None:
-    """All that was pushed after it waits behind it: while it is under way, and for as long again, nobody is heard; then
-    another session."""
-    watched = Watched()
-    watched.online()
-    assert watched.upstream.hearing is not None
-    session, _ = watched.upstream.hearing
-    watched.heard_after(1, begun_at=watched.now_s + 1)
-    begun_at = watched.now_s
-    assert watched.upstream.hearing == (session, begun_at)
-    for _ in range(3):
-        watched.heard_after(1, begun_at)
-        assert watched.upstream.hearing is None
-    watched.heard_after(1)
-    assert watched.upstream.hearing is None
-    watched.heard_after(3.9)
-    assert watched.upstream.hearing is None
-    watched.heard_after(0.1)
-    assert watched.upstream.hearing is not None
-    assert watched.upstream.hearing[0] > session
-    assert watched.upstream.hearing[1] == watched.now_s
-    assert watched.types == ["connected"]
-
-
-def test_what_waits_behind_two_slow_documents_is_older_than_the_second() -> None:
-    """The gap begins with the first of them, though the second began long after; quick ones behind them are as old."""
-    watched = Watched()
-    watched.online()
-    watched.heard_after(10, begun_at=1010)
-    first_ms = watched.upstream.heard_ms
-    assert first_ms == 1_010_000
-    watched.heard_after(3)
-    watched.heard_after(0.003, begun_at=1013.003)
-    watched.heard_after(2, begun_at=1013.003)
-    watched.heard_after(0.1)
-    for _ in range(40):
-        watched.heard_after(0.1, begun_at=watched.now_s + 0.1)
-    watched.heard_after(0.1)
-    assert watched.upstream.heard_ms == first_ms
-    # As long again as both took together; from then on nothing waits any more.
-    watched.heard_after(1.2)
-    assert watched.upstream.heard_ms == _ms(watched)
-    watched.upstream.ended("closed", refused=False)
-    watched.now_s += 5
-    watched.online()
-    assert watched.data()["since"] == _ms(watched) - 5000
-
-
-def test_another_session_waits_for_nothing() -> None:
-    """What waited on the connection before is lost with it."""
-    watched = Watched()
-    watched.online()
-    watched.heard_after(10, begun_at=1010)
-    watched.heard_after(3)
-    watched.upstream.ended("closed", refused=False)
-    watched.online()
-    assert watched.data()["since"] == 1_010_000
-    watched.heard_after(1)
-    assert watched.upstream.heard_ms == _ms(watched)
-    assert watched.upstream.hearing is not None
-
-
-def test_quick_documents_prove_that_the_connection_lives() -> None:
-    """However often a read ends in the middle of one."""
-    watched = Watched()
-    watched.online()
-    assert watched.upstream.hearing is not None
-    session, _ = watched.upstream.hearing
-    for _ in range(20):
-        watched.heard_after(0.1, begun_at=watched.now_s + 0.1)
-    assert watched.upstream.hearing == (session, watched.now_s)
-
-
-def test_a_gap_begins_with_the_document_that_was_cut() -> None:
-    """What was pushed behind it is missed from then on, however long it took."""
-    watched = Watched()
-    watched.online()
-    watched.heard_after(10, begun_at=1010)
-    watched.heard_after(30, begun_at=1010)
-    assert watched.upstream.heard_ms == 1_010_000
-    watched.upstream.ended("closed", refused=False)
-    watched.now_s += 5
-    watched.online()
-    assert watched.data() == {"since": 1_010_000, "until": 1_045_000}
 
 
 def test_silence_beyond_the_limit_is_degraded_until_a_byte_comes() -> None:
