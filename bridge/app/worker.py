@@ -7,6 +7,7 @@ import logging
 from typing import Final
 
 from bridge import __version__
+from bridge.app.guard import guard_of
 from bridge.app.parts import (
     RedisHealth,
     build_reader,
@@ -39,7 +40,6 @@ from bridge.provider.bizmail.ports import BizMailCounts, BizMailSource
 from bridge.settings import Settings
 from bridge.supervision import Shutdown, StartRefused
 from bridge.worker.backlog import observe
-from bridge.worker.guard import Guard
 from bridge.worker.means import Means
 from bridge.worker.neighbours import NeighbourWatch
 from bridge.worker.options import WorkerOptions
@@ -182,7 +182,7 @@ def _options(settings: Settings) -> WorkerOptions:
         namespace=settings.namespace,
         privacy=settings.privacy,
         directory_fields=settings.directory.fields,
-        guard=Guard(settings.directory.delete_share, settings.directory.delete_count),
+        guard=guard_of(settings),
         lease_s=settings.worker.lease_s,
         backlog=settings.worker.backlog,
         newcount_rate=settings.worker.newcount_rate,

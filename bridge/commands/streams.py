@@ -69,7 +69,7 @@ def say_why_it_ends(program: str, why: str) -> None:
     for handler in handlers:
         handler.flush()
     if not handlers or not _are_for_machines():
-        _write_last(f"{program}: {why}\n")
+        write_last(f"{program}: {why}\n")
 
 
 def _are_for_machines() -> bool:
@@ -79,7 +79,8 @@ def _are_for_machines() -> bool:
     return are_for_machines()
 
 
-def _write_last(text: str) -> None:
+def write_last(text: str) -> None:
+    """Write to standard error what a program ends with; give up if nobody reads it."""
     try:
         descriptor = sys.stderr.fileno()
     except OSError:

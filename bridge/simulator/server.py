@@ -248,6 +248,9 @@ class Simulator:
         if isinstance(answer, Page):
             self._respond(connection, endpoint, request, answer.html, dialect=_PAGE)
             return answer.outcome
+        if self.faults.strike(Kind.LOST, endpoint.name):
+            connection.reset()
+            return "lost"
         # A write that succeeded has an empty body.
         body = b"" if answer is None else encode(answer, self.dialect)
         self._respond(connection, endpoint, request, body)

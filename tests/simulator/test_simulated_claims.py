@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from bridge.simulator import Kind
@@ -68,6 +70,18 @@ async def test_who_asks_too_often_is_given_a_page(simulate, dial, world):
     head, body = await wire.answer()
     assert head.startswith("HTTP/1.1 200")
     assert body.startswith(b"<html>")
+
+
+async def test_a_call_is_done_and_its_answer_lost(simulate, dial, world):
+    """The connection breaks, and what was asked for has happened."""
+    simulator = await simulate()
+    simulator.faults.on(Kind.LOST, endpoint="user/sync")
+    wire = await dial(simulator)
+    alias = next(iter(world.accounts))
+    wire.ask("/openapi/user/sync", f"Action=3&Alias={alias}&Name=lost")
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await wire.answer()
+    assert world.accounts[alias].name == "lost"
 
 
 async def test_an_answer_is_any_text(simulate, dial, world, http):

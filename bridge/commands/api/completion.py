@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from bridge.commands.api.words import ANEW, SHELLS, endpoints_by_word, is_flag, option, parameters_of, takes_password
-from bridge.provider.bizmail.endpoints import TOKEN, Endpoint
+from bridge.commands.api.words import (
+    ANEW,
+    LEAVERS,
+    SHELLS,
+    endpoints_by_word,
+    is_flag,
+    may_come_from_a_file,
+    option,
+    parameters_of,
+    takes_password,
+)
+from bridge.provider.bizmail.endpoints import TOKEN, USER_ADD, Endpoint
 
-_FILES = ("--config", "--password-file")
+_FILES = ("--config", "--password-file", "--from")
 
 
 def script(shell: str) -> str:
@@ -27,6 +37,14 @@ def options_of(endpoints: list[Endpoint]) -> dict[str, tuple[str, tuple[str, ...
         found["--ask-password"] = ("ask for the password", ())
     if any(endpoint.warning for endpoint in endpoints):
         found["--yes"] = ("do what cannot be undone", ())
+    if may_come_from_a_file(endpoints):
+        found["--from"] = ("CSV or JSON lines, a call a row", ())
+        found["--dry-run"] = ("say what would be done", ())
+        found["--rate"] = ("calls a second", ())
+        found["--wait"] = ("seconds to go on asking", ())
+    if endpoints[0] is USER_ADD:
+        found["--leavers"] = ("what becomes of accounts that the file leaves out", LEAVERS)
+        found["--keep"] = ("an account that is no leaver", ())
     return found | {
         "--json": ("the answer as JSON", ()),
         "--config": ("TOML file with settings", ()),
@@ -56,7 +74,7 @@ def _function(setup: str, ending: str) -> str:
 {setup}    case "$endpoint $before" in
         'api --completion') words='{" ".join(SHELLS)}' ;;
 {values}    esac
-    if [[ -z $words && $before != {_FILES[0]} && $before != {_FILES[1]} ]]; then
+    if [[ -z $words && ' {" ".join(_FILES)} ' != *" $before "* ]]; then
         case "$endpoint" in
         api) words='--list --completion --reference --help {" ".join(endpoints_by_word())}' ;;
 {options}        esac

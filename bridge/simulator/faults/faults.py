@@ -33,6 +33,8 @@ class Kind(StrEnum):
     """More than this many calls within a second are answered with status 200 and a page of HTML."""
     DELAY = "delay"
     """Calls are answered this many seconds later."""
+    LOST = "lost"
+    """Calls are carried out, and the connection breaks in place of the answer."""
     SILENT = "silent"
     """Half-open: the connection stays, nothing is answered and nothing is pushed. A connection on which a request went
     unanswered stays so: what comes after it could only be taken for its answer."""

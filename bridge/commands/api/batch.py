@@ -1,0 +1,253 @@
+"""``api … --from FILE``: a call for each row of a file.
+
+All rows are read and checked before the provider hears anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from bridge.commands.api.answer import in_words
+from bridge.commands.api.columns import ACTION, values_of
+from bridge.commands.api.each import Call, call_of, make
+from bridge.commands.api.ending import Ending, alone, ending_of, facts_of, say
+from bridge.commands.api.pause import GaveUp, Pause
+from bridge.commands.api.report import Report, Result
+from bridge.commands.api.secret import password_of, read_password
+from bridge.commands.api.sheet import Fault, SheetRefused, decode, read_bytes, records
+from bridge.commands.api.wanted import Wanted, wanted_of
+from bridge.commands.api.words import asked_for, called, endpoints_by_word, given_values
+from bridge.commands.command import settings_of
+from bridge.provider.bizmail.endpoints import USER_ADD, USER_DELETE, USER_GET, Endpoint
+from bridge.provider.bizmail.parameters import Parameter
+from bridge.provider.faults import BadParameter
+from bridge.provider.members import Action
+from bridge.settings import Settings, require_for
+
+if TYPE_CHECKING:
+    from bridge.provider.bizmail.client import ProviderClient
+
+T = TypeVar("T")
+
+_STDIN: Final = Path("-")
+
+
+def run_batch(arguments: argparse.Namespace) -> int:
+    """Do what the rows of a file say; return the exit code.
+
+    Raises:
+        BadParameter, SettingsError, StartRefused, ProviderError: why nothing was done.
+    """
+    is_accounts = endpoints_by_word()[arguments.endpoint][0] is USER_ADD
+    if arguments.source == _STDIN and getattr(arguments, "password_file", None) == _STDIN:
+        return say(Ending.MISUSED, "rows and password cannot both come from standard input", as_json=arguments.json)
+    try:
+        rows = _wanted(arguments) if is_accounts else _calls(arguments)
+        settings = settings_of(arguments)
+        require_for(settings, "api")
+        return asyncio.run(_act(settings, arguments, rows))
+    except SheetRefused as refused:
+        return _refused(refused, as_json=arguments.json)
+    except GaveUp as gave_up:
+        error = gave_up.error
+        why = f"nothing was changed: {in_words(error, USER_GET)}"
+        return say(ending_of(error, gave_up=True), why, as_json=arguments.json, **facts_of(error))
+
+
+def _refused(refused: SheetRefused, *, as_json: bool) -> int:
+    """Say what is wrong with a file, each fault on a line of its own."""
+    more = f" (and {refused.more} more faults)" if refused.more else ""
+    if as_json:
+        lines = [{"line": each.line, "message": each.why} for each in refused.faults]
+        return say(Ending.MISUSED, f"nothing was changed: {refused}{more}", as_json=True, faults=lines)
+    for each in refused.faults:
+        say(Ending.MISUSED, str(each), as_json=False)
+    return say(Ending.MISUSED, f"nothing was changed{more}", as_json=False)
+
+
+# From the file to rows.
+
+
+def _wanted(arguments: argparse.Namespace) -> list[Wanted]:
+    """The accounts that a file wants; each once.
+
+    Raises:
+        SheetRefused: with every row that is wrong.
+        BadParameter: an option does not belong to the action, or the password cannot be read.
+    """
+    options = given_values(arguments)
+    if arguments.action is not None:
+        endpoint, _ = called(arguments)
+        if endpoint is USER_DELETE:
+            password_of(endpoint, arguments)
+    if arguments.password_file is not None or arguments.ask_password:
+        options["password"] = read_password(arguments.password_file, USER_ADD)
+    if arguments.action is not None:
+        options[ACTION] = arguments.action.name
+
+    def row(line: int, values: Mapping[str, object]) -> Wanted:
+        action = values.get(ACTION)
+        if action is not None and action not in Action.__members__:
+            raise BadParameter("Action", "must be ADD, MOD or DEL", USER_DELETE.section)
+        fields = {key: value for key, value in values.items() if key != ACTION}
+        return wanted_of(line, fields, None if action is None else Action[str(action)])
+
+    found = _rows(arguments, USER_ADD.parameters, options, row, action=True)
+    first: dict[str, int | None] = {}
+    twice = [
+        Fault(each.line, f"{each.alias} stands in line {first[each.address]} too")
+        for each in found
+        if first.setdefault(each.address, each.line) != each.line
+    ]
+    if twice:
+        raise SheetRefused(twice)
+    return found
+
+
+def _calls(arguments: argparse.Namespace) -> list[Call]:
+    """The calls that a file asks for.
+
+    Raises:
+        SheetRefused: with every row that is wrong.
+    """
+    endpoint = asked_for(arguments)
+    row = partial(_call, endpoint)
+    return _rows(arguments, endpoint.parameters, given_values(arguments), row, action=False)
+
+
+def _call(endpoint: Endpoint, line: int, values: Mapping[str, object]) -> Call:
+    return call_of(line, endpoint, values)
+
+
+def _rows(
+    arguments: argparse.Namespace,
+    parameters: Sequence[Parameter],
+    options: Mapping[str, object],
+    row: Callable[[int, Mapping[str, object]], T],
+    *,
+    action: bool,
+) -> list[T]:
+    found = records(decode(read_bytes(arguments.source)))
+    faults: list[Fault] = []
+    rows: list[T] = []
+    for record, values in zip(found, values_of(found, parameters, action=action), strict=True):
+        if both := (values.keys() & options.keys()) - {"password"}:
+            faults.append(Fault(record.line, f"says {min(both)}, and an option does too"))
+            continue
+        try:
+            # A row's own password comes before the one that all others get.
+            rows.append(row(record.line, {**options, **values}))
+        except BadParameter as error:
+            faults.append(Fault(record.line, str(error)))
+    if faults:
+        raise SheetRefused(faults)
+    return rows
+
+
+# From rows to results.
+
+
+async def _act(settings: Settings, arguments: argparse.Namespace, rows: Sequence[Wanted] | Sequence[Call]) -> int:
+    from bridge.app.provider import visiting_client
+
+    report = Report(as_json=arguments.json, dry_run=arguments.dry_run)
+    async with visiting_client(settings, alone=partial(alone, as_json=arguments.json)) as client:
+        # Any provider lists the departments below the root.
+        pause = Pause(rate=arguments.rate, wait_s=arguments.wait, probe=client.party_list)
+        try:
+            accounts = [row for row in rows if isinstance(row, Wanted)]
+            if accounts:
+                return await _sync(settings, arguments, accounts, client, pause, report)
+            await _each(arguments, [row for row in rows if isinstance(row, Call)], client, pause, report)
+            return report.code
+        finally:
+            report.end()
+
+
+async def _each(
+    arguments: argparse.Namespace, calls: Sequence[Call], client: ProviderClient, pause: Pause, report: Report
+) -> None:
+    endpoint = asked_for(arguments)
+    with report.stage("calling", len(calls)) as stage:
+        for call in calls:
+            if arguments.dry_run and endpoint.writes:
+                result = Result(call.line, call.of, "send")
+            else:
+                result = await make(client, pause, endpoint, call)
+            report.add(result)
+            stage.step()
+            if result.stops:
+                return
+
+
+async def _sync(
+    settings: Settings,
+    arguments: argparse.Namespace,
+    rows: Sequence[Wanted],
+    client: ProviderClient,
+    pause: Pause,
+    report: Report,
+) -> int:
+    from bridge.app.guard import guard_of
+    from bridge.commands.api.accounts import Accounts, leavers_of
+    from bridge.commands.api.attempt import foreseen
+
+    accounts = Accounts(client, pause, report)
+    leavers: Sequence[Wanted] = ()
+    listing = None
+    if arguments.leavers:
+        listing = await accounts.listed()
+        if not listing.whole:
+            return say(
+                Ending.AWAY,
+                f"nothing was changed, who has left cannot be told: {listing.short}",
+                as_json=arguments.json,
+            )
+        leavers = leavers_of(listing, rows, arguments.keep, arguments.leavers)
+    plan = await accounts.plan(rows, leavers)
+    needs = ""
+    if plan.disappearing:
+        # A listing that came short makes the share larger, and the guard stricter.
+        listing = listing or await accounts.listed()
+        there = len({change.alias for change in listing.changes if change.action is not Action.DEL})
+        needs = needed(
+            plan.disappearing,
+            deletes=plan.deletes,
+            too_many=guard_of(settings).refuses(plan.disappearing, there),
+            there=there,
+            yes=arguments.yes,
+        )
+    for result in plan.failed:
+        report.add(result)
+    if needs and not arguments.dry_run:
+        return say(Ending.MISUSED, needs, as_json=arguments.json, disappearing=plan.disappearing)
+    with report.stage("writing", len(plan.steps)) as stage:
+        for wanted, step in plan.steps:
+            result = foreseen(wanted, step) if arguments.dry_run else await accounts.carry_out(wanted, step)
+            report.add(result)
+            stage.step()
+            if result.stops:
+                break
+    if needs:
+        return say(Ending.MISUSED, needs, as_json=arguments.json, disappearing=plan.disappearing)
+    return report.code
+
+
+def needed(disappearing: int, *, deletes: bool, too_many: bool, there: int, yes: bool | int) -> str:
+    """What has to be said before so many people lose their mailbox; ``""``: nothing more. ``yes`` is what was said."""
+    many = f"{disappearing} of {there} accounts would be switched off or deleted"
+    if yes is not True and yes is not False and yes != disappearing:
+        return f"nothing was changed: {many}, and --yes says {yes}"
+    if too_many and (yes is True or yes is False):
+        return (
+            f"nothing was changed: {many}, more than BRIDGE_DIRECTORY_DELETE_COUNT and BRIDGE_DIRECTORY_DELETE_SHARE "
+            f"allow; if that is right: --yes {disappearing}"
+        )
+    if deletes and yes is False:
+        return f"nothing was changed, it needs --yes: {USER_DELETE.warning}"
+    return ""
