@@ -28,6 +28,8 @@ PACKAGES = {
     "nginx": "nginx-light",
     "haproxy": "haproxy",
     "caddy": "caddy",
+    "apache2": "apache2-bin",
+    "mod_auth_cas": "libapache2-mod-auth-cas",
     "promtool": "prometheus",
     "amtool": "prometheus-alertmanager",
     "docker-compose": "docker-compose",
