@@ -31,6 +31,7 @@ _MOST_MAILS: Final = 500
 _STATIC: Final = {
     "page.css": "text/css",
     "page.js": "text/javascript",
+    "trial.js": "text/javascript",
     "view.js": "text/javascript",
     "words.js": "text/javascript",
     "icon.svg": "image/svg+xml",
@@ -207,8 +208,12 @@ class DevPage:
     def _malformed(self, simulator: Simulator, wanted: Mapping[str, Any]) -> dict[str, Any]:
         defect = next(self._defects)
         simulator.faults.on(Kind.MALFORMED, endpoint="listen", value=defect, times=1)
-        simulator.world.deliver_mail(wanted["mailbox"])
-        return {"defect": defect, "repairable": defect.repairable}
+        mail = simulator.world.deliver_mail(wanted["mailbox"])
+        return {
+            "defect": defect,
+            "repairable": defect.repairable,
+            "mail_ids": [mail.mail_id] if mail.pushed else [],
+        }
 
 
 def is_local(request: web.Request) -> bool:

@@ -4,13 +4,14 @@
 
   const { $, tell } = window.View;
   const view = window.View;
+  const { watchTrip, watchEffects } = window.Trial;
 
   const AWAY_MAILS = 5;
   const AWAY_MS = 900; // long enough to be seen
-  const VERDICT_DUE_MS = 10000;
   const SIGN_IN_AGAIN_MS = 30000;
   const SIGN_IN_CODES = [3005, 3009]; // expired; no credential
-  const ACCOUNTS_MS = 2000;
+  const AGAIN_MS = 2000;
+  const COPIED_MS = 2000;
 
   let mail = null;
   let mailbox = null;
@@ -18,8 +19,16 @@
   let signedInAt = 0;
   let missed = null; // counts what comes for a resumed connection: {until, count}
   let away = null; // a dropped connection that is being looked at
+  let lostAt = null; // since when there is no connection, if there ever was one
+  let ended = null; // why the connection does not come back
+  let upstreamNow = null;
+  const effects = watchEffects((...verdict) => {
+    if (!away) view.showVerdict(...verdict);
+  });
 
   // -- what the provider's simulator and the cookie are asked for
+
+  class Unreached extends Error {}
 
   async function ask(path, body) {
     const options = body && {
@@ -27,7 +36,9 @@
       headers: { 'Content-Type': 'application/json' },
       body: JSON.stringify(body),
     };
-    const answer = await fetch(`dev/${path}`, options);
+    const answer = await fetch(`dev/${path}`, options).catch(() => {
+      throw new Unreached();
+    });
     const result = await answer.json();
     if (!answer.ok) throw new Error(result.message);
     return result;
@@ -37,7 +48,10 @@
     try {
       return await ask(command, Object.assign({ mailbox }, body));
     } catch (error) {
-      tell('refused', error.message);
+      if (error instanceof Unreached) {
+        tell('unreached');
+        effects.say('unreached');
+      } else tell('refused', error.message);
       return null;
     }
   }
@@ -45,12 +59,19 @@
   // -- the connection
 
   function connect(after) {
-    mail = ExmailBridge.connect({ transport, title: true, after });
+    mail = ExmailBridge.connect({ transport, title: true, badge: '#badge', after });
     mail.on('state', stateChanged);
     mail.on('snapshot', snapshotCame);
     mail.on('event', eventCame);
     mail.on('mail', mailCame);
-    mail.on('unread', (count) => view.showCount(count));
+    mail.on('unread', (count) => {
+      view.showCount(count);
+      effects.count(count);
+    });
+    mail.on('stale', (why) => {
+      if (why) tell('stale', { word: 'stale', of: why });
+      beHonest();
+    });
     mail.on('upstream', upstreamCame);
     mail.on('heartbeat', () => tell('heartbeat'));
     window.mail = mail; // for whoever opens the browser's console
@@ -60,8 +81,21 @@
     return used === 'sse' ? 'SSE' : 'WebSocket';
   }
 
+  /* A number that may not be true any more says so, at once and where it stands. */
+  function beHonest() {
+    if (mail.state === 'open') lostAt = ended = null;
+    else if (lostAt === null && mail.position) lostAt = Date.now();
+    if (ended) view.showHonest('closed', lostAt, ended);
+    else if (mail.stale === 'credential') view.showHonest('credential', lostAt);
+    else if (lostAt !== null) view.showHonest('edge', lostAt);
+    else if (upstreamNow && upstreamNow.state !== 'connected') view.showHonest('provider', upstreamNow.since);
+    else view.showHonest(null);
+  }
+
   function stateChanged(state, detail) {
     view.showState(state, detail);
+    if (state === 'closed' && detail.code !== 1000) ended = `${detail.code} ${detail.reason}`;
+    beHonest();
     if (state === 'open') tell('open', name(detail.transport));
     else if (state === 'waiting' && detail.code) {
       tell('waiting', detail.code, detail.reason || '', (detail.retry_ms / 1000).toFixed(1));
@@ -76,7 +110,11 @@
   async function signInAgain() {
     if (Date.now() - signedInAt < SIGN_IN_AGAIN_MS) return;
     signedInAt = Date.now();
-    await fetch('./');
+    try {
+      await fetch('./');
+    } catch (error) {
+      return; // nobody is there to sign in with; it is tried again with the next refusal
+    }
     mail.reconnect();
   }
 
@@ -108,7 +146,10 @@
 
   let before = null;
   function upstreamCame(upstream) {
+    upstreamNow = upstream;
     view.showUpstream(upstream);
+    effects.upstream(upstream.state);
+    beHonest();
     if (before !== upstream.state) tell('upstream', { word: 'upstreamState', of: upstream.state }, upstream.why);
     before = upstream.state;
   }
@@ -120,65 +161,24 @@
     if (missed && pushedAt <= missed.until) missed.count += 1;
     else if (pushedAt <= Date.now()) view.showLatency(Date.now() - pushedAt);
     if (event.type === 'exmail.mail.unread') tell('read', event.data.unread);
+    effects.saw(event);
     if (away) away.saw(event);
   }
 
   function mailCame(data, event) {
     view.addMail(data, event, true);
     view.markUnread();
+    view.showNews(data);
   }
 
   // -- away, and back: was anything missed?
-
-  function seqOf(position) {
-    return Number(position.slice(position.indexOf('-') + 1));
-  }
-
-  function watchTrip(from, settled) {
-    const seqs = [];
-    const times = new Map();
-    let expected = null;
-    let backAt = Infinity;
-
-    function judge(overdue) {
-      if (!expected) return;
-      const missing = expected.filter((id) => !times.has(id)).length;
-      if (missing && !overdue) return;
-      const twice = expected.filter((id) => times.get(id) > 1).length;
-      const wrong = seqs.findIndex((seq, index) => seq !== seqOf(from) + 1 + index);
-      clearTimeout(due);
-      if (missing) settled('bad', 'badMissing', missing);
-      else if (twice) settled('bad', 'badTwice', twice);
-      else if (wrong >= 0) settled('bad', 'badOrder', wrong ? seqs[wrong - 1] : seqOf(from), seqs[wrong]);
-      else settled('good', away.missed, seqs[0], seqs[seqs.length - 1]);
-    }
-
-    const due = setTimeout(() => judge(true), VERDICT_DUE_MS);
-    return {
-      missed: 0,
-      back() {
-        backAt = Date.now();
-      },
-      expect(ids) {
-        expected = ids;
-        judge(false);
-      },
-      saw(event) {
-        seqs.push(seqOf(event.id));
-        if (Date.parse(event.time) <= backAt) this.missed += 1;
-        const id = event.data.mail_id;
-        if (id) times.set(id, (times.get(id) || 0) + 1);
-        judge(false);
-      },
-      end: () => clearTimeout(due),
-    };
-  }
 
   async function drop() {
     if (!mail.position) return;
     $('drop').disabled = true;
     tell('drop');
     mail.close();
+    beHonest();
     view.showVerdict('away');
     away = watchTrip(mail.position, (...verdict) => {
       away = null;
@@ -213,26 +213,52 @@
     return result;
   }
 
+  /* Mails that are seen in the badge. */
+  async function pushed(n) {
+    const result = await deliver(n);
+    if (!result) return;
+    if (result.mail_ids.length) effects.mails(result.mail_ids);
+    else effects.say('unheard');
+  }
+
   const commands = {
-    mail: () => deliver(1),
-    burst: () => deliver(50),
-    read: async () => (await perform('read')) && tell('commandRead'),
-    cut: async () => (await perform('cut')) && tell('cut'),
-    expire: async () => (await perform('expire')) && tell('expire'),
+    mail: () => pushed(1),
+    burst: () => pushed(50),
+    async read() {
+      effects.wait('empty');
+      if (!(await perform('read'))) return;
+      tell('commandRead');
+      effects.count(mail.unread);
+    },
+    async cut() {
+      effects.wait('away'); // it may be told sooner than the command is answered
+      if (await perform('cut')) tell('cut');
+    },
+    /* The session goes on with a new token, so only a mail shows that anything happened. */
+    async expire() {
+      if (!(await perform('expire'))) return;
+      tell('expire');
+      await pushed(1);
+    },
     async malformed() {
       const result = await perform('malformed');
-      if (result) tell(result.repairable ? 'malformedRepaired' : 'malformedDead', result.defect);
+      if (!result) return;
+      tell(result.repairable ? 'malformedRepaired' : 'malformedDead', result.defect);
+      if (!result.mail_ids.length) effects.say('unheard');
+      else if (result.repairable) effects.mails(result.mail_ids, 'repaired');
+      else effects.say('dropped');
     },
     silence: (button) => toggle(button),
     traffic: (button) => toggle(button),
   };
 
   async function toggle(button) {
-    const command = button.dataset.command;
+    const { command } = button.dataset;
     const result = await perform(command, { on: button.getAttribute('aria-pressed') !== 'true' });
     if (!result) return;
     showToggle(command, result.on);
     tell(result.on ? `${command}On` : `${command}Off`);
+    effects.say(result.on ? `${command}On` : `${command}Off`);
   }
 
   function showToggle(command, on) {
@@ -240,9 +266,27 @@
   }
 
   for (const button of document.querySelectorAll('[data-command]')) {
-    button.addEventListener('click', () => commands[button.dataset.command](button));
+    button.addEventListener('click', () => {
+      const { command } = button.dataset;
+      if (!button.hasAttribute('aria-pressed')) effects.begin(command === 'malformed' ? 'repaired' : command);
+      commands[command](button);
+    });
   }
   $('drop').addEventListener('click', drop);
+
+  let copiedTimer = 0;
+  $('copy').addEventListener('click', async () => {
+    let word = 'copied';
+    try {
+      await navigator.clipboard.writeText($('snippet').textContent);
+    } catch (error) {
+      getSelection().selectAllChildren($('snippet')); // no clipboard on plain http: it is marked for Ctrl-C
+      word = 'notCopied';
+    }
+    view.showCopied(word);
+    clearTimeout(copiedTimer);
+    copiedTimer = setTimeout(() => view.showCopied('copy'), COPIED_MS);
+  });
 
   $('mails').addEventListener('click', (click) => {
     const row = click.target.closest('.mail');
@@ -263,6 +307,7 @@
     if (!result) return;
     forgetTrip();
     mail.close();
+    lostAt = ended = null;
     tell('signedIn', result.mailbox);
     view.showCount(null);
     connect();
@@ -280,23 +325,25 @@
     view.showProvider(result.simulated);
     showToggle('silence', result.silence);
     showToggle('traffic', result.traffic);
-    for (const button of document.querySelectorAll('.buttons button')) {
+    for (const button of document.querySelectorAll('.commands button')) {
       button.disabled = !(result.local && result.simulated);
     }
   }
 
   async function start() {
-    const result = await ask('state');
-    if (result.mailbox) {
-      fill(result);
-      connect();
-      return;
-    }
-    // A real provider's accounts are not known yet, or this browser keeps no cookie of ours.
-    setTimeout(async () => {
+    try {
+      const result = await ask('state');
+      if (result.mailbox) {
+        fill(result);
+        connect();
+        return;
+      }
+      // A real provider's accounts are not known yet, or this browser keeps no cookie of ours.
       await fetch('./');
-      start();
-    }, ACCOUNTS_MS);
+    } catch (error) {
+      tell('unreached');
+    }
+    setTimeout(start, AGAIN_MS);
   }
 
   start();

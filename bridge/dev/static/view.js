@@ -6,6 +6,7 @@
   const MOST_LINES = 80;
   const ANNOUNCE_MS = 2000; // a burst must not make a screen reader count to fifty
   const PULSE_MS = 240;
+  const NEWS_MS = 8000;
 
   const $ = (id) => document.getElementById(id);
   const calm = window.matchMedia('(prefers-reduced-motion: reduce)');
@@ -39,15 +40,17 @@
 
   // -- parts that are written again when the language changes
 
-  const shown = { count: null, state: null, upstream: null, verdict: ['none'], provider: null };
+  const shown = { count: null, state: null, upstream: null, verdict: ['none'], provider: null, honest: [null], copied: 'copy' };
 
   function showCount(count) {
     if (shown.count !== count) {
       const grows = count > shown.count;
-      animate($('count'), [{ transform: `scale(${grows ? 1.12 : 0.94})` }, { transform: 'none' }], {
-        duration: 260,
-        easing: 'ease-out',
-      });
+      for (const each of ['count', 'badge']) {
+        animate($(each), [{ transform: `scale(${grows ? 1.15 : 0.94})` }, { transform: 'none' }], {
+          duration: 260,
+          easing: 'ease-out',
+        });
+      }
     }
     shown.count = count;
     $('count').textContent = count === null ? '–' : count.toLocaleString(words.lang);
@@ -89,7 +92,40 @@
     $('path').children[1].classList.toggle('broken', state === 'degraded' || state === 'disconnected');
   }
 
-  /* 'none' | 'away' | 'good', count, first, last | 'bad', word, …values */
+  /* Why the number may be old, if it may; `why` is a code and its reason. */
+  function showHonest(kind, since, why) {
+    shown.honest = [kind, since, why];
+    const text = kind ? words.honest[kind](clock(since || Date.now()), why) : '';
+    if ($('honest').textContent !== text) $('honest').textContent = text;
+    $('honest').hidden = !kind;
+    $('oa').dataset.stale = kind || '';
+    $('count').classList.toggle('old', kind !== null);
+  }
+
+  let newsTimer = 0;
+  function showNews(data) {
+    const { name } = person(data.sender);
+    const news = $('news');
+    const from = make('b', '', name);
+    const subject = make('span', '', data.mail_subject || words.noSubject);
+    for (const hostile of [from, subject]) hostile.dir = 'auto';
+    news.replaceChildren(from, subject);
+    news.classList.add('here');
+    animate(news, [{ opacity: 0, transform: 'translateY(6px)' }, { opacity: 1, transform: 'none' }], { duration: 240 });
+    clearTimeout(newsTimer);
+    newsTimer = setTimeout(() => news.classList.remove('here'), NEWS_MS);
+  }
+
+  /* 'copy' | 'copied' | 'notCopied' */
+  function showCopied(word) {
+    shown.copied = word;
+    $('copy-word').textContent = words[word];
+  }
+
+  /*
+   * 'none' | 'away' | 'good', count, first, last | 'bad', word, …values; of a button 'busy' | 'done' | 'said', outcome,
+   * how many came, in how many ms
+   */
   function showVerdict(kind, ...values) {
     shown.verdict = [kind, ...values];
     let rest = '';
@@ -103,9 +139,10 @@
       head = words.verdictBad;
       rest = words[values[0]](...values.slice(1));
     }
+    if (kind === 'busy' || kind === 'done' || kind === 'said') head = words.outcome[values[0]](...values.slice(1));
     $('verdict-head').textContent = head;
     $('verdict-rest').textContent = rest;
-    $('verdict').dataset.verdict = kind;
+    $('verdict').dataset.verdict = values[0] === 'unreached' ? 'bad' : kind;
   }
 
   function showProvider(simulated) {
@@ -121,6 +158,8 @@
     $('language').textContent = words.other;
     $('language').lang = words === window.Words.en ? 'zh-CN' : 'en';
     $('mails').dataset.empty = words.noMails;
+    showCopied(shown.copied);
+    showHonest(...shown.honest);
     for (const nothing of document.querySelectorAll('.nothing')) nothing.textContent = words.noSubject;
     showCount(shown.count);
     if (shown.state) showState(...shown.state);
@@ -253,6 +292,9 @@
     pulse,
     showCount,
     showLatency,
+    showCopied,
+    showHonest,
+    showNews,
     showProvider,
     showState,
     showUpstream,
