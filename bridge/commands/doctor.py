@@ -40,6 +40,18 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the units are that say what each program is set to; without it /etc/systemd/system, if no setting "
         "is in the environment and no file is named",
     )
+    parser.add_argument(
+        "--passwords",
+        metavar="DIR",
+        type=Path,
+        help="try every right of every user of Redis: the directory that make-users reads, with the file admin in it",
+    )
+    parser.add_argument(
+        "--prometheus",
+        type=_url,
+        metavar="URL",
+        help="see whether its alerts are loaded and reach somebody",
+    )
     parser.add_argument("--json", action="store_true", help="the same as one JSON object")
     parser.add_argument("--lang", choices=("en", "zh"), help="the language of the report; without it the locale's")
     parser.add_argument(
@@ -50,6 +62,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--within", type=_seconds, default=_WITHIN_S, metavar="SECONDS", help="the whole takes at most so long (90)"
     )
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError("a URL such as http://127.0.0.1:9090")
+    return text
 
 
 def _seconds(text: str) -> float:
@@ -101,7 +119,14 @@ def means_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Means
         # Nobody said how to reach Redis but the units.
         operator = None
     idle_s = 0.0 if arguments.quick else _IDLE_S
-    return Means(units=units, operator=operator, problems=problems, idle_s=idle_s)
+    return Means(
+        units=units,
+        operator=operator,
+        problems=problems,
+        idle_s=idle_s,
+        passwords=arguments.passwords,
+        prometheus=arguments.prometheus or "",
+    )
 
 
 def _of_unit(program: str, arguments: argparse.Namespace, environ: Mapping[str, str]) -> dict[str, str] | None:

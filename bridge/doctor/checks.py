@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from bridge.doctor import certificates, clocks, configuration, leadership, names, provider, round_trip, server
+from bridge.doctor import (
+    alerts,
+    certificates,
+    clocks,
+    configuration,
+    leadership,
+    names,
+    provider,
+    rights,
+    round_trip,
+    server,
+)
 from bridge.doctor.check import Check
 
 CHECKS: Final[tuple[Check, ...]] = (
@@ -13,7 +24,9 @@ CHECKS: Final[tuple[Check, ...]] = (
     certificates.CHECK,
     clocks.CHECK,
     server.CHECK,
+    rights.CHECK,
     provider.CHECK,
     leadership.CHECK,
     round_trip.CHECK,
+    alerts.CHECK,
 )

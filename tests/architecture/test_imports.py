@@ -24,7 +24,7 @@ ARROWS = LEAVES | {
     "signon": {"access", "provider", "journal", "events", "obs"},
     "app": {"worker", "edge", "signon", "access", "provider", "journal", "events", "obs", "supervision", "settings"},
     "dev": {"app", "access", "simulator", "journal", "events", "obs", "supervision", "settings"},
-    "doctor": {"access", "app", "journal", "provider", "settings"},
+    "doctor": {"access", "app", "events", "journal", "provider", "settings"},
     "commands": {
         *("app", "dev", "doctor", "simulator", "access", "provider", "journal", "events", "obs", "supervision"),
         "settings",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from bridge.doctor.texts.alerts import ALERTS
 from bridge.doctor.texts.here import HERE
 from bridge.doctor.texts.provider import PROVIDER
 from bridge.doctor.texts.redis import REDIS
@@ -17,4 +18,4 @@ __all__ = ["NOT_JUDGED", "TEXTS", "Text", "Words"]
 NOT_JUDGED: Final = frozenset(UNJUDGED)
 """The codes of questions that could not be asked."""
 
-TEXTS: Final[Mapping[str, Text]] = {**HERE, **REDIS, **PROVIDER, **WAY, **UNJUDGED}
+TEXTS: Final[Mapping[str, Text]] = {**HERE, **REDIS, **PROVIDER, **WAY, **ALERTS, **UNJUDGED}

@@ -43,6 +43,54 @@ REDIS: Final = {
             "用 deploy/redis/make-users 重新生成 ACL 文件并执行 ACL LOAD；users.acl 里有这些行。",
         ),
     ),
+    "user-right": Text(
+        en=Words(
+            "the Redis user {user} lacks {right} (users.acl, line {line})",
+            "What needs this right fails, at a program's start or later, perhaps at night.",
+            "Make the ACL file anew with deploy/redis/make-users of this release, and ACL LOAD it.",
+        ),
+        zh=Words(
+            "Redis 用户 {user} 缺少 {right}（users.acl 第 {line} 行）",
+            "需要这项权限的地方会失败，可能在程序启动时，也可能更晚，比如半夜。",
+            "用本版本的 deploy/redis/make-users 重新生成 ACL 文件并执行 ACL LOAD。",
+        ),
+    ),
+    "user-missing": Text(
+        en=Words(
+            "the server knows no user {user}, and there is a password for it",
+            "The program that comes as this user is refused.",
+            "Make the ACL file anew with deploy/redis/make-users, and ACL LOAD it.",
+        ),
+        zh=Words(
+            "服务器上没有用户 {user}，而这里有它的密码",
+            "使用这个用户的程序会被拒绝。",
+            "用 deploy/redis/make-users 重新生成 ACL 文件并执行 ACL LOAD。",
+        ),
+    ),
+    "user-password": Text(
+        en=Words(
+            "the password that is kept for {user} is not the server's",
+            "The program that comes as this user is refused when it dials next.",
+            "Make the ACL file anew with deploy/redis/make-users and ACL LOAD it, or give the program the other one.",
+        ),
+        zh=Words(
+            "为 {user} 保存的密码与服务器上的不同",
+            "使用这个用户的程序下次连接时会被拒绝。",
+            "用 deploy/redis/make-users 重新生成 ACL 文件并执行 ACL LOAD，或把另一个密码交给程序。",
+        ),
+    ),
+    "default-open": Text(
+        en=Words(
+            "Redis lets everybody in without a password",
+            "Whoever reaches its port can read every mail's subject and publish what he likes.",
+            "user default off, as in deploy/redis/users.acl.",
+        ),
+        zh=Words(
+            "Redis 不用密码就放任何人进来",
+            "能连到这个端口的人可以读到所有邮件标题，也可以随意发布。",
+            "user default off，照 deploy/redis/users.acl。",
+        ),
+    ),
     "redis-spoilt": Text(
         en=Words(
             "{program}: {error}",

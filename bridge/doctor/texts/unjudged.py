@@ -127,6 +127,42 @@ UNJUDGED: Final = {
             "用 OA 的令牌试：token --check TOKEN。",
         ),
     ),
+    "no-prometheus": Text(
+        en=Words(
+            "no --prometheus was given",
+            "Whether anybody would be told is not judged.",
+            "Give the URL of Prometheus: --prometheus http://127.0.0.1:9090.",
+        ),
+        zh=Words(
+            "没有给出 --prometheus",
+            "出了事会不会有人收到告警，没有判断。",
+            "给出 Prometheus 的地址：--prometheus http://127.0.0.1:9090。",
+        ),
+    ),
+    "no-passwords": Text(
+        en=Words(
+            "no --passwords was given",
+            "Each program's own start was tried; the rights of the other users of Redis were not.",
+            "Give the directory that make-users reads, with the file admin in it: --passwords DIR.",
+        ),
+        zh=Words(
+            "没有给出 --passwords",
+            "已按各程序自己的用户试过启动；Redis 其他用户的权限没有检查。",
+            "给出 make-users 读取的目录（其中要有 admin 文件）：--passwords DIR。",
+        ),
+    ),
+    "passwords-closed": Text(
+        en=Words(
+            "the users of Redis cannot be judged: {error}",
+            "Their rights were not tried.",
+            "Run the doctor as root, with the directory that make-users reads, and the file admin in it.",
+        ),
+        zh=Words(
+            "无法判断 Redis 的用户：{error}",
+            "没有检查他们的权限。",
+            "以 root 运行，并给出 make-users 读取的目录，其中要有 admin 文件。",
+        ),
+    ),
     "no-answer-in-time": Text(
         en=Words(
             "{check}: not done within {seconds} s",
