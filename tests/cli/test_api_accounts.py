@@ -151,7 +151,23 @@ async def test_somebody_listed_by_a_further_address_is_no_leaver(api: Api, simul
     """The row would add what exists, and the person behind it would be switched off: nothing is written."""
     code, out, err = await api(*SYNC, "-", "--leavers", "disable", stdin=f"alias\n{BOB}\nA1@gzdev.com\n")
     assert (code, out, writes(simulator)) == (2, "", 0)
-    assert f"line 3: A1@gzdev.com is a further address of {AMY}, which the file leaves out" in err
+    assert f"line 3: A1@gzdev.com is a further address of {AMY}, left out" in err
+
+
+async def test_who_is_kept_is_there(api: Api, simulator: Simulator) -> None:
+    """By any address; one that nobody has is a mistake, and whoever was meant would be switched off."""
+    words = (*SYNC, "-", "--leavers", "disable", "--keep")
+    assert (await api(*words, "A1@gzdev.com", stdin=f"alias\n{BOB}\n"))[:2] == (0, f"2\t{BOB}\tunchanged\n")
+    code, out, err = await api(*words, "amyy@gzdev.com", stdin=f"alias\n{BOB}\n")
+    assert (code, out, writes(simulator)) == (2, "", 0)
+    assert err.startswith("exmail-bridge: --keep amyy@gzdev.com: there is no such account\n")
+
+
+async def test_a_leaver_who_is_gone_already(api: Api, simulator: Simulator) -> None:
+    """Listed still, and not there: nothing is left to do."""
+    simulator.faults.on("errcode", endpoint="user/get", value=1301)
+    code, found, _ = await rows(api, "--action", "DEL", "--leavers", "disable", stdin="alias\nx@gzdev.com\n")
+    assert (code, [each["result"] for each in found.values()]) == (0, ["unchanged"])
 
 
 async def test_a_listing_that_came_short_makes_no_leavers(api: Api, simulator: Simulator) -> None:

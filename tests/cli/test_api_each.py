@@ -124,6 +124,57 @@ async def test_a_terminal_of_gbk(environ: dict[str, str], simulator: Simulator) 
     ]
 
 
+async def test_names_of_files_are_bytes(environ: dict[str, str], tmp_path: Path) -> None:
+    """A path that is no UTF-8, and standard input that is closed: one line, in JSON too."""
+    for ending, code in ((rb"--from $(printf '\326\320')", 2), (b"--from - <&-", 2)):
+        for words in (b"", b" --json"):
+            process = await asyncio.create_subprocess_exec(
+                *(b"sh", b"-c", os.fsencode(sys.executable) + b" -m bridge api user/get" + words + b" " + ending),
+                env=program(environ),
+                cwd=tmp_path,
+                stderr=subprocess.PIPE,
+            )
+            _, err = await asyncio.wait_for(process.communicate(), WAIT_S)
+            assert (process.returncode, b"Traceback" in err) == (code, False), err
+            assert not words or json.loads(err)["error"]["kind"] == "misused"
+
+
+async def test_ctrl_c_between_two_rows(environ: dict[str, str], simulator: Simulator, api: Api, tmp_path: Path) -> None:
+    """What was printed has happened, the sum is told, and another run does the rest."""
+    rows = f"alias,name\n{AMY},Amy\n{BOB},Robert\n"
+    (tmp_path / "rows").write_text(rows)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bridge", "api", "user/sync", "--from", str(tmp_path / "rows")),
+        env=program(environ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    await simulator.calls.wait("user/sync", timeout_s=WAIT_S)
+    simulator.faults.on("errcode", endpoint="user/sync", value=1002)
+    await simulator.calls.wait("user/sync", 2, timeout_s=WAIT_S)
+    process.send_signal(2)
+    out, err = await asyncio.wait_for(process.communicate(), WAIT_S)
+    assert (process.returncode, err) == (130, b"exmail-bridge: 1 changed\n")
+    assert out.decode().startswith(f"2\t{AMY}\tchanged\t")
+    simulator.faults.clear()
+    code, again, _ = await api("user/sync", *FAST, "-", stdin=rows)
+    assert (code, [line.split("\t")[2] for line in again.splitlines()]) == (0, ["unchanged", "changed"])
+
+
+async def test_a_full_disk_ends_the_run(environ: dict[str, str], simulator: Simulator, tmp_path: Path) -> None:
+    """A result that cannot be printed is the last one: nobody would know of the next."""
+    (tmp_path / "rows").write_text(f"alias,name\n{AMY},Amy\n{BOB},Robert\n")
+    command = f"{sys.executable} -m bridge api user/sync --from rows >/dev/full"
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", command), env=program(environ), cwd=tmp_path, stderr=subprocess.PIPE
+    )
+    _, err = await asyncio.wait_for(process.communicate(), WAIT_S)
+    assert (process.returncode, b"Traceback" in err) == (1, False), err
+    assert b"standard output cannot be written: No space left on device" in err
+    assert simulator.calls.count("user/sync") == 1
+
+
 async def test_the_bar_is_for_a_terminal(environ: dict[str, str], tmp_path: Path) -> None:
     """On standard error, and gone at the end; the lines of standard output are whole."""
     (tmp_path / "rows").write_text(f"alias\n{AMY}\n{BOB}\n")

@@ -105,8 +105,29 @@ async def test_a_provider_that_refuses_us_ends_the_run(api: Api, simulator: Simu
 
 
 async def test_what_stays_open_is_said(api: Api, simulator: Simulator) -> None:
-    """Pages to every write: the row is unknown and says to look, the others are tried, three in a row end the run."""
+    """Pages to every write of a row: it is unknown, and says to look; the next ones are tried."""
     simulator.faults.on("http-status", endpoint="user/sync", value=200, times=3)
     code, rows = await results(api, stdin=f"alias,name\n{AMY},Amy\n{BOB},Robert\n")
     assert (code, [row["result"] for row in rows]) == (6, ["unknown", "changed"])
     assert "whether it was done is not known" in rows[0]["error"]["message"]
+
+
+async def test_rows_in_succession_that_stay_open_end_the_run(api: Api, simulator: Simulator) -> None:
+    """Three alike are no fault of theirs: the fourth is not sent, and what comes next is another run's."""
+    for name in ("c@gzdev.com", "d@gzdev.com"):
+        simulator.world.add_user(name, name="x")
+    simulator.faults.on("errcode", endpoint="user/sync", value=45009)
+    file = f"alias,name\n{AMY},A\n{BOB},B\nc@gzdev.com,C\nd@gzdev.com,D\n"
+    code, rows = await results(api, stdin=file)
+    assert (code, [row["result"] for row in rows]) == (5, ["refused", "refused", "busy"])
+    assert simulator.calls.count("user/sync") == 9
+
+
+async def test_a_limit_of_calls_a_second_is_kept(api: Api, simulator: Simulator) -> None:
+    """Asked faster than it allows, by a code that no document has: everything is done, more slowly."""
+    for number in range(12):
+        simulator.world.add_user(f"p{number}@gzdev.com", name="x")
+    simulator.faults.on("rate", value=8)
+    file = "alias,name\n" + "".join(f"p{number}@gzdev.com,P\n" for number in range(12))
+    code, rows = await results(api, stdin=file)
+    assert (code, {row["result"] for row in rows}) == (0, {"changed"})

@@ -113,6 +113,22 @@ async def test_the_other_calls_run(host: Host, simulator: Simulator) -> None:
     assert (code, json.loads(line)["answer"]["name"]) == (0, "艾米")
 
 
+async def test_results_are_json_as_shown(host: Host, simulator: Simulator) -> None:
+    """The two objects of the page are two rows of its file, where the departments do not exist for the second."""
+    (host.folder / "people.csv").write_text(
+        f"alias,手机,部门,name\n{AMY},13800000000,,\n{NEW},,没有的部门,新同事\n",
+    )
+    simulator.world.modify_user(AMY, mobile="")
+    sync = ("exmail-bridge", "api", "user/sync", "--from", "people.csv", "--password-file", "first-password", "--json")
+    code, out, err = await host.run(*sync)
+    assert code == 4, err
+    changed, refused = map(json.loads, out)
+    [shown, other] = map(json.loads, PAGE.block("json").splitlines())
+    assert changed == shown
+    refused["error"]["message"] = "…"
+    assert refused == other
+
+
 def test_the_page_has_every_name_of_a_column() -> None:
     """The table and the code say the same."""
     table = PAGE.prose.partition("| column |")[2].partition("\n\n")[0]

@@ -7,7 +7,7 @@ repeated, so that a run can be stopped anywhere and started again: what is alrea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +15,7 @@ from bridge.commands.api.attempt import Attempt, failure
 from bridge.commands.api.pause import Pause, is_doubtful
 from bridge.commands.api.report import Report, Result
 from bridge.commands.api.sheet import Fault, SheetRefused
-from bridge.commands.api.wanted import Step, Wanted, is_other, lacking, step_to
+from bridge.commands.api.wanted import DISABLED, Step, Wanted, is_other, lacking, step_to
 from bridge.events import normalise_address
 from bridge.provider.bizmail.endpoints import USER_GET, USER_LIST
 from bridge.provider.faults import NotFound, ProviderError, UnreadableAnswer
@@ -46,6 +46,25 @@ class Plan:
         return any(step.kind == "delete" for _, step in self.steps)
 
 
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Whom a list of everybody leaves out, as they shall become; ``keep`` are addresses of those who stay all the same,
+    ``listed`` of all who are there."""
+
+    who: Sequence[Wanted] = ()
+    keep: frozenset[str] = frozenset()
+    listed: frozenset[str] = frozenset()
+
+    def keeps(self, profile: Profile) -> bool:
+        """Whether somebody stays, by whichever of his addresses that was said."""
+        return not self.keep.isdisjoint(_slaves(profile))
+
+    def unknown(self, profiles: Iterable[Profile]) -> list[Fault]:
+        """Addresses to be kept that nobody has: whoever was meant would be taken for a leaver."""
+        known = self.listed.union(*map(_slaves, profiles))
+        return [Fault(None, f"--keep {each}: there is no such account") for each in sorted(self.keep - known)]
+
+
 class Accounts:
     """The accounts of a corporation, as a run reads and writes them. ``pause`` is the run's one pause."""
 
@@ -68,39 +87,33 @@ class Accounts:
             raise UnreadableAnswer(USER_LIST.name, listing.refused)
         return listing
 
-    async def plan(self, rows: Sequence[Wanted], leavers: Sequence[Wanted] = ()) -> Plan:
-        """Compare what is wanted with what is there. ``leavers`` are those whom the file leaves out.
+    async def plan(self, rows: Sequence[Wanted], leaving: Leaving | None = None) -> Plan:
+        """Compare what is wanted with what is there.
 
         Raises:
-            SheetRefused: rows that can never be done: an account that is to be added lacks something, or a row names
-                an account by a further address of it.
+            SheetRefused: what can never be done: an account that is to be added lacks something, a row names an account
+                by a further address of it, or nobody has an address that is to be kept.
             GaveUp
             ProviderError: the provider refuses us altogether.
         """
-        everybody = [*rows, *leavers]
+        leaving = leaving or Leaving()
+        everybody = [*rows, *leaving.who]
         seen = await self._look_at([each.alias for each in everybody])
-        plan, faults = Plan(), []
-        named = {each.address: each for each in rows}
+        found = {alias: profile for alias, profile in seen.items() if isinstance(profile, Profile)}
+        plan = Plan()
+        faults = [*_hidden(rows, leaving, found), *leaving.unknown(found.values())]
         for each in everybody:
-            found = seen[each.alias]
-            if isinstance(found, ProviderError):
-                plan.failed.append(failure(each, found, USER_GET))
+            answer = seen[each.alias]
+            if isinstance(answer, ProviderError):
+                plan.failed.append(failure(each, answer, USER_GET))
                 continue
-            if found is not None and each.line is not None and is_other(each.alias, found):
-                faults.append(Fault(each.line, f"{each.alias} is a further address of {found.alias}"))
-                continue
-            if found is not None and each.line is None:
-                # Somebody is listed by a further address: his account is no leaver's.
-                slaves = {normalise_address(slave) for slave in found.slaves}
-                faults += [
-                    Fault(row.line, f"{row.alias} is a further address of {found.alias}, which the file leaves out")
-                    for address, row in named.items()
-                    if address in slaves
-                ]
-            step = step_to(each, found)
-            if step.kind == "add" and (why := lacking(each)) is not None:
+            step = step_to(each, answer)
+            if each.line is None:
+                if answer is not None and step.kind != "unchanged" and not leaving.keeps(answer):
+                    plan.steps.append((each, step))
+            elif step.kind == "add" and (why := lacking(each)) is not None:
                 faults.append(Fault(each.line, why))
-            elif each.line is not None or step.kind != "unchanged":
+            else:
                 plan.steps.append((each, step))
         if faults:
             raise SheetRefused(sorted(faults, key=lambda fault: fault.line or 0))
@@ -145,14 +158,36 @@ class Accounts:
         return await Attempt(self._client, self._pause, wanted, step).run()
 
 
-def leavers_of(listing: Listing, rows: Sequence[Wanted], keep: Sequence[str], how: str) -> list[Wanted]:
+def leaving_of(listing: Listing, rows: Sequence[Wanted], keep: Sequence[str], how: str) -> Leaving:
     """Who is there and not in the file, to be switched off or deleted (``how``)."""
-    stay = {each.address for each in rows} | {normalise_address(each) or each for each in keep}
-    gone = [
-        change.alias
+    there = {
+        normalise_address(change.alias) or change.alias: change.alias
         for change in listing.changes
-        if change.action is not Action.DEL and normalise_address(change.alias) not in stay
+        if change.action is not Action.DEL
+    }
+    kept = frozenset(normalise_address(each) or each for each in keep)
+    stay = kept | {each.address for each in rows}
+    gone = [alias for address, alias in there.items() if address not in stay]
+    action, values = (Action.DEL, {}) if how == "delete" else (Action.MOD, {"open_type": DISABLED})
+    return Leaving([Wanted(None, alias, action, values) for alias in gone], kept, frozenset(there))
+
+
+def _hidden(rows: Sequence[Wanted], leaving: Leaving, found: Mapping[str, Profile]) -> list[Fault]:
+    """Rows that name somebody by a further address: they would add what exists, and he would be taken for a leaver."""
+    named = {each.address: each for each in rows}
+    faults = [
+        Fault(each.line, f"{each.alias} is a further address of {found[each.alias].alias}")
+        for each in rows
+        if each.alias in found and is_other(each.alias, found[each.alias])
     ]
-    if how == "delete":
-        return [Wanted(None, alias, Action.DEL) for alias in dict.fromkeys(gone)]
-    return [Wanted(None, alias, Action.MOD, {"open_type": "2"}) for alias in dict.fromkeys(gone)]
+    for each in leaving.who:
+        if (profile := found.get(each.alias)) is not None:
+            faults += [
+                Fault(named[address].line, f"{named[address].alias} is a further address of {profile.alias}, left out")
+                for address in _slaves(profile) & named.keys()
+            ]
+    return faults
+
+
+def _slaves(profile: Profile) -> set[str]:
+    return {normalise_address(slave) or slave for slave in profile.slaves}

@@ -69,7 +69,7 @@ class Attempt:
                     self._pause.left_open(error)
                     return self._failure(error)
             else:
-                self._pause.answered()
+                self._pause.settled()
                 break
         return Result(self._wanted.line, self._wanted.alias, self._first.kind, changes=self._first.changes)
 
@@ -85,7 +85,7 @@ class Attempt:
 
     def _without(self, error: ProviderError) -> Result:
         if isinstance(error, NotFound | CallerFault):
-            self._pause.answered()
+            self._pause.settled()
             if isinstance(error, NotFound) and self._first.kind == "delete":
                 kind = "delete" if self._perhaps_done else "unchanged"
                 return Result(self._wanted.line, self._wanted.alias, kind)

@@ -194,11 +194,11 @@ async def _sync(
     report: Report,
 ) -> int:
     from bridge.app.guard import guard_of
-    from bridge.commands.api.accounts import Accounts, leavers_of
+    from bridge.commands.api.accounts import Accounts, leaving_of
     from bridge.commands.api.attempt import foreseen
 
     accounts = Accounts(client, pause, report)
-    leavers: Sequence[Wanted] = ()
+    leaving = None
     listing = None
     if arguments.leavers:
         listing = await accounts.listed()
@@ -208,8 +208,8 @@ async def _sync(
                 f"nothing was changed, who has left cannot be told: {listing.short}",
                 as_json=arguments.json,
             )
-        leavers = leavers_of(listing, rows, arguments.keep, arguments.leavers)
-    plan = await accounts.plan(rows, leavers)
+        leaving = leaving_of(listing, rows, arguments.keep, arguments.leavers)
+    plan = await accounts.plan(rows, leaving)
     needs = ""
     if plan.disappearing:
         # A listing that came short makes the share larger, and the guard stricter.

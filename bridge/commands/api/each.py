@@ -84,7 +84,7 @@ async def _written(pause: Pause, once: Callable[[], Awaitable[object]]) -> objec
         try:
             answer = await once()
         except (NotFound, CallerFault):
-            pause.answered()
+            pause.settled()
             raise
         except ProviderError as error:
             if not (is_later(error) or is_doubtful(error)):
@@ -96,7 +96,7 @@ async def _written(pause: Pause, once: Callable[[], Awaitable[object]]) -> objec
                 pause.left_open(error)
                 raise
         else:
-            pause.answered()
+            pause.settled()
             return answer
 
 

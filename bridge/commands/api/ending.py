@@ -100,8 +100,7 @@ def facts_of(error: Exception) -> dict[str, Any]:
 def say(ending: Ending, why: str, *, as_json: bool, **facts: Any) -> int:
     """Write why a call ends to standard error; return its exit code."""
     if as_json:
-        error = {"kind": ending.word, "message": why, **facts}
-        write_last(shown_json(to_json({"error": error})).decode() + "\n")
+        write_last(json_line({"error": {"kind": ending.word, "message": why, **facts}}) + "\n")
     else:
         say_why_it_ends(PROGRAM, why)
     return ending.code
@@ -109,7 +108,7 @@ def say(ending: Ending, why: str, *, as_json: bool, **facts: Any) -> int:
 
 def note(why: str, *, as_json: bool, **facts: Any) -> None:
     """Write what somebody should know, though the call goes on."""
-    line = shown_json(to_json({"note": why, **facts})).decode() if as_json else f"{PROGRAM}: {why}"
+    line = json_line({"note": why, **facts}) if as_json else f"{PROGRAM}: {why}"
     sys.stderr.write(f"{line}\n")
 
 
@@ -120,3 +119,23 @@ def alone(why: str, *, as_json: bool) -> None:
         "fetching a token of our own, which may end that of the worker until it fetches another",
         as_json=as_json,
     )
+
+
+def json_line(value: Any) -> str:
+    """A value as one line of JSON for a terminal.
+
+    The bytes of an argument or a file's name may be no UTF-8, which JSON cannot hold: they are escaped.
+    """
+    return shown_json(to_json(_sayable(value))).decode()
+
+
+def _sayable(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode(errors="backslashreplace").decode()
+        case dict():
+            return {_sayable(name): _sayable(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_sayable(each) for each in value]
+        case _:
+            return value

@@ -97,8 +97,12 @@ class Pause:
         """The provider answered what it was asked."""
         self._put_off_since = None
         self._delay_s = FIRST_S
-        self._alike = 0
         self._interval_s = max(self._least_s, self._interval_s * _QUICKER)
+
+    def settled(self) -> None:
+        """A row is done, or was refused for a reason of its own."""
+        self.answered()
+        self._alike = 0
 
     def put_off(self, error: ProviderError, *, began: float) -> None:
         """A call that began then was put off; the next ones wait.
@@ -112,7 +116,7 @@ class Pause:
         left_s = self._put_off_since + self._wait_s - now
         if left_s <= 0:
             raise GaveUp(error)
-        if began < self._paused_at:
+        if began <= self._paused_at:
             # It was under way when another call began the pause that all share.
             return
         self._paused_at = now

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bridge.commands.api.answer import to_object, to_rows
-from bridge.commands.api.ending import Ending, note
+from bridge.commands.api.ending import Ending, json_line, note
 from bridge.commands.api.wanted import Change, Texts
-from bridge.commands.leader import shown, shown_json
-from bridge.events import to_json
+from bridge.commands.leader import shown
 
 _DONE: Final = {"add": "added", "change": "changed", "disable": "disabled", "delete": "deleted", "send": "done"}
 _LISTS: Final = ("parties", "slaves")
@@ -77,7 +76,7 @@ class Report:
             said["error"] = {"message": result.error, **result.facts}
         if result.kind == "found":
             said["answer"] = to_object(result.answer)
-        return shown_json(to_json(said)).decode()
+        return json_line(said)
 
     def _line(self, result: Result, word: str) -> str:
         cells = ["-" if result.line is None else str(result.line), result.of, word]

@@ -30,7 +30,7 @@ def password_of(endpoint: Endpoint, arguments: argparse.Namespace) -> dict[str, 
     if file is None and not ask:
         if not parameter.required:
             return {}
-        if not sys.stdin.isatty():
+        if sys.stdin is None or not sys.stdin.isatty():
             raise BadParameter("Password", "is missing: --password-file FILE, - is standard input", endpoint.section)
     return {"password": read_password(file, endpoint)}
 
@@ -52,7 +52,7 @@ def read_password(file: Path | None, endpoint: Endpoint) -> str:
             except EOFError:
                 raise BadParameter("Password", "was asked for, and nobody typed one", endpoint.section) from None
         if file == Path("-"):
-            text = sys.stdin.readline(_MOST_BYTES)
+            text = "" if sys.stdin is None else sys.stdin.readline(_MOST_BYTES)
         else:
             with file.open("rb") as opened:
                 text = opened.readline(_MOST_BYTES).decode()

@@ -71,7 +71,8 @@ def read_bytes(source: Path) -> bytes:
     """
     try:
         if source == Path("-"):
-            data = sys.stdin.buffer.read(MOST_BYTES + 1)
+            # None: it was closed when the program began.
+            data = b"" if sys.stdin is None else sys.stdin.buffer.read(MOST_BYTES + 1)
         else:
             with source.open("rb") as opened:
                 data = opened.read(MOST_BYTES + 1)
