@@ -95,8 +95,9 @@ class Feed:
         self._inquiry_channel = keys.inquiry_channel.encode()
         self._control_channel = keys.control_channel.encode()
         self._probe_channel = self._probe.channel.encode()
+        self._canary_channel = keys.mailbox_channel(CANARY).encode()
         kinds = (self._system_channel, self._directory_channel, self._inquiry_channel, self._control_channel)
-        self._shared = [*(channel.decode() for channel in kinds), self._probe.channel]
+        self._shared = [*(channel.decode() for channel in (*kinds, self._canary_channel)), self._probe.channel]
         self.news = News(reader, hub, metrics, look_s=self._pace.probe_s)
 
     # -- what connections use
@@ -222,6 +223,8 @@ class Feed:
         for tail, event in touched.items():
             if tail.flush() and tail.mailbox != CANARY:
                 sample = sample or event
+            elif tail.mailbox == CANARY:
+                self._canary_came(event)
             self._recollection.heard_of(tail)
         if sample is not None and (arrived := time_of(sample)) is not None:
             # The first event of each read: the worst case, at a cost that does not grow with the number of events.
@@ -243,6 +246,15 @@ class Feed:
                         self._loader.look_again(tail)
         elif channel == self._inquiry_channel:
             self._asked(payload)
+        elif channel == self._canary_channel:
+            self._canary_came(payload)
+
+    def _canary_came(self, event: bytes) -> None:
+        """It goes the way of a mail, each minute and when an operator asks; so it tells how late a mail would be."""
+        if (sent := time_of(event)) is not None:
+            now = self._redis_clock()
+            self._metrics.canary_seconds.observe(max(0.0, now - sent))
+            self._metrics.canary_heard.set(now)
 
     # -- looking after itself
 
@@ -357,6 +369,8 @@ class Feed:
             self._metrics.edge_mailboxes.set(len(self._tails))
             if idle and self._subscription is not None:
                 try:
-                    self._subscription.unsubscribe([channel.decode() for channel, _ in idle])
+                    self._subscription.unsubscribe(
+                        [channel.decode() for channel, _ in idle if channel != self._canary_channel]
+                    )
                 except JournalAway:
                     continue

@@ -325,6 +325,15 @@ class Metrics:
             "Time from the push's arrival to the write to the browser's socket; this is the delay that users notice.",
             (*_FAST_S, 10.0, 30.0, 60.0),
         )
+        self.canary_seconds = declare.histogram(
+            "canary_seconds",
+            "Time from a worker to this edge of an event that the leader sends each minute: how late a mail would be.",
+            _FAST_S,
+        )
+        self.canary_heard = declare.gauge(
+            "canary_heard_timestamp_seconds",
+            "When this edge last heard the leader's canary; minutes ago while one leads: mails do not come through.",
+        )
         self.feed_lag_seconds = declare.histogram(
             "feed_lag_seconds",
             "Round trip of a probe through Redis's pub/sub; if it rises, Redis or this edge is loaded.",

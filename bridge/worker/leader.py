@@ -8,12 +8,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from itertools import chain, repeat
 from typing import Any, Final
 
 from bridge.events import LEADER_CHANGED, SYSTEM, build_event
 from bridge.journal.calls import Announce
+from bridge.journal.canary import NotPublished
 from bridge.journal.clock import SharedClock
+from bridge.journal.errors import JournalAway, JournalRefused
 from bridge.journal.writer import Claimed
+from bridge.obs.lasting import Lasting
 from bridge.supervision import supervise
 from bridge.worker.agenda import Agenda
 from bridge.worker.attention import Attention
@@ -34,6 +38,10 @@ from bridge.worker.upstream import UpstreamWatch
 log = logging.getLogger(__name__)
 
 _DRAIN_S: Final = 5.0
+_CANARY_S: Final = 60.0
+_FIRST_CANARIES_S: Final = (0.5, 2.0, 10.0)
+"""For edges that start when the worker does."""
+_UNSUNG_S: Final = 600.0
 
 
 class Leader:
@@ -139,6 +147,7 @@ class Leader:
             tasks.create_task(self._reconciler.run(), name="reconcile")
             tasks.create_task(self._orders.run(), name="orders")
             tasks.create_task(self._reports.run(), name="reports")
+            tasks.create_task(self._sing(), name="canary")
             pulling = supervise(
                 self._directory.run, expected=DIRECTORY_FAULTS, retry=options.retry, on_fault=_fault("directory")
             )
@@ -192,6 +201,18 @@ class Leader:
             if writer.generation != generation:
                 self._redis_went_back(generation)
                 generation = writer.generation
+
+    async def _sing(self) -> None:
+        """Send an event along the way that mails go, each minute: edges time it, also where no mail comes."""
+        unsung = Lasting(again_s=_UNSUNG_S)
+        for pause_s in chain(_FIRST_CANARIES_S, repeat(_CANARY_S)):
+            await asyncio.sleep(pause_s)
+            try:
+                await self._means.canary.sing("minute", at_s=self._clock())
+                unsung.over()
+            except (NotPublished, JournalAway, JournalRefused) as error:
+                if unsung.is_due():
+                    log.warning("no canary sent", extra={"error": str(error)})
 
     def _redis_went_back(self, generation: int) -> None:
         """With the generation the counts are gone, perhaps member changes too, and what was announced of the

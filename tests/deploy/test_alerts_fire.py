@@ -21,7 +21,7 @@ from tests.deploy.programs import accepts
 from tests.support.alert_stage import Stage, edge_of, named, staged, worker_of
 from tests.support.browser_side import WsClient, open_ws
 from tests.support.files_bounded import files_bounded
-from tests.support.processes import http_get, program
+from tests.support.processes import free_port, http_get, program
 from tests.support.stage import KEYS, token
 from tests.support.waiting import until
 
@@ -159,11 +159,22 @@ async def _a_rival_and_a_slow_redis(stage: Stage, stack: AsyncExitStack) -> None
     rival = await stack.enter_async_context(
         program("worker", environ=worker_of(f"{elsewhere}1", stage.simulator, ports["rival"]))
     )
+    # It asks an OA that is not there.
+    silent = {"BRIDGE_EDGE_AUTH_URL": f"http://127.0.0.1:{free_port()}", "BRIDGE_EDGE_AUTH_COOKIES": "JSESSIONID"}
     stray = await stack.enter_async_context(
-        program("edge", environ=edge_of(f"{elsewhere}2", ports, "stray", "stray public"))
+        program("edge", environ=edge_of(f"{elsewhere}2", ports, "stray", "stray public") | silent)
     )
     prometheus.scrape("worker", ports["rival"])
     prometheus.scrape("edge", ports["stray"])
+    await stray.ready()
+    instance = f"127.0.0.1:{ports['stray']}"
+    # A count that was 0 before can be seen to rise.
+    await prometheus.holds(f'exmail_bridge_office_questions_total{{outcome="away",instance="{instance}"}} == 0')
+    for number in range(8):
+        headers = {"Cookie": f"JSESSIONID={number}"}
+        url = f"http://127.0.0.1:{ports['stray public']}/unread"
+        async with prometheus.session.get(url, headers=headers) as answer:
+            assert answer.status == 503
     stage.way.delay_s, stage.edge_way.delay_s = 0.3, 0.8
     await stage.fires(
         *(
@@ -174,7 +185,7 @@ async def _a_rival_and_a_slow_redis(stage: Stage, stack: AsyncExitStack) -> None
         ),
         *("ExmailBridgeEdgeWithoutLeader", "ExmailBridgeCommitSlow", "ExmailBridgeDeliverySlow"),
         *("ExmailBridgeFeedSlow", "ExmailBridgeDirectoryShort", "ExmailBridgeReaderBehind"),
-        "ExmailBridgeFeedReconnects",
+        *("ExmailBridgeFeedReconnects", "ExmailBridgeCanarySilent", "ExmailBridgeOfficeSilent"),
     )
     stage.way.delay_s = stage.edge_way.delay_s = 0
     stage.simulator.faults.clear()

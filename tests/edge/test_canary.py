@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from bridge.journal.orders import Orders
 from tests.support.browser_side import open_sse, open_ws
 from tests.support.guarded import Guarded
 from tests.support.stage import BOB, KEYS, StageWriter, bearer, leading_writer, mail, running_edge, token
+from tests.support.waiting import until
 from tests.support.workers import running_worker, simulating
 
 
@@ -158,3 +160,19 @@ async def test_an_older_access_list_costs_the_canary_and_nothing_else(tmp_path: 
             writer = StageWriter(redis)
             assert await writer.claim() is not None
             assert await Canary(writer, KEYS).sing("mark", at_s=0) == 0
+
+
+async def test_a_leader_sends_one_by_itself_and_every_edge_times_it(redis_url: str) -> None:
+    """Also where nobody is connected, and while an operator looks."""
+    async with simulating() as provider, running_edge(redis_url) as (url, metrics):
+        value = metrics.registry.get_sample_value
+        async with running_worker(redis_url, provider):
+            await until(lambda: value("exmail_bridge_canary_seconds_count") == 1)
+            heard = value("exmail_bridge_canary_heard_timestamp_seconds")
+            assert heard is not None
+            assert abs(heard - time.time()) < 60
+            async with RedisAddress(redis_url).client() as redis:
+                text = await admitted(redis)
+                async with await open_ws(url, f"/ws?ticket={text}") as line:
+                    assert (await line.frame()).type == "exmail.snapshot"
+                    await until(lambda: value("exmail_bridge_canary_seconds_count") == 2)

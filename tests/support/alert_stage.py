@@ -30,6 +30,9 @@ BROWSERS = 60
 SMALL = {
     # What lasts hours, and what takes hundreds of something.
     "_timestamp_seconds > 0) > 300": "_timestamp_seconds > 0) > 2",
+    # It comes once a minute: here whoever has run for a while and never heard one counts.
+    "_heard_timestamp_seconds > 180": "_heard_timestamp_seconds > 100000"
+    " and on (job, instance) time() - process_start_time_seconds > 15",
     "_cursor_age_seconds > 900": "_cursor_age_seconds > 1",
     "_held_age_seconds) > 86400": "_held_age_seconds) > 1",
     "_owed_age_seconds) > 3600": "_owed_age_seconds) > 1",
@@ -53,6 +56,7 @@ def hurried() -> str:
         ("[1h]", "[15s]"),
         ("[15m]", "[15s]"),
         ("[10m]", "[4s]"),
+        ("[5m]", "[10s]"),
         ("offset 15m", "offset 5s"),
         ("offset 10m", "offset 3s"),
     ):
