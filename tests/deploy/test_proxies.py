@@ -170,6 +170,16 @@ async def test_a_browser_cannot_say_where_it_is(stage: Stage, redis_url: str) ->
     assert not any(word in stage.proxy.log.read_text() for word in ("hush", "ticket", "authkey", "Bearer"))
 
 
+async def test_a_page_cannot_say_under_which_name_it_asks(stage: Stage, redis_url: str) -> None:
+    """The edge compares its Origin with the Host that the proxy was asked for, and with no other name."""
+    claimed = {"Origin": "http://elsewhere.test", "X-Forwarded-Host": "elsewhere.test"}
+    async with stage.edge(redis_url):
+        for opener, path in BOTH:
+            with pytest.raises(HandshakeRefused) as refused:
+                await opener(stage.url, path, **claimed, **bearer())
+            assert refused.value.status == 403
+
+
 async def test_no_ticket_reaches_the_access_log(stage: Stage, redis_url: str) -> None:
     """A ticket stands in the URL, so the log holds no query."""
     async with (

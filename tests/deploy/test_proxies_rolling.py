@@ -14,7 +14,7 @@ from tests.support.rolling import Place as EdgePlace
 from tests.support.rolling import fleet, mails
 from tests.support.waiting import until
 
-CLIENTS = 160
+CLIENTS = 120
 BACK_S = 30
 
 
@@ -22,7 +22,7 @@ BACK_S = 30
 async def test_neither_an_update_nor_a_reload_is_an_outage(
     name: str, require_binary: Callable[[str], str], redis_url: str, tmp_path: Path
 ) -> None:
-    """160 pages, mail flowing: of an update each sees a close with a hint and nothing else; nobody misses a mail."""
+    """120 pages, mail flowing: of an update each sees a close with a hint and nothing else; nobody misses a mail."""
     edge_port, health_port = free_port(), free_port()
     program = require_binary(name)
     proxies: list[Running] = []
