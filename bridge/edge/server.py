@@ -19,6 +19,7 @@ from aiohttp import hdrs, web
 
 from bridge.access import codes
 from bridge.access.access import Access, Identity, Refused
+from bridge.access.chosen import chosen
 from bridge.access.mounting import mount_points
 from bridge.access.origins import Origins
 from bridge.access.standing import require_standing
@@ -274,7 +275,7 @@ class EdgeServer:
 
     async def _mailbox(self, request: web.Request) -> tuple[Identity, str]:
         identity = await self._access.identify(request)
-        return identity, self._access.choose(identity, request.query.get("mailbox"))
+        return identity, await chosen(self._access, self._standings, identity, request.query.get("mailbox"))
 
     async def _require_standing(self, identity: Identity, *addresses: str) -> None:
         """Check the asker's standing after reading, so that the answer goes to who he is now.

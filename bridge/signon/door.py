@@ -7,6 +7,7 @@ from dataclasses import replace
 from aiohttp import web
 
 from bridge.access.access import Access, Identity
+from bridge.access.chosen import chosen
 from bridge.access.origins import Origins
 from bridge.access.refused import Refused
 from bridge.access.standing import require_standing
@@ -43,9 +44,11 @@ class Door:
             raise ConnectionError(str(error)) from error
         mailbox, turned_away = identity.mailboxes[0], None
         try:
-            mailbox = self._access.choose(identity, request.query.get("mailbox"))
+            mailbox = await chosen(self._access, self._standings, identity, request.query.get("mailbox"))
         except Refused as refused:
             turned_away = _verdict(refused)
+        except JournalError as error:
+            raise ConnectionError(str(error)) from error
         await self._require_standing(identity, mailbox)
         return Visitor(mailbox, identity.sid, identity.scope, turned_away)
 

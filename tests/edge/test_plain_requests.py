@@ -61,6 +61,18 @@ async def test_unread_of_a_slave_is_its_accounts(ask: Ask) -> None:
     assert (body["mailbox"], body["unread"]) == (BOB, 4)
 
 
+async def test_an_account_is_asked_for_by_its_own_name_where_an_alias_is_named(ask: Ask) -> None:
+    """Events have that name, so clients do; it is no way past the credential, nor when the alias leads elsewhere."""
+    alias = "bobby@gzdev.com"
+    await ask.writer.commit([Advance(None, 5, slaves={alias: BOB}), count(4), count(7, ANN)])
+    assert (await ask(f"/unread?mailbox={BOB}", mailbox=alias))[2]["unread"] == 4
+    assert (await ask(f"/history?mailbox={BOB}", mailbox=alias))[0] == 200
+    assert (await ask(f"/unread?mailbox={ANN}", mailbox=alias))[0] == 403
+    await ask.writer.commit([Advance(5, 6, slaves={alias: ANN}, moved=[alias])])
+    for mailbox in (BOB, ANN):
+        assert (await ask(f"/unread?mailbox={mailbox}", mailbox=alias))[0] in (401, 403)
+
+
 async def test_history_in_pages(ask: Ask) -> None:
     """Oldest first, events whole, until there is no more; an unknown epoch is the newest page, and said."""
     writer: Writer = ask.writer

@@ -80,11 +80,12 @@ async def test_a_further_mailbox_of_the_token_may_be_chosen(stage: Stage) -> Non
 
 
 async def test_a_slave_opens_its_accounts_mailbox(redis_url: str, simulator: Simulator) -> None:
-    """A token for a 别名: the provider knows logins of accounts."""
+    """A token for a 别名: the provider knows logins of accounts, and events name the account."""
     async with leading_writer(redis_url) as (writer, _), clicking(redis_url, simulator) as stage:
         await writer.commit([Advance(None, 5, profiles={BOB: b"{}"}, slaves={SLAVE: BOB})])
-        answer = await stage.browser.click(mailbox=SLAVE)
-        assert (await stage.browser.get(answer.location)).page.facts["data-mailbox"] == BOB
+        for query in ("", f"?mailbox={SLAVE}", f"?mailbox={BOB}"):
+            answer = await stage.browser.click(query, mailbox=SLAVE)
+            assert (await stage.browser.get(answer.location)).page.facts["data-mailbox"] == BOB
 
 
 async def test_a_link_on_another_site_may_be_followed(stage: Stage) -> None:

@@ -262,16 +262,10 @@ function relay(key, { base, mailbox, transport, session }) {
       const url = line.address('history', many ? Object.assign(names, { mailbox: box.mailbox }) : names);
       const options = { credentials: 'same-origin', cache: 'no-store' };
       const answer = await within(ANSWER_DUE_MS, fetch(url, options), 'no answer');
-      // The credential names an alias of it, perhaps: then the edge has to tell what was missed.
-      const apart = many && answer.status === 403;
-      if (!apart && !answer.ok && answer.status !== 400) throw new Error(`GET history answers ${answer.status}`);
+      if (!answer.ok && answer.status !== 400) throw new Error(`GET history answers ${answer.status}`);
       const page = answer.ok ? await answer.json() : { complete: false };
       if (tabs.indexOf(tab) < 0) return;
       if (ours !== box.known || !box.shown || line.state !== 'open') return; // with its next snapshot it begins again
-      if (apart) {
-        sendApart([tab]);
-        return;
-      }
       if (!page.complete) {
         anew(tab, box, 'expired');
         return;
