@@ -197,9 +197,10 @@ async def all_shown(tabs: list[Page]) -> int:
     return sum([len(await tab.evaluate("notices")) for tab in tabs])
 
 
-async def test_one_notification_a_mail_over_all_tabs(oa: Oa) -> None:
+@pytest.mark.parametrize(("many", "wanted"), [(10, ""), (4, "mailboxes: '*'")], ids=["one mailbox", "all"])
+async def test_one_notification_a_mail_over_all_tabs(oa: Oa, many: int, wanted: str) -> None:
     """Ten tabs of one person: one of them notifies; when that is closed, another one does."""
-    tabs = [await oa.tab(options="{ notify: 'sender' }") for _ in range(10)]
+    tabs = [await oa.tab(options=f"{{ notify: 'sender', {wanted} }}") for _ in range(many)]
     for tab in tabs:
         await is_open(tab)
     for number in range(1, 4):
