@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -85,6 +86,19 @@ async def test_a_run_that_was_stopped_is_started_again(api: Api, simulator: Simu
     simulator.faults.clear()
     code, rows = await results(api, stdin=file)
     assert (code, [row["result"] for row in rows]) == (0, ["unchanged", "added", "changed"])
+
+
+async def test_looking_again_is_refused(api: Api, simulator: Simulator) -> None:
+    """The row whose write was lost is told all the same, as one that may have been done, and is the last."""
+    simulator.faults.on("lost", endpoint="user/sync", times=1)
+    file = f"alias,name\n{AMY},Amy\n{BOB},Robert\n"
+
+    async def refuse() -> None:
+        await simulator.calls.wait("user/sync")
+        simulator.faults.on("errcode", endpoint="user/get", value=10001)
+
+    (code, rows), _ = await asyncio.gather(results(api, stdin=file), refuse())
+    assert (code, [(row["of"], row["result"]) for row in rows]) == (6, [(AMY, "unknown")])
 
 
 async def test_one_odd_account_does_not_hold_up_the_others(api: Api, simulator: Simulator) -> None:

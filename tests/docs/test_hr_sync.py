@@ -114,10 +114,11 @@ async def test_the_other_calls_run(host: Host, simulator: Simulator) -> None:
 
 
 async def test_results_are_json_as_shown(host: Host, simulator: Simulator) -> None:
-    """The two objects of the page are two rows of its file, where the departments do not exist for the second."""
+    """The two objects of the page are two rows of its file, where a group has the second's address."""
     (host.folder / "people.csv").write_text(
-        f"alias,手机,部门,name\n{AMY},13800000000,,\n{NEW},,没有的部门,新同事\n",
+        f"alias,手机,name\n{AMY},13800000000,\n{NEW},,新同事\n",
     )
+    simulator.world.roster.groups.put(Group(NEW, "new", GroupStatus.ALL, ()))
     simulator.world.modify_user(AMY, mobile="")
     sync = ("exmail-bridge", "api", "user/sync", "--from", "people.csv", "--password-file", "first-password", "--json")
     code, out, err = await host.run(*sync)

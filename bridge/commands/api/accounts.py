@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from bridge.commands.api.attempt import Attempt, failure
+from bridge.commands.api.ending import Ending
 from bridge.commands.api.pause import Pause, is_doubtful
 from bridge.commands.api.report import Report, Result
 from bridge.commands.api.sheet import Fault, SheetRefused
@@ -44,6 +45,26 @@ class Plan:
     def deletes(self) -> bool:
         """Whether mails would be gone for ever."""
         return any(step.kind == "delete" for _, step in self.steps)
+
+    @property
+    def parties(self) -> list[str]:
+        """The departments that somebody is to be put into."""
+        return [path for _, step in self.steps for path in _parties(step)]
+
+    def without(self, parties: Sequence[str]) -> Plan:
+        """The same, where these departments are not there: who is to be put into one of them is left as he is."""
+        plan = Plan(failed=[*self.failed])
+        for wanted, step in self.steps:
+            if missing := [path for path in _parties(step) if path in parties]:
+                why = f"there is no department {missing[0]}; --add-parties adds it"
+                plan.failed.append(Result(wanted.line, wanted.alias, ending=Ending.REFUSED, error=why))
+            else:
+                plan.steps.append((wanted, step))
+        return plan
+
+
+def _parties(step: Step) -> list[str]:
+    return [path for change in step.changes if change.key == "parties" for path in change.after if path]
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,9 @@ class Attempt:
             return await self._done(step)
         except GaveUp as gave_up:
             return stopping(self._failure(gave_up.error, gave_up=True))
+        except ProviderError as error:
+            # Looking again was refused.
+            return self._failure(error) if is_doubtful(error) else stopping(self._failure(error))
 
     async def _done(self, step: Step) -> Result:
         while step.kind != "unchanged":

@@ -196,6 +196,7 @@ async def _sync(
     from bridge.app.guard import guard_of
     from bridge.commands.api.accounts import Accounts, leaving_of
     from bridge.commands.api.attempt import foreseen
+    from bridge.commands.api.parties import Parties
 
     accounts = Accounts(client, pause, report)
     leaving = None
@@ -210,6 +211,10 @@ async def _sync(
             )
         leaving = leaving_of(listing, rows, arguments.keep, arguments.leavers)
     plan = await accounts.plan(rows, leaving)
+    parties = Parties(client, pause)
+    missing = await parties.missing(plan.parties)
+    if missing and not arguments.add_parties:
+        plan = plan.without(missing)
     needs = ""
     if plan.disappearing:
         # A listing that came short makes the share larger, and the guard stricter.
@@ -227,6 +232,11 @@ async def _sync(
     if needs and not arguments.dry_run:
         return say(Ending.MISUSED, needs, as_json=arguments.json, disappearing=plan.disappearing)
     with report.stage("writing", len(plan.steps)) as stage:
+        for path in missing if arguments.add_parties else ():
+            result = Result(None, path, "add") if arguments.dry_run else await parties.add(path)
+            report.add(result)
+            if result.stops:
+                return report.code
         for wanted, step in plan.steps:
             result = foreseen(wanted, step) if arguments.dry_run else await accounts.carry_out(wanted, step)
             report.add(result)

@@ -44,6 +44,7 @@ def options_of(endpoints: list[Endpoint]) -> dict[str, tuple[str, tuple[str, ...
         found["--wait"] = ("seconds to go on asking", ())
     if endpoints[0] is USER_ADD:
         found["--leavers"] = ("what becomes of accounts that the file leaves out", LEAVERS)
+        found["--add-parties"] = ("add departments that are not there", ())
         found["--keep"] = ("an account that is no leaver", ())
     return found | {
         "--json": ("the answer as JSON", ()),

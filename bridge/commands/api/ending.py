@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, Final
 
 from bridge.commands.command import FAILED, MISUSED
-from bridge.commands.leader import shown_json
+from bridge.commands.leader import shown, shown_json
 from bridge.commands.streams import say_why_it_ends, write_last
 from bridge.events import to_json
 from bridge.provider.faults import (
@@ -102,13 +102,13 @@ def say(ending: Ending, why: str, *, as_json: bool, **facts: Any) -> int:
     if as_json:
         write_last(json_line({"error": {"kind": ending.word, "message": why, **facts}}) + "\n")
     else:
-        say_why_it_ends(PROGRAM, why)
+        say_why_it_ends(PROGRAM, shown(why))
     return ending.code
 
 
 def note(why: str, *, as_json: bool, **facts: Any) -> None:
     """Write what somebody should know, though the call goes on."""
-    line = json_line({"note": why, **facts}) if as_json else f"{PROGRAM}: {why}"
+    line = json_line({"note": why, **facts}) if as_json else f"{PROGRAM}: {shown(why)}"
     sys.stderr.write(f"{line}\n")
 
 

@@ -175,6 +175,9 @@ def _add_file(word: argparse.ArgumentParser, endpoints: list[Endpoint]) -> None:
             help="what becomes of accounts that the file, a list of everybody, leaves out; else nothing",
         )
         rows.add_argument(
+            "--add-parties", action="store_true", help="add departments that rows name and that are not there"
+        )
+        rows.add_argument(
             "--keep", action="append", default=[], metavar="ADDRESS", help="no leaver though left out, may be repeated"
         )
 
@@ -200,7 +203,9 @@ def missing_options(arguments: argparse.Namespace) -> list[str]:
 def only_with_a_file(arguments: argparse.Namespace) -> str:
     """An option that was given and means nothing without rows; ``""`` if there is none."""
     given = vars(arguments)
-    return next((f"--{name.replace('_', '-')}" for name in ("dry_run", "leavers", "keep") if given.get(name)), "")
+    return next(
+        (f"--{name.replace('_', '-')}" for name in ("dry_run", "leavers", "add_parties", "keep") if given.get(name)), ""
+    )
 
 
 def _given(parameter: Parameter, arguments: argparse.Namespace) -> bool:
