@@ -79,6 +79,18 @@ def test_the_composed_settings_are_ours(service: str, require_binary: Callable[[
     assert part["cap_drop"] == ["ALL"]
 
 
+def test_a_proxy_on_the_host_reaches_what_its_file_asks(require_binary: Callable[[str], str]):
+    """Browsers' ports, and the edge's health; nothing is reached from other machines."""
+    services = composed(require_binary)["services"]
+    published = [port for service in services.values() for port in service.get("ports", [])]
+    assert {port["host_ip"] for port in published} == {"127.0.0.1"}
+    reached = {port["published"] for port in published}
+    for file in ("haproxy.cfg", "Caddyfile"):
+        lines = re.sub(r"#.*", "", (DEPLOY / "proxy" / file).read_text())
+        asked = re.findall(r"127\.0\.0\.1:(\d+)|check port (\d+)|health_port (\d+)", lines)
+        assert {"".join(each) for each in asked} <= reached
+
+
 def test_valkey_keeps_what_it_is_given(require_binary: Callable[[str], str]):
     """The journal's server writes an append-only file, never evicts, and is reached by the bridge alone."""
     parts = composed(require_binary)
