@@ -8,7 +8,7 @@
   const en = {
     lang: 'en',
     other: '中文',
-    lede: 'New mail in Tencent Exmail, on the pages of your OA the moment it arrives. The count is right, nothing polls, nothing is missed.',
+    lede: 'New mail in Tencent Exmail, on the pages of your OA the moment it arrives. The count is right, nothing polls, and a browser that was away misses nothing.',
     oaName: 'Your OA',
     oaHome: 'Home',
     oaTasks: 'Tasks',
