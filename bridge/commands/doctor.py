@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from bridge.commands.command import Command, add_settings_options, settings_of
-from bridge.commands.leader import shown_json
+from bridge.commands.command import OK, Command, add_settings_options, settings_of
+from bridge.commands.leader import ordered, reaching, shown_json
 from bridge.settings import Settings, SettingsError, load_settings
+from bridge.supervision import StartRefused
 
 if TYPE_CHECKING:
     from bridge.doctor.means import Means
@@ -52,6 +53,17 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="see whether its alerts are loaded and reach somebody",
     )
+    parser.add_argument(
+        "--capture",
+        metavar="FILE",
+        type=Path,
+        help="check nothing; have the worker that leads record what the provider sends, and write that to a new FILE: "
+        "lengths and moments as they were, every text of people a stand-in, no token. The listen session that stands "
+        "is recorded, so nobody's place is taken; a second listener could silence it. Needs a leader, and Redis",
+    )
+    parser.add_argument(
+        "--seconds", type=_seconds, default=60.0, metavar="N", help="with --capture: for how long, at most 600 (60)"
+    )
     parser.add_argument("--json", action="store_true", help="the same as one JSON object")
     parser.add_argument("--lang", choices=("en", "zh"), help="the language of the report; without it the locale's")
     parser.add_argument(
@@ -77,6 +89,8 @@ def _seconds(text: str) -> float:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if arguments.capture is not None:
+        return asyncio.run(_capture(settings_of(arguments), arguments.capture, min(arguments.seconds, 600.0)))
     from bridge.doctor.check import examine
     from bridge.doctor.checks import CHECKS
     from bridge.doctor.report import exit_code, facts, language_here, lines
@@ -89,6 +103,34 @@ def _run(arguments: argparse.Namespace) -> int:
     else:
         sys.stdout.write("".join(f"{line}\n" for line in lines(outcomes, language)))
     return exit_code(outcomes)
+
+
+async def _capture(settings: Settings, path: Path, seconds: float) -> int:
+    """Have the leader record, wait, fetch it, and write it where nothing is yet."""
+    from bridge.events import to_json
+
+    try:
+        # Nobody else's to read, and never over something that is there.
+        file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+    except OSError as error:
+        raise StartRefused(f"cannot write {path}: {error.strerror}") from None
+    kept = False
+    try:
+        with file:
+            async with reaching(settings) as (_, orders):
+                await ordered(orders, "record", ids=(str(seconds),))
+                sys.stderr.write(f"recording for {seconds:.0f} s\n")
+                await asyncio.sleep(seconds)
+                lines = (await ordered(orders, "recorded"))["lines"]
+            for line in lines:
+                file.write(to_json(line) + b"\n")
+        kept = True
+    finally:
+        if not kept:
+            await asyncio.to_thread(path.unlink)
+    pieces = sum("text" in line or "base64" in line for line in lines)
+    sys.stdout.write(f"{path}: {pieces} pieces, {lines[0]['bytes']} bytes; look at it before you hand it on\n")
+    return OK
 
 
 def means_of(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Means:
@@ -149,7 +191,12 @@ def _is_silent(arguments: argparse.Namespace, environ: Mapping[str, str]) -> boo
 COMMAND = Command(
     name="doctor",
     summary="try the whole way, and say what to do: exit 0 healthy, 1 findings, 2 not all could be judged",
-    examples=("doctor", "doctor --for edge --lang zh", "doctor --json --units /etc/systemd/system"),
+    examples=(
+        "doctor",
+        "doctor --for edge --lang zh",
+        "doctor --json --units /etc/systemd/system",
+        "doctor --capture listen.jsonl --seconds 120",
+    ),
     add_arguments=_add_arguments,
     run=_run,
 )

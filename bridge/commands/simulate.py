@@ -26,6 +26,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how listen frames its documents (%(default)s)",
     )
     parser.add_argument("--faults", type=Path, metavar="FILE", help="script of faults to play")
+    parser.add_argument(
+        "--replay", type=Path, metavar="FILE", help="tell listeners what `doctor --capture` recorded, in its moments"
+    )
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same world (%(default)s)")
     parser.add_argument("--users", type=int, default=20, help="accounts of the corporation (%(default)s)")
     parser.add_argument("--rate", type=float, default=1.0, help="mails a second (%(default)s)")
@@ -50,6 +53,7 @@ async def _serve_until_asked(arguments: argparse.Namespace) -> None:
             port=arguments.listen.port,
             framing=arguments.framing,
             faults_file=arguments.faults,
+            replay=arguments.replay,
             seed=arguments.seed,
             users=arguments.users,
             rate=arguments.rate,

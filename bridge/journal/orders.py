@@ -20,10 +20,11 @@ from bridge.journal.client import typed
 from bridge.journal.errors import translated
 from bridge.journal.keys import Keys
 
-What = Literal["resync", "release", "refuse", "forget", "replay", "drop", "describe", "canary"]
+What = Literal["resync", "release", "refuse", "forget", "replay", "drop", "describe", "canary", "record", "recorded"]
 """Fetch all accounts and compare · delete what is held · keep it (``digest`` names what was shown) · forget
 ``mailbox`` · read dead documents (``ids``) again · delete them · describe the worker's own state, changing nothing ·
-publish an event on the reserved stream (``ids``: its mark)."""
+publish an event on the reserved stream (``ids``: its mark) · record what the provider sends (``ids``: for how many
+seconds), changing nothing · hand over what was recorded."""
 
 _ANSWER_S: Final = 60
 _LOOK_S: Final = 0.1

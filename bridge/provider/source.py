@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
@@ -78,6 +78,12 @@ class Source(Protocol):
         ``cursor`` gives the newest member cursor that is applied, 0 for none. No byte for ``silence_s`` seconds is a
         reason to look whether the connection still stands.
         """
+
+    def record(self, seconds: float) -> None:
+        """Keep what comes from now on, for so long; the conversation that stands goes on as it does."""
+
+    def recorded(self) -> Sequence[Mapping[str, Any]] | None:
+        """What was kept, a JSON object a line, with stand-ins for every text of people; ``None``: nothing was asked."""
 
     def read(self, document: bytes) -> Sequence[Push]:
         """Read a document that was kept because it could not be read; never raises."""

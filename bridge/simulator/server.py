@@ -20,6 +20,7 @@ from bridge.simulator.wire.documents import encode, errcode_document
 from bridge.simulator.wire.door import Door
 from bridge.simulator.wire.framings import response
 from bridge.simulator.wire.listen import Listeners
+from bridge.simulator.wire.replay import Replay
 from bridge.simulator.wire.request import Request
 from bridge.simulator.world.traffic import Traffic
 from bridge.simulator.world.world import World
@@ -49,6 +50,7 @@ class Simulator:
 
     ``world`` is what the provider knows, ``faults`` what is broken, ``listeners`` who is connected, ``calls`` what was
     asked, ``traffic`` what happens by itself (nothing at first). ``dialect`` and ``rules`` may be changed at any time.
+    ``replay``: what listeners are told instead of the world's changes.
     ``clock_off_s``: by how much the provider's clock is ahead, where an answer says what time it is.
     """
 
@@ -76,6 +78,7 @@ class Simulator:
             self.commands, views={"truth": world.truth, "calls": lambda: list(self.calls), "state": self._state}
         )
         self.clock_off_s = 0.0
+        self.replay: Replay | None = None
         self._ended_bell = Bell()
         self._happening: asyncio.Task[None] | None = None
         self._settling: asyncio.TimerHandle | None = None
@@ -243,7 +246,11 @@ class Simulator:
         if endpoint.needs_token:
             question.require_token()
         if endpoint.answer is None:
-            return self.listeners.listen(connection, question.require_ver())
+            ver = question.require_ver()
+            if self.replay is None:
+                return self.listeners.listen(connection, ver)
+            self.replay.play(connection, self.dialect)
+            return "ok"
         answer = endpoint.answer(question)
         if isinstance(answer, Page):
             self._respond(connection, endpoint, request, answer.html, dialect=_PAGE)

@@ -115,7 +115,13 @@ class Leader:
             means.writer, means.dead, translator, means.source, self._directory, self._agenda, wall=clock
         )
         self._orders = OrderTaker(
-            means.orders, self._directory, replayer, canary=means.canary, describe=self.describe, wall=clock
+            means.orders,
+            self._directory,
+            replayer,
+            source=means.source,
+            canary=means.canary,
+            describe=self.describe,
+            wall=clock,
         )
         self._reports = ReportTaker(means.reports, self._announce, namespace=options.namespace, wall=clock)
         self._listening: asyncio.Task[None] | None = None

@@ -13,6 +13,7 @@ from bridge.journal.canary import Canary, NotPublished
 from bridge.journal.errors import JournalAway, JournalRefused, LeaseLost
 from bridge.journal.orders import Order, Orders
 from bridge.provider.faults import BadParameter, ProviderError
+from bridge.provider.source import Source
 from bridge.worker.dead import Replayer
 from bridge.worker.decisions import NotWhatWasShown
 from bridge.worker.directory import Directory, NotBelieved
@@ -20,10 +21,16 @@ from bridge.worker.scribe import CursorElsewhere
 
 log = logging.getLogger(__name__)
 
+
+class NothingRecorded(Exception):
+    """There is no recording to hand over."""
+
+
 _LOOK_S: Final = 0.5
+_RECORD_S: Final = 60.0
 _OFTEN: Final = ("describe", "canary")
 """Orders that change nothing, and are given every few seconds by whoever watches."""
-_REFUSALS: Final = (ProviderError, BadParameter, NotBelieved, NotWhatWasShown, NotPublished)
+_REFUSALS: Final = (ProviderError, BadParameter, NotBelieved, NotWhatWasShown, NotPublished, NothingRecorded)
 
 
 class OrderTaker:
@@ -39,6 +46,7 @@ class OrderTaker:
         directory: Directory,
         replayer: Replayer,
         *,
+        source: Source,
         canary: Canary,
         describe: Callable[[], Mapping[str, Any]],
         wall: Callable[[], float],
@@ -47,6 +55,7 @@ class OrderTaker:
         self._orders = orders
         self._directory = directory
         self._replayer = replayer
+        self._source = source
         self._canary = canary
         self._wall = wall
         self._describe = describe
@@ -104,5 +113,21 @@ class OrderTaker:
                 return {"dropped": await self._replayer.drop(order.ids)}
             case "describe":
                 return self._describe()
+            case "record":
+                self._source.record(_seconds(order))
+                return {}
+            case "recorded":
+                lines = self._source.recorded()
+                if lines is None:
+                    raise NothingRecorded("nothing was recorded here: another worker has led, or somebody fetched it")
+                return {"lines": lines}
             case "canary":
                 return {"heard": await self._canary.sing("".join(order.ids), at_s=self._wall())}
+
+
+def _seconds(order: Order) -> float:
+    """For how long to record; an order that says nothing of use means a minute."""
+    try:
+        return max(1.0, min(float("".join(order.ids)), 600.0))
+    except ValueError:
+        return _RECORD_S

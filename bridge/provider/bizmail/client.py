@@ -23,6 +23,7 @@ from .form import series
 from .listen import ListenSession
 from .models import AddressCheck, AuthKey, Delta
 from .parameters import MOST_CHECKED
+from .recording import Recorder
 from .rules import is_far_ahead, is_ver
 from .token import MemoryTokenStore, Token, TokenStore
 from .transport import Transport
@@ -94,6 +95,8 @@ class ProviderClient:
         )
         self._now = now
         self._highest_ver = 0
+        self.recorder = Recorder()
+        """Hears the listen sessions; records when it is asked to."""
 
     async def __aenter__(self) -> Self:
         if self._brings_session:
@@ -145,6 +148,7 @@ class ProviderClient:
             on_ver=lambda pushed: self._ver_pushed(pushed, ver()),
             silence_s=silence_s,
             settle_s=settle_s,
+            recorder=self.recorder,
         )
 
     def _ver_to_ask_with(self, cursor: int) -> int:

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from ..faults import (
     AddressNotAllowed,
@@ -32,6 +32,7 @@ from .asking import SETTLE_S, Asking
 from .errcodes import refusal
 from .framer import DocumentTooLarge, Framer
 from .pushes import parse_broken, parse_push
+from .recording import Recorder
 from .responses import BadResponse, Found, Mark, ResponseReader
 from .token import TokenSource
 from .transport import Stream, Transport
@@ -69,8 +70,10 @@ class ListenSession:
         on_ver: Callable[[int], bool],
         silence_s: float,
         settle_s: float = SETTLE_S,
+        recorder: Recorder | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._recorder = recorder
         self._transport = transport
         self._tokens = tokens
         self._ver = ver
@@ -198,6 +201,7 @@ class ListenSession:
         # No drain: a few hundred bytes. A connection that is broken shows when it is read.
         self._stream.writer.write(self._transport.listen_request(ver=self._ver(), token=self._token))
         self._asking.asked()
+        self._record("asked")
         self._asked_at = self._now()
 
     async def _renew_token(self, refused: RefusalPushed) -> None:
@@ -239,6 +243,7 @@ class ListenSession:
         if not chunk:
             return self._connection_ended(fault)
         self._asking.bytes_came()
+        self._record(chunk)
         batch: list[Push] = []
         self._documents = []
         try:
@@ -320,6 +325,10 @@ class ListenSession:
                 error.local_address = self._stream.local_address
             self._failure = error
 
+    def _record(self, what: Literal["asked", "ended"] | bytes) -> None:
+        if self._recorder is not None:
+            self._recorder.note(what)
+
     # Ending.
 
     def _connection_ended(self, fault: OSError | None) -> list[Push]:
@@ -351,6 +360,7 @@ class ListenSession:
         if self._stream is not None:
             self._stream.abort()
             self._stream = None
+            self._record("ended")
             if self._away_since is None and self.acknowledged_at is not None:
                 self._away_since = self._now()
             self._asking.connection_dropped()

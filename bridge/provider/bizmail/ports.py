@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from ..pushes import Push
 from .client import ProviderClient
@@ -21,6 +22,14 @@ class BizMailSource:
     def listen(self, *, cursor: Callable[[], int], silence_s: float) -> ListenSession:
         """One listen session."""
         return self._client.listen(ver=cursor, silence_s=silence_s)
+
+    def record(self, seconds: float) -> None:
+        """Keep what comes from now on."""
+        self._client.recorder.start(seconds)
+
+    def recorded(self) -> Sequence[Mapping[str, Any]] | None:
+        """What was kept, safe to hand on."""
+        return self._client.recorder.lines()
 
     def read(self, document: bytes) -> Sequence[Push]:
         """Read one document of the stream; never raises."""
