@@ -102,7 +102,8 @@ async def test_a_file_that_cannot_be_used(api: Api, tmp_path: Path, monkeypatch:
 
 def program(environ: dict[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
-    return {**kept, "PYTHONPATH": str(ROOT), **environ}
+    # As a script has it: what goes to a file or a pipe is kept back by Python itself.
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "", **environ}
 
 
 async def test_a_terminal_of_gbk(environ: dict[str, str], simulator: Simulator) -> None:
@@ -139,8 +140,13 @@ async def test_names_of_files_are_bytes(environ: dict[str, str], tmp_path: Path)
             assert not words or json.loads(err)["error"]["kind"] == "misused"
 
 
-async def test_ctrl_c_between_two_rows(environ: dict[str, str], simulator: Simulator, api: Api, tmp_path: Path) -> None:
-    """What was printed has happened, the sum is told, and another run does the rest."""
+@pytest.mark.parametrize(
+    ("signal", "code", "sum_of"), [(2, 130, b"exmail-bridge: 1 changed\n"), (9, -9, b"")], ids=["Ctrl-C", "kill"]
+)
+async def test_stopped_between_two_rows(
+    environ: dict[str, str], simulator: Simulator, api: Api, tmp_path: Path, signal: int, code: int, sum_of: bytes
+) -> None:
+    """What has happened is printed already, whatever ends the run, and another one does the rest."""
     rows = f"alias,name\n{AMY},Amy\n{BOB},Robert\n"
     (tmp_path / "rows").write_text(rows)
     process = await asyncio.create_subprocess_exec(
@@ -153,13 +159,13 @@ async def test_ctrl_c_between_two_rows(environ: dict[str, str], simulator: Simul
     await simulator.calls.wait("user/sync", timeout_s=WAIT_S)
     simulator.faults.on("errcode", endpoint="user/sync", value=1002)
     await simulator.calls.wait("user/sync", 2, timeout_s=WAIT_S)
-    process.send_signal(2)
+    process.send_signal(signal)
     out, err = await asyncio.wait_for(process.communicate(), WAIT_S)
-    assert (process.returncode, err) == (130, b"exmail-bridge: 1 changed\n")
+    assert (process.returncode, err) == (code, sum_of)
     assert out.decode().startswith(f"2\t{AMY}\tchanged\t")
     simulator.faults.clear()
-    code, again, _ = await api("user/sync", *FAST, "-", stdin=rows)
-    assert (code, [line.split("\t")[2] for line in again.splitlines()]) == (0, ["unchanged", "changed"])
+    done, again, _ = await api("user/sync", *FAST, "-", stdin=rows)
+    assert (done, [line.split("\t")[2] for line in again.splitlines()]) == (0, ["unchanged", "changed"])
 
 
 async def test_a_full_disk_ends_the_run(environ: dict[str, str], simulator: Simulator, tmp_path: Path) -> None:

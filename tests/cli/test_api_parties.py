@@ -30,7 +30,8 @@ async def test_without_being_asked_no_department_is_added(api: Api, simulator: S
 @pytest.mark.parametrize("fault", ["", "lost", "busy"])
 async def test_departments_are_added_first(api: Api, simulator: Simulator, fault: str) -> None:
     """Each once, with those above it; nobody is put into one before it is shown, and a lost answer is no second try."""
-    simulator.rules.party_delay_s = 0.3
+    # Longer than the pause after a lost answer: the second try is refused, because it exists, and is not shown yet.
+    simulator.rules.party_delay_s = 1.2 if fault == "lost" else 0.3
     if fault:
         kind, value = ("lost", None) if fault == "lost" else ("errcode", 1002)
         simulator.faults.on(kind, endpoint="party/sync", value=value, times=1)

@@ -76,6 +76,23 @@ async def test_an_account_that_was_added_and_is_not_shown_yet(api: Api, simulato
     assert [call.outcome for call in simulator.calls.of("user/sync")] == ["lost", "1304"]
 
 
+async def test_somebody_who_went_away_meanwhile(api: Api, simulator: Simulator) -> None:
+    """There when all were looked at, gone when he was to be written: deleted already, or not to be changed."""
+    simulator.faults.on("errcode", endpoint="user/sync", value=1301)
+    file = f"alias,name,action\n{AMY},Amy,\n{BOB},,DEL\n"
+    code, rows = await results(api, "--yes", stdin=file)
+    assert (code, [row["result"] for row in rows]) == (3, ["not-found", "unchanged"])
+
+
+async def test_an_account_that_is_never_shown(api: Api, simulator: Simulator) -> None:
+    """It exists, says the one answer, and it does not, says the other: perhaps we added it, perhaps it was there."""
+    simulator.faults.on("lost", endpoint="user/sync", times=1)
+    simulator.faults.on("errcode", endpoint="user/get", value=1301)
+    code, [row] = await results(api, stdin=ADDED)
+    assert (code, row["result"]) == (6, "unknown")
+    assert "look before you try again" in row["error"]["message"]
+
+
 async def test_a_run_that_was_stopped_is_started_again(api: Api, simulator: Simulator) -> None:
     """What was done is unchanged, what was open is looked at, the rest is done; the last line says where it ended."""
     file = f"alias,name,password\n{AMY},Amy,\n{NEW},N,{PASSWORD}\n{BOB},Robert,\n"
