@@ -1,7 +1,7 @@
 # Short names for what CONTRIBUTING.md explains. The first run makes .venv.
 
 UV ?= uv
-COMPILE = $(UV) pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 --no-header --no-annotate
+COMPILE = $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate
 
 .PHONY: dev test lint bench rolling churn fuzz autobahn crash contracts lock model npm settings soak
 
@@ -52,10 +52,13 @@ crash:
 model:
 	.venv/bin/python -m tests.model --deep
 
-# Both locks together: what the tests run with is what production gets.
+# All locks together: what the tests run with is what production gets. UPGRADE= changes no version that may stay.
+UPGRADE ?= --upgrade
 lock:
-	$(COMPILE) --upgrade -o deploy/requirements.lock
-	$(COMPILE) --upgrade -c deploy/requirements.lock --group test --group lint -o deploy/requirements-test.lock
+	$(COMPILE) $(UPGRADE) pyproject.toml -o deploy/requirements.lock
+	$(COMPILE) $(UPGRADE) -c deploy/requirements.lock --group dev -o deploy/requirements-dev.lock
+	$(COMPILE) $(UPGRADE) --group build -o deploy/requirements-build.lock
+	$(COMPILE) $(UPGRADE) pyproject.toml -c deploy/requirements.lock --group test --group lint -o deploy/requirements-test.lock
 
 # The browser's client for bundlers: dist/exmail-bridge-client-VERSION.tgz. Needs npm, and no registry.
 npm:

