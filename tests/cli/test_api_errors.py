@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,16 @@ def test_the_help_has_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None
         with pytest.raises(SystemExit):
             run_command_line(["api", *words])
         assert "  3  not found: there is no such account\n" in capsys.readouterr().out
+
+
+async def test_a_password_from_a_standard_input_that_is_closed(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in ``<&-``: there is none, in one line."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stdin", None)
+    for more in ["--password-file", "-"], []:
+        words = ["api", "user/sync", "--action", "ADD", "--alias", "new@gzdev.com", "--name", "N", *more]
+        assert await asyncio.to_thread(run_command_line, words) == 2
+        assert capsys.readouterr().err.startswith("exmail-bridge: Password ")
