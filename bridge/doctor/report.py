@@ -21,6 +21,18 @@ _LABELS: Final[Mapping[Language, Mapping[str, str]]] = {
     "en": {"ok": "ok", "why": "why it matters", "fix": "what to do", "unjudged": "not judged"},
     "zh": {"ok": "正常", "why": "影响", "fix": "处理", "unjudged": "未判断"},
 }
+CHECKS_IN_CHINESE: Final[Mapping[str, str]] = {
+    "settings": "设置",
+    "names": "域名",
+    "certificates": "证书",
+    "clocks": "时钟",
+    "redis": "Redis",
+    "rights": "Redis 权限",
+    "provider": "服务商",
+    "leadership": "主持",
+    "round trip": "全程",
+    "alerts": "告警",
+}
 _SUMS: Final[Mapping[Language, str]] = {
     "en": "{checks} checks: {findings} findings, {unjudged} questions not judged",
     "zh": "{checks} 项检查：发现 {findings} 个问题，{unjudged} 个问题未判断",
@@ -45,16 +57,17 @@ def lines(outcomes: Sequence[Outcome], language: Language) -> Iterator[str]:
     """The report, a line each."""
     labels = _LABELS[language]
     for outcome in outcomes:
+        check = CHECKS_IN_CHINESE.get(outcome.check, outcome.check) if language == "zh" else outcome.check
         if not outcome.findings and not outcome.not_judged:
-            yield f"[{labels['ok']}] {outcome.check}"
+            yield f"[{labels['ok']}] {check}"
         for finding in outcome.findings:
             said = words_of(finding, language)
-            yield f"[!!] {outcome.check}: {said.seen}  ({finding.code})"
+            yield f"[!!] {check}: {said.seen}  ({finding.code})"
             yield f"     {labels['why']}: {said.why}"
             yield f"     {labels['fix']}: {said.fix}"
         for each in outcome.not_judged:
             said = words_of(each, language)
-            yield f"[--] {outcome.check}, {labels['unjudged']}: {said.seen}  ({each.code})"
+            yield f"[--] {check}, {labels['unjudged']}: {said.seen}  ({each.code})"
             yield f"     {labels['fix']}: {said.fix}"
     yield _SUMS[language].format(
         checks=len(outcomes),

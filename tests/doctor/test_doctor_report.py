@@ -11,8 +11,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from bridge.doctor.checks import CHECKS
 from bridge.doctor.finding import NotJudged, Outcome, found
-from bridge.doctor.report import codes_as_rows, exit_code, facts, language_of, lines
+from bridge.doctor.report import CHECKS_IN_CHINESE, codes_as_rows, exit_code, facts, language_of, lines
 from bridge.doctor.texts import NOT_JUDGED, TEXTS
 from bridge.doctor.units import unit_environ
 from tests.support.processes import ROOT
@@ -44,6 +45,11 @@ def test_no_check_uses_a_code_without_text_and_no_text_is_left_over() -> None:
     source = "".join(path.read_text() for path in (ROOT / "bridge/doctor").glob("*.py"))
     assert set(SAID.findall(source)) <= set(TEXTS)
     assert set(TEXTS) <= set(TEXT.findall(source))
+
+
+def test_each_check_has_a_chinese_name() -> None:
+    """And none is left over."""
+    assert [check.name for check in CHECKS] == list(CHECKS_IN_CHINESE)
 
 
 def test_the_exit_code_says_healthy_found_or_cannot_judge() -> None:

@@ -11,12 +11,18 @@ import pytest
 
 from bridge.doctor import rights
 from bridge.doctor.access_list import shipped, trials
+from bridge.doctor.check import examine
+from bridge.doctor.checks import CHECKS
 from bridge.doctor.means import Means
 from bridge.journal.connect import RedisAddress
 from bridge.journal.rights import denied
 from bridge.settings import load_settings
 from tests.support.guarded import Guarded
 from tests.support.healthy import codes, judged
+from tests.support.processes import free_port
+from tests.support.stage import KEYS, SECRET, running_edge
+from tests.support.waiting import until
+from tests.support.workers import running_worker, simulating, worker_environment
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +112,43 @@ def test_each_line_that_is_named_is_the_line_of_the_file() -> None:
     lines = shipped().splitlines()
     for trial in trials(shipped(), "exmail"):
         assert trial.token.removeprefix("+") in lines[trial.line - 1] or trial.token == "&__sentinel__:hello"
+
+
+async def test_least_rights_suffice_for_everything(guarded: Guarded) -> None:
+    """Each program as its own user, the doctor as ``operator``: nothing is refused, nothing is found."""
+    port = free_port()
+    own = {name: guarded.settings(name) for name in ("worker", "edge", "operator")}
+    edge = {
+        "BRIDGE_EDGE_LISTEN": f"127.0.0.1:{port}",
+        "BRIDGE_EDGE_PUBLIC_URL": f"http://127.0.0.1:{port}/",
+        "BRIDGE_EVENTS_MAX": "1000",
+    }
+    url = guarded.server.url
+    for path in guarded.passwords.iterdir():
+        path.chmod(0o600)
+    async with simulating() as simulator:
+        long = {"BRIDGE_WORKER_LEASE": "10"}
+        async with (
+            running_worker(url, simulator, **own["worker"], **long) as one,
+            running_worker(url, simulator, **own["worker"], **long) as other,
+            running_edge(url, **own["edge"], **edge),
+        ):
+            await until(lambda: one.metric("upstream_connected") + other.metric("upstream_connected") == 1)
+            settings = {
+                name: load_settings(
+                    {**worker_environment(url, simulator, **edge), "BRIDGE_EDGE_JWT_SECRET": SECRET, **own[name]}, None
+                )
+                for name in own
+            }
+            means = Means(
+                units={"worker": settings["worker"], "edge": settings["edge"]},
+                operator=settings["operator"],
+                passwords=guarded.passwords,
+            )
+            refused = guarded.refusals()
+            with guarded.client("admin") as admin:
+                await until(lambda: bool(admin.zcard(KEYS.standbys)))
+                admin.config_set("appendonly", "yes")
+            outcomes = await examine(CHECKS, means, within_s=60)
+            assert [code for each in outcomes for code in codes(each) if not code.startswith("?")] == []
+            assert guarded.refusals() == refused

@@ -88,7 +88,7 @@ UNJUDGED: Final = {
         zh=Words(
             "没有 edge 连着 Redis",
             "没有谁能放行测试事件的接收者。",
-            "先看主持一项（leadership）的结果。",
+            "先看“主持”一项的结果。",
         ),
     ),
     "round-without-leader": Text(
@@ -100,7 +100,7 @@ UNJUDGED: Final = {
         zh=Words(
             "没有 worker 发布测试事件：{error}",
             "公网地址的连接试过了，事件走的路没有试。",
-            "先看主持一项（leadership）的结果。",
+            "先看“主持”一项的结果。",
         ),
     ),
     "address-from-inside": Text(
