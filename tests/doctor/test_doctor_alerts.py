@@ -13,6 +13,7 @@ from bridge.doctor.alerts import shipped_alerts
 from bridge.doctor.means import Means
 from tests.support.healthy import codes, judged
 from tests.support.prometheus import RULES, scraping
+from tests.support.waiting import until
 
 
 def means_of(url: str) -> Means:
@@ -27,6 +28,12 @@ async def test_a_real_prometheus_without_alerts_or_anybody_to_tell(
     first, second = text.index("      - alert: "), text.index("      - alert: ", text.index("      - alert: ") + 1)
     rules = text[:first] + text[second:]
     async with scraping(require_binary("prometheus"), tmp_path, {}, rules=rules) as prometheus:
+
+        async def loaded() -> bool:
+            async with prometheus.session.get(f"{prometheus.url}/api/v1/rules") as answer:
+                return answer.status == 200 and bool((await answer.json())["data"]["groups"])
+
+        await until(loaded)
         outcome = await judged(alerts.CHECK, means_of(prometheus.url))
     assert codes(outcome) == ["alerts-missing", "nothing-measured", "nobody-told"]
     assert outcome.findings[0].facts["names"] == text[first:second].split("alert: ")[1].split()[0]
