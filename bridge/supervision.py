@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from types import TracebackType
@@ -102,17 +103,28 @@ async def supervise(
     await attempts(run, progress)
 
 
+def has_terminal() -> bool:
+    """Whether somebody started this process at a terminal, which may be closed."""
+    try:
+        return sys.stdin is not None and sys.stdin.isatty()
+    except ValueError:
+        # It is closed.
+        return False
+
+
 class Shutdown:
     """Turns SIGTERM, SIGINT and SIGHUP into an event, from ``with`` to its end.
 
-    Closing the terminal (SIGHUP) ends a program as orderly as the other signals; with ``nohup`` it goes on.
+    Closing the terminal (SIGHUP) ends a program as orderly as the other signals; with ``nohup`` it goes on. A service
+    has no terminal: where ``reload`` is given, SIGHUP calls that and ends nothing.
 
     A second Ctrl-C ends the process at once, for somebody who does not want to wait for the drain. A second SIGTERM
     does not, because a parent may forward a signal that the terminal has sent already.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, reload: Callable[[], None] | None = None) -> None:
         self.event = asyncio.Event()
+        self._reload = reload
 
     def ask(self) -> None:
         """Ask for the shutdown from inside the program; may be called again."""
@@ -137,6 +149,10 @@ class Shutdown:
             loop.remove_signal_handler(number)
 
     def _take(self, number: signal.Signals) -> None:
+        if number is signal.SIGHUP and self._reload is not None:
+            if not self.event.is_set():
+                self._reload()
+            return
         log.info("shutdown asked for", extra={"signal": number.name})
         if number is signal.SIGINT:
             asyncio.get_running_loop().remove_signal_handler(number)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal, Protocol
 
 from aiohttp import hdrs, web
@@ -55,6 +56,14 @@ class Verifier(Protocol):
 
     async def verify(self, token: str) -> Mapping[str, Any]:
         """Return the claims of a token that is valid now; raise :class:`Refused` for any other."""
+        ...
+
+    def signer(self, token: str) -> str:
+        """What the secret behind a token that was proved just now is called; ``""`` where it cannot be taken away."""
+        ...
+
+    def believes(self, signer: str) -> bool:
+        """Whether what this one signed still counts."""
         ...
 
 
@@ -219,7 +228,8 @@ class Access:
 
     async def _verified(self, token: str) -> Identity:
         claims = await self._verifier.verify(token)
-        return read_identity(claims, claim=self._claim, session=session_of(claims, token))
+        identity = read_identity(claims, claim=self._claim, session=session_of(claims, token))
+        return replace(identity, signer=self._verifier.signer(token))
 
     def _missing(self) -> Refused:
         ways = f"neither Authorization: Bearer, nor ?ticket=, nor {self._cookie_name}"
@@ -253,6 +263,7 @@ class Access:
             "expires": identity.ticket_ends,
             "session": identity.session,
             "issued": identity.issued,
+            "signer": identity.signer,
         }
         return await self._tickets.put_ticket(to_json(claims), life_s=self.ticket_life_s(identity))
 
@@ -266,10 +277,13 @@ class Access:
             claims["sid"],
             frozenset(claims["scope"]),
             float(claims["expires"]),
-            # An edge of the previous release wrote neither.
+            # An edge of an earlier release wrote none of these.
             claims.get("session") or claims["sid"] or "",
             claims.get("issued"),
+            signer=claims.get("signer", ""),
         )
+        if not self._verifier.believes(identity.signer):
+            raise _unproved("ticket", "the secret that signed the token behind the ticket is gone")
         if identity.expires <= (now := self._now()):
             ago = f"{now - identity.expires:.0f} s ago"
             raise Refused(401, codes.EXPIRED, "expired", f"the token behind the ticket expired {ago}")

@@ -27,7 +27,8 @@ class Identity:
     ``mailboxes`` are normalised addresses; the first is the default. ``sid`` is the OA's session. ``session``
     identifies the session in kicks: the ``sid``, or otherwise a hash of what was signed. ``expires``: epoch seconds,
     with the leeway for clocks; admission, connection and ticket end then. ``issued``: when the token was made, if it
-    says so. ``asked``: what to ask the OA again while a connection is open, where the OA said it.
+    says so. ``asked``: what to ask the OA again while a connection is open, where the OA said it. ``signer``: the name
+    of the secret that the token is signed with; nothing lasts longer than that secret. ``""``: there is none.
     """
 
     mailboxes: tuple[str, ...]
@@ -37,6 +38,7 @@ class Identity:
     session: str = field(default="", compare=False)
     issued: float | None = field(default=None, compare=False)
     asked: Asked | None = field(default=None, compare=False, repr=False)
+    signer: str = field(default="", compare=False)
 
     @property
     def ticket_ends(self) -> float:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import jwt
 from jwt.algorithms import Algorithm
@@ -18,6 +18,8 @@ from jwt.algorithms import Algorithm
 from bridge.access import codes
 from bridge.access.refused import Refused, quoted
 from bridge.events import from_json
+
+T = TypeVar("T")
 
 _JWS: Final = jwt.PyJWS()
 _MOST_REMEMBERED: Final = 4096
@@ -93,33 +95,33 @@ def require_algorithm(sealed: Sealed, allowed: Sequence[str]) -> None:
         raise Refused(401, codes.INVALID_TOKEN, "algorithm", f"alg {shown} not allowed, only {', '.join(allowed)}")
 
 
-class Remembered:
-    """Caches the claims of tokens with a valid signature: after a restart of a proxy all pages come back at once.
+class Remembered(Generic[T]):
+    """Caches what was read from tokens with a valid signature: after a restart of a proxy all pages come back at once.
 
     Only signatures are cached, not whether a token has expired. The key is a digest, so that no token stays in memory;
     the least recently used entry is dropped first. Whoever changes the keys must call :meth:`forget`.
     """
 
     def __init__(self) -> None:
-        self._claims: OrderedDict[bytes, Mapping[str, Any]] = OrderedDict()
+        self._read: OrderedDict[bytes, T] = OrderedDict()
 
-    def get(self, token: str) -> Mapping[str, Any] | None:
-        """Return the proved claims of this token, if they are cached."""
+    def get(self, token: str) -> T | None:
+        """Return what was read from this token, if that is cached."""
         digest = _digest(token)
-        claims = self._claims.get(digest)
-        if claims is not None:
-            self._claims.move_to_end(digest)
-        return claims
+        read = self._read.get(digest)
+        if read is not None:
+            self._read.move_to_end(digest)
+        return read
 
-    def keep(self, token: str, claims: Mapping[str, Any]) -> None:
-        """Cache the claims of a token whose signature was just verified."""
-        self._claims[_digest(token)] = claims
-        if len(self._claims) > _MOST_REMEMBERED:
-            self._claims.popitem(last=False)
+    def keep(self, token: str, read: T) -> None:
+        """Cache what was read from a token whose signature was just verified."""
+        self._read[_digest(token)] = read
+        if len(self._read) > _MOST_REMEMBERED:
+            self._read.popitem(last=False)
 
     def forget(self) -> None:
         """Empty the cache."""
-        self._claims.clear()
+        self._read.clear()
 
 
 def _digest(token: str) -> bytes:

@@ -24,6 +24,13 @@ class NoTokens:
         """Refuse it."""
         self._refuse()
 
+    def signer(self, token: str) -> str:
+        """Nobody signed it."""
+        return ""
+
+    def believes(self, signer: str) -> bool:
+        return True
+
     def _refuse(self) -> NoReturn:
         message = "no tokens are taken here: neither BRIDGE_EDGE_JWT_SECRET nor BRIDGE_EDGE_JWKS_URL is set"
         raise Refused(401, codes.INVALID_TOKEN, "keys", message)

@@ -8,8 +8,7 @@ compared by host and port only.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Network, IPv6Network
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -17,7 +16,7 @@ from aiohttp import hdrs, web
 
 from bridge.access import codes
 from bridge.access.refused import Refused, quoted
-from bridge.access.whence import peer_is_trusted
+from bridge.access.whence import Trusted, peer_is_trusted
 
 _ORIGIN: Final = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", re.ASCII | re.IGNORECASE)
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
@@ -28,17 +27,17 @@ class Origins:
     """The origins that may ask.
 
     ``public_url`` is the edge's URL for browsers (``""``: unknown). ``allowed`` are further exact origins.
-    ``X-Forwarded-Host`` is used only if it comes from a peer in ``trusted_proxies``.
+    ``X-Forwarded-Host`` is used only if it comes from a peer in ``trusted_proxies``. The last two are asked for at each
+    request, because they may change; ``allowed`` must be origins, as :func:`origins_of` makes sure.
 
     Raises:
-        ValueError: one of them is not an origin; skipping it silently would lock out its pages.
+        ValueError: the public URL has no origin.
     """
 
-    def __init__(
-        self, *, public_url: str, allowed: Iterable[str], trusted_proxies: Sequence[IPv4Network | IPv6Network]
-    ) -> None:
-        self._listed: Final = tuple(dict.fromkeys(_origin_of(url) for url in (public_url, *allowed) if url))
-        self._trusted: Final = tuple(trusted_proxies)
+    def __init__(self, *, public_url: str, allowed: Callable[[], Sequence[str]], trusted_proxies: Trusted) -> None:
+        self._own: Final = origins_of([public_url] if public_url else [])
+        self._allowed: Final = allowed
+        self._trusted: Final = trusted_proxies
 
     def check(self, request: web.Request, *, cookie: bool, navigation: bool = False) -> str | None:
         """Return the origin that may read the answer, as the browser wrote it; ``None`` if it named none.
@@ -63,10 +62,11 @@ class Origins:
         if origin is None:
             raise _foreign(f"Origin {quoted(written[0])} is no origin of a web page")
         hosts = self._hosts(request)
-        if origin not in self._listed and not _same_host(origin, hosts):
+        listed = (*self._own, *self._allowed())
+        if origin not in listed and not _same_host(origin, hosts):
             raise _foreign(
                 f"Origin {origin} is neither the Host ({_listing(map(quoted, hosts))}) "
-                f"nor the public URL or an allowed origin ({_listing(self._listed)})"
+                f"nor the public URL or an allowed origin ({_listing(listed)})"
             )
         return written[0]
 
@@ -92,11 +92,20 @@ class Origins:
     def _hosts(self, request: web.Request) -> list[str]:
         """Host names under which this request reached us, the last proxy's first."""
         hosts = request.headers.getall(hdrs.HOST, [])
-        if peer_is_trusted(request.remote, self._trusted):
+        if peer_is_trusted(request.remote, self._trusted()):
             # A page cannot set this header without a preflight, so any name in a chain of proxies is acceptable.
             for line in request.headers.getall(hdrs.X_FORWARDED_HOST, []):
                 hosts = [*hosts, *(name for name in map(str.strip, line.split(",")) if name)]
         return hosts
+
+
+def origins_of(urls: Iterable[str]) -> tuple[str, ...]:
+    """The origins of these URLs, each once, as browsers write them.
+
+    Raises:
+        ValueError: one of them has none; skipping it silently would lock out its pages.
+    """
+    return tuple(dict.fromkeys(map(_origin_of, urls)))
 
 
 def _normalised(text: str) -> str | None:

@@ -7,28 +7,28 @@ under that name.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from aiohttp import web
 
 from bridge.access import codes
 from bridge.access.access import Identity, address_of
 from bridge.access.refused import Refused
-from bridge.access.whence import Network, peer_is_trusted
+from bridge.access.whence import Trusted, peer_is_trusted
 
 
 class ProxyHeader:
-    """Reads the header ``name`` of requests that come from within ``trusted``.
+    """Reads the header ``name`` of requests that come from within ``trusted``, as that is now.
 
     What it says is said now: it has no age that a change of person could be held against, and no session. ``life_s``:
     how long a connection may go on with it; ``now`` gives epoch seconds.
     """
 
     def __init__(
-        self, name: str, *, trusted: Sequence[Network], life_s: float, now: Callable[[], float] = time.time
+        self, name: str, *, trusted: Trusted, life_s: Callable[[], float], now: Callable[[], float] = time.time
     ) -> None:
         self._name = name
-        self._trusted = tuple(trusted)
+        self._trusted = trusted
         self._life_s = life_s
         self._now = now
 
@@ -47,7 +47,7 @@ class ProxyHeader:
             raise Refused(401, codes.NO_CREDENTIAL, "two", f"{len(said)} headers {self._name}; the proxy sets one")
         address = address_of(f"header {self._name}", said[0])
         now = self._now()
-        return Identity((address,), None, frozenset(), now + self._life_s, issued=now)
+        return Identity((address,), None, frozenset(), now + self._life_s(), issued=now)
 
     def _said(self, request: web.Request) -> list[str]:
-        return request.headers.getall(self._name, []) if peer_is_trusted(request.remote, self._trusted) else []
+        return request.headers.getall(self._name, []) if peer_is_trusted(request.remote, self._trusted()) else []

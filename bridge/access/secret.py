@@ -16,42 +16,46 @@ import jwt
 
 from bridge.access.claims import Check, Rules
 from bridge.access.jws import Remembered, Sealed, require_algorithm, take_apart
+from bridge.access.keyring import Keyring
 
 ALGORITHMS: Final = ("HS256", "HS384", "HS512")
-
-_LEAST_SECRET_BYTES: Final = 32
 
 
 class SecretVerifier:
     """Proves tokens by shared secrets; any of them is accepted, so that a secret can be replaced without a gap.
 
-    ``secrets`` is called at once and at each :meth:`reload`. Without ``audience`` or ``issuer`` these are not checked.
-    ``now``: epoch seconds.
+    A signature that matches none has them read again, because one may just have been replaced. Without ``audience`` or
+    ``issuer`` these are not checked. ``now``: epoch seconds.
 
     Raises:
-        ValueError: there is no secret, or one is too short, or is a public key, which everybody may know.
+        ValueError: the secrets cannot be used; as :class:`Keyring`.
     """
 
     def __init__(
         self,
-        secrets: Callable[[], Sequence[bytes]],
+        secrets: Callable[[], Sequence[bytes]] | Keyring,
         *,
         audience: str | None = None,
         issuer: str | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.rules = Rules(audience=audience, issuer=issuer, now=now)
-        self._secrets = secrets
-        self._remembered = Remembered()
-        self.reload()
+        self.keyring = secrets if isinstance(secrets, Keyring) else Keyring(secrets)
+        self._remembered: Remembered[tuple[Mapping[str, Any], str]] = Remembered()
+        self._number = self.keyring.number
 
     def reload(self) -> None:
         """Read the secrets again; tokens signed with one that is gone are refused from now on."""
-        keys = tuple(_prepared(secret, place) for place, secret in enumerate(self._secrets(), start=1))
-        if not keys:
-            raise ValueError("there is no secret")
-        self._keys = keys
-        self._remembered.forget()
+        self.keyring.reload()
+
+    def believes(self, signer: str) -> bool:
+        """Whether the secret of this name is still there."""
+        return self.keyring.believes(signer) or (self.keyring.reread() and self.keyring.believes(signer))
+
+    def signer(self, token: str) -> str:
+        """The name of the secret that a token, proved just now, is signed with."""
+        known = self._remembered.get(token)
+        return "" if known is None else known[1]
 
     async def verify(self, token: str) -> Mapping[str, Any]:
         """Return the claims of a token that is signed with one of the secrets and valid now.
@@ -69,24 +73,36 @@ class SecretVerifier:
         Raises:
             Refused: it is not.
         """
-        claims = self._remembered.get(token)
-        if claims is None:
+        if self._number != self.keyring.number:
+            self._remembered.forget()
+            self._number = self.keyring.number
+        known = self._remembered.get(token)
+        if known is None:
             sealed = take_apart(token)
             require_algorithm(sealed, ALGORITHMS)
-            self.check_signature(sealed).enforce()
-            claims = sealed.claims()
-            self._remembered.keep(token, claims)
-        return claims
+            signer = self._signer_of(sealed)
+            if signer is None and self.keyring.reread():
+                signer = self._signer_of(sealed)
+            if signer is None:
+                self.check_signature(sealed).enforce()
+            known = sealed.claims(), signer or ""
+            self._remembered.keep(token, known)
+        return known[0]
+
+    def _signer_of(self, sealed: Sealed) -> str | None:
+        algorithm = jwt.get_algorithm_by_name(sealed.alg)
+        return next((name for name, key in self.keyring.keys.items() if sealed.is_signed_by(algorithm, key)), None)
 
     def check_signature(self, sealed: Sealed) -> Check:
         """Try each secret; if none fits, find out whether another reading of one would."""
         algorithm = jwt.get_algorithm_by_name(sealed.alg)
-        for place, key in enumerate(self._keys, start=1):
+        keys = tuple(self.keyring.keys.values())
+        for place, key in enumerate(keys, start=1):
             if sealed.is_signed_by(algorithm, key):
-                return Check("signature", True, f"signed with secret {place} of {len(self._keys)}, {sealed.alg}")
-        tried = ", ".join(f"secret {place} ({len(key)} bytes)" for place, key in enumerate(self._keys, start=1))
+                return Check("signature", True, f"signed with secret {place} of {len(keys)}, {sealed.alg}")
+        tried = ", ".join(f"secret {place} ({len(key)} bytes)" for place, key in enumerate(keys, start=1))
         finding = f"signature does not match; tried {sealed.alg} with {tried}"
-        for place, key in enumerate(self._keys, start=1):
+        for place, key in enumerate(keys, start=1):
             for reading, advice in _other_readings(key):
                 if sealed.is_signed_by(algorithm, reading):
                     return Check("signature", False, f"{finding}; it matches secret {place} {advice}")
@@ -111,16 +127,6 @@ def sign(
     claims: dict[str, Any] = {claim: mailbox, "iat": int(issued), "exp": int(issued + lifetime_s)}
     more = {"mailboxes": list(mailboxes), "sid": sid, "scope": scope, "aud": audience, "iss": issuer}
     return jwt.encode(claims | {name: value for name, value in more.items() if value}, secret, algorithm="HS256")
-
-
-def _prepared(secret: bytes, place: int) -> bytes:
-    if len(secret) < _LEAST_SECRET_BYTES:
-        raise ValueError(f"secret {place} has {len(secret)} bytes, fewer than {_LEAST_SECRET_BYTES}")
-    try:
-        key: bytes = jwt.get_algorithm_by_name("HS256").prepare_key(secret)
-    except jwt.InvalidKeyError as error:
-        raise ValueError(f"secret {place} will not do: {error}") from None
-    return key
 
 
 def _other_readings(secret: bytes) -> Iterator[tuple[bytes, str]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
 Network = IPv4Network | IPv6Network
+Trusted = Callable[[], Sequence[Network]]
+"""Our own proxies, as they are set now."""
 
 
 def peer_is_trusted(peer: str | None, trusted: Sequence[Network]) -> bool:

@@ -14,7 +14,17 @@ from aiohttp import web
 
 from bridge import __version__
 from bridge.access import codes
-from bridge.app.doors import build_access, build_origins, limits_of, running_office, running_verifier
+from bridge.access.keyring import Keyring
+from bridge.app.doors import (
+    build_access,
+    build_keyring,
+    build_origins,
+    follow,
+    limits_of,
+    running_office,
+    running_verifier,
+    trusted_by,
+)
 from bridge.app.parts import build_reader, ended, process_name, redis_accepted, redis_address, until_stopped
 from bridge.app.public_port import bind, cookie_path, route_below, serving, url_of
 from bridge.app.signon import signon_routes
@@ -41,13 +51,13 @@ from bridge.journal.standing import Standings
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics
 from bridge.obs.readiness import Unready
-from bridge.settings import Settings
+from bridge.settings import Present, Settings
 
 log = logging.getLogger(__name__)
 
 
 async def serve_edge(
-    settings: Settings,
+    settings: Settings | Present,
     metrics: Metrics,
     stop: asyncio.Event,
     *,
@@ -67,6 +77,8 @@ async def serve_edge(
     Shutdown: say so on ``/readyz``, wait for balancers to hear it, stop accepting, send every connection away with
     3001, one after the other, exit.
     """
+    present = Present.of(settings)
+    settings = present.settings
     sock = sock or await bind(settings.edge.listen)
     address = redis_address(settings)
     redis = address.client()
@@ -74,17 +86,19 @@ async def serve_edge(
     clock = SharedClock(partial(redis_now_ms, redis), wall=time.time)
     reader = build_reader(settings, redis, wall=clock)
     standings = Standings(redis, keys)
-    hub = Hub(metrics, life_s=settings.edge.max_life_s)
+    hub = Hub(metrics, life_s=lambda: present.settings.edge.max_life_s)
+    keyring = build_keyring(settings)
     kick_s = settings.edge.kick_s
     name = process_name()
     recollection = Recollection()
     passes = Passes(reader)
+    rounds = Rounds(standings, hub, window_s=kick_s, believes=keyring.believes if keyring else _anybody)
     feed = Feed(
         address=address,
         keys=keys,
         reader=reader,
         standings=standings,
-        rounds=Rounds(standings, hub, window_s=kick_s),
+        rounds=rounds,
         reports=Reports(redis, keys),
         name=name,
         recollection=recollection,
@@ -117,9 +131,9 @@ async def serve_edge(
             await clock.look()
         async with AsyncExitStack() as stack:
             office = await stack.enter_async_context(running_office(settings, metrics))
-            verifier = await stack.enter_async_context(running_verifier(settings))
-            access = build_access(settings, verifier, reader, office)
-            origins = build_origins(settings)
+            verifier = await stack.enter_async_context(running_verifier(settings, keyring))
+            access = build_access(present, verifier, reader, office)
+            origins = build_origins(present)
             reception = Reception(access=access, origins=origins, metrics=metrics)
             prefix = route_below(settings.edge.public_url)
             endings = Endings(
@@ -142,8 +156,8 @@ async def serve_edge(
                 standings=standings,
                 metrics=metrics,
                 kick_s=kick_s,
-                places=Places(limits_of(settings), now=hub.now),
-                trusted_proxies=settings.edge.trusted_proxies,
+                places=Places(present.following(limits_of), now=hub.now),
+                trusted_proxies=trusted_by(present),
                 prefix=prefix,
             )
             contracts = Contracts(
@@ -152,7 +166,7 @@ async def serve_edge(
                 cookie=settings.edge.cookie,
                 prefix=prefix,
             )
-            signon = await stack.enter_async_context(signon_routes(settings, redis, access, origins, metrics))
+            signon = await stack.enter_async_context(signon_routes(present, redis, access, origins, metrics))
 
             async def run() -> None:
                 async with asyncio.TaskGroup() as tasks:
@@ -160,6 +174,9 @@ async def serve_edge(
                     tasks.create_task(feed.run(), name="feed")
                     tasks.create_task(hub.run(), name="hub")
                     tasks.create_task(Presence(reader, feed).run(), name="presence")
+                    if keyring is not None:
+                        tasks.create_task(follow(keyring, present), name="secrets of tokens")
+                        tasks.create_task(_look_round(keyring, rounds), name="tokens without a secret")
                     if office is not None:
                         tasks.create_task(Renewal(hub, office).run(), name="renewal")
                     tasks.create_task(serve(), name="serve")
@@ -181,12 +198,24 @@ async def serve_edge(
             async with serving(sock, *surfaces, request_timeout_s=timeout_s, shutdown_s=1.0) as acceptor:
                 task = await until_stopped(run, stop, name="edge")
                 # Balancers that poll still send browsers for a while; these are served.
-                await asyncio.sleep(settings.edge.drain_delay_s)
+                await asyncio.sleep(present.settings.edge.drain_delay_s)
                 await acceptor.stop()
-                await drain(hub, over_s=settings.edge.drain_s, now=hub.now)
+                await drain(hub, over_s=present.settings.edge.drain_s, now=hub.now)
                 hub.end_all(codes.SHUTTING_DOWN)
                 await ended(task)
     finally:
         sock.close()
         await port.stop()
         await redis.aclose()
+
+
+async def _look_round(keyring: Keyring, rounds: Rounds) -> None:
+    """Whenever a secret is gone, end what it let in."""
+    while True:
+        await keyring.changed.wait()
+        keyring.changed.clear()
+        rounds.all()
+
+
+def _anybody(signer: str) -> bool:
+    return True

@@ -21,7 +21,7 @@ def build_egress(settings: Settings, *urls: str) -> Egress:
     """
     egress = settings.egress
     try:
-        way = Egress(proxy=egress.proxy() if egress.proxy else "", no_proxy=egress.no_proxy, ca_file=egress.ca_file)
+        way = Egress(proxy=egress.proxy if egress.proxy else "", no_proxy=egress.no_proxy, ca_file=egress.ca_file)
     except (OSError, ssl.SSLError) as error:
         raise SettingsFileError([f"BRIDGE_EGRESS_CA_FILE: {error}"]) from error
     if settings.unusable_proxy and not all(way.is_direct(urlsplit(url).hostname or "") for url in urls):

@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -21,20 +21,23 @@ _LAST_WORDS_S: Final = 0.5
 
 
 @asynccontextmanager
-async def ending_within(seconds: float, stop: asyncio.Event) -> AsyncIterator[None]:
-    """After ``stop`` the block has this many seconds; then the process exits with code 1."""
-    timer = threading.Timer(seconds, _give_up, [seconds])
-    timer.daemon = True
-    watching = asyncio.create_task(_start_at(stop, timer), name="patience")
+async def ending_within(seconds: Callable[[], float], stop: asyncio.Event) -> AsyncIterator[None]:
+    """After ``stop`` the block has so many seconds as are said then; after them the process exits with code 1."""
+    timers: list[threading.Timer] = []
+    watching = asyncio.create_task(_start_at(stop, seconds, timers), name="patience")
     try:
         yield
     finally:
         watching.cancel()
-        timer.cancel()
+        for timer in timers:
+            timer.cancel()
 
 
-async def _start_at(stop: asyncio.Event, timer: threading.Timer) -> None:
+async def _start_at(stop: asyncio.Event, seconds: Callable[[], float], timers: list[threading.Timer]) -> None:
     await stop.wait()
+    timer = threading.Timer(seconds(), _give_up, [seconds()])
+    timer.daemon = True
+    timers.append(timer)
     timer.start()
 
 

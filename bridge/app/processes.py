@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
 import time
@@ -21,11 +22,12 @@ from bridge import __version__
 from bridge.app.edge import serve_edge
 from bridge.app.patience import ending_within
 from bridge.app.public_port import bind
+from bridge.app.reloading import on_hangup
 from bridge.events import from_json, to_json
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics
 from bridge.obs.readiness import Unready
-from bridge.settings import Address, Edge, Settings
+from bridge.settings import Address, Present
 from bridge.supervision import Shutdown
 
 log = logging.getLogger(__name__)
@@ -48,10 +50,19 @@ class _Child:
     why_not_ready: Unready | None = _STARTING
     note: str | None = None
     heard_at: float = 0.0
+    listens: bool = False
+    owes_reload: bool = False
 
     def silent_s(self) -> float:
         """Seconds since its last report."""
         return time.monotonic() - self.heard_at
+
+    def hang_up(self) -> None:
+        """Have it read its settings again: now, or when it is up, because until then the signal would end it."""
+        self.owes_reload = not self.listens
+        if self.listens and self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGHUP)
 
     def verdict(self) -> Unready | None:
         """Why it is not ready; ``None`` if it is."""
@@ -60,24 +71,29 @@ class _Child:
         return self.why_not_ready
 
 
-async def run_edge(settings: Settings, workers: int) -> None:
+async def run_edge(present: Present, workers: int) -> None:
     """Run the edge until SIGTERM or Ctrl-C, in this process or in ``workers`` child processes."""
-    with Shutdown() as shutdown:
-        if workers > 1:
-            await serve_processes(settings, workers, shutdown.event)
+    children = [_Child(number) for number in range(workers if workers > 1 else 0)]
+
+    def pass_on() -> None:
+        for child in children:
+            child.hang_up()
+
+    with Shutdown(reload=on_hangup(present, pass_on)) as shutdown:
+        if children:
+            await serve_processes(present, children, shutdown.event)
         else:
-            metrics = Metrics(namespace=settings.namespace, version=__version__, worker=False)
-            async with ending_within(settings.edge.stop_s, shutdown.event):
-                await serve_edge(settings, metrics, shutdown.event, sock=None, admin=True)
+            metrics = Metrics(namespace=present.settings.namespace, version=__version__, worker=False)
+            async with ending_within(lambda: present.settings.edge.stop_s, shutdown.event):
+                await serve_edge(present, metrics, shutdown.event, sock=None, admin=True)
 
 
-async def serve_processes(settings: Settings, workers: int, stop: asyncio.Event) -> None:
-    """Run ``workers`` children on one port until ``stop``."""
-    sock = await bind(settings.edge.listen)
-    children = [_Child(number) for number in range(workers)]
-    admin = settings.edge.admin_listen
+async def serve_processes(present: Present, children: list[_Child], stop: asyncio.Event) -> None:
+    """Run the children on one port until ``stop``."""
+    sock = await bind(present.settings.edge.listen)
+    admin = present.settings.edge.admin_listen
     port = Admin(
-        metrics=Metrics(namespace=settings.namespace, version=__version__, worker=False, edge=False),
+        metrics=Metrics(namespace=present.settings.namespace, version=__version__, worker=False, edge=False),
         host=admin.host,
         port=admin.port,
         alive=lambda: None,
@@ -88,8 +104,8 @@ async def serve_processes(settings: Settings, workers: int, stop: asyncio.Event)
         await port.start()
         async with asyncio.TaskGroup() as tasks:
             for child in children:
-                tasks.create_task(_keep(child, sock, settings.edge, stop), name=f"edge process {child.number}")
-            tasks.create_task(_close(sock, stop, settings.edge.drain_delay_s), name="port")
+                tasks.create_task(_keep(child, sock, present, stop), name=f"edge process {child.number}")
+            tasks.create_task(_close(sock, stop, present), name="port")
     finally:
         sock.close()
         await port.stop()
@@ -103,16 +119,16 @@ def _verdict(children: list[_Child]) -> Unready | None:
     return next((why for child in running if (why := child.verdict())), None)
 
 
-async def _close(sock: socket.socket, stop: asyncio.Event, delay_s: float) -> None:
+async def _close(sock: socket.socket, stop: asyncio.Event, present: Present) -> None:
     """Close the port when the children do: as long as any process has it open, connections would wait in vain."""
     await stop.wait()
-    await asyncio.sleep(delay_s)
+    await asyncio.sleep(present.settings.edge.drain_delay_s)
     sock.close()
 
 
-async def _keep(child: _Child, sock: socket.socket, edge: Edge, stop: asyncio.Event) -> None:
+async def _keep(child: _Child, sock: socket.socket, present: Present, stop: asyncio.Event) -> None:
     while not stop.is_set():
-        process = child.process = await _start(child, sock, edge.admin_listen)
+        process = child.process = await _start(child, sock, present.settings.edge.admin_listen)
         child.heard_at = time.monotonic()
         stopping = asyncio.create_task(stop.wait())
         listening = asyncio.create_task(_listen(child, process))
@@ -122,7 +138,7 @@ async def _keep(child: _Child, sock: socket.socket, edge: Edge, stop: asyncio.Ev
             if not stop.is_set() and not listening.done():
                 log.error("edge process hangs, it is ended", extra={"number": child.number})
             if stop.is_set():
-                await _end(process, edge.stop_s + _KILL_S)
+                await _end(process, present.settings.edge.stop_s + _KILL_S)
         finally:
             stopping.cancel()
             listening.cancel()
@@ -130,7 +146,7 @@ async def _keep(child: _Child, sock: socket.socket, edge: Edge, stop: asyncio.Ev
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
             await process.wait()
-            child.process, child.why_not_ready = None, _STARTING
+            child.process, child.why_not_ready, child.listens = None, _STARTING, False
         if not stop.is_set():
             log.error("edge process died, starting another", extra={"number": child.number, "code": process.returncode})
             with contextlib.suppress(TimeoutError):
@@ -156,6 +172,9 @@ async def _listen(child: _Child, process: asyncio.subprocess.Process) -> None:
         report = from_json(line)
         child.why_not_ready = None if report["why"] is None else Unready(*report["why"])
         child.note, child.heard_at = report["note"], time.monotonic()
+        child.listens = True
+        if child.owes_reload:
+            child.hang_up()
     await process.wait()
 
 
@@ -167,12 +186,12 @@ async def _end(process: asyncio.subprocess.Process, patience_s: float) -> None:
             await process.wait()
 
 
-async def serve_child(settings: Settings, inherited: int) -> None:
+async def serve_child(present: Present, inherited: int) -> None:
     """Run as a child: serve on the parent's socket, report readiness, end with the parent."""
     sock = socket.socket(fileno=inherited)
     sock.setblocking(False)
-    metrics = Metrics(namespace=settings.namespace, version=__version__, worker=False)
-    with Shutdown() as shutdown:
+    metrics = Metrics(namespace=present.settings.namespace, version=__version__, worker=False)
+    with Shutdown(reload=on_hangup(present)) as shutdown:
         telling: list[asyncio.Task[None]] = []
 
         def tell_health(health: Callable[[], Unready | None], port: Admin) -> None:
@@ -180,8 +199,8 @@ async def serve_child(settings: Settings, inherited: int) -> None:
 
         parent = asyncio.create_task(_parent_gone(shutdown.event), name="parent")
         try:
-            async with ending_within(settings.edge.stop_s, shutdown.event):
-                await serve_edge(settings, metrics, shutdown.event, sock=sock, admin=True, tell_health=tell_health)
+            async with ending_within(lambda: present.settings.edge.stop_s, shutdown.event):
+                await serve_edge(present, metrics, shutdown.event, sock=sock, admin=True, tell_health=tell_health)
         finally:
             for task in (parent, *telling):
                 task.cancel()

@@ -12,17 +12,26 @@ from redis.asyncio import Redis
 from bridge import __version__
 from bridge.access.access import Access
 from bridge.access.origins import Origins
-from bridge.app.doors import build_access, build_origins, running_office, running_verifier
+from bridge.app.doors import (
+    build_access,
+    build_keyring,
+    build_origins,
+    follow,
+    running_office,
+    running_verifier,
+    trusted_by,
+)
 from bridge.app.parts import RedisHealth, build_reader, ended, redis_accepted, redis_address, until_stopped
 from bridge.app.provider import accept_corporation, corporation_of, running_client
 from bridge.app.public_port import bind, route_below, serving, url_of
+from bridge.app.reloading import on_hangup
 from bridge.journal.clicks import Clicks
 from bridge.journal.keys import Keys
 from bridge.journal.standing import Standings
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics
 from bridge.provider.bizmail.ports import BizMailLogin
-from bridge.settings import Settings
+from bridge.settings import Present, Settings
 from bridge.signon.closed import Closed
 from bridge.signon.door import Door
 from bridge.signon.signon import SignOn
@@ -33,15 +42,15 @@ SCOPE = "open"
 AddRoutes = Callable[[web.Application], None]
 
 
-async def run_signon(settings: Settings) -> None:
+async def run_signon(present: Present) -> None:
     """Run sign-on alone until SIGTERM or Ctrl-C."""
-    metrics = Metrics(namespace=settings.namespace, version=__version__, worker=False, edge=False, signon=True)
-    with Shutdown() as shutdown:
-        await serve_signon(settings, metrics, shutdown.event, admin=True)
+    metrics = Metrics(namespace=present.settings.namespace, version=__version__, worker=False, edge=False, signon=True)
+    with Shutdown(reload=on_hangup(present)) as shutdown:
+        await serve_signon(present, metrics, shutdown.event, admin=True)
 
 
 async def serve_signon(
-    settings: Settings,
+    settings: Settings | Present,
     metrics: Metrics,
     stop: asyncio.Event,
     *,
@@ -52,6 +61,8 @@ async def serve_signon(
 
     Shutdown: stop accepting, finish the clicks that are under way, exit.
     """
+    present = Present.of(settings)
+    settings = present.settings
     sock = await bind(settings.signon.listen)
     address = redis_address(settings)
     redis = address.client()
@@ -75,14 +86,17 @@ async def serve_signon(
             await port.start()
         if not await redis_accepted(reader, stop, standings=Standings(redis, Keys(settings.namespace))):
             return
-        async with running_verifier(settings) as verifier, running_office(settings, metrics) as office:
-            access = build_access(settings, verifier, reader, office)
-            async with signon_routes(settings, redis, access, build_origins(settings), metrics) as add_routes:
+        keyring = build_keyring(settings)
+        async with running_verifier(settings, keyring) as verifier, running_office(settings, metrics) as office:
+            access = build_access(present, verifier, reader, office)
+            async with signon_routes(present, redis, access, build_origins(present), metrics) as add_routes:
 
                 async def run() -> None:
                     async with asyncio.TaskGroup() as tasks:
                         tasks.create_task(address.watch(), name="redis whereabouts")
                         tasks.create_task(health.watch(), name="redis health")
+                        if keyring is not None:
+                            tasks.create_task(follow(keyring, present), name="secrets of tokens")
 
                 timeout_s = settings.edge.request_timeout_s
                 async with serving(sock, add_routes, request_timeout_s=timeout_s, shutdown_s=5.0) as acceptor:
@@ -97,9 +111,10 @@ async def serve_signon(
 
 @asynccontextmanager
 async def signon_routes(
-    settings: Settings, redis: Redis, access: Access, origins: Origins, metrics: Metrics
+    present: Present, redis: Redis, access: Access, origins: Origins, metrics: Metrics
 ) -> AsyncIterator[AddRoutes]:
     """A function that adds ``/mail/open``, at the root and below the public URL's path; valid until the block ends."""
+    settings = present.settings
     prefix = route_below(settings.edge.public_url)
     if settings.signon.mode == "off":
         yield Closed("BRIDGE_SIGNON is off").mounted_at(prefix)
@@ -118,8 +133,8 @@ async def signon_routes(
             metrics=metrics,
             login_page=f"{settings.provider.auth_url}/",
             scope=SCOPE if settings.signon.mode == "scope" else None,
-            clicks_a_minute=settings.signon.rate,
-            trusted_proxies=settings.edge.trusted_proxies,
+            clicks_a_minute=lambda: present.settings.signon.rate,
+            trusted_proxies=trusted_by(present),
         )
 
         def add_routes(app: web.Application) -> None:

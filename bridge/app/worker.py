@@ -19,6 +19,7 @@ from bridge.app.parts import (
     until_stopped,
 )
 from bridge.app.provider import corporation_of, running_client
+from bridge.app.reloading import on_hangup
 from bridge.journal.canary import Canary
 from bridge.journal.corporation import NotOurs
 from bridge.journal.databases import Databases
@@ -37,7 +38,7 @@ from bridge.obs.metrics import Metrics
 from bridge.obs.readiness import Unready
 from bridge.provider.bizmail.members import BizMailMembers
 from bridge.provider.bizmail.ports import BizMailCounts, BizMailSource
-from bridge.settings import Settings
+from bridge.settings import Present, Settings
 from bridge.supervision import Shutdown, StartRefused
 from bridge.worker.backlog import observe
 from bridge.worker.means import Means
@@ -51,11 +52,11 @@ log = logging.getLogger(__name__)
 _REDIS_S: Final = 2.0
 
 
-async def run_worker(settings: Settings) -> None:
+async def run_worker(present: Present) -> None:
     """Run a worker until SIGTERM or Ctrl-C."""
-    metrics = Metrics(namespace=settings.namespace, version=__version__, edge=False)
-    with Shutdown() as shutdown:
-        await serve_worker(settings, metrics, shutdown.event, admin=True)
+    metrics = Metrics(namespace=present.settings.namespace, version=__version__, edge=False)
+    with Shutdown(reload=on_hangup(present)) as shutdown:
+        await serve_worker(present.settings, metrics, shutdown.event, admin=True)
 
 
 async def serve_worker(

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from bridge.settings import Address, Settings, SettingsError, load_settings
+from bridge.settings import Address, Present, Settings, SettingsError, load_settings
 from bridge.settings.values import address
 
 T = TypeVar("T")
@@ -72,6 +72,17 @@ def service_settings(arguments: argparse.Namespace, role: str) -> Settings:
 
         setup_logs("info", "json", role=role)
     return settings_of(arguments)
+
+
+def present_settings(arguments: argparse.Namespace, role: str, fits: Callable[[Settings], None]) -> Present:
+    """The settings of a service, which reads them again while it runs; ``fits`` checks what it needs.
+
+    Raises:
+        SettingsError: they cannot be used.
+    """
+    settings = service_settings(arguments, role)
+    fits(settings)
+    return Present(settings, lambda: settings_of(arguments), fits)
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:

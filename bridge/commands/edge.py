@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
-from bridge.commands.command import OK, Command, add_settings_options, processes, run_until_done, service_settings
+from bridge.commands.command import OK, Command, add_settings_options, present_settings, processes, run_until_done
+from bridge.settings import Settings
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,19 +16,22 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--inherit", type=int, metavar="FD", help=argparse.SUPPRESS)
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    settings = service_settings(arguments, "edge")
+def _fits(arguments: argparse.Namespace, settings: Settings) -> None:
     from bridge.app.fitness import check_fitness
-    from bridge.app.processes import run_edge, serve_child
 
     check_fitness(settings, "edge", processes=arguments.workers if arguments.inherit is None else 1)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    present = present_settings(arguments, "edge", partial(_fits, arguments))
+    from bridge.app.processes import run_edge, serve_child
     from bridge.obs.logs import setup_logs
 
-    setup_logs(settings.log.level, settings.log.format, role="edge")
+    setup_logs(present.settings.log.level, present.settings.log.format, role="edge")
     if arguments.inherit is not None:
-        run_until_done(serve_child(settings, arguments.inherit))
+        run_until_done(serve_child(present, arguments.inherit))
     else:
-        run_until_done(run_edge(settings, arguments.workers))
+        run_until_done(run_edge(present, arguments.workers))
     return OK
 
 

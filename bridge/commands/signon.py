@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import argparse
 
-from bridge.commands.command import OK, Command, add_settings_options, run_until_done, service_settings
+from bridge.commands.command import OK, Command, add_settings_options, present_settings, run_until_done
+from bridge.settings import Settings
+
+
+def _fits(settings: Settings) -> None:
+    from bridge.app.fitness import check_fitness
+
+    check_fitness(settings, "signon")
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    settings = service_settings(arguments, "signon")
-    from bridge.app.fitness import check_fitness
+    present = present_settings(arguments, "signon", _fits)
     from bridge.app.signon import run_signon
-
-    check_fitness(settings, "signon")
     from bridge.obs.logs import setup_logs
 
-    setup_logs(settings.log.level, settings.log.format, role="signon")
-    run_until_done(run_signon(settings))
+    setup_logs(present.settings.log.level, present.settings.log.format, role="signon")
+    run_until_done(run_signon(present))
     return OK
 
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import argparse
 
-from bridge.commands.command import OK, Command, add_settings_options, run_until_done, service_settings
+from bridge.commands.command import OK, Command, add_settings_options, present_settings, run_until_done
+from bridge.settings import Settings
+
+
+def _fits(settings: Settings) -> None:
+    from bridge.app.fitness import check_fitness
+
+    check_fitness(settings, "worker")
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    settings = service_settings(arguments, "worker")
-    from bridge.app.fitness import check_fitness
+    present = present_settings(arguments, "worker", _fits)
     from bridge.app.worker import run_worker
-
-    check_fitness(settings, "worker")
     from bridge.obs.logs import setup_logs
 
-    setup_logs(settings.log.level, settings.log.format, role="worker")
-    run_until_done(run_worker(settings))
+    setup_logs(present.settings.log.level, present.settings.log.format, role="worker")
+    run_until_done(run_worker(present))
     return OK
 
 

@@ -59,6 +59,9 @@ class Sink(Protocol):
     def withdraw(self, cursor: Cursor, code: int) -> None:
         """Stop following the mailbox of one cursor."""
 
+    def end(self, code: int) -> None:
+        """Close with a code."""
+
     def cut(self) -> None:
         """Close without a close code."""
 

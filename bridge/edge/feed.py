@@ -149,8 +149,7 @@ class Feed:
         """The connection has its socket: give it what was broadcast since its mailbox was opened."""
         self.opened(opening.tail)
         self.news.repeat(cursor, opening.news)
-        if self._rounds.number != opening.rounds:
-            self._rounds.one(cursor)
+        self._rounds.joined(cursor, opening.rounds)
 
     def opened(self, tail: Tail) -> None:
         """The connection that :meth:`open` was called for has joined the tail, or failed."""

@@ -51,14 +51,14 @@ class Left:
 class Hub:
     """Registers the connections. ``clock``: monotonic seconds; ``wall``: epoch seconds, by which tokens expire.
 
-    A connection lives for ``life_s`` seconds, a fifth more or less.
+    A connection lives for as long as ``life_s`` says when it begins, in seconds, a fifth more or less.
     """
 
     def __init__(
         self,
         metrics: Metrics,
         *,
-        life_s: float = math.inf,
+        life_s: Callable[[], float] = lambda: math.inf,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -108,7 +108,7 @@ class Hub:
     def add(self, connection: Connection) -> None:
         connection.since = self._wall()
         spread = random.uniform(1 - _LIFE_SPREAD, 1 + _LIFE_SPREAD)  # noqa: S311 - no secret
-        connection.ends_at = self.now() + self._life_s * spread
+        connection.ends_at = self.now() + self._life_s() * spread
         # Connections are spread over the slots, and each slot gets a heartbeat once a period.
         connection.slot = self._next_slot
         self._next_slot = (self._next_slot + 1) % HEARTBEAT_S

@@ -32,20 +32,21 @@ class Limits:
 
 
 class Places:
-    """Counts who is here. ``now`` is monotonic seconds."""
+    """Counts who is here. ``limits`` says what holds now, and ends nobody's connection by becoming narrower; ``now`` is
+    monotonic seconds."""
 
-    def __init__(self, limits: Limits, *, now: Callable[[], float]) -> None:
+    def __init__(self, limits: Callable[[], Limits], *, now: Callable[[], float]) -> None:
         self.taken = 0
         self._limits = limits
         self._by_address: dict[str, int] = {}
         self._now = now
-        self._allowance = float(limits.handshakes)
+        self._allowance = float(limits().handshakes)
         self._allowed_at = now()
 
     @property
     def asks_address(self) -> bool:
         """Whether it matters where somebody comes from."""
-        return self._limits.per_address > 0
+        return self._limits().per_address > 0
 
     def take(self, address: str) -> Place:
         """A place for whoever comes from ``address`` (``""``: not known, not counted by it).
@@ -53,7 +54,7 @@ class Places:
         Raises:
             Refused: there is none; nothing is taken.
         """
-        limits = self._limits
+        limits = self._limits()
         self._allow_handshake()
         if limits.connections and self.taken >= limits.connections:
             raise _later("full", f"this process has {limits.connections} connections, come later")
@@ -78,7 +79,7 @@ class Places:
         Raises:
             Refused: it may not.
         """
-        most = self._limits.per_mailbox
+        most = self._limits().per_mailbox
         if most and there >= most:
             raise Refused(
                 429,
@@ -99,7 +100,7 @@ class Places:
                 del self._by_address[host]
 
     def _allow_handshake(self) -> None:
-        rate = self._limits.handshakes
+        rate = self._limits().handshakes
         if not rate:
             return
         now = self._now()

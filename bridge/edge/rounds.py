@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from bridge.access import codes
 from bridge.access.standing import ending
 from bridge.edge.cursor import Cursor
 from bridge.edge.hub import Hub
@@ -27,14 +28,23 @@ _MOST_NAMED: Final = 256
 class Rounds:
     """Ends connections that may not stay.
 
-    ``window_s``: for how long after a change of person older credentials are refused. ``rest_s``: the pause between two
+    ``believes``: whether what a secret of this name signed still counts. ``window_s``: for how long after a change of
+    person older credentials are refused. ``rest_s``: the pause between two
     rounds over everybody; ``pause_s``: before the next try while Redis is away. ``number`` counts the rounds: a new
     connection that finds it higher than when it asked may have been missed by one.
     """
 
     def __init__(
-        self, standings: Standings, hub: Hub, *, window_s: int, rest_s: float = 1.0, pause_s: float = 0.25
+        self,
+        standings: Standings,
+        hub: Hub,
+        *,
+        window_s: int,
+        believes: Callable[[str], bool] = lambda signer: True,
+        rest_s: float = 1.0,
+        pause_s: float = 0.25,
     ) -> None:
+        self._believes = believes
         self._standings = standings
         self._hub = hub
         self._window_s = window_s
@@ -60,10 +70,12 @@ class Rounds:
             self._everybody = True
         self._wake.set()
 
-    def one(self, cursor: Cursor) -> None:
-        """Check one that joined while a round was under way."""
-        self._some[cursor] = None
-        self._wake.set()
+    def joined(self, cursor: Cursor, number: int) -> None:
+        """Check one that joined, if a round may have missed it; it asked at round ``number``."""
+        # Its credential was proved even before that.
+        if self.number != number or not self._believes(cursor.connection.identity.signer):
+            self._some[cursor] = None
+            self._wake.set()
 
     async def run(self) -> None:
         """Make rounds when woken, until cancelled."""
@@ -115,6 +127,10 @@ class Rounds:
         Raises:
             JournalError: not all were checked.
         """
+        # First of all, for this is known without Redis.
+        for cursor in cursors:
+            if not self._believes(cursor.connection.identity.signer):
+                cursor.connection.end(codes.NO_CREDENTIAL)
         for start in range(0, len(cursors), _PIECE):
             askers: dict[Asker, list[Cursor]] = {}
             for cursor in cursors[start : start + _PIECE]:

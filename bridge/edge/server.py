@@ -12,7 +12,6 @@ import binascii
 import hashlib
 import logging
 import re
-from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -23,7 +22,7 @@ from bridge.access.chosen import chosen
 from bridge.access.mounting import mount_points
 from bridge.access.origins import Origins
 from bridge.access.standing import require_standing
-from bridge.access.whence import Network, client_address
+from bridge.access.whence import Trusted, client_address
 from bridge.edge.admission import Admission, Admittance
 from bridge.edge.canary import seen_frame
 from bridge.edge.connection import Connection
@@ -76,7 +75,7 @@ class EdgeServer:
         metrics: Metrics,
         kick_s: int,
         places: Places,
-        trusted_proxies: Sequence[Network],
+        trusted_proxies: Trusted,
         prefix: str = "",
     ) -> None:
         self._feed = feed
@@ -90,7 +89,7 @@ class EdgeServer:
         self._metrics = metrics
         self._places = places
         self._admission = Admission(feed=feed, access=admitting, places=places, reception=reception, window_s=kick_s)
-        self._trusted = tuple(trusted_proxies)
+        self._trusted = trusted_proxies
         self._mount_points = mount_points(prefix)
         self._scripts = read_scripts()
 
@@ -174,7 +173,7 @@ class EdgeServer:
         """Check who asks, and open the mailboxes. The caller must pass the result to :meth:`_begin` at once."""
         if self._hub.closing:
             raise Refused(503, codes.SHUTTING_DOWN, "closing", "this process is shutting down", retry_after_s=2)
-        place = self._places.take(client_address(request, self._trusted) if self._places.asks_address else "")
+        place = self._places.take(client_address(request, self._trusted()) if self._places.asks_address else "")
         try:
             admittance = await self._admission.admit(request, after)
         except BaseException:

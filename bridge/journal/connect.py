@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Connection, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -21,6 +21,7 @@ from redis.credentials import CredentialProvider
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, ResponseError
 
+from bridge.journal.certificates import Certificates
 from bridge.journal.cluster import Cluster
 from bridge.journal.errors import is_elsewhere
 from bridge.journal.names import Name, is_name
@@ -72,6 +73,14 @@ class _Cancellable(AbstractConnection):
                 # Behind a name or a sentinel there may be another server now: make the pool dial again.
                 self.mark_for_reconnect()  # type: ignore[no-untyped-call]
             raise
+
+
+class _Secured(SSLConnection):
+    """Dials with the certificates that are in their files now."""
+
+    def __init__(self, *, certificates: Certificates, **options: Any) -> None:
+        super().__init__(**options)
+        self.ssl_context = certificates  # type: ignore[assignment]
 
 
 class _Leavable(Connection):
@@ -278,6 +287,10 @@ def _pool(
     pool: Any = BlockingConnectionPool.from_url(url, **options)
     # The URL decides between TCP, TLS and a Unix socket; all of them write in the same way.
     kind = pool.connection_class
+    if issubclass(kind, SSLConnection):
+        # Any connection's description of the context will do, they are all the same.
+        pool.connection_kwargs |= {"certificates": Certificates(kind(**pool.connection_kwargs).ssl_context)}
+        kind = _Secured
     pool.connection_class = type(kind.__name__, (_Cancellable, *kinds, kind), {})
     return pool
 

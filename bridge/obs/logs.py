@@ -90,6 +90,11 @@ def setup_logs(level: str, format: Format, *, role: str, stream: TextIO | None =
     logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
 
 
+def set_level(level: str) -> None:
+    """Log from this level on, ``debug`` to ``critical``."""
+    logging.getLogger().setLevel(level.upper())
+
+
 def are_for_machines() -> bool:
     """Whether the process's log lines are JSON by now."""
     return any(isinstance(each.formatter, JsonFormatter) for each in logging.getLogger().handlers)

@@ -9,6 +9,7 @@ connection.
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar, cast
@@ -19,6 +20,7 @@ import aiohttp
 
 from .faults import plain
 from .proxy import Proxy, authority, is_exempt
+from .trust import Trust
 
 STRICTER: Final = {
     "Authority Key Identifier": (
@@ -35,6 +37,8 @@ STRICTER: Final = {
 HANDSHAKE_S: Final = 10.0
 _HEAD_LIMIT: Final = 16 * 1024
 _NO_HTTP: Final = "its answer is no HTTP"
+
+log = logging.getLogger(__name__)
 
 P = TypeVar("P", bound=asyncio.Protocol)
 
@@ -55,9 +59,11 @@ class ProxyRefused(aiohttp.ClientError):
 class Egress:
     """How connections to the provider are made.
 
-    ``proxy`` is its URL, user and password within; ``no_proxy`` are hosts that are reached without it (names with
+    ``proxy`` is its URL, user and password within, or says it: it is asked for each connection, so that a password may
+    change; ``no_proxy`` are hosts that are reached without it (names with
     all below them, addresses, networks, ``*``). ``ca_file`` is a PEM file of certificates that TLS trusts beside the
-    system's, for provider and proxy alike. ``handshake_s`` bounds the wait for the proxy's answer.
+    system's, for provider and proxy alike; it is read again when it has changed. ``handshake_s`` bounds the wait for
+    the proxy's answer.
 
     Raises:
         ValueError: ``proxy`` is no address of one.
@@ -67,17 +73,17 @@ class Egress:
     def __init__(
         self,
         *,
-        proxy: str = "",
+        proxy: str | Callable[[], str] = "",
         no_proxy: Sequence[str] = (),
         ca_file: str = "",
         handshake_s: float = HANDSHAKE_S,
     ) -> None:
-        self._proxy = Proxy.at(proxy) if proxy else None
+        self._proxy_url = proxy if callable(proxy) else lambda: proxy
+        self._proxy = Proxy.at(url) if (url := self._proxy_url()) else None
+        self._proxy_said = url
         self._no_proxy = tuple(no_proxy)
         self._handshake_s = handshake_s
-        self._tls: ssl.SSLContext | None = None
-        if ca_file:
-            self._trust().load_verify_locations(ca_file)
+        self._trust = Trust(ca_file)
 
     @classmethod
     def of_environment(cls) -> Egress:
@@ -98,7 +104,7 @@ class Egress:
     @property
     def trusted(self) -> ssl.SSLContext | bool:
         """Whom TLS trusts, in the words of aiohttp: ``True`` is whom the system trusts."""
-        return True if self._tls is None else self._tls
+        return True if self._trust.is_systems else self._trust.context()
 
     def is_direct(self, host: str) -> bool:
         """Whether ``host`` is reached without a proxy, whatever the proxy is."""
@@ -106,7 +112,20 @@ class Egress:
 
     def proxy_to(self, host: str) -> Proxy | None:
         """The proxy on the way to ``host``, if any."""
-        return None if self._proxy is None or self.is_direct(host) else self._proxy
+        return None if self._proxy is None or self.is_direct(host) else self._present(self._proxy)
+
+    def _present(self, proxy: Proxy) -> Proxy:
+        """The proxy as its URL says now; what cannot be read as one changes nothing."""
+        url = self._proxy_url()
+        if url == self._proxy_said:
+            return proxy
+        self._proxy_said = url
+        try:
+            self._proxy = Proxy.at(url)
+        except ValueError as error:
+            log.warning("the proxy that is set now is none, the one before stays in use", extra={"error": str(error)})
+            return proxy
+        return self._proxy
 
     async def connect(
         self, factory: Callable[[], P], host: str, port: int, *, secure: bool
@@ -119,7 +138,7 @@ class Egress:
         """
         loop = asyncio.get_running_loop()
         proxy = self.proxy_to(host)
-        tls = self._trust() if secure else None
+        tls = self._trust.context() if secure else None
         if proxy is None:
             return await loop.create_connection(factory, host, port, ssl=tls)
         transport = await self._tunnel(proxy, host, port)
@@ -136,7 +155,7 @@ class Egress:
         try:
             async with asyncio.timeout(self._handshake_s):
                 transport, answer = await asyncio.get_running_loop().create_connection(
-                    _Answer, proxy.host, proxy.port, ssl=self._trust() if proxy.secure else None
+                    _Answer, proxy.host, proxy.port, ssl=self._trust.context() if proxy.secure else None
                 )
                 transport.write(proxy.connect_request(host, port))
                 status, why = await answer.status
@@ -155,12 +174,6 @@ class Egress:
             raise ProxyRefused(proxy, target, why if status != 200 else "it spoke before the host did", status or None)
         return transport
 
-    def _trust(self) -> ssl.SSLContext:
-        # Made at the first need: it reads every certificate of the system.
-        if self._tls is None:
-            self._tls = ssl.create_default_context()
-        return self._tls
-
 
 class Tunnels(aiohttp.TCPConnector):
     """aiohttp's pool of connections, with tunnels where an :class:`Egress` goes through a proxy."""
@@ -177,6 +190,8 @@ class Tunnels(aiohttp.TCPConnector):
         # aiohttp bounds the handshakes by this, and not the question for the name.
         async with asyncio.timeout(timeout.sock_connect):
             if self.egress.proxy_to(host) is None:
+                # Where aiohttp looks for whom to trust; the file of certificates may be another by now.
+                self._ssl = self.egress.trusted
                 return await super()._create_connection(req, traces, timeout)
             _, protocol = await self.egress.connect(self._factory, host, cast(int, req.port), secure=req.is_ssl())
             return protocol

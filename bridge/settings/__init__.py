@@ -10,6 +10,7 @@ from bridge.settings.edge import Edge
 from bridge.settings.errors import SettingsError, SettingsFileError
 from bridge.settings.load import DEFAULT_CONFIG, load_settings
 from bridge.settings.needs import calling, listening, require_for
+from bridge.settings.present import Present
 from bridge.settings.reference import reference, show
 from bridge.settings.secret import Secret
 from bridge.settings.table import Settings
@@ -19,6 +20,7 @@ __all__ = [
     "DEFAULT_CONFIG",
     "Address",
     "Edge",
+    "Present",
     "Secret",
     "Settings",
     "SettingsError",

@@ -45,9 +45,14 @@ class Edge:
         networks,
         "loopback",
         "Addresses and networks, commas; only from these is `X-Forwarded-*` believed. `loopback`, `none`.",
+        live=True,
     )
     allowed_origins: tuple[str, ...] = setting(
-        "BRIDGE_EDGE_ALLOWED_ORIGINS", origins, "", "Exact origins, commas, allowed beside the edge's own."
+        "BRIDGE_EDGE_ALLOWED_ORIGINS",
+        origins,
+        "",
+        "Exact origins, commas, allowed beside the edge's own.",
+        live=True,
     )
     jwt_secrets: Secret[tuple[bytes, ...]] = secret(
         "BRIDGE_EDGE_JWT_SECRET",
@@ -127,6 +132,7 @@ class Edge:
         "Open connections of one process; who comes beyond it is told to come later. Not set: what the limit of "
         "descriptors leaves beside what the process itself needs.",
         unit="connections",
+        live=True,
     )
     per_address: int = setting(
         "BRIDGE_EDGE_PER_ADDRESS",
@@ -135,6 +141,7 @@ class Edge:
         "Of them from one client address (of IPv6 one /64), found by `BRIDGE_EDGE_TRUSTED_PROXIES`; who comes beyond "
         "it is told to come later. 0: any number. A company behind one address has all its browsers there.",
         unit="connections",
+        live=True,
     )
     per_mailbox: int = setting(
         "BRIDGE_EDGE_PER_MAILBOX",
@@ -142,6 +149,7 @@ class Edge:
         "0",
         "Of them to one mailbox; who comes beyond it is told not to come back. 0: any number.",
         unit="connections",
+        live=True,
     )
     handshake_rate: int = setting(
         "BRIDGE_EDGE_HANDSHAKE_RATE",
@@ -150,6 +158,7 @@ class Edge:
         "Openings of connections that one process takes on; who comes beyond it is told to come later, so that open "
         "connections get their mails while everybody comes back. 0: any number.",
         unit="openings a second",
+        live=True,
     )
     max_life_s: int = setting(
         "BRIDGE_EDGE_MAX_LIFE",
@@ -158,6 +167,7 @@ class Edge:
         "How long a connection lives, 20 % more or less; then it is told to come back, and so finds its way to edges "
         "that were added or restarted.",
         unit="seconds",
+        live=True,
     )
     drain_s: float = setting(
         "BRIDGE_EDGE_DRAIN",
@@ -166,6 +176,7 @@ class Edge:
         "A process that stops sends its connections away evenly over this time. 0: all at once, "
         "which suits a lone edge.",
         unit="seconds",
+        live=True,
     )
     drain_delay_s: float = setting(
         "BRIDGE_EDGE_DRAIN_DELAY",
@@ -174,6 +185,7 @@ class Edge:
         "Before that, `/readyz` says 503 for so long while the port still accepts, for "
         "balancers that ask now and then.",
         unit="seconds",
+        live=True,
     )
     admin_listen: Address = setting(
         "BRIDGE_EDGE_ADMIN_LISTEN",

@@ -21,8 +21,14 @@ from. `exmail-bridge config check` finds what a start would find: what is wrong 
 2), with files that they name (1), with `--for edge` what that program lacks, and with `--online` whether names, ports
 and Redis with its database are there (1).
 
-| variable | in the file | default | unit | meaning |
-|---|---|---|---|---|
+`SIGHUP` (`systemctl reload`) has `worker`, `edge` and `signon` read the file again while they run; nobody is
+disconnected for it. The last column says what they take then: *taken*, or only at a *restart*. Changes that need a
+restart are logged by name. Secrets are taken, in files of their own or not; whether one is set at all needs a restart.
+What is in the files of certificates is read anew whenever it has changed. If anything cannot be used, that is logged,
+and everything stays as it was. The environment is that of the start.
+
+| variable | in the file | default | unit | meaning | on SIGHUP |
+|---|---|---|---|---|---|
 """
 
 
@@ -47,5 +53,5 @@ def _row(setting: Setting) -> str:
     meaning = f"Secret. {setting.help}" if setting.secret else setting.help
     if setting.former:
         meaning += f" `{setting.former}`, its former name, goes on to work."
-    cells = (f"`{setting.variable}`", place, default, setting.unit, meaning)
+    cells = (f"`{setting.variable}`", place, default, setting.unit, meaning, "taken" if setting.live else "restart")
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"

@@ -62,6 +62,15 @@ class Secret(Generic[T_co]):
         """The file that it is read from, if any."""
         return self._given if isinstance(self._given, Path) else None
 
+    def take(self, other: Secret[T_co]) -> bool:
+        """From now on be what ``other`` is, for whoever has this one; return whether it was set otherwise before.
+
+        The last usable value stays until the new one can be used.
+        """
+        changed = self._given != other._given
+        self._variable, self._given = other._variable, other._given
+        return changed
+
     def __call__(self) -> T_co:
         if self._given is None:
             raise SettingsError([f"{self._variable} is not set"])

@@ -22,7 +22,7 @@ class Setting:
     ``default`` is text, ``""`` where nothing is set; an error may quote the value only where ``quoted``. ``own_key``
     is the key of a setting whose variable names its whole section, as ``BRIDGE_SIGNON`` does. ``shown`` makes of a
     secret what an operator may see of it; without it that is nothing. ``former`` is the variable that it was before,
-    which goes on to work.
+    which goes on to work. ``live``: a program takes a new value while it runs; any other needs a restart.
     """
 
     variable: str
@@ -35,6 +35,7 @@ class Setting:
     own_key: str = ""
     shown: Callable[[str], str] | None = None
     former: str = ""
+    live: bool = False
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -67,9 +68,12 @@ def setting(
     quoted: bool = True,
     own_key: str = "",
     former: str = "",
+    live: bool = False,
 ) -> T:
     """Declare a setting as a field of its group."""
-    declared = Setting(variable, read, default, help, unit, secret=False, quoted=quoted, own_key=own_key, former=former)
+    declared = Setting(
+        variable, read, default, help, unit, secret=False, quoted=quoted, own_key=own_key, former=former, live=live
+    )
     return cast(T, field(metadata={"setting": declared}))
 
 
@@ -82,7 +86,7 @@ def secret(
     former: str = "",
 ) -> Secret[T]:
     """Declare a secret: never shown but for what ``shown`` leaves of it, read from a file where ``_FILE`` says so."""
-    declared = Setting(variable, read, "", help, "", secret=True, quoted=False, shown=shown, former=former)
+    declared = Setting(variable, read, "", help, "", secret=True, quoted=False, shown=shown, former=former, live=True)
     return cast(Secret[T], field(metadata={"setting": declared}))
 
 

@@ -152,6 +152,7 @@ class Signon:
         "20",
         "Bound on the clicks of one mailbox, over all processes.",
         unit="clicks a minute",
+        live=True,
     )
     listen: Address = setting(
         "BRIDGE_SIGNON_LISTEN",
@@ -209,7 +210,9 @@ class Dead:
 class Log:
     """The program's own words, on standard error."""
 
-    level: LogLevel = setting("BRIDGE_LOG_LEVEL", one_of(*get_args(LogLevel)), "info", "debug, info, warning or error.")
+    level: LogLevel = setting(
+        "BRIDGE_LOG_LEVEL", one_of(*get_args(LogLevel)), "info", "debug, info, warning or error.", live=True
+    )
     format: LogFormat = setting(
         "BRIDGE_LOG_FORMAT", one_of(*get_args(LogFormat)), "auto", "json, text, or auto: text on a terminal, else json."
     )

@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 from urllib.parse import urlencode
 
 from aiohttp import hdrs, web
 
 from bridge.access.mounting import mount_points
-from bridge.access.whence import client_address
+from bridge.access.whence import Trusted, client_address
 from bridge.events import timestamp, to_json
 from bridge.obs.metrics import Metrics
 from bridge.provider.faults import ProviderError
@@ -70,8 +69,8 @@ class SignOn:
         metrics: Metrics,
         login_page: str,
         scope: str | None,
-        clicks_a_minute: int,
-        trusted_proxies: Sequence[IPv4Network | IPv6Network],
+        clicks_a_minute: Callable[[], int],
+        trusted_proxies: Trusted,
         provider_s: float = PROVIDER_S,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -82,7 +81,7 @@ class SignOn:
         self._login_page = login_page
         self._scope = scope
         self._clicks_a_minute = clicks_a_minute
-        self._trusted = tuple(trusted_proxies)
+        self._trusted = trusted_proxies
         self._provider_s = provider_s
         self._now = now
 
@@ -94,7 +93,7 @@ class SignOn:
     async def open(self, request: web.Request) -> web.Response:
         """Answer one click: with a redirect, or with a page that says why not."""
         began = time.monotonic()
-        trail = _Trail(client_address(request, self._trusted))
+        trail = _Trail(client_address(request, self._trusted()))
         location = ""
         try:
             location = await self._let_in(request, trail)
@@ -135,9 +134,10 @@ class SignOn:
         account, barred = await self._ledger.account(visitor.mailbox)
         trail.account, trail.sid = account, visitor.sid or ""
         clicks, wait_s = await self._ledger.count(account)
-        if clicks > self._clicks_a_minute:
+        most = self._clicks_a_minute()
+        if clicks > most:
             # Once a minute: the record is bounded, and a page in a loop must not push all others out of it.
-            trail.recorded = clicks == self._clicks_a_minute + 1
+            trail.recorded = clicks == most + 1
             raise TurnedAway(too_many(wait_s))
         if visitor.turned_away is not None:
             raise TurnedAway(visitor.turned_away)

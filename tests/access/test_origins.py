@@ -12,13 +12,14 @@ from multidict import CIMultiDict
 
 from bridge.access import codes
 from bridge.access.access import Refused
-from bridge.access.origins import Origins
+from bridge.access.origins import Origins, origins_of
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
 def origins(public_url: str = "", *allowed: str) -> Origins:
-    return Origins(public_url=public_url, allowed=allowed, trusted_proxies=LOOPBACK)
+    listed = origins_of(allowed)
+    return Origins(public_url=public_url, allowed=lambda: listed, trusted_proxies=lambda: LOOPBACK)
 
 
 class FromPeer:

@@ -23,7 +23,7 @@ PROXY = "10.0.0.9"
 
 def access(*trusted: str) -> Access:
     proxies = [ip_network(each) for each in trusted or ("10.0.0.0/8",)]
-    header = ProxyHeader(NAME, trusted=proxies, life_s=100, now=lambda: 1000.0)
+    header = ProxyHeader(NAME, trusted=lambda: proxies, life_s=lambda: 100, now=lambda: 1000.0)
     return Access(verifier=NoTokens(), tickets=NoTickets(), cookie_name="bridge", claim="sub", herald=header)
 
 

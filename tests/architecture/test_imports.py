@@ -43,7 +43,7 @@ ADDRESSES = {
 }
 LONGEST = 380
 # What the rooms share that act on a provider, whichever it is, and the way out to it.
-VOCABULARY = {"pushes", "faults", "members", "counts", "login", "source", "egress", "proxy", "pace"}
+VOCABULARY = {"pushes", "faults", "members", "counts", "login", "source", "egress", "proxy", "trust", "pace"}
 KNOW_A_DIALECT = ("app/", "commands/api/")
 DIALECT = re.compile(
     r"""errcode | bizmail | \b(?:is|read)_ver\b | far_ahead | VER_END | DAY_MS                # codes, what a Ver can be

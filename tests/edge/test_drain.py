@@ -170,7 +170,7 @@ from bridge.app.patience import ending_within
 
 async def main():
     stop = asyncio.Event()
-    async with ending_within(0.1, stop):
+    async with ending_within(lambda: 0.1, stop):
         stop.set()
         await asyncio.sleep(0.05)
         time.sleep(600)

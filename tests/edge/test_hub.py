@@ -57,7 +57,7 @@ class Rig:
 
     def __post_init__(self) -> None:
         self.metrics = Metrics()
-        self.hub = Hub(self.metrics, life_s=self.life_s, clock=lambda: self.seconds, wall=lambda: self.seconds)
+        self.hub = Hub(self.metrics, life_s=lambda: self.life_s, clock=lambda: self.seconds, wall=lambda: self.seconds)
         self.tail = Tail("bob@gzdev.com", NoLoader())
         self.tail.adopt(OPENED)
 
@@ -106,7 +106,7 @@ async def test_a_heartbeat_comes_every_period_and_scripts_can_see_it(rig: Rig, k
 
 async def test_nobody_stays_for_ever(rig: Rig) -> None:
     """A connection is told to come back after its life, a fifth more or less, and not all in one second."""
-    rig.hub._life_s = 100
+    rig.life_s = 100
     crowd = [await rig.join(SseConnection) for _ in range(40)]
     rig.pass_time(79)
     assert not any(connection.code for connection, _ in crowd)

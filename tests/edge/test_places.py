@@ -111,7 +111,7 @@ def refusal(places: Places, address: str = "") -> Refused | None:
 def test_openings_a_second() -> None:
     """A second's worth at once, then as time passes; a long pause saves up no more than that."""
     now = [100.0]
-    places = Places(Limits(handshakes=4), now=lambda: now[0])
+    places = Places(lambda: Limits(handshakes=4), now=lambda: now[0])
 
     def let_in() -> int:
         return sum(refusal(places) is None for _ in range(10))
@@ -135,7 +135,7 @@ def test_openings_a_second() -> None:
 )
 def test_what_counts_as_one_address(one: str, other: str, together: bool) -> None:
     """Of IPv6 a /64, for its owner chooses the rest; who comes from nowhere (a Unix socket) is not counted by it."""
-    places = Places(Limits(per_address=1), now=lambda: 0.0)
+    places = Places(lambda: Limits(per_address=1), now=lambda: 0.0)
     places.take(one)
     refused = refusal(places, other)
     assert (refused is not None) is together
@@ -145,7 +145,7 @@ def test_what_counts_as_one_address(one: str, other: str, together: bool) -> Non
 
 def test_a_place_is_given_back_once() -> None:
     """However often its holder ends; nothing of an address is kept that has no connection."""
-    places = Places(Limits(connections=2, per_address=2), now=lambda: 0.0)
+    places = Places(lambda: Limits(connections=2, per_address=2), now=lambda: 0.0)
     one, _ = places.take("10.0.0.1"), places.take("10.0.0.2")
     for _ in range(2):
         one.give_back()
@@ -155,6 +155,6 @@ def test_a_place_is_given_back_once() -> None:
 
 def test_without_limits_everybody_is_let_in() -> None:
     """0 is any number."""
-    places = Places(Limits(), now=lambda: 0.0)
+    places = Places(lambda: Limits(), now=lambda: 0.0)
     assert not any(refusal(places, "10.0.0.1") for _ in range(1000))
     places.require_mailbox(10**6)

@@ -176,4 +176,4 @@ async def test_worker_and_edge_through_sentinels_with_tls(
                 await until(lambda: all(browser.mail_ids == sent for browser in browsers))
         async with program("worker", environ=worker_environ(url, provider)) as locked_out:
             assert await asyncio.wait_for(locked_out.ended(), 20) != 0
-            assert "BRIDGE_REDIS_SENTINEL_PASSWORD" in locked_out.lines[-1]["message"]
+            assert "BRIDGE_REDIS_SENTINEL_PASSWORD" in locked_out.last_words

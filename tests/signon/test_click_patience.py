@@ -45,8 +45,8 @@ async def test_a_silent_provider(redis_url: str, simulator: Simulator) -> None:
             metrics=metrics,
             login_page=f"{settings.provider.auth_url}/",
             scope=None,
-            clicks_a_minute=settings.signon.rate,
-            trusted_proxies=settings.edge.trusted_proxies,
+            clicks_a_minute=lambda: settings.signon.rate,
+            trusted_proxies=lambda: settings.edge.trusted_proxies,
             provider_s=0.1,
         )
         app = web.Application()
