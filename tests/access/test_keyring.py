@@ -35,11 +35,9 @@ class Shelf:
 
     async def accepts(self, secret: bytes) -> bool:
         try:
-            await self.verifier.verify(jwt.encode(CLAIMS, secret, "HS256"))
-        except Refused as refused:
-            assert refused.label == "signature"
+            return bool(await self.verifier.verify(jwt.encode(CLAIMS, secret, "HS256")))
+        except Refused:
             return False
-        return True
 
 
 async def test_a_signature_that_matches_none_has_the_secrets_read_again() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -197,10 +198,19 @@ async def test_an_edge_process_that_hangs_is_noticed_and_replaced(redis_url: str
         assert children[1] in children_of(parent)
 
 
-async def test_a_closed_terminal_ends_an_edge_as_orderly_as_a_stop(redis_url: str) -> None:
-    """SIGHUP: browsers are told to come back, and the program ends as it does otherwise."""
+@pytest.fixture
+def terminal() -> Iterator[int]:
+    """The end of a terminal that a program has as its standard input."""
+    ours, theirs = os.openpty()
+    yield theirs
+    os.close(ours)
+    os.close(theirs)
+
+
+async def test_a_closed_terminal_ends_an_edge_as_orderly_as_a_stop(redis_url: str, terminal: int) -> None:
+    """SIGHUP to a program with a terminal: browsers are told to come back, and it ends as it does otherwise."""
     port = free_port()
-    async with program("edge", environ=edge_environ(redis_url, port)) as edge:
+    async with program("edge", environ=edge_environ(redis_url, port), stdin=terminal) as edge:
         await edge.ready()
         async with await open_ws(f"http://127.0.0.1:{port}", **bearer()) as browser:
             await browser.frame()
@@ -249,8 +259,6 @@ def children_of(parent: Program) -> list[int]:
 
 
 def signal_pid(pid: int, number: signal.Signals) -> None:
-    import os
-
     os.kill(pid, number)
 
 

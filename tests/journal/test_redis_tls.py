@@ -177,3 +177,58 @@ async def test_worker_and_edge_through_sentinels_with_tls(
         async with program("worker", environ=worker_environ(url, provider)) as locked_out:
             assert await asyncio.wait_for(locked_out.ended(), 20) != 0
             assert "BRIDGE_REDIS_SENTINEL_PASSWORD" in locked_out.last_words
+
+
+async def test_certificates_that_are_replaced(tmp_path: Path, server_binary: Path) -> None:
+    """The server's, its authority and our own, each in turn: what is connected stays, what dials goes on to be let in,
+    and a file that is being written leaves what was."""
+    folders = [tmp_path / name for name in ("old", "new")]
+    for folder in folders:
+        folder.mkdir()
+    old, new = (make_authority(folder, addresses=["127.0.0.1"]) for folder in folders)
+    trusted, ours, theirs = tmp_path / "trusted.pem", tmp_path / "ours.pem", tmp_path / "theirs.pem"
+    # The server believes clients of both, as it must while theirs change over.
+    theirs.write_bytes(old.ca_file.read_bytes() + new.ca_file.read_bytes())
+    trusted.write_bytes(old.ca_file.read_bytes())
+    ours.write_bytes(old.chain.read_bytes())
+    port = free_port()
+    config = tls(old, port, clients="yes") | {"tls-ca-cert-file": str(theirs)}
+    with EmbeddedServer(tmp_path / "redis", binary=server_binary, config=config) as server:
+        url = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={trusted}&ssl_certfile={ours}"
+        address = RedisAddress(url)
+        staying = address.client(connections=1)
+        assert await staying.ping()
+
+        async def lets_in() -> bool:
+            redis = address.client(connections=1)
+            try:
+                return bool(await redis.ping())
+            finally:
+                await redis.aclose()
+
+        async def dials() -> bool:
+            """Once more, by a connection that was open before."""
+            await staying.connection_pool.disconnect()
+            return bool(await staying.ping())
+
+        trusted.write_bytes(old.ca_file.read_bytes() + new.ca_file.read_bytes())
+        assert await lets_in()
+        with redis_sync.Redis.from_url(server.url) as admin:
+            admin.execute_command(
+                *("CONFIG", "SET", "tls-cert-file", str(new.chain), "tls-key-file", str(new.chain)),
+            )
+        assert await staying.ping()
+        assert await dials()
+        ours.write_bytes(new.chain.read_bytes())
+        assert await dials()
+        for file in (trusted, ours):
+            file.write_text("half of a cert")
+            assert await dials()
+        trusted.write_bytes(new.ca_file.read_bytes())
+        ours.write_bytes(new.chain.read_bytes())
+        theirs.write_bytes(new.ca_file.read_bytes())
+        with redis_sync.Redis.from_url(server.url) as admin:
+            admin.execute_command("CONFIG", "SET", "tls-ca-cert-file", str(theirs))
+        assert await dials()
+        assert await lets_in()
+        await staying.aclose()

@@ -299,3 +299,54 @@ async def test_listen_is_kept_alive(provider, proxy, client_by) -> None:
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 120
     stream.abort()
+
+
+async def test_a_proxy_password_that_changes(provider, proxy, client_by) -> None:
+    """The next connection takes the new one, with a tunnel open; an address that is none changes nothing."""
+    said = [proxy.url.replace("//", "//us:old@")]
+    proxy.login = "us:old"
+    client = await client_by(proxy=lambda: said[0])
+    async with listening(client, provider) as mail:
+        proxy.login = "us:new"
+        with pytest.raises(ProviderAway, match="407"):
+            await (await client._transport.open_stream()).reader.read()
+        said[0] = "http://"
+        with pytest.raises(ProviderAway, match="407"):
+            await (await client._transport.open_stream()).reader.read()
+        said[0] = proxy.url.replace("//", "//us:new@")
+        (await client._transport.open_stream()).abort()
+        assert await mail()
+
+
+async def test_an_authority_that_is_replaced(provider, tmp_path: Path, client_by) -> None:
+    """Both stand in the file, the server changes over, the old one is taken out; calls go on throughout. A file that
+    is being written leaves what was."""
+    authorities = []
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        authorities.append(make_authority(tmp_path / name))
+    old, new = authorities
+    file = tmp_path / "corp.pem"
+    file.write_bytes(old.ca_file.read_bytes())
+
+    async def is_believed(client: ProviderClient) -> bool:
+        try:
+            (await client._transport.open_stream()).abort()
+        except ProviderAway:
+            return False
+        return True
+
+    async with served_by(old, provider) as before, served_by(new, provider) as after:
+        clients = [await client_by(url, ca_file=str(file)) for url in (before, after)]
+
+        async def believed() -> list[bool]:
+            return [await is_believed(client) for client in clients]
+
+        assert await believed() == [True, False]
+        file.write_bytes(old.ca_file.read_bytes() + new.ca_file.read_bytes())
+        assert await believed() == [True, True]
+        for useless in (lambda: file.write_text("half of a cert"), file.unlink):
+            useless()
+            assert await believed() == [True, True]
+        file.write_bytes(new.ca_file.read_bytes())
+        assert await believed() == [False, True]

@@ -103,13 +103,15 @@ class Program:
 
 
 @asynccontextmanager
-async def program(*words: str, environ: Mapping[str, str], module: str = "bridge") -> AsyncIterator[Program]:
-    """Run a command until the block ends."""
+async def program(
+    *words: str, environ: Mapping[str, str], module: str = "bridge", stdin: int = asyncio.subprocess.DEVNULL
+) -> AsyncIterator[Program]:
+    """Run a command until the block ends; as a service has it, nobody is at its standard input."""
     base = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module, *words),
         env=base | {"PYTHONPATH": str(ROOT), "BRIDGE_LOG_FORMAT": "json"} | dict(environ),
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=stdin,
         stderr=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
     )
