@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import redis as redis_sync
 
 from bridge.journal.calls import Retention
 from bridge.journal.connect import RedisAddress
@@ -155,6 +156,23 @@ async def test_what_the_sentinels_refuse_is_said_plainly(tmp_path: Path):
         assert await redis.ping()
         await redis.aclose()
     assert "no sentinel answers" in await refused(RedisAddress(servers.url), JournalAway)
+
+
+async def test_a_password_of_the_sentinels_that_changes(tmp_path: Path):
+    """They know both for a while, the file has the new one, the old one goes: whoever dials is told the master."""
+    said = ["old"]
+    async with SentinelSet(tmp_path) as servers:
+        servers.ask(0, "ACL", "SETUSER", "default", "resetpass", ">old", ">new")
+        redis = RedisAddress(servers.url, sentinel_password=lambda: said[0]).client(connections=1)
+        assert await redis.ping()
+        said[0] = "new"
+        await redis.connection_pool.disconnect()
+        assert await redis.ping()
+        with redis_sync.Redis(port=servers.ports[0], password="new") as admin:
+            admin.execute_command("ACL", "SETUSER", "default", "<old")
+        await redis.connection_pool.disconnect()
+        assert await redis.ping()
+        await redis.aclose()
 
 
 async def refused(address: RedisAddress, kind: type[Exception]) -> str:
