@@ -209,7 +209,7 @@ class EdgeServer:
             cursor.begin(opening.opened, after)
             self._feed.joined(opening, cursor)
         if admittance.mailboxes[0].address == CANARY:
-            connection.say(seen_frame(request, self._trusted))
+            connection.say(seen_frame(request, self._trusted()))
         for address, refused in admittance.withheld.items():
             connection.say(withdrawn_frame(address, refused.code))
         if self._hub.closing:

@@ -45,11 +45,11 @@ class Trust:
                 self._context = _trusting(self._file)
             except (OSError, ssl.SSLError) as error:
                 log.warning(
-                    "file of certificates cannot be used, those before stay in use",
-                    extra={"file": self._file, "error": str(error)},
+                    "files of certificates cannot be used, those before stay in use",
+                    extra={"files": [self._file], "error": str(error)},
                 )
             else:
-                log.info("certificates read again", extra={"file": self._file})
+                log.info("certificates read again", extra={"files": [self._file]})
         return self._context
 
 
