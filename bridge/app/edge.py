@@ -67,12 +67,13 @@ async def serve_edge(
     ready: Callable[[str], None] | None = None,
     tell_health: Callable[[Callable[[], Unready | None], Admin], None] | None = None,
     pace: Pace | None = None,
+    beat: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve browsers until ``stop``.
 
     ``sock`` is a listening socket that was inherited; without one the address of the settings is bound.
     ``add_routes`` adds further routes (``dev``). ``ready`` is called with the URL when connections are accepted.
-    ``pace`` has the intervals of the feed.
+    ``pace`` has the intervals of the feed. ``beat`` is called as long as it goes on.
 
     Shutdown: say so on ``/readyz``, wait for balancers to hear it, stop accepting, send every connection away with
     3001, one after the other, exit.
@@ -86,7 +87,7 @@ async def serve_edge(
     clock = SharedClock(partial(redis_now_ms, redis), wall=time.time)
     reader = build_reader(settings, redis, wall=clock)
     standings = Standings(redis, keys)
-    hub = Hub(metrics, life_s=lambda: present.settings.edge.max_life_s)
+    hub = Hub(metrics, life_s=lambda: present.settings.edge.max_life_s, ticked=beat)
     keyring = build_keyring(settings)
     kick_s = settings.edge.kick_s
     name = process_name()
@@ -125,7 +126,7 @@ async def serve_edge(
             await port.start()
         if tell_health is not None:
             tell_health(health, port)
-        if not await redis_accepted(reader, stop, standings=standings):
+        if not await redis_accepted(reader, stop, standings=standings, beat=beat):
             return
         with suppress(JournalError):
             await clock.look()

@@ -76,12 +76,15 @@ _READ_ONLY: Final = ("READONLY", "MISCONF", "NOREPLICAS")
 
 
 class RedisHealth:
-    """Whether Redis answers and accepts a write, tested every ``look_s`` seconds.
+    """Whether Redis answers and accepts a write, tested every ``look_s`` seconds; ``beat`` is called after each try.
 
     A full or read-only server is found by trying. Each program decides what such a server is still good for.
     """
 
-    def __init__(self, reader: Reader, metrics: Metrics, *, look_s: float = 2.0) -> None:
+    def __init__(
+        self, reader: Reader, metrics: Metrics, *, look_s: float = 2.0, beat: Callable[[], None] = lambda: None
+    ) -> None:
+        self._beat = beat
         self._reader = reader
         self._look_s = look_s
         self._metrics = metrics
@@ -105,11 +108,7 @@ class RedisHealth:
                 self._noted(None)
             except (JournalError, TimeoutError) as error:
                 self._noted(_unready(error))
-            if looks % _MEMORY_EACH == 0 and self._answers:
-                # One that is full answers, too; a fault of this question is reported by the next write.
-                with suppress(JournalError, TimeoutError):
-                    async with asyncio.timeout(2.0):
-                        self._tell_memory(await self._reader.memory())
+            self._beat()
             await asyncio.sleep(self._look_s)
 
     def _tell_memory(self, memory: ServerMemory) -> None:
@@ -145,16 +144,19 @@ async def redis_accepted(
     standings: Standings | None = None,
     mirror: Mirror | None = None,
     pause_s: float = 1.0,
+    beat: Callable[[], None] = lambda: None,
 ) -> bool:
     """Wait until Redis answers, and find out whether it can be used; ``False`` if the process must stop meanwhile.
 
-    ``standings``: for a process that admits people; ``mirror``: for one that may lead. Each needs its own rights.
+    ``beat`` is called before each try. ``standings``: for a process that admits people; ``mirror``: for one that may
+    lead. Each needs its own rights.
 
     Raises:
         StartRefused: it answers, and waiting will not help.
     """
     reported = ""
     while not stop.is_set():
+        beat()
         try:
             warning = await reader.check()
             if standings is not None:

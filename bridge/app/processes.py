@@ -27,6 +27,7 @@ from bridge.events import from_json, to_json
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics
 from bridge.obs.readiness import Unready
+from bridge.obs.systemd import VARIABLES, Watched
 from bridge.settings import Address, Present
 from bridge.supervision import Shutdown
 
@@ -79,32 +80,45 @@ async def run_edge(present: Present, workers: int) -> None:
         for child in children:
             child.hang_up()
 
-    with Shutdown(reload=on_hangup(present, pass_on)) as shutdown:
-        if children:
-            await serve_processes(present, children, shutdown.event)
-        else:
+    watched = Watched()
+
+    def up(health: Callable[[], Unready | None], port: Admin) -> None:
+        watched.up(health, port.note)
+
+    with Shutdown(reload=on_hangup(present, watched, pass_on)) as shutdown:
+        async with watched.attend(shutdown.event):
+            if children:
+                await serve_processes(present, children, shutdown.event, watched)
+                return
             metrics = Metrics(namespace=present.settings.namespace, version=__version__, worker=False)
             async with ending_within(lambda: present.settings.edge.stop_s, shutdown.event):
-                await serve_edge(present, metrics, shutdown.event, sock=None, admin=True)
+                await serve_edge(
+                    present, metrics, shutdown.event, sock=None, admin=True, tell_health=up, beat=watched.beat
+                )
 
 
-async def serve_processes(present: Present, children: list[_Child], stop: asyncio.Event) -> None:
-    """Run the children on one port until ``stop``."""
+async def serve_processes(present: Present, children: list[_Child], stop: asyncio.Event, watched: Watched) -> None:
+    """Run the children on one port until ``stop``; ``watched`` is told how they are."""
     sock = await bind(present.settings.edge.listen)
     admin = present.settings.edge.admin_listen
+
+    def ready() -> Unready | None:
+        return Unready("closing", "shutting down") if stop.is_set() else _verdict(children)
+
     port = Admin(
         metrics=Metrics(namespace=present.settings.namespace, version=__version__, worker=False, edge=False),
         host=admin.host,
         port=admin.port,
         alive=lambda: None,
-        ready=lambda: Unready("closing", "shutting down") if stop.is_set() else _verdict(children),
+        ready=ready,
         note=lambda: next((child.note for child in children if child.note), None),
     )
     try:
         await port.start()
+        watched.up(ready, port.note)
         async with asyncio.TaskGroup() as tasks:
             for child in children:
-                tasks.create_task(_keep(child, sock, present, stop), name=f"edge process {child.number}")
+                tasks.create_task(_keep(child, sock, present, stop, watched.beat), name=f"edge process {child.number}")
             tasks.create_task(_close(sock, stop, present), name="port")
     finally:
         sock.close()
@@ -126,7 +140,9 @@ async def _close(sock: socket.socket, stop: asyncio.Event, present: Present) -> 
     sock.close()
 
 
-async def _keep(child: _Child, sock: socket.socket, present: Present, stop: asyncio.Event) -> None:
+async def _keep(
+    child: _Child, sock: socket.socket, present: Present, stop: asyncio.Event, beat: Callable[[], None]
+) -> None:
     while not stop.is_set():
         process = child.process = await _start(child, sock, present.settings.edge.admin_listen)
         child.heard_at = time.monotonic()
@@ -135,6 +151,7 @@ async def _keep(child: _Child, sock: socket.socket, present: Present, stop: asyn
         try:
             while not stop.is_set() and not listening.done() and child.silent_s() < 2 * _SILENT_S:
                 await asyncio.wait([stopping, listening], timeout=_TELL_S, return_when=asyncio.FIRST_COMPLETED)
+                beat()
             if not stop.is_set() and not listening.done():
                 log.error("edge process hangs, it is ended", extra={"number": child.number})
             if stop.is_set():
@@ -158,7 +175,8 @@ async def _start(child: _Child, sock: socket.socket, admin: Address) -> asyncio.
     port = admin.port + 1 + child.number if admin.port else 0
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bridge", *sys.argv[1:], "--inherit", str(sock.fileno())),
-        env=os.environ | {"BRIDGE_EDGE_ADMIN_LISTEN": str(Address(admin.host, port))},
+        env={name: value for name, value in os.environ.items() if name not in VARIABLES}
+        | {"BRIDGE_EDGE_ADMIN_LISTEN": str(Address(admin.host, port))},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         pass_fds=(sock.fileno(),),

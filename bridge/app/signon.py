@@ -30,6 +30,7 @@ from bridge.journal.keys import Keys
 from bridge.journal.standing import Standings
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics
+from bridge.obs.systemd import Notices, Watched
 from bridge.provider.bizmail.ports import BizMailLogin
 from bridge.settings import Present, Settings
 from bridge.signon.closed import Closed
@@ -45,8 +46,10 @@ AddRoutes = Callable[[web.Application], None]
 async def run_signon(present: Present) -> None:
     """Run sign-on alone until SIGTERM or Ctrl-C."""
     metrics = Metrics(namespace=present.settings.namespace, version=__version__, worker=False, edge=False, signon=True)
-    with Shutdown(reload=on_hangup(present)) as shutdown:
-        await serve_signon(present, metrics, shutdown.event, admin=True)
+    watched = Watched()
+    with Shutdown(reload=on_hangup(present, watched)) as shutdown:
+        async with watched.attend(shutdown.event):
+            await serve_signon(present, metrics, shutdown.event, admin=True, watched=watched)
 
 
 async def serve_signon(
@@ -56,8 +59,10 @@ async def serve_signon(
     *,
     admin: bool,
     ready: Callable[[str], None] | None = None,
+    watched: Watched | None = None,
 ) -> None:
-    """Serve clicks until ``stop``; ``ready`` is called with the URL when connections are accepted.
+    """Serve clicks until ``stop``; ``ready`` is called with the URL when connections are accepted, ``watched`` is told
+    how it is.
 
     Shutdown: stop accepting, finish the clicks that are under way, exit.
     """
@@ -67,7 +72,8 @@ async def serve_signon(
     address = redis_address(settings)
     redis = address.client()
     reader = build_reader(settings, redis)
-    health = RedisHealth(reader, metrics)
+    watched = watched or Watched(Notices({}))
+    health = RedisHealth(reader, metrics, beat=watched.beat)
 
     def note() -> str | None:
         # People get a page that explains it; without this process the proxy would show an error.
@@ -84,7 +90,10 @@ async def serve_signon(
     try:
         if admin:
             await port.start()
-        if not await redis_accepted(reader, stop, standings=Standings(redis, Keys(settings.namespace))):
+        watched.up(health.reachable, note)
+        if not await redis_accepted(
+            reader, stop, standings=Standings(redis, Keys(settings.namespace)), beat=watched.beat
+        ):
             return
         keyring = build_keyring(settings)
         async with running_verifier(settings, keyring) as verifier, running_office(settings, metrics) as office:

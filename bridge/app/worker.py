@@ -36,6 +36,7 @@ from bridge.journal.writer import Writer
 from bridge.obs.admin import Admin
 from bridge.obs.metrics import Metrics
 from bridge.obs.readiness import Unready
+from bridge.obs.systemd import Notices, Watched
 from bridge.provider.bizmail.members import BizMailMembers
 from bridge.provider.bizmail.ports import BizMailCounts, BizMailSource
 from bridge.settings import Present, Settings
@@ -55,24 +56,34 @@ _REDIS_S: Final = 2.0
 async def run_worker(present: Present) -> None:
     """Run a worker until SIGTERM or Ctrl-C."""
     metrics = Metrics(namespace=present.settings.namespace, version=__version__, edge=False)
-    with Shutdown(reload=on_hangup(present)) as shutdown:
-        await serve_worker(present.settings, metrics, shutdown.event, admin=True)
+    watched = Watched()
+    with Shutdown(reload=on_hangup(present, watched)) as shutdown:
+        async with watched.attend(shutdown.event):
+            await serve_worker(present.settings, metrics, shutdown.event, admin=True, watched=watched)
 
 
 async def serve_worker(
-    settings: Settings, metrics: Metrics, stop: asyncio.Event, *, admin: bool, recollect_s: float = 2.0
+    settings: Settings,
+    metrics: Metrics,
+    stop: asyncio.Event,
+    *,
+    admin: bool,
+    recollect_s: float = 2.0,
+    watched: Watched | None = None,
 ) -> None:
     """Run a worker until ``stop``. With ``admin`` its metrics and health have a port.
 
-    ``recollect_s``: how long a new leader waits, before its first commit, for the edges' memories.
+    ``watched`` is told how it is. ``recollect_s``: how long a new leader waits, before its first commit, for the edges'
+    memories.
 
     Shutdown: stop listening, commit what was read, release the lease.
     """
+    watched = watched or Watched(Notices({}))
     address = redis_address(settings)
     redis = address.client()
     keys = Keys(settings.namespace)
     reader = build_reader(settings, redis)
-    health = RedisHealth(reader, metrics)
+    health = RedisHealth(reader, metrics, beat=watched.beat)
     leading: list[Worker] = []
 
     def ready() -> Unready | None:
@@ -91,9 +102,10 @@ async def serve_worker(
     )
     if admin:
         await port.start()
+    watched.up(ready, note)
     try:
         mirror = Mirror(redis, keys)
-        if not await redis_accepted(reader, stop, mirror=mirror):
+        if not await redis_accepted(reader, stop, mirror=mirror, beat=watched.beat):
             return
         async with running_client(settings, redis, metrics) as client:
             inquiries = Inquiries(redis, keys)

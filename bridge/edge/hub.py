@@ -52,6 +52,7 @@ class Hub:
     """Registers the connections. ``clock``: monotonic seconds; ``wall``: epoch seconds, by which tokens expire.
 
     A connection lives for as long as ``life_s`` says when it begins, in seconds, a fifth more or less.
+    ``ticked`` is called after each tick of the timer.
     """
 
     def __init__(
@@ -61,7 +62,9 @@ class Hub:
         life_s: Callable[[], float] = lambda: math.inf,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        ticked: Callable[[], None] = lambda: None,
     ) -> None:
+        self._ticked = ticked
         self.behind: set[Connection] = set()
         self.frames: dict[Transport, int] = {"websocket": 0, "sse": 0}
         self.closing = False
@@ -161,6 +164,7 @@ class Hub:
         while True:
             await asyncio.sleep(_TICK_S)
             self.tick()
+            self._ticked()
             garbage.grown(self.count)
 
     def tick(self) -> None:

@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -105,12 +106,15 @@ def test_valkey_keeps_what_it_is_given(require_binary: Callable[[str], str]):
 def test_the_units_are_valid(unit: Path, require_binary: Callable[[str], str], tmp_path: Path):
     """``systemd-analyze verify`` accepts each unit without a word; only the program's path is another one here."""
     text = unit.read_text()
-    program = tmp_path / "exmail-bridge"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    copy = tmp_path / unit.name
-    copy.write_text(text.replace("/opt/exmail-bridge/bin/exmail-bridge", str(program)))
+    for name in ("exmail-bridge", "exmail-bridge-secrets"):
+        program = tmp_path / name
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+    # A template is looked at as one of its instances, with its drop-ins.
+    copy = tmp_path / unit.name.replace("@.", "@1.")
+    copy.write_text(text.replace("/opt/exmail-bridge/bin/", f"{tmp_path}/"))
     assert copy.read_text() != text
+    shutil.copytree(unit.with_name(f"{unit.name}.d"), tmp_path / f"{copy.name}.d")
     told = run(require_binary("systemd-analyze"), "verify", "--man=no", copy)
     assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
 
@@ -124,13 +128,19 @@ def test_the_units_are_closed(unit: Path, require_binary: Callable[[str], str]):
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_the_units_set_only_settings(unit: Path):
-    """A variable in a unit is a setting of ours, and a credential it names is loaded."""
+    """A variable in a unit, or in its drop-in, is a setting of ours, and a secret is in the runtime directory, where it
+    is handed on at the start and at a reload, before the program reads it."""
     known = {setting.variable for setting in TABLE}
     text = unit.read_text()
-    for name, value in re.findall(r"^Environment=(\w+)=(.*)$", text, re.MULTILINE):
+    [folder] = re.findall(r"^RuntimeDirectory=(.*)$", text, re.MULTILINE)
+    [drop_in] = unit.with_name(f"{unit.name}.d").glob("*.conf")
+    for name, value in re.findall(r"^Environment=(\w+)=(.*)$", text + drop_in.read_text(), re.MULTILINE):
         assert name.removesuffix("_FILE") in known
-        if value.startswith("%d/"):
-            assert f"LoadCredential={value.removeprefix('%d/')}:" in text
+        assert not name.endswith("_FILE") or value.startswith(f"%t/{folder}/")
+    handed_on = f"=+/opt/exmail-bridge/bin/exmail-bridge-secrets %t/{folder}\n"
+    assert f"ExecStartPre{handed_on}" in text
+    assert f"ExecReload{handed_on}ExecReload=+/bin/kill -HUP $MAINPID\n" in text
+    assert "Type=notify\n" in text
 
 
 def seconds_of(text: str) -> float:
