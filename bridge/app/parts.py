@@ -108,6 +108,11 @@ class RedisHealth:
                 self._noted(None)
             except (JournalError, TimeoutError) as error:
                 self._noted(_unready(error))
+            if looks % _MEMORY_EACH == 0 and self._answers:
+                # One that is full answers, too; a fault of this question is reported by the next write.
+                with suppress(JournalError, TimeoutError):
+                    async with asyncio.timeout(2.0):
+                        self._tell_memory(await self._reader.memory())
             self._beat()
             await asyncio.sleep(self._look_s)
 

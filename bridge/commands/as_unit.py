@@ -12,19 +12,18 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final, NoReturn
 
-from bridge.commands.unit_file import Unit, UnitError, read_unit, read_variables
+from bridge.doctor.units import ETC, FOLDERS, unit_environ, variables_in
 
 _PROGRAM: Final = "exmail-bridge-as"
-_ETC: Final = PurePosixPath("/etc/exmail-bridge")
 _ROOT: Final = "EXMAIL_BRIDGE_ROOT"
 _USAGE: Final = f"""\
 usage: {_PROGRAM} WHO COMMAND [ARGUMENT …]
 
 Run `exmail-bridge COMMAND` with the settings and secrets of a service, as root.
-WHO: worker (the same as worker@1), worker@2, edge, signon; or NAME of {_ETC}/NAME.env
+WHO: worker (the same as worker@1), worker@2, edge, signon; or NAME of {ETC}/NAME.env
 
 examples:
   {_PROGRAM} worker api token --anew
@@ -42,10 +41,14 @@ def main() -> int:
     if not words or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9@._-]*", who):
         sys.stderr.write(_USAGE)
         return 2
+    root = Path(os.environ.get(_ROOT, "/"))
     try:
-        variables = variables_of(who, Path(os.environ.get(_ROOT, "/")))
-    except UnitError as error:
-        sys.stderr.write(f"{_PROGRAM}: {error}\n")
+        variables = variables_of(who, root)
+    except OSError as error:
+        sys.stderr.write(f"{_PROGRAM}: {error.filename}: {error.strerror}\n")
+        return 1
+    if variables is None:
+        sys.stderr.write(f"{_PROGRAM}: there is neither a unit exmail-bridge-{who} nor {below(root, ETC)}/{who}.env\n")
         return 1
     return _become(words, variables)
 
@@ -57,33 +60,27 @@ def _become(words: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
     os.execve(sys.executable, [sys.executable, "-P", "-m", "bridge", *words], environ)  # noqa: S606 - it has no shell
 
 
-def variables_of(who: str, root: Path) -> Mapping[str, str]:
-    """The settings of ``who`` on the host whose file system begins at ``root``.
+def variables_of(who: str, root: Path) -> Mapping[str, str] | None:
+    """The settings of ``who`` on the host whose file system begins at ``root``; ``None``: nobody is called that.
 
     Raises:
-        UnitError: nobody is called that, or what is there cannot be understood.
+        OSError: a file cannot be read.
     """
-    own = root / _ETC.relative_to("/") / f"{who}.env"
-    unit = Unit(read_variables(own), ()) if own.is_file() else read_unit(_service(who), root)
-    found = {name: _original(name, value, unit, root) for name, value in unit.environment.items()}
+    etc = below(root, ETC)
+    own = etc / f"{who}.env"
+    if own.is_file():
+        found = variables_in(str(own))
+    elif (of_unit := unit_environ(who, [below(root, each) for each in FOLDERS], etc=etc)) is not None:
+        found = of_unit
+    else:
+        return None
     # Somebody reads at a terminal what a service writes for machines.
     found.pop("BRIDGE_LOG_FORMAT", None)
     if root != Path("/"):
-        found.setdefault("BRIDGE_CONFIG", str(root / _ETC.relative_to("/") / "bridge.toml"))
+        found.setdefault("BRIDGE_CONFIG", str(etc / "bridge.toml"))
     return found
 
 
-def _service(who: str) -> str:
-    name = who.removesuffix(".service")
-    name = name if name.startswith("exmail-bridge-") else f"exmail-bridge-{name}"
-    return f"{name}@1" if name == "exmail-bridge-worker" else name
-
-
-def _original(name: str, value: str, unit: Unit, root: Path) -> str:
-    """Where a file is, of which the unit has a copy in its runtime directory."""
-    if not name.endswith("_FILE"):
-        return value
-    path = PurePosixPath(value)
-    if path.parent in unit.runtime:
-        path = _ETC / path.name
-    return str(root / path.relative_to("/")) if path.is_absolute() else value
+def below(root: Path, path: Path) -> Path:
+    """Where ``path`` is on a host whose file system begins at ``root``."""
+    return root / path.relative_to("/")

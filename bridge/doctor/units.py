@@ -1,47 +1,79 @@
-"""The environment of a systemd unit, without systemd: what its files say, drop-ins included, with the credentials that
-it is handed as the files that they come from.
+"""The environment of a systemd unit, without systemd: what its files say, drop-ins included, with the secrets that it
+is handed as the files that they come from.
 
-So the settings that are judged are those that the service has, whoever judges them and in whatever shell.
+So the settings that are judged are those that the service has, whoever judges them and in whatever shell; and a command
+can have them too.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 FOLDERS: Final = (Path("/etc/systemd/system"), Path("/run/systemd/system"), Path("/usr/lib/systemd/system"))
+ETC: Final = Path("/etc/exmail-bridge")
+"""Where ``exmail-bridge-secrets`` copies from what a unit has in its runtime directory."""
+_RUN: Final = "/run"
 _CREDENTIALS: Final = ("LoadCredential", "LoadCredentialEncrypted")
 
 
-def unit_environ(program: str, folders: Sequence[Path] = FOLDERS) -> dict[str, str] | None:
-    """The ``BRIDGE_*`` variables of the unit ``exmail-bridge-<program>.service``; ``None`` if there is no such unit.
+def unit_environ(program: str, folders: Sequence[Path] = FOLDERS, *, etc: Path = ETC) -> dict[str, str] | None:
+    """The ``BRIDGE_*`` variables of the unit ``exmail-bridge-<program>``; ``None`` if there is no such unit.
+
+    ``program`` may name an instance (``worker@2``); without one the first is meant, where the unit is a template.
 
     Raises:
         OSError: its files cannot be read.
     """
-    name = f"exmail-bridge-{program}.service"
-    unit = next((folder / name for folder in folders if (folder / name).is_file()), None)
-    if unit is None:
+    for name in (f"exmail-bridge-{program}", f"exmail-bridge-{program}@1"):
+        names = dict.fromkeys((f"{name}.service", f"{re.sub('@.*', '@', name)}.service"))
+        places = (folder / each for each in names for folder in folders)
+        if (unit := next((path for path in places if path.is_file()), None)) is not None:
+            break
+    else:
         return None
-    drop_ins = {path.name: path for folder in reversed(folders) for path in (folder / f"{name}.d").glob("*.conf")}
+    drop_ins = {
+        path.name: path
+        for each in reversed(names)
+        for folder in reversed(folders)
+        for path in (folder / f"{each}.d").glob("*.conf")
+    }
     environ: dict[str, str] = {}
+    of_files: dict[str, str] = {}
     credentials: dict[str, str] = {}
+    runtime: list[str] = []
     for path in (unit, *(drop_ins[each] for each in sorted(drop_ins))):
-        for key, value in _lines(path):
+        for key, written in _lines(path):
+            value = _resolved(written, name)
             if key == "Environment":
                 environ = environ | _assignments(value) if value else {}
             elif key == "EnvironmentFile":
-                environ |= _of_file(value)
+                of_files = of_files | variables_in(value) if value else {}
+            elif key == "RuntimeDirectory":
+                runtime += [f"{_RUN}/{each}/" for each in value.split()]
             elif key in _CREDENTIALS:
                 credential, _, source = value.partition(":")
                 credentials[credential] = source
-    return {
-        variable: credentials.get(value[3:], value) if value.startswith("%d/") else value
-        for variable, value in environ.items()
-        if variable.startswith("BRIDGE_")
-    }
+
+    def original(value: str) -> str:
+        if value.startswith("%d/"):
+            return credentials.get(value[3:], value)
+        copied = next((each for each in runtime if value.startswith(each)), None)
+        return value if copied is None else str(etc / value.removeprefix(copied))
+
+    # As systemd has it: what stands in a file wins.
+    found = environ | of_files
+    return {variable: original(value) for variable, value in found.items() if variable.startswith("BRIDGE_")}
+
+
+def _resolved(value: str, name: str) -> str:
+    """Replace systemd's specifiers, as far as they are the same on every host."""
+    prefix, _, instance = name.partition("@")
+    known = {"i": instance, "I": instance, "p": prefix, "P": prefix, "n": f"{name}.service", "N": name, "t": _RUN}
+    return re.sub(r"%([iIpPnNt])", lambda match: known[match[1]], value)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -67,7 +99,12 @@ def _assignments(text: str) -> dict[str, str]:
     return {name: value for name, there, value in pairs if there}
 
 
-def _of_file(value: str) -> dict[str, str]:
+def variables_in(value: str) -> dict[str, str]:
+    """The variables of a file as ``EnvironmentFile=`` names it: one that begins with ``-`` need not be there.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     path = Path(value.removeprefix("-"))
     if value.startswith("-") and not path.exists():
         return {}

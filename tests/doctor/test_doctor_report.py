@@ -85,13 +85,13 @@ def test_the_locale_decides_the_language(environ: dict[str, str], language: str)
 
 
 def test_a_unit_is_read_as_systemd_reads_it(tmp_path: Path) -> None:
-    """Its own lines, then the drop-ins by name; credentials are the files that they come from; what is no setting of
-    ours is left out."""
-    for name in ("worker", "edge", "signon"):
+    """Its own lines, then the drop-ins by name, the instance's before the template's; what it is handed is the file
+    that it comes from; what is no setting of ours is left out."""
+    for name in ("worker@", "edge", "signon"):
         (tmp_path / f"exmail-bridge-{name}.service").write_text(
             (ROOT / f"deploy/systemd/exmail-bridge-{name}.service").read_text()
         )
-    drop_ins = tmp_path / "exmail-bridge-worker.service.d"
+    drop_ins = tmp_path / "exmail-bridge-worker@.service.d"
     drop_ins.mkdir()
     (tmp_path / "more").write_text('# comment\nBRIDGE_LOG_LEVEL="debug"\n')
     (drop_ins / "20-later.conf").write_text("[Service]\nEnvironment=BRIDGE_NAMESPACE=second\n")
@@ -101,7 +101,14 @@ def test_a_unit_is_read_as_systemd_reads_it(tmp_path: Path) -> None:
         "Environment=BRIDGE_REDIS_USERNAME=worker \\\n  BRIDGE_REDIS_PASSWORD_FILE=%d/redis-password PATH=/x\n"
         f"Environment='BRIDGE_NAMESPACE=first'\nEnvironmentFile=-{tmp_path}/none\nEnvironmentFile={tmp_path}/more\n"
     )
+    second = tmp_path / "exmail-bridge-worker@2.service.d"
+    second.mkdir()
+    (second / "20-later.conf").write_text("[Service]\nEnvironment=BRIDGE_NAMESPACE=of-%i\n")
+    assert (unit_environ("worker@2", [tmp_path]) or {})["BRIDGE_NAMESPACE"] == "of-2"
+    assert (unit_environ("worker@2", [tmp_path]) or {})["BRIDGE_WORKER_ADMIN_LISTEN"] == "127.0.0.2:9101"
+    assert unit_environ("worker", [tmp_path]) == unit_environ("worker@1", [tmp_path])
     assert unit_environ("worker", [tmp_path]) == {
+        "BRIDGE_WORKER_ADMIN_LISTEN": "127.0.0.1:9101",
         "BRIDGE_PROVIDER_CLIENT_SECRET_FILE": "/etc/exmail-bridge/client-secret",
         "BRIDGE_LOG_FORMAT": "json",
         "BRIDGE_REDIS_USERNAME": "worker",

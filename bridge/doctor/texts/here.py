@@ -23,12 +23,12 @@ HERE: Final = {
         en=Words(
             "{file} has mode {mode}",
             "Everybody on this host can read this secret, or change it.",
-            "chmod 600, owned by root; systemd hands it to the service (LoadCredential).",
+            "chmod 600, owned by root; the service gets a copy of its own.",
         ),
         zh=Words(
             "{file} 的权限是 {mode}",
             "本机上任何人都能读到或改动这个密钥。",
-            "chmod 600，属主 root；由 systemd 交给服务（LoadCredential）。",
+            "chmod 600，属主 root；服务会得到自己的一份副本。",
         ),
     ),
     "name-unknown": Text(
@@ -132,12 +132,12 @@ HERE: Final = {
         en=Words(
             "no worker leads",
             "No mail is announced.",
-            "Start a worker, or read the log of one that runs: journalctl -u exmail-bridge-worker -n 50.",
+            "Start a worker, or read the log of one that runs: journalctl -u exmail-bridge-worker@1 -n 50.",
         ),
         zh=Words(
             "没有 worker 在主持",
             "没有任何新邮件提醒。",
-            "启动 worker；如果它在运行，看它的日志：journalctl -u exmail-bridge-worker -n 50。",
+            "启动 worker；如果它在运行，看它的日志：journalctl -u exmail-bridge-worker@1 -n 50。",
         ),
     ),
     "leader-silent": Text(
