@@ -1,4 +1,4 @@
-"""The commands of the runbook, each as written, on a host that is laid out as the pages say and whose Redis knows users."""
+"""The runbook's commands, each as written, on a host that is laid out as the pages say and whose Redis knows users."""
 
 from __future__ import annotations
 
@@ -61,12 +61,9 @@ class Host:
         for folder in ("etc/systemd/system", "usr/local/bin", "opt/exmail-bridge/bin"):
             (root / folder).mkdir(parents=True)
         # What pip puts there.
-        for name, module in (("exmail-bridge", "bridge"), ("exmail-bridge-as", "bridge.commands.as_unit")):
+        for name, module in (("exmail-bridge", "bridge.__main__"), ("exmail-bridge-as", "bridge.commands.as_unit")):
             script = root / "opt/exmail-bridge/bin" / name
-            body = (
-                f"import sys\nfrom {module}{'.__main__' if module == 'bridge' else ''} import main\nsys.exit(main())\n"
-            )
-            script.write_text(f"#!{sys.executable}\n{body}")
+            script.write_text(f"#!{sys.executable}\nimport sys\nfrom {module} import main\nsys.exit(main())\n")
             script.chmod(0o755)
         self.passwords = guarded.passwords
         self.environ = {
@@ -85,9 +82,8 @@ class Host:
         """Do what the page says with files; the places are below ``root``."""
         for line in lines_of(page):
             words = line.replace("sudo ", "")
-            if (
-                re.search(rf"(^|[|;] *|do )({'|'.join(LAYING_OUT)}) ", words) and " /etc/" in words
-            ) or "/usr/" in words:
+            lays_out = re.search(rf"(^|[|;] *|do )({'|'.join(LAYING_OUT)}) ", words)
+            if lays_out and re.search(r" /(etc/exmail-bridge|etc/systemd|usr/local|opt)", words):
                 words = re.sub(r" /(etc/exmail-bridge|etc/systemd|opt|usr)", rf" {self.root}/\1", words)
                 done = self.run(words.replace("passwords/", f"{self.passwords}/"))
                 assert done.returncode == 0, (line, done.stderr)
