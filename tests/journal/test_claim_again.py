@@ -122,7 +122,7 @@ async def test_under_other_numbers_than_ours_the_name_is_no_proof(leader: Writer
     knows here what came after it."""
     begun = leader._seen_generation = leader.generation + 5
     await redis.set(KEYS.generation, begun)
-    await redis.hset(KEYS.upstream, "leader", f"{leader.fence}:{begun}:{leader._random}")
+    await redis.hset(KEYS.upstream, "leader", f"{leader.fence}:{begun}:{leader._name}")
     leader._server = ANOTHER
     claimed = await leader.claim()
     assert claimed is not None
