@@ -3,7 +3,7 @@
 UV ?= uv
 COMPILE = $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate
 
-.PHONY: dev test lint bench rolling churn fuzz autobahn crash contracts lock model npm settings soak
+.PHONY: dev test lint bench bundle rolling churn fuzz autobahn crash contracts lock model npm release settings soak
 
 dev:
 	python3 -m bridge dev
@@ -63,6 +63,11 @@ lock:
 # The browser's client for bundlers: dist/exmail-bridge-client-VERSION.tgz. Needs npm, and no registry.
 npm:
 	.venv/bin/python deploy/npm/make.py dist
+
+# For machines without a network (docs/offline.md): dist/exmail-bridge-VERSION-linux-MACHINE-cpMINOR.tar, one for each.
+# make bundle PYTHONS="3.11 3.12" MACHINES="x86_64 aarch64"; without either, for this machine and its Python.
+bundle:
+	.venv/bin/python -m deploy.bundle --into dist $(PYTHONS:%=--python %) $(MACHINES:%=--machine %)
 
 # What readers of events, frames and answers are promised. It refuses to take a promise back without BREAKING=--breaking.
 contracts:
