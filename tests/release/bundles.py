@@ -111,7 +111,7 @@ def install(bundle: Path, *words: str | Path, path: str = os.defpath, alone: boo
 
 def away() -> tuple[str, ...]:
     """The words before a command that is to run without a network."""
-    return ("unshare", "-n") if os.geteuid() == 0 else ("unshare", "-rn")
+    return (shutil.which("unshare") or "/usr/bin/unshare", "-n" if os.geteuid() == 0 else "-rn")
 
 
 def python() -> str:
