@@ -25,7 +25,9 @@ def user_list(question: Question) -> dict[str, object]:
     if fault := question.faults.strike(Kind.LIST_VER, "user/list"):
         answer = {} if fault.value is None else {"Ver": fault.value}
     elif fault := question.faults.strike(Kind.LIST_VER_MOVES, "user/list"):
-        answer = {"Ver": newest + int(fault.number) * fault.struck}
+        made_up = newest + int(fault.number) * fault.struck
+        question.faults.made_up.add(made_up)
+        answer = {"Ver": made_up}
     answer |= listing(lines)
     if fault := question.faults.strike(Kind.LIST_SHORT, "user/list"):
         answer["List"] = lines[: max(0, len(lines) - int(fault.number))]

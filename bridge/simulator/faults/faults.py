@@ -84,10 +84,12 @@ class Fault:
 class Faults:
     """The faults that are on. ``chance`` is drawn from a seeded source, so a run can be repeated."""
 
-    __slots__ = ("_active", "_bell", "_fired", "_random", "_watchers")
+    __slots__ = ("_active", "_bell", "_fired", "_random", "_watchers", "made_up")
 
     def __init__(self, *, seed: int = 0) -> None:
         self._random = seeded(seed, "faults")
+        self.made_up: set[int] = set()
+        """Every Ver that ``LIST_VER_MOVES`` has answered: the truth may come to have the same one later."""
         self._active: list[Fault] = []
         self._fired: dict[Kind, int] = {}
         self._watchers: list[Callable[[], None]] = []

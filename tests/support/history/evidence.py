@@ -15,10 +15,11 @@ from tests.support.history.staff import Tenure
 
 if TYPE_CHECKING:
     from bridge.simulator.world.mail import Mail
-    from tests.support.history.harness import Harness
+    from tests.support.history.harness import Harness, Sight
 
 _VISITS = 5
 _AROUND_S = 6.0
+_CHANGES = 30
 _OF_EVERY_LINE = ("time", "level", "role", "pid", "logger", "message")
 
 
@@ -85,6 +86,31 @@ def before_and_after(harness: Harness, mail: Mail, events: Sequence[Mapping[str,
         "announced": told,
         "logged by workers": logged,
     }
+    return "\n".join(["", *(f"  {name}: " + "\n    ".join(lines) for name, lines in parts.items())])
+
+
+def around_a_sight(harness: Harness, sight: Sight, alias: str) -> str:
+    """What was stored of a person, and what the provider was asked and answered about him, around a moment.
+
+    Times are seconds after that.
+    """
+    near = [each for each in harness.sights if abs(each.at - sight.at) < _AROUND_S]
+    stored = [
+        f"{next(group).at - sight.at:+.3f} Ver {ver}, name {name}{', owed' if is_owed else ''}"
+        for (ver, name, is_owed), group in groupby(
+            near, key=lambda each: (each.ver, each.names.get(alias), alias in each.owed)
+        )
+    ]
+    asked = [
+        f"{call.at_s - sight.at:+.3f} {call.endpoint} {call.params.get('ver', alias)} {call.outcome}"
+        for endpoint in ("user/list", "user/get")
+        for call in harness.provider.calls.of(endpoint)
+        if abs(call.at_s - sight.at) < _AROUND_S and call.params.get("alias", [alias]) == [alias]
+    ]
+    changed = [f"{entry.ver} {entry.action.name}" for entry in harness.world.directory if entry.alias == alias][
+        -_CHANGES:
+    ]
+    parts = {"stored": stored, "asked": asked, "changes of the person": changed, "renamed": [str(harness.renamed)]}
     return "\n".join(["", *(f"  {name}: " + "\n    ".join(lines) for name, lines in parts.items())])
 
 
