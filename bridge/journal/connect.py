@@ -75,7 +75,7 @@ class _Cancellable(AbstractConnection):
             raise
 
 
-class _Secured(SSLConnection):
+class _SSLConnection(SSLConnection):
     """Dials with the certificates that are in their files now."""
 
     def __init__(self, *, certificates: Certificates, **options: Any) -> None:
@@ -290,7 +290,7 @@ def _pool(
     if issubclass(kind, SSLConnection):
         # Any connection's description of the context will do, they are all the same.
         pool.connection_kwargs |= {"certificates": Certificates(kind(**pool.connection_kwargs).ssl_context)}
-        kind = _Secured
+        kind = _SSLConnection
     pool.connection_class = type(kind.__name__, (_Cancellable, *kinds, kind), {})
     return pool
 
