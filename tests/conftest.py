@@ -32,6 +32,7 @@ PACKAGES = {
     "mod_auth_cas": "libapache2-mod-auth-cas",
     "promtool": "prometheus",
     "amtool": "prometheus-alertmanager",
+    "valkey-cli": "valkey-tools",
     "docker-compose": "docker-compose",
     "node": "nodejs",
     "npm": "npm",

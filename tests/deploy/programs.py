@@ -40,8 +40,8 @@ def bridge(*words: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "bridge", *words)
 
 
-def accepts(port: int) -> bool:
+def accepts(port: int, host: str = "127.0.0.1") -> bool:
     """Say whether something listens there."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+    with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
         return True
     return False

@@ -210,18 +210,24 @@ class SseClient(_Client):
         return block
 
 
-async def _dial(url: str, path: str, headers: dict[str, str]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _dial(
+    url: str, path: str, headers: dict[str, str], local: str | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     parts = urlsplit(url)
     assert parts.hostname is not None
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=2**22)
+    reader, writer = await asyncio.open_connection(
+        parts.hostname, parts.port or 80, limit=2**22, local_addr=(local, 0) if local else None
+    )
     lines = [f"GET {path} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in ({"Host": parts.netloc} | headers).items()]
     writer.write("\r\n".join([*lines, "", ""]).encode())
     return reader, writer
 
 
-async def open_ws(url: str, path: str = "/ws", *, send: bytes = b"", **headers: str) -> WsClient:
-    """Open a WebSocket; ``send`` goes out right behind the handshake.
+async def open_ws(
+    url: str, path: str = "/ws", *, send: bytes = b"", local: str | None = None, **headers: str
+) -> WsClient:
+    """Open a WebSocket; ``send`` goes out right behind the handshake; ``local``: the address to come from.
 
     Raises:
         HandshakeRefused: no upgrade.
@@ -233,7 +239,7 @@ async def open_ws(url: str, path: str = "/ws", *, send: bytes = b"", **headers: 
         "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": key,
     }
-    reader, writer = await _dial(url, path, handshake | {n.replace("_", "-"): v for n, v in headers.items()})
+    reader, writer = await _dial(url, path, handshake | {n.replace("_", "-"): v for n, v in headers.items()}, local)
     writer.write(send)
     client = WsClient(reader, writer)
     status = await client._read_head()
@@ -242,14 +248,14 @@ async def open_ws(url: str, path: str = "/ws", *, send: bytes = b"", **headers: 
     return client
 
 
-async def open_sse(url: str, path: str = "/events", **headers: str) -> SseClient:
-    """Open an event stream, as an ``EventSource`` does.
+async def open_sse(url: str, path: str = "/events", *, local: str | None = None, **headers: str) -> SseClient:
+    """Open an event stream, as an ``EventSource`` does; ``local``: the address to come from.
 
     Raises:
         HandshakeRefused: a status other than 200.
     """
     accept = {"Accept": "text/event-stream"}
-    reader, writer = await _dial(url, path, accept | {n.replace("_", "-"): v for n, v in headers.items()})
+    reader, writer = await _dial(url, path, accept | {n.replace("_", "-"): v for n, v in headers.items()}, local)
     client = SseClient(reader, writer)
     status = await client._read_head()
     if status != 200:

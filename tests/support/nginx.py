@@ -13,6 +13,28 @@ from tests.support.waiting import until
 FILES = ROOT / "deploy" / "proxy"
 
 
+def main_file(folder: Path, *, shutdown_s: int = 60, more: str = "") -> str:
+    """What concerns nginx as a whole, with all that it writes in the folder; ``more``: what else all servers are told.
+
+    Raises:
+        AssertionError: the file no longer holds what is changed here.
+    """
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    folders = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
+    main = (FILES / "nginx-main.conf").read_text()
+    for old, new in (
+        ("user www-data;", "user root; daemon off;"),
+        ("worker_shutdown_timeout 60s;", f"worker_shutdown_timeout {shutdown_s}s;"),
+        ("/run/nginx.pid", f"{folder}/pid"),
+        ("include /etc/nginx/modules-enabled/*.conf;", ""),
+        ("include /etc/nginx/mime.types;", f"types {{ text/html html; }} access_log off; {folders} {more}"),
+        ("/etc/nginx/conf.d/", f"{folder}/conf.d/"),
+    ):
+        assert old in main
+        main = main.replace(old, new)
+    return main
+
+
 @asynccontextmanager
 async def running_nginx(
     program: str,
@@ -52,19 +74,7 @@ async def running_nginx(
         site = site.replace(old, new)
     (folder / "conf.d").mkdir()
     (folder / "conf.d" / "exmail-bridge.conf").write_text(site)
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    folders = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
-    main = (FILES / "nginx-main.conf").read_text()
-    for old, new in (
-        ("user www-data;", "user root; daemon off;"),
-        ("worker_shutdown_timeout 60s;", f"worker_shutdown_timeout {shutdown_s}s;"),
-        ("/run/nginx.pid", f"{folder}/pid"),
-        ("include /etc/nginx/modules-enabled/*.conf;", ""),
-        ("include /etc/nginx/mime.types;", f"types {{ text/html html; }} access_log off; {folders}"),
-        ("/etc/nginx/conf.d/", f"{folder}/conf.d/"),
-    ):
-        assert old in main
-        main = main.replace(old, new)
+    main = main_file(folder, shutdown_s=shutdown_s)
     (folder / "nginx.conf").write_text(main)
     words = (program, "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf"))
     async with running(*words, log=folder / "nginx.log"):
