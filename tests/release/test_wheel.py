@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -63,7 +64,10 @@ def test_every_file_of_the_package_is_in_the_wheel(wheel: Path) -> None:
     )
     if files.returncode:
         pytest.skip("this is no checkout of git")
-    assert packed == set(files.stdout.split())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    # What the package needs of other folders.
+    taken = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert packed == set(files.stdout.split()) | set(taken.values())
 
 
 def test_it_says_its_version(command: Path, tmp_path: Path) -> None:
