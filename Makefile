@@ -69,6 +69,10 @@ npm:
 bundle:
 	.venv/bin/python -m deploy.bundle --into dist $(PYTHONS:%=--python %) $(MACHINES:%=--machine %)
 
+# What is wrong, a line each; if nothing is, dist/ has wheel, source, npm tarball and bundles with their checksums.
+release:
+	.venv/bin/python -m deploy.release --into dist $(PYTHONS:%=--python %) $(MACHINES:%=--machine %)
+
 # What readers of events, frames and answers are promised. It refuses to take a promise back without BREAKING=--breaking.
 contracts:
 	.venv/bin/python -m tests.support.contracts $(BREAKING)

@@ -48,6 +48,7 @@ LONGEST = (
     *("test_model.py", "test_history.py", "test_first_run.py", "test_crash_points.py", "test_alerts_fire.py"),
     *("test_history_clocks.py", "test_npm_package.py", "test_failover.py", "test_kill.py", "test_client_js.py"),
     *("test_listen_to_events.py", "test_nginx_away.py", "test_acl.py", "test_why_command.py", "test_proxies.py"),
+    *("test_bundle.py", "test_release.py"),
 )
 """Files that take half a minute or more. Most of them start many programs: two beside each other are slower than one
 after the other, and one at the end is waited for."""

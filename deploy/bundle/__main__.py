@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -53,51 +53,50 @@ def make_bundle(target: Target, into: Path) -> Path:
     """
     into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
-        downloads = Path(place, "downloads")
-        folders = _download(target, downloads)
-        product = build(Path(place), folders["tools"])
+        folders = _download(target, Path(place, "downloads"), FOLDERS)
+        product = _build(Path(place), folders["tools"], "wheel")
         name = f"exmail-bridge-{product.version}-{target.label}"
         top = Path(place, name)
         _lay_out(top, target, folders, product)
         return _pack(top, into / f"{name}.tar")
 
 
-def build(place: Path, tools: Iterable[Wheel], *, sdist: Path | None = None) -> Wheel:
-    """Make our wheel with the hashed build backend, and the source distribution if a folder is given for it.
+def make_distributions(into: Path) -> None:
+    """Write our wheel and source distribution into a folder.
 
     Raises:
-        BundleRefused: the build fails.
+        BundleRefused: they cannot be made.
     """
+    with tempfile.TemporaryDirectory() as place:
+        target = Target(f"{sys.version_info[0]}.{sys.version_info[1]}", platform.machine())
+        tools = _download(target, Path(place, "downloads"), {"tools": FOLDERS["tools"]})["tools"]
+        _build(Path(place), tools, "wheel", "sdist")
+        for path in Path(place, "made").iterdir():
+            shutil.copy(path, into)
+
+
+def _build(place: Path, tools: Iterable[Wheel], *kinds: str) -> Wheel:
+    """Make our own package with the hashed build backend, into ``made``; return the wheel."""
     backend, made = place / "backend", place / "made"
-    pip = (sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check", "-q")
     wheels = [str(wheel.path) for wheel in tools if wheel.name != "pip"]
     _run(
-        [*pip, "install", "--no-index", "--no-deps", "--no-compile", "--target", str(backend), *wheels], "build backend"
+        [
+            *(sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check", "install", "-q"),
+            *("--no-index", "--no-deps", "--no-compile", "--target", str(backend), *wheels),
+        ],
+        "build backend",
     )
-    words = [
-        sys.executable,
-        "-m",
-        "hatchling",
-        "build",
-        "-d",
-        str(made),
-        "-t",
-        "wheel",
-        *(["-t", "sdist"] if sdist else []),
-    ]
-    _run(words, "wheel", PYTHONPATH=str(backend))
-    if sdist:
-        for path in made.glob("*.tar.gz"):
-            shutil.copy(path, sdist)
+    targets = [word for kind in kinds for word in ("-t", kind)]
+    _run([sys.executable, "-m", "hatchling", "build", "-d", str(made), *targets], "wheel", PYTHONPATH=str(backend))
     [path] = made.glob("*.whl")
     return Wheel(path)
 
 
-def _download(target: Target, into: Path) -> dict[str, list[Wheel]]:
-    """Fetch the wheels of all locks; only those that the locks have the hash of."""
+def _download(target: Target, into: Path, locks: Mapping[str, str]) -> dict[str, list[Wheel]]:
+    """Fetch the wheels of locks by folder; only those that the locks have the hash of."""
     pins = {
         folder: [pin for pin in read_lock(ROOT / "deploy" / lock) if target.takes(pin.marker)]
-        for folder, lock in FOLDERS.items()
+        for folder, lock in locks.items()
     }
     into.mkdir()
     listed = into / "requirements.txt"
@@ -119,7 +118,7 @@ def _download(target: Target, into: Path) -> dict[str, list[Wheel]]:
     )
     wheels = {wheel.name: wheel for wheel in map(Wheel, into.glob("*.whl"))}
     # What production has anyway need not lie there twice.
-    common = {pin.name for pin in pins["wheels"]}
+    common = {pin.name for pin in pins.get("wheels", ())}
     return {
         folder: [wheels[pin.name] for pin in each if folder != "embedded" or pin.name not in common]
         for folder, each in pins.items()

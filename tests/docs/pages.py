@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "dashboards" / "README.md"])
+IN_CHINESE = ".zh-CN.md"
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
@@ -59,3 +59,29 @@ class Page:
     @property
     def links(self) -> list[str]:
         return _LINK.findall(self.prose)
+
+
+def pages_in(root: Path) -> list[Path]:
+    """The pages of a checkout."""
+    return sorted([*root.glob("*.md"), *(root / "docs").glob("*.md"), root / "dashboards" / "README.md"])
+
+
+PAGES = pages_in(ROOT)
+
+
+def english_of(page: Page) -> Page:
+    """The page of which this is the Chinese one."""
+    return Page(page.path.with_name(page.path.name.replace(IN_CHINESE, ".md")))
+
+
+def differences(english: Page, chinese: Page) -> list[str]:
+    """In what a page is not the same in both languages: heading by heading, block by block, link by link."""
+    pages = (english, chinese)
+    compared = {
+        "headings": [page.levels for page in pages],
+        "code": [page.blocks for page in pages],
+        "links": [sorted(link.replace(IN_CHINESE, ".md") for link in page.links) for page in pages],
+        "rows of tables": [len(re.findall(r"^\|", page.prose, re.MULTILINE)) for page in pages],
+        "names": [set(re.findall(r"`([^`\n]+)`", page.prose)) for page in pages],
+    }
+    return [what for what, (one, other) in compared.items() if one != other]

@@ -17,12 +17,11 @@ from bridge.journal.keys import Keys
 from bridge.obs.metrics import Metrics
 from bridge.settings import load_settings, require_for
 from bridge.settings.table import TABLE
-from tests.docs.pages import PAGES, ROOT, Page
+from tests.docs.pages import IN_CHINESE, PAGES, ROOT, Page, differences, english_of
 from tests.support.event_bytes import event_head, unread_of
 
 README = Page(ROOT / "README.md")
 DOCS = ROOT / "docs"
-IN_CHINESE = ".zh-CN.md"
 CHINESE = [Page(path) for path in PAGES if path.name.endswith(IN_CHINESE)]
 DEPLOYMENT = Page(DOCS / "deployment.md")
 EVENTS = Page(DOCS / "events.md")
@@ -49,23 +48,10 @@ def test_no_link_is_dead(path: Path):
     assert not dead
 
 
-def english_of(page: Page) -> Page:
-    """The page of which this is the Chinese one."""
-    return Page(page.path.with_name(page.path.name.replace(IN_CHINESE, ".md")))
-
-
 @pytest.mark.parametrize("chinese", CHINESE, ids=lambda page: page.path.stem)
 def test_a_page_says_the_same_in_both_languages(chinese: Page):
     """Heading by heading, block by block, link by link: a change in one language is a change in the other."""
-    english = english_of(chinese)
-    assert english.levels == chinese.levels
-    assert english.blocks == chinese.blocks
-    links = [sorted(link.replace(IN_CHINESE, ".md") for link in page.links) for page in (english, chinese)]
-    assert links[0] == links[1]
-    rows = [len(re.findall(r"^\|", page.prose, re.MULTILINE)) for page in (english, chinese)]
-    assert rows[0] == rows[1]
-    names = [set(re.findall(r"`([^`\n]+)`", page.prose)) for page in (english, chinese)]
-    assert names[0] == names[1]
+    assert differences(english_of(chinese), chinese) == []
 
 
 @pytest.mark.parametrize("chinese", CHINESE, ids=lambda page: page.path.stem)

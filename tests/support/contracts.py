@@ -1,7 +1,7 @@
 """What the bridge says of its events, frames and answers, as something that a test can hold bytes against.
 
 And which changes of it break readers: ``python -m tests.support.contracts`` stores what is promised now, and refuses
-to take a promise back unless ``--breaking`` says that it is meant.
+to take a promise back unless ``--breaking`` says that it is meant; ``--check`` stores nothing.
 """
 
 from __future__ import annotations
@@ -180,6 +180,11 @@ def main(arguments: list[str]) -> int:
     if lost and "--breaking" not in arguments:
         print("this breaks readers; BREAKING=--breaking says that it is meant:", *lost, sep="\n", file=sys.stderr)
         return 1
+    if "--check" in arguments:
+        stored = PROMISED.exists() and PROMISED.read_text() == written(promised_now())
+        if not stored:
+            print("what is promised now is not stored: make contracts", file=sys.stderr)
+        return 0 if stored else 1
     PROMISED.write_text(written(promised_now()))
     return 0
 
