@@ -147,10 +147,10 @@ def _prometheus_words(here: Machine, program: str, folder: Path) -> list[str]:
 def _alertmanager_words(here: Machine, program: str, folder: Path) -> list[str]:
     volumes = here.services["alertmanager"]["volumes"]
     mounted = {each["target"]: each["source"] for each in volumes if each["type"] == "bind"}
-    words = [program, f"--web.listen-address={here.hosts['alertmanager']}:9093", "--cluster.listen-address="]
+    words = [program, f"--web.listen-address={here.hosts['alertmanager']}:9093"]
     for word in here.services["alertmanager"]["command"]:
         flag, _, value = word.partition("=")
-        words.append(f"{flag}={mounted.get(value, str(folder / 'alertmanager'))}")
+        words.append(f"{flag}={folder}{value}" if flag == "--storage.path" else f"{flag}={mounted.get(value, value)}")
     return words
 
 

@@ -95,6 +95,26 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone makes users")
+def test_the_user_is_one_that_exists(tmp_path: Path):
+    """What makes the user does so without a warning, under the numbers that the image runs as, with the working folder
+    as its home."""
+    [making] = [rest for word, rest in instructions() if word == "RUN" and "useradd" in rest]
+    [number] = [rest for word, rest in instructions() if word == "USER"]
+    [folder] = [rest for word, rest in instructions() if word == "WORKDIR"]
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+    (tmp_path / "etc" / "group").write_text("root:x:0:\n")
+    # As in Debian's.
+    (tmp_path / "etc" / "login.defs").write_text("UID_MIN 1000\nUID_MAX 60000\nGID_MIN 1000\nGID_MAX 60000\n")
+    told = run("sh", "-ec", re.sub(r"\b(groupadd|useradd) ", rf"\1 --prefix {tmp_path} ", making))
+    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
+    _, _, *numbers, _, home, shell = (tmp_path / "etc" / "passwd").read_text().splitlines()[-1].split(":")
+    assert (":".join(numbers), home, shell) == (number, folder, "/usr/sbin/nologin")
+    assert f":{numbers[1]}:" in (tmp_path / "etc" / "group").read_text().splitlines()[-1]
+    assert (tmp_path / home.lstrip("/")).stat().st_uid == int(numbers[0])
+
+
 def test_what_is_copied_runs(image: Path, tmp_path: Path):
     """The entry point and its command, in another folder and from these files alone."""
     [entry] = [json.loads(rest) for word, rest in instructions() if word == "ENTRYPOINT"]
