@@ -1,9 +1,8 @@
 """Make ``.venv`` when a checkout is run on a machine that lacks the dependencies, and go on in it.
 
-Standard library only, and readable by older Pythons, so that those get a sentence instead of a SyntaxError. What
-is installed is exactly the hashed lock files. A marker in ``.venv`` says which locks it holds: none while an
-install runs, so that an interrupted one starts afresh; other hashes after a pull, so that it is brought up to
-date. Environments that others made are used when they have the dependencies, and never changed.
+Standard library only. What is installed is exactly the hashed lock files. A marker in ``.venv`` says which locks it
+holds: none while an install runs, so that an interrupted one starts afresh; other hashes after a pull, so that it is
+brought up to date. Environments that others made are used when they have the dependencies, and never changed.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-_OLDEST: Final = (3, 11)
 _NEEDED: Final = {
     "requirements.lock": (
         *("aiohttp", "hiredis", "httptools", "jwt", "msgspec", "orjson"),
@@ -64,10 +62,6 @@ def enter_environment(arguments: Sequence[str]) -> str | None:
     A returned text says in one line why neither is possible. ``arguments`` are the command line's: ``test``
     and ``dev`` need more than the other commands.
     """
-    if sys.version_info < _OLDEST:
-        return (
-            f"Python {_OLDEST[0]}.{_OLDEST[1]} or later is needed; this is {sys.version.split()[0]} ({sys.executable})"
-        )
     root = Path(__file__).resolve().parent.parent
     locks = _locks_for(arguments[0] if arguments else "")
     entered = os.environ.pop(_ENTERED, None) is not None

@@ -216,14 +216,38 @@ def test_a_checkout_that_cannot_be_written_is_named(tmp_path):
     assert told.stderr.splitlines()[-1].startswith(f"exmail-bridge: cannot write {root}/.venv: ")
 
 
-def test_an_old_python_is_told(monkeypatch):
-    """Python 3.9 gets a sentence; the files that run before it can be read by it."""
-    for name in ("__init__.py", "__main__.py", "bootstrap.py"):
-        ast.parse((PACKAGE / name).read_text(), feature_version=(3, 8))
-    monkeypatch.setattr(sys, "version_info", (3, 9, 2))
-    refusal = bootstrap.enter_environment(["dev"])
-    assert refusal is not None
-    assert refusal.startswith("Python 3.11 or later is needed")
+def old_pythons():
+    """Those of 3.6 to 3.10 that this machine has, on PATH or where pyenv keeps them, if they run."""
+    named = {shutil.which(f"python3.{minor}") for minor in range(6, 11)} - {None}
+    kept = {str(path) for path in Path.home().glob(".pyenv/versions/3.*/bin/python3")}
+    code = "import sys; sys.exit((3, 6) <= sys.version_info < (3, 11))"
+    return [
+        path for path in sorted(named | kept) if subprocess.run([path, "-c", code], capture_output=True).returncode == 1
+    ]
+
+
+def test_an_old_python_is_told():
+    """A sentence, from 3.6 on, which older distributions have; whichever there is here says so itself."""
+    for name in ("__init__.py", "__main__.py"):
+        tree = ast.parse((PACKAGE / name).read_text(), feature_version=(3, 6))
+        assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+        # What is imported before the version is looked at, an old Python has to have.
+        assert {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names} <= {"sys"}
+        assert not [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    code = "import runpy, sys; sys.version_info = (3, 9, 2); runpy.run_module('bridge', run_name='__main__')"
+    runs = [[sys.executable, "-c", code], *([python, "-m", "bridge", "dev"] for python in old_pythons())]
+    for words in runs:
+        told = subprocess.run(
+            words,
+            cwd=PACKAGE.parent,
+            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert told.returncode == 1
+        assert told.stderr.startswith("exmail-bridge: Python 3.11 or later is needed; this is 3.")
+        assert len(told.stderr.splitlines()) == 1
 
 
 def test_an_installed_package_has_no_bootstrap(tmp_path):
