@@ -240,7 +240,8 @@ async def test_what_is_not_asked_is_counted_too(stage: Stage) -> None:
     """Where too many wait for the OA, whoever comes is told to come later."""
     stage.oa.gate.clear()
     waiting = [asyncio.create_task(stage.who(f"sid={n}")) for n in range(MOST_WAITING)]
-    await until(lambda: len(stage.oa.asked) == MOST_OPEN)
+    # Each of them waits as soon as it has begun; how many have reached the OA by then does not matter.
+    await asyncio.sleep(0)
     assert (await stage.refusal("sid=one-more")).retry_after_s == 3
     assert sample(stage.metrics, "office_questions_total", outcome="full") == 1
     assert sample(stage.metrics, "office_question_seconds_count") == 0
