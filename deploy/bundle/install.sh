@@ -132,6 +132,8 @@ build() {
     clean "$part/bin/python" -m compileall -q -s "$part" -p "/opt/exmail-bridge/$version" "$part/lib" ||
         refuse "cannot compile the packages: see above"
     cp -R "$here/share" "$here/licences" "$here/sbom.cdx.json" "$here/BUNDLE" "$here/SHA256SUMS" "$here/install.sh" "$part/"
+    # The services' user reads it, whatever the files of whoever unpacked the bundle are like.
+    chmod -R u=rwX,go=rX "$part"
     rm -rf "$home/.$version.old"
     if [ -d "$home/$version" ]; then mv "$home/$version" "$home/.$version.old"; fi
     mv "$part" "$home/$version"

@@ -93,10 +93,12 @@ def lay_out_host(root: Path, units: Path) -> Host:
 
 
 def unpack(tar: Path, into: Path) -> Path:
-    """Return the bundle's folder."""
+    """Return the bundle's folder, unpacked by an operator whose own files nobody else may read."""
     with tarfile.open(tar) as archive:
         archive.extractall(into, filter="data")
     [folder] = into.iterdir()
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(path.stat().st_mode & 0o700)
     return folder
 
 

@@ -200,6 +200,15 @@ def test_what_is_installed_names_no_other_folder(bundle: Path, host: Host) -> No
     assert not [path for path in host.home.iterdir() if path.name.startswith(".")]
 
 
+def test_the_services_user_can_read_it(host: Host) -> None:
+    """Whoever unpacked it, with whatever mask."""
+    made = [path for path in (host.home / __version__).rglob("*") if not path.is_symlink()]
+    bits = {path: 0o055 if path.is_dir() else 0o044 for path in made}
+    assert not [path for path in made if path.stat().st_mode & bits[path] != bits[path]]
+    assert not [path for path in made if path.stat().st_mode & 0o022]
+    assert host.unit(EDGE).stat().st_mode & 0o777 == 0o644
+
+
 def test_a_second_run_changes_nothing(bundle: Path, host: Host) -> None:
     """The same bundle again: what is there is not made again, and what the operator wrote is kept."""
     before = {path: path.lstat().st_mtime_ns for path in (host.home / __version__).rglob("*")}
@@ -306,7 +315,8 @@ def test_a_checkout_runs_from_a_bundle(bundle: Path, tmp_path: Path) -> None:
     told = subprocess.run(
         [*(away() if can_be_alone() else ()), sys.executable, "-S", "-m", "bridge", "dev", "--help"],
         cwd=copy,
-        env={"PATH": str(tmp_path)},
+        # Bytecode is made when it is needed; here it is not.
+        env={"PATH": str(tmp_path), "PIP_NO_COMPILE": "1"},
         capture_output=True,
         text=True,
         timeout=WITHIN_S,
