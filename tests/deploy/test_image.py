@@ -71,6 +71,9 @@ def test_the_image_is_built_from_what_is_named():
     installed = [rest for word, rest in told if word == "RUN" and "pip install" in rest]
     assert len(installed) == 1
     assert "--require-hashes --only-binary :all: -r /tmp/requirements.lock " in installed[0]
+    # The server for `dev` only where somebody asks for it.
+    assert " ${DEV:+-r /tmp/requirements-dev.lock} " in installed[0]
+    assert installed[0].count(" -r ") == 1
     assert ("deploy/requirements.lock", "/tmp/requirements.lock") in copied()
     assert [rest for word, rest in told if word == "USER"] == ["10001:10001"]
 
