@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.journal.embedded import EmbeddedServer
 from bridge.simulator import Cut, Kind
 from tests.deploy.programs import accepts
 from tests.support.alert_stage import Stage, edge_of, named, staged, worker_of
@@ -144,7 +145,7 @@ def _dropped(client: WsClient) -> Iterator[None]:
 
 
 async def _a_rival_and_a_slow_redis(stage: Stage, stack: AsyncExitStack) -> None:
-    """A bridge that somebody else started, with our client id; an edge that was given another database."""
+    """A bridge that somebody else started, with our client id; an edge that was given another server."""
     ports, prometheus = stage.ports, stage.prometheus
 
     async def is_cut() -> bool:
@@ -159,10 +160,12 @@ async def _a_rival_and_a_slow_redis(stage: Stage, stack: AsyncExitStack) -> None
     rival = await stack.enter_async_context(
         program("worker", environ=worker_of(f"{elsewhere}1", stage.simulator, ports["rival"]))
     )
+    # Not another database: of the same server it would hear what is published in all of them.
+    strange = stack.enter_context(EmbeddedServer(prometheus.folder / "strange"))
     # It asks an OA that is not there.
     silent = {"BRIDGE_EDGE_AUTH_URL": f"http://127.0.0.1:{free_port()}", "BRIDGE_EDGE_AUTH_COOKIES": "JSESSIONID"}
     stray = await stack.enter_async_context(
-        program("edge", environ=edge_of(f"{elsewhere}2", ports, "stray", "stray public") | silent)
+        program("edge", environ=edge_of(strange.url, ports, "stray", "stray public") | silent)
     )
     prometheus.scrape("worker", ports["rival"])
     prometheus.scrape("edge", ports["stray"])
