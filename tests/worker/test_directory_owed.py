@@ -248,6 +248,33 @@ async def test_who_stays_unread_is_owed_since_the_first_time(parts: Parts, simul
     assert 7200 <= parts.metric("directory_owed_age_seconds") < 7300
 
 
+async def test_who_is_said_to_be_gone_is_owed_since_then(parts: Parts, simulator: Simulator) -> None:
+    """Not since he was merely unread: from there the second look's time is counted."""
+    directory = await filled(parts)
+    simulator.world.modify_user(BOB, name="Robert")
+    simulator.faults.on(Kind.ERRCODE, endpoint="user/get", value=1999)
+    await look(directory)
+    unread = (await parts.mirror.owed())[BOB]
+    await parts.redis.hset(KEYS.owed, BOB, Owed(unread.since - 7_200_000, unread.why).as_json())
+    simulator.world.delete_user(BOB)
+    await pulled(await parts.directory(second_look_s=LONG_S))
+    gone = (await parts.mirror.owed())[BOB]
+    assert gone.why == "deleted"
+    assert gone.since >= unread.since
+
+
+async def test_who_is_gone_and_nobodys_alias_any_more_is_barred(parts: Parts, simulator: Simulator) -> None:
+    """One answer takes the account away, and the alias from the other whose it was as well."""
+    await filled(parts)
+    other = list(simulator.world.accounts)[-1]
+    await parts.redis.hset(KEYS.slaves, BOB, other)
+    simulator.world.modify_user(other, position="elsewhere")
+    simulator.world.delete_user(BOB)
+    await pulled(await parts.directory(second_look_s=LONG_S))
+    assert BOB not in parts.slaves
+    assert await parts.mirror.barred() == {BOB}
+
+
 async def test_what_does_not_say_whose_it_is_keeps_nobody(parts: Parts, simulator: Simulator, told: Told) -> None:
     """Asked for an address that is another's alias by now, the provider may answer with the other's profile.
 
