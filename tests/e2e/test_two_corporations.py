@@ -21,7 +21,7 @@ async def test_a_second_corporation_is_refused_until_it_adopts(redis_url: str) -
             for words in (("worker",), ("api", "token")):
                 async with program(*words, environ=theirs) as refused:
                     assert await refused.ended() == 1, refused.lines
-                    said = [line["message"] for line in refused.lines]
+                    said = [line.get("why", line["message"]) for line in refused.lines]
                     assert len([line for line in said if "belongs to another corporation" in line]) == 1, said
             async with program("adopt", environ=theirs) as adopting:
                 assert await adopting.ended() == 1
