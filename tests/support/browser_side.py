@@ -65,7 +65,11 @@ class _Client:
 
     async def _read_head(self) -> int:
         async with asyncio.timeout(WAIT_S):
-            head = await self.reader.readuntil(b"\r\n\r\n")
+            try:
+                head = await self.reader.readuntil(b"\r\n\r\n")
+            except asyncio.IncompleteReadError:
+                # A server that ends closes what it has just accepted: for a client the same as refused, or reset.
+                raise ConnectionAbortedError("closed before it answered") from None
         status, *lines = head.decode().split("\r\n")
         for line in lines:
             name, _, value = line.partition(":")

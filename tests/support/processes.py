@@ -158,6 +158,8 @@ async def http_get(host: str, port: int, path: str) -> tuple[int, str]:
         answer = await asyncio.wait_for(reader.read(), 10)
     finally:
         writer.close()
+    if not answer:
+        raise ConnectionAbortedError("closed before it answered")
     head, _, body = answer.partition(b"\r\n\r\n")
     return int(head.split()[1]), body.decode()
 
