@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -22,6 +23,9 @@ _WORKER: Final = (*_LINE, "box.js", "herald.js", "relay.js", "ports.js")
 _ABOUT: Final = "/* Exmail bridge, {what}. MIT. Readable: bridge/edge/static/client/; manual: docs/client.md. */\n"
 
 _TEXT: Final = re.compile(r"""('(?:[^'\\]|\\.)*'|`[^`]*`)""")
+_NUMBER: Final = re.compile(r"^const ([A-Z][A-Z_]*) = (\d+);\n", re.MULTILINE)
+_MEMBERS: Final = tuple(map(re.compile, (r"\.(\w+)", r"\b(\w+) ?:", r"[{,]\s*(\w+)(?=\s*[,}=])", r"\b[gs]et (\w+)\(")))
+"""What makes a name a member's."""
 _RESERVED: Final = {"as", "do", "if", "in", "is", "of"}
 _EXPORTED: Final = {"connect", "pageTitle"}
 _BLANKS: Final = re.compile(r" ?(=>|[=!]==|&&|[|]{2}|[=<>{}?:,]) ?")
@@ -103,9 +107,8 @@ def bare(code: str, numbers: Mapping[str, int] = MappingProxyType({})) -> str:
     code = re.sub(r"^\s*/\*.*?\*/\n", "", code, flags=re.MULTILINE | re.DOTALL)
     lines = [re.sub(r"(^|\s+)// .*", "", line).strip() for line in code.split("\n")]
     code = "".join(f"{line}\n" for line in lines if line)
-    for name, value in re.findall(r"^const ([A-Z][A-Z_]*) = (\d+);$", code, re.MULTILINE):
-        code = code.replace(f"const {name} = {value};\n", "")
-        code = re.sub(rf"\b{name}\b", str(numbers.get(name, value)), code)
+    found = {name: str(numbers.get(name, value)) for name, value in _NUMBER.findall(code)}
+    code = re.sub(r"\b[A-Z][A-Z_]*\b", lambda word: found.get(word[0], word[0]), _NUMBER.sub("", code))
     return re.sub(r"([;{},([])\n", r"\1", "\n".join(map(_tight, code.split("\n"))))
 
 
@@ -118,14 +121,10 @@ def short_names(code: str) -> str:
     pieces = _TEXT.split(code)
     texts, bare_code = " ".join(pieces[1::2]), "\0".join(pieces[::2])
     declared = set(re.findall(r"\b(?:function|const|let) (\w{4,})\b", bare_code)) - _EXPORTED
-    free = [
-        name
-        for name in declared
-        if not re.search(rf"\b{name}\b", texts)
-        and not re.search(rf"\.{name}\b|\b{name} ?:|[{{,]\s*{name}\s*[,}}=]|\b[gs]et {name}\(", bare_code)
-    ]
+    kept = set(re.findall(r"\w+", texts)).union(*(of_members.findall(bare_code) for of_members in _MEMBERS))
     # The shortest for the most frequent; the same ones each time, because the version is a hash of the code.
-    free.sort(key=lambda name: (-len(re.findall(rf"\b{name}\b", bare_code)), name))
+    frequency = Counter(re.findall(r"\w+", bare_code))
+    free = sorted(declared - kept, key=lambda name: (-frequency[name], name))
     taken = _RESERVED | set(re.findall(r"\w+", code))
     shorts = dict(zip(free, (letters for letters in _letters() if letters not in taken), strict=False))
     return re.sub(r"\b\w{4,}\b", lambda found: shorts.get(found[0], found[0]), code)
