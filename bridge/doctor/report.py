@@ -117,11 +117,11 @@ def _harmless(value: object) -> str:
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in cut)
 
 
-def codes_as_rows() -> Iterator[str]:
-    """Each code as a row of the table in ``docs/operations.md``."""
+def codes_as_rows(language: Language) -> Iterator[str]:
+    """Each code as a row of the table in ``docs/operations.md``, or in ``docs/operations.zh-CN.md``."""
     for code, text in TEXTS.items():
-        en, zh = text.en, text.zh
-        yield f"| `{code}` | {en.why} {en.fix} | {zh.why}{zh.fix} |"
+        words = text.zh if language == "zh" else text.en
+        yield f"| `{code}` | {words.why}{'' if language == 'zh' else ' '}{words.fix} |"
 
 
 def language_here() -> Language:

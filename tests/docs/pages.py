@@ -12,6 +12,9 @@ IN_CHINESE = ".zh-CN.md"
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_NAMED = re.compile(r'^(?:<a id="([\w-]+)"></a>\n\n)?#+ (.+)$', re.MULTILINE)
+_CODE = re.compile(r"`([^`\n]+)`")
+_COMMENT = re.compile(r"\s+# .*")
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,11 @@ class Block:
 
     language: str
     text: str
+
+    @property
+    def commands(self) -> str:
+        """What is between the fences; of a shell's lines without comments, which are in the page's language."""
+        return _COMMENT.sub("", self.text) if self.language == "sh" else self.text
 
 
 @dataclass(frozen=True)
@@ -51,10 +59,15 @@ class Page:
         return [len(marks) for marks, _ in _HEADING.findall(self.prose)]
 
     @property
-    def anchors(self) -> set[str]:
-        """What a link may have behind ``#``, as GitHub makes it."""
-        titles = [title for _, title in _HEADING.findall(self.prose)]
-        return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+    def anchors(self) -> list[str]:
+        """What a link may have behind ``#``, heading by heading: the name before it, or as GitHub makes it of it."""
+        named = _NAMED.findall(self.prose)
+        return [name or re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for name, title in named]
+
+    @property
+    def sections(self) -> list[str]:
+        """The prose before the first heading, behind the first, and so on."""
+        return re.split(r"^#+ .*$", self.prose, flags=re.MULTILINE)
 
     @property
     def links(self) -> list[str]:
@@ -79,9 +92,23 @@ def differences(english: Page, chinese: Page) -> list[str]:
     pages = (english, chinese)
     compared = {
         "headings": [page.levels for page in pages],
-        "code": [page.blocks for page in pages],
+        "code": [[(block.language, block.commands) for block in page.blocks] for page in pages],
         "links": [sorted(link.replace(IN_CHINESE, ".md") for link in page.links) for page in pages],
-        "rows of tables": [len(re.findall(r"^\|", page.prose, re.MULTILINE)) for page in pages],
-        "names": [set(re.findall(r"`([^`\n]+)`", page.prose)) for page in pages],
     }
-    return [what for what, (one, other) in compared.items() if one != other]
+    found = [what for what, (one, other) in compared.items() if one != other]
+    for number, (one, other) in enumerate(zip(english.sections, chinese.sections, strict=False)):
+        if rows_of(one) != rows_of(other):
+            found.append(f"rows of tables behind heading {number}")
+        if names_in(one) != names_in(other):
+            found.append(f"names behind heading {number}: {sorted(names_in(one) ^ names_in(other))}")
+    return found
+
+
+def rows_of(section: str) -> list[list[str]]:
+    """The tables' rows, each as the names in its first cell."""
+    return [_CODE.findall(cell) for cell in re.findall(r"^\|((?:`[^`\n]*`|[^|`\n])*)", section, re.MULTILINE)]
+
+
+def names_in(section: str) -> set[str]:
+    """What is said between backticks: commands, settings, names."""
+    return set(_CODE.findall(section))

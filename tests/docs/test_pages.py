@@ -77,6 +77,11 @@ def test_a_page_for_users_has_a_chinese_page_or_summary(page: Page):
     assert page.prose.split("\n\n")[1].startswith("[中文]" if translated else SUMMARY)
 
 
+def test_the_runbook_has_the_same_anchors_in_both_languages():
+    """Whoever is led to an alert by its name finds it, heading by heading, in the language that he reads."""
+    assert Page(DOCS / "operations.zh-CN.md").anchors[1:] == Page(DOCS / "operations.md").anchors[1:]
+
+
 @pytest.mark.parametrize("path", PAGES, ids=ids)
 def test_chinese_is_set_as_chinese(path: Path):
     """No half-width comma, colon or parenthesis beside a Chinese character."""

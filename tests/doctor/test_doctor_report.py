@@ -29,9 +29,10 @@ def facts_in(template: str) -> set[str]:
 
 def test_each_code_has_both_languages_and_stands_in_the_runbook() -> None:
     """What can be found is explained in English and in Chinese, on the terminal and on the page."""
-    page = (ROOT / "docs/operations.md").read_text()
-    for row in codes_as_rows():
-        assert f"{row}\n" in page
+    for language, name in (("en", "operations.md"), ("zh", "operations.zh-CN.md")):
+        page = (ROOT / "docs" / name).read_text()
+        for row in codes_as_rows(language):
+            assert f"{row}\n" in page
     for code, text in TEXTS.items():
         for language in (text.en, text.zh):
             assert all((language.seen, language.why, language.fix)), code

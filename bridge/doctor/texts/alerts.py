@@ -64,7 +64,7 @@ ALERTS: Final = {
         zh=Words(
             "这些告警正在触发：{names}",
             "现在有问题，或刚刚有过。",
-            "operations.md 里每条都有一节。",
+            "operations.zh-CN.md 里每条都有一节。",
         ),
     ),
 }
