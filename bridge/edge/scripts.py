@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import files
 from itertools import count, product
 from string import ascii_letters
@@ -62,7 +63,13 @@ class Script:
 
 def read_scripts(**numbers: int) -> Mapping[str, Script]:
     """Every file for pages, by its name. ``numbers`` replace those of these names, for tests that cannot wait."""
-    tab, worker = (_joined(names, numbers) for names in (_TAB, _WORKER))
+    return _made(tuple(sorted(numbers.items())))
+
+
+@lru_cache(maxsize=8)
+def _made(numbers: tuple[tuple[str, int], ...]) -> Mapping[str, Script]:
+    """Made once, however many edges a process has."""
+    tab, worker = (_joined(names, dict(numbers)) for names in (_TAB, _WORKER))
     # What a tab and the worker say to each other belongs together: after an upgrade old tabs keep the old worker.
     version = hashlib.sha256((worker + tab).encode()).hexdigest()[:12]
     javascript = {
