@@ -23,7 +23,7 @@ from tests.support.waiting import until
 ROOT = Path(__file__).parents[2]
 KEYS = Keys("exmail")
 BOB = "bob@gzdev.com"
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Truth:

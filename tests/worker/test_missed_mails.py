@@ -80,7 +80,7 @@ async def test_what_waits_behind_a_slow_document_is_not_missed(
         await simulator.listeners.wait_hearing()
         simulator.faults.on(Kind.DRIP, endpoint="listen", value=0.001, times=1)
         # Longer than a first answer, a moment, and a second one take.
-        world.deliver_mail(next(alias for alias in world.accounts if alias != BOB), summary="x" * 2500)
+        world.deliver_mail(next(alias for alias in world.accounts if alias != BOB), summary="x" * 1800)
         last = world.deliver_mail(BOB)
         simulator.faults.clear()
         [missed] = await told.wait("mail.missed")
