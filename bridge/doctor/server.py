@@ -22,15 +22,10 @@ from bridge.journal.errors import (
     TakesNoWrites,
 )
 from bridge.journal.keys import Keys
-from bridge.journal.overview import Server, events_kept, server_of
+from bridge.journal.overview import Kept, Server, kept_by, server_of
 from bridge.settings import Settings
+from bridge.sizing.memory import SHARE_OF_MACHINE, still_to_come
 
-_EVENT_BYTES: Final = 920
-"""What Redis needs for an event of 800 bytes: 100,000 of them are 92 MB."""
-_COPIES: Final = 2
-"""Each event is kept in the stream of all events, and in its mailbox's history."""
-_SHARE: Final = 0.75
-"""Of a machine's memory, where Redis has no limit: writing its file anew needs room for what changes meanwhile."""
 _MIB: Final = 1024 * 1024
 _LEAST: Final = {"Redis": (7, 0), "Valkey": (7, 2)}
 
@@ -39,13 +34,13 @@ async def _ask(means: Means) -> AsyncGenerator[Said, None]:
     if not means.units:
         raise NotJudged("program-left-out", program="worker / edge / signon")
     seen: Server | None = None
-    events: int | None = None
+    kept: Kept | None = None
     for program, settings in means.units.items():
         redis = redis_address(settings).client(timeout_s=5.0)
         try:
             await checks_of_the_start(settings, redis, program)
             seen = seen or await server_of(redis)
-            events = await events_kept(redis, Keys(settings.namespace)) if events is None else events
+            kept = kept or await kept_by(redis, Keys(settings.namespace))
             others = await Databases(redis, Keys(settings.namespace)).led_elsewhere()
             if others and program == "worker":
                 yield found("redis-two-bridges", namespace=settings.namespace, database=", ".join(map(str, others)))
@@ -54,8 +49,14 @@ async def _ask(means: Means) -> AsyncGenerator[Said, None]:
         finally:
             await redis.aclose()
     if seen is not None:
-        most = means.of("worker", "edge", "signon").events.max
-        for finding in judged(seen, events_max=most, events=events or 0):
+        settings = means.of("worker", "edge", "signon")
+        growth = still_to_come(
+            events=kept.events if kept else 0,
+            accounts=kept.accounts if kept else 0,
+            events_max=settings.events.max,
+            history_events=settings.history.events,
+        )
+        for finding in judged(seen, growth=growth, events_max=settings.events.max):
             yield finding
 
 
@@ -72,8 +73,8 @@ def _fault(program: Program, settings: Settings, error: JournalError) -> Finding
     return found(next((code for kind, code in kinds if isinstance(error, kind)), "redis-unfit"), **facts)
 
 
-def judged(server: Server, *, events_max: int, events: int) -> list[Finding]:
-    """What is wrong with a server. ``events``: how many of the ``events_max`` that will be kept are there already."""
+def judged(server: Server, *, growth: int, events_max: int) -> list[Finding]:
+    """What is wrong with a server. ``growth``: by how many bytes it will grow until it keeps ``events_max``."""
     name = f"{server.name} {server.version}"
     findings = []
     least = _LEAST.get(server.name)
@@ -87,8 +88,8 @@ def judged(server: Server, *, events_max: int, events: int) -> list[Finding]:
         findings.append(found("redis-not-saved", server=name))
     if server.role not in ("master", "?"):
         findings.append(found("redis-replica", server=name, role=server.role))
-    forecast = server.memory + max(0, events_max - events) * _EVENT_BYTES * _COPIES
-    most = server.memory_most or int(server.memory_there * _SHARE)
+    forecast = server.memory + growth
+    most = server.memory_most or int(server.memory_there * SHARE_OF_MACHINE)
     if most and forecast > most:
         findings.append(found("redis-memory", server=name, need=_mib(forecast), have=_mib(most), events=events_max))
     return findings

@@ -38,6 +38,14 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """How many ``events`` the stream of all events has, and how many ``accounts`` the mirror."""
+
+    events: int
+    accounts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """Times in epoch ms, ``now`` and all others by Redis's clock.
 
@@ -121,15 +129,16 @@ async def server_of(redis: Redis) -> Server:
         return _server(await typed(redis).info("server", "memory", "persistence", "replication"))
 
 
-async def events_kept(redis: Redis, keys: Keys) -> int | None:
-    """How many events the stream of all events has; ``None`` if our user may not look.
+async def kept_by(redis: Redis, keys: Keys) -> Kept | None:
+    """How much there is; ``None`` if our user may not look.
 
     Raises:
         JournalAway, JournalRefused
     """
+    client = typed(redis)
     try:
         with translated():
-            return await typed(redis).xlen(keys.events)
+            return Kept(await client.xlen(keys.events), await client.hlen(keys.directory))
     except NotLetIn:
         return None
 

@@ -20,7 +20,7 @@ from bridge.provider.faults import (
 from bridge.provider.members import Members
 from bridge.worker.fold import slaves_of, stored_profile
 
-_AT_ONCE: Final = 8
+AT_ONCE: Final = 8
 _ALIKE: Final = 5
 _STOPS: Final = 3
 _LARGEST: Final = 64 * 1024
@@ -102,7 +102,7 @@ class Fetch:
             for alias in aliases:
                 await self._one(alias)
 
-        tasks = [asyncio.create_task(fetch_on(), name="fetch accounts") for _ in range(min(_AT_ONCE, len(waiting)))]
+        tasks = [asyncio.create_task(fetch_on(), name="fetch accounts") for _ in range(min(AT_ONCE, len(waiting)))]
         try:
             await asyncio.gather(*tasks)
         finally:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 LEAVES: dict[str, set[str]] = {
-    room: set() for room in ("events", "obs", "supervision", "provider", "simulator", "settings", "bootstrap")
+    room: set() for room in ("events", "obs", "supervision", "provider", "simulator", "settings", "sizing", "bootstrap")
 }
 ARROWS = LEAVES | {
     "journal": {"events"},
@@ -24,10 +24,10 @@ ARROWS = LEAVES | {
     "signon": {"access", "provider", "journal", "events", "obs"},
     "app": {"worker", "edge", "signon", "access", "provider", "journal", "events", "obs", "supervision", "settings"},
     "dev": {"app", "access", "simulator", "journal", "events", "obs", "supervision", "settings"},
-    "doctor": {"access", "app", "events", "journal", "provider", "settings"},
+    "doctor": {"access", "app", "events", "journal", "provider", "settings", "sizing"},
     "commands": {
         *("app", "dev", "doctor", "simulator", "access", "provider", "journal", "events", "obs", "supervision"),
-        "settings",
+        *("settings", "sizing"),
     },
     "cli": {"commands", "settings", "supervision"},
     "__main__": {"bootstrap", "cli"},

@@ -7,31 +7,25 @@ the same quarter of an hour and quote the ratio.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import resource
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from bridge.journal.embedded import EmbeddedServer
+from tests.bench.around import leading_worker, port_of, post, provider, redis_cpu, until
 from tests.bench.load import stamp
 from tests.bench.stage import (
     KEYS,
     MEASURED,
     REST,
-    Process,
     Publisher,
     edge,
     event,
     facts,
-    free_port,
     prepare,
-    program,
     valkey,
-    wait_for,
 )
 from tests.bench.stage import subscribers as open_subscribers
 
@@ -43,7 +37,7 @@ def broadcast(n: int, *, websocket: bool, events: int) -> str:
     """(a) One event after the other to all subscribers of one mailbox."""
     with valkey() as (server, client), edge(server.tcp_url) as (process, port):
         prepare(client, [ONE] * n)
-        publisher = Publisher(_port_of(server))
+        publisher = Publisher(port_of(server))
         with open_subscribers(port, n, websocket=websocket) as (count, opened):
             _settle(count)
             answer = count(n * events)
@@ -66,7 +60,7 @@ def unicast(n: int, *, events: int) -> list[str]:
     with valkey() as (server, client), edge(server.tcp_url) as (process, port):
         mailboxes = [f"u{number}@bench.cn" for number in range(n)]
         prepare(client, mailboxes)
-        publisher = Publisher(_port_of(server))
+        publisher = Publisher(port_of(server))
         before_kb = process.rss_kb
         with open_subscribers(port, n, websocket=True) as (count, opened):
             _settle(count)
@@ -107,19 +101,19 @@ def worker(pushes: int) -> str:
     """(d) From the provider's socket to committed events, one worker."""
     with (
         valkey() as (server, client),
-        _provider(users=1000) as (url, secret),
-        _worker(server.tcp_url, url, secret, cores=MEASURED) as process,
+        provider(users=1000) as (url, secret),
+        leading_worker(server.tcp_url, url, secret, cores=MEASURED) as process,
     ):
-        _until(lambda: client.hlen(KEYS.directory) == 1000 and client.hget(KEYS.upstream, "state") == b"connected")
+        until(lambda: client.hlen(KEYS.directory) == 1000 and client.hget(KEYS.upstream, "state") == b"connected")
         base = client.xlen(KEYS.events)
-        redis_cpu, cpu, started = _redis_cpu(client), process.cpu_s, time.monotonic()
+        redis_s, cpu, started = redis_cpu(client), process.cpu_s, time.monotonic()
         for _ in range(pushes // 1000):
-            _post(url, "burst", {"n": 1000})
-        _until(lambda: client.xlen(KEYS.events) - base >= pushes)
+            post(url, "burst", {"n": 1000})
+        until(lambda: client.xlen(KEYS.events) - base >= pushes)
         seconds = time.monotonic() - started
         return (
             f"{pushes / seconds:,.0f} pushes/s, {(process.cpu_s - cpu) / pushes * 1e6:.1f} µs of the worker and "
-            f"{(_redis_cpu(client) - redis_cpu) / pushes * 1e6:.1f} µs of Redis for each"
+            f"{(redis_cpu(client) - redis_s) / pushes * 1e6:.1f} µs of Redis for each"
         )
 
 
@@ -127,18 +121,18 @@ def whole_way(n: int, *, rate: int, seconds: int) -> str:
     """(e) From the push's arrival to the socket write at ``rate`` pushes a second: worker, Redis and edge."""
     with (
         valkey() as (server, client),
-        _provider(users=n) as (url, secret),
-        _worker(server.tcp_url, url, secret, cores=REST),
+        provider(users=n) as (url, secret),
+        leading_worker(server.tcp_url, url, secret, cores=REST),
         edge(server.tcp_url) as (process, port),
     ):
-        _until(lambda: client.hlen(KEYS.directory) == n, within_s=120)
+        until(lambda: client.hlen(KEYS.directory) == n, within_s=120)
         prepare(client, [alias.decode() for alias in client.hkeys(KEYS.directory)], known_position=False)
         with open_subscribers(port, n, websocket=True) as (count, _):
             _settle(count)
             before = _delivery(process.admin_port)
-            _post(url, "traffic", {"rate_per_s": rate})
+            post(url, "traffic", {"rate_per_s": rate})
             time.sleep(seconds)
-            _post(url, "traffic", {"rate_per_s": 0})
+            post(url, "traffic", {"rate_per_s": 0})
             time.sleep(1)
             delivered = {bound: total - before[bound] for bound, total in _delivery(process.admin_port).items()}
             cpu = process.cpu_s
@@ -152,28 +146,6 @@ def whole_way(n: int, *, rate: int, seconds: int) -> str:
 
 
 # ---------------------------------------------------------------------------------------------- pieces
-
-
-@contextmanager
-def _provider(*, users: int) -> Iterator[tuple[str, str]]:
-    port = free_port()
-    words = ("simulate", "--listen", f"127.0.0.1:{port}", "--users", str(users), "--rate", "0")
-    with program(*words, "--client-secret", "bench", cores=REST):
-        wait_for(port)
-        yield f"http://127.0.0.1:{port}", "bench"
-
-
-def _worker(redis_url: str, url: str, secret: str, *, cores: set[int]) -> AbstractContextManager[Process]:
-    return program(
-        "worker",
-        cores=cores,
-        BRIDGE_REDIS_URL=redis_url,
-        BRIDGE_PROVIDER_API_URL=url,
-        BRIDGE_PROVIDER_AUTH_URL=url,
-        BRIDGE_PROVIDER_CLIENT_ID="simulated",
-        BRIDGE_PROVIDER_CLIENT_SECRET=secret,
-        BRIDGE_WORKER_ADMIN_LISTEN="127.0.0.1:0",
-    )
 
 
 def _paced(events: int, rate: float, send: Callable[[int, int], None]) -> None:
@@ -190,17 +162,6 @@ def _paced(events: int, rate: float, send: Callable[[int, int], None]) -> None:
 def _settle(count: Callable[..., Any]) -> None:
     """Let the first comparison of tops pass: the bench writes past the journal, which it must not notice."""
     count(1, patience_s=16.0)()
-
-
-def _post(url: str, command: str, arguments: dict[str, Any]) -> None:
-    request = urllib.request.Request(f"{url}/simulator/{command}", json.dumps(arguments).encode(), method="POST")
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        answer.read()
-
-
-def _redis_cpu(client: Any) -> float:
-    info = client.info("cpu")
-    return float(info["used_cpu_user"] + info["used_cpu_sys"])
 
 
 def _delivery(port: int) -> dict[float, float]:
@@ -227,18 +188,6 @@ def _whole(result: dict[str, float], frames: int) -> str:
     if result["frames"] == frames and not result["closed"]:
         return "all came"
     return f"MISSING {frames - result['frames']:.0f}, {result['closed']:.0f} CLOSED"
-
-
-def _until(condition: Callable[[], bool], *, within_s: float = 60.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise SystemExit("gave up waiting")
-        time.sleep(0.02)
-
-
-def _port_of(server: EmbeddedServer) -> int:
-    return int(server.tcp_url.partition("://")[2].split(":")[1].split("/")[0])
 
 
 def main() -> None:

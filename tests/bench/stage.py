@@ -58,9 +58,12 @@ class Process:
 
 
 @contextmanager
-def valkey() -> Iterator[tuple[EmbeddedServer, Any]]:
+def valkey(binary: Path | None = None) -> Iterator[tuple[EmbeddedServer, Any]]:
     """A server with its file on, as in production."""
-    with tempfile.TemporaryDirectory() as folder, EmbeddedServer(Path(folder), port=free_port()) as server:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        EmbeddedServer(Path(folder), port=free_port(), binary=binary) as server,
+    ):
         os.sched_setaffinity(server.pid, REST)
         with redis.Redis.from_url(server.tcp_url) as client:
             yield server, client

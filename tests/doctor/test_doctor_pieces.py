@@ -161,7 +161,7 @@ async def test_a_server_that_may_lose_or_refuse_is_told(own_server: EmbeddedServ
         assert "redis-takes-no-writes" in codes(await judged(server.CHECK, of_redis(own_server.url)))
         sound = await server_of(redis)
     old = replace(sound, name="Redis", version="6.2.14", append_only=True, eviction="noeviction", memory_most=0)
-    kinds = [finding.code for finding in server.judged(replace(old, saved=False, role="slave"), events_max=1, events=0)]
+    kinds = [finding.code for finding in server.judged(replace(old, saved=False, role="slave"), growth=0, events_max=1)]
     assert kinds == ["redis-old", "redis-not-saved", "redis-replica"]
 
 

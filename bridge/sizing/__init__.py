@@ -1,0 +1,1 @@
+"""How large the machines must be: what was measured, and what follows from it for a corporation. Pure."""
