@@ -107,11 +107,11 @@ def _corporation(arguments: argparse.Namespace, settings: Settings, seen: Living
             handshake_rate=settings.edge.handshake_rate,
             newcount_rate=settings.worker.newcount_rate,
         ),
-        **{**(_of(seen) if seen else {}), **{name: value for name, value in given.items() if value is not None}},
+        **{**(_measured(seen) if seen else {}), **{name: value for name, value in given.items() if value is not None}},
     )
 
 
-def _of(seen: Living) -> dict[str, Any]:
+def _measured(seen: Living) -> dict[str, Any]:
     """What can be said by it; what nobody has had yet is left to the defaults.
 
     How many are on line is not: at night it is nobody.
@@ -147,6 +147,8 @@ def _seen(seen: Living | None) -> Iterator[tuple[str, str]]:
     mail = f"; a mail is {seen.mail_bytes:,.0f} bytes" if seen.mails else ""
     mailbox = f"; a mailbox takes {_size(seen.mailbox_bytes)}" if seen.accounts else ""
     yield "measured", f"{seen.events:,} events kept{span}{mail}{mailbox}"
+    if seen.events_s is not None:
+        yield "", f"{seen.events_s:,.2g} events a second on average"
     yield "", f"Redis: {_size(seen.memory)} in use, {seen.commands:,} commands a second; {seen.online:,} on line now"
     if seen.mails_a_day is None:
         yield "", "how many mails come is not known from this Redis yet"

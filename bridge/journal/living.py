@@ -16,7 +16,7 @@ from bridge.journal.client import Entry, typed
 from bridge.journal.errors import translated
 from bridge.journal.keys import Keys
 
-_EVENTS: Final = 1000
+_EVENTS: Final = 300
 _MAILBOXES: Final = 200
 _AT_ONCE: Final = 20
 _LEAST_S: Final = 3600
@@ -45,6 +45,11 @@ class Living:
     memory: int
     memory_most: int
     commands: int
+
+    @property
+    def events_s(self) -> float | None:
+        """Events a second, over as long as the stream reaches back; ``None``: not known."""
+        return self.events / self.span_s if self.span_s else None
 
     @property
     def mails_a_day(self) -> float | None:

@@ -18,7 +18,9 @@ _HOSTS: Final = 2
 """Each carries everybody, so that one may fail or be renewed."""
 _SHARE_OF_CORE: Final = 0.5
 _DESCRIPTORS_KEPT: Final = 2048
-"""What an edge keeps beside its browsers."""
+"""What an edge keeps free of its limit beside its browsers, at most; of a low limit a quarter."""
+_OWN_DESCRIPTORS: Final = 64
+"""Its connections to Redis, its ports, its libraries."""
 _PACKET: Final = 120
 """Bytes on the wire around whatever is sent: headers of TCP, IP and Ethernet, a record of TLS, and the answer to it."""
 _BEAT_S: Final = 25
@@ -153,7 +155,7 @@ def _edges(of: Corporation, frames: float) -> EdgeNeed:
         connections=connections,
         memory=round(processes * MEASURED.edge_process + of.online * MEASURED.connection),
         core=core,
-        descriptors=connections + max(_DESCRIPTORS_KEPT, connections // 3),
+        descriptors=min(connections + _DESCRIPTORS_KEPT, math.ceil(connections * 4 / 3)) + _OWN_DESCRIPTORS,
         back_s=of.online / min(by_rate, _openings_by_cpu(processes)),
     )
 

@@ -159,6 +159,7 @@ async def test_mails_a_day_are_those_of_the_time_that_the_stream_spans(redis_url
         some = await facts(size, "--measured")
     assert none["corporation"]["mails"] == 50
     assert "how many mails come is not known from this Redis yet" in said
+    assert "events a second on average" in (await size("--measured"))[1]
     assert some["corporation"]["mails"] == pytest.approx(1, rel=0.01)
 
 

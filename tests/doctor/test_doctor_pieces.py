@@ -19,6 +19,7 @@ from bridge.doctor.finding import NotJudged, found
 from bridge.doctor.means import Means
 from bridge.journal.connect import RedisAddress
 from bridge.journal.embedded import EmbeddedServer
+from bridge.journal.keys import Keys
 from bridge.journal.overview import server_of
 from bridge.settings import load_settings
 from bridge.simulator.faults.faults import Kind
@@ -156,6 +157,11 @@ async def test_a_server_that_may_lose_or_refuse_is_told(own_server: EmbeddedServ
         ]
         enough = of_redis(own_server.url, BRIDGE_EVENTS_MAX="1000")
         assert codes(await judged(server.CHECK, enough)) == ["redis-forgets", "redis-evicts"]
+        # Histories take no more than they may: what is said depends on how many accounts there are.
+        await redis.config_set("maxmemory", 180 * 1024 * 1024)
+        assert "redis-memory" in codes(await judged(server.CHECK, of_redis(own_server.url)))
+        await redis.hset(Keys("exmail").directory, mapping={f"u{number}@x.cn": "{}" for number in range(50)})
+        assert codes(await judged(server.CHECK, of_redis(own_server.url))) == ["redis-forgets", "redis-evicts"]
         await redis.config_set("maxmemory", 1)
         await redis.config_set("maxmemory-policy", "noeviction")
         assert "redis-takes-no-writes" in codes(await judged(server.CHECK, of_redis(own_server.url)))

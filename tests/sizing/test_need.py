@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.obs.acceptor import affordable_connections
 from bridge.sizing.corporation import Corporation
 from bridge.sizing.memory import bytes_of_events, redis_memory, still_to_come
 from bridge.sizing.need import CALLS_AT_ONCE, PER_PROCESS, Need, need_of
@@ -61,6 +63,19 @@ def test_one_host_carries_everybody(of: Corporation) -> None:
     assert edges.connections <= PER_PROCESS
     assert edges.processes * edges.connections >= of.online
     assert edges.descriptors > edges.connections
+
+
+@pytest.mark.parametrize("online", [1, 300, 4000, 9000])
+def test_the_descriptors_suffice_as_an_edge_counts_them(online: int) -> None:
+    """With that limit an edge takes on as many browsers as it is said to."""
+    edges = need_of(replace(TODAY, online=online)).edges
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (edges.descriptors, before[1]))
+    try:
+        affordable = affordable_connections()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert online <= affordable <= online + 100
 
 
 @given(CORPORATIONS)

@@ -191,12 +191,12 @@ REDIS: Final = {
         en=Words(
             "with {events} events {server} will need about {need}, and has {have}",
             "When it is full it takes no writes, and nothing new is announced.",
-            "Raise maxmemory, or lower BRIDGE_EVENTS_MAX and BRIDGE_HISTORY_SECONDS.",
+            "Raise maxmemory (size --measured says how far), or lower BRIDGE_EVENTS_MAX and BRIDGE_HISTORY_SECONDS.",
         ),
         zh=Words(
             "存满 {events} 个事件时 {server} 约需 {need}，而它只有 {have}",
             "满了之后不接受写入，也就没有新的提醒。",
-            "调高 maxmemory，或调低 BRIDGE_EVENTS_MAX 和 BRIDGE_HISTORY_SECONDS。",
+            "调高 maxmemory（调到多少，看 size --measured），或调低 BRIDGE_EVENTS_MAX 和 BRIDGE_HISTORY_SECONDS。",
         ),
     ),
     "redis-two-bridges": Text(
