@@ -263,6 +263,8 @@ def _time(seconds: float) -> str:
     for unit, seconds_of_one in (("days", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * seconds_of_one:
             return f"{seconds / seconds_of_one:,.0f} {unit}"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:,.0f} s"
 
 
