@@ -53,6 +53,14 @@ class Page:
         """The first block of a language that holds a text."""
         return next(block.text for block in self.blocks if block.language == language and holding in block.text)
 
+    def under(self, title: str) -> list[Block]:
+        """The code blocks below a heading, up to the next one."""
+        below = re.split(rf"^#+ {re.escape(title)}$", self.text, maxsplit=1, flags=re.MULTILINE)[1]
+        outside = _FENCE.sub(lambda fence: "\n" * fence[0].count("\n"), below)
+        heading = _HEADING.search(outside)
+        lines = None if heading is None else outside[: heading.start()].count("\n")
+        return [Block(*found) for found in _FENCE.findall("\n".join(below.split("\n")[:lines]) + "\n")]
+
     @property
     def levels(self) -> list[int]:
         """How deep each heading is, in order."""

@@ -14,10 +14,11 @@ _PAUSE_S = 0.05
 
 
 class Follower:
-    """Follows one mailbox over one transport. ``events`` are in the order in which they came."""
+    """Follows one mailbox over one transport. ``events`` are in the order in which they came. ``url``: where it comes
+    to, the next time too."""
 
     def __init__(self, url: str, transport: str, mailbox: str) -> None:
-        self._url = url
+        self.url = url
         self.transport = transport
         self.mailbox = mailbox
         self.position: str | None = None
@@ -30,6 +31,11 @@ class Follower:
     def mail_ids(self) -> list[str]:
         return [event["data"]["mail_id"] for event in self.events if event["type"] == "exmail.mail.new"]
 
+    @property
+    def missed(self) -> int:
+        """How many mails it was told at least that it missed."""
+        return sum(event["data"]["at_least"] for event in self.events if event["type"] == "exmail.mail.missed")
+
     async def run(self) -> None:
         """Follow until cancelled."""
         while True:
@@ -40,7 +46,7 @@ class Follower:
     async def _once(self) -> None:
         query = f"?after={self.position}" if self.position else ""
         async with await OPENERS[self.transport](
-            self._url, PATHS[self.transport] + query, **bearer(self.mailbox)
+            self.url, PATHS[self.transport] + query, **bearer(self.mailbox)
         ) as client:
             while True:
                 frame = await client.frame()
