@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from bridge.edge.canaries import Canaries
 from bridge.edge.cursor import Cursor
 from bridge.edge.hub import Hub
 from bridge.edge.loader import Loader
@@ -95,6 +96,7 @@ class Feed:
         self._inquiry_channel = keys.inquiry_channel.encode()
         self._control_channel = keys.control_channel.encode()
         self._probe_channel = self._probe.channel.encode()
+        self._canaries = Canaries(reader, metrics, redis_clock)
         self._canary_channel = keys.mailbox_channel(CANARY).encode()
         kinds = (self._system_channel, self._directory_channel, self._inquiry_channel, self._control_channel)
         self._shared = [*(channel.decode() for channel in (*kinds, self._canary_channel)), self._probe.channel]
@@ -223,7 +225,7 @@ class Feed:
             if tail.flush() and tail.mailbox != CANARY:
                 sample = sample or event
             elif tail.mailbox == CANARY:
-                self._canary_came(event)
+                self._canaries.came(event)
             self._recollection.heard_of(tail)
         if sample is not None and (arrived := time_of(sample)) is not None:
             # The first event of each read: the worst case, at a cost that does not grow with the number of events.
@@ -246,14 +248,7 @@ class Feed:
         elif channel == self._inquiry_channel:
             self._asked(payload)
         elif channel == self._canary_channel:
-            self._canary_came(payload)
-
-    def _canary_came(self, event: bytes) -> None:
-        """It goes the way of a mail, each minute and when an operator asks; so it tells how late a mail would be."""
-        if (sent := time_of(event)) is not None:
-            now = self._redis_clock()
-            self._metrics.canary_seconds.observe(max(0.0, now - sent))
-            self._metrics.canary_heard.set(now)
+            self._canaries.came(payload)
 
     # -- looking after itself
 
@@ -264,6 +259,7 @@ class Feed:
             tasks.create_task(self._rounds.run(), name="feed rounds")
             tasks.create_task(self._loader.run(self._subscribe_new), name="feed questions")
             tasks.create_task(self.news.run(), name="news")
+            tasks.create_task(self._canaries.run(), name="feed canaries")
             tasks.create_task(self._compare_tops(), name="feed tops")
             tasks.create_task(self._drop_idle(), name="feed idle")
 

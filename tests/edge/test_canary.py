@@ -176,3 +176,28 @@ async def test_a_leader_sends_one_by_itself_and_every_edge_times_it(redis_url: s
                 async with await open_ws(url, f"/ws?ticket={text}") as line:
                     assert (await line.frame()).type == "exmail.snapshot"
                     await until(lambda: value("exmail_bridge_canary_seconds_count") == 2)
+
+
+async def test_the_canary_of_another_database_is_not_ours(redis_url: str) -> None:
+    """Redis publishes to every database of a server. A leader of the same namespace in another one says nothing of
+    ours: not before our leader's first, and not after; and ours is heard beside it."""
+    stranger = f"{redis_url}?db=7"
+    async with (
+        leading_writer(redis_url) as (ours, redis),
+        leading_writer(stranger) as (theirs, elsewhere),
+        running_edge(redis_url) as (_, metrics),
+    ):
+        value = metrics.registry.get_sample_value
+        heard = "exmail_bridge_canary_seconds_count"
+        # Each is heard by the same edge: their channels are one.
+        assert await Canary(theirs, KEYS).sing("theirs", at_s=1) == 1
+        assert await Canary(ours, KEYS).sing("ours", at_s=2) == 1
+        await until(lambda: value(heard) == 1)
+        assert await Canary(theirs, KEYS).sing("theirs", at_s=3) == 1
+        assert await Canary(ours, KEYS).sing("ours", at_s=4) == 1
+        await until(lambda: value(heard) == 2)
+        await redis.incr(KEYS.generation)
+        assert await Canary(theirs, KEYS).sing("theirs", at_s=5) == 1
+        assert await Canary(ours, KEYS).sing("ours, of a new epoch", at_s=6) == 1
+        await until(lambda: value(heard) == 3)
+        assert await elsewhere.hget(KEYS.state("canary"), "epoch") is not None
