@@ -190,7 +190,7 @@ def _is_silent(arguments: argparse.Namespace, environ: Mapping[str, str]) -> boo
 
 COMMAND = Command(
     name="doctor",
-    summary="try the whole way, and say what to do: exit 0 healthy, 1 findings, 2 not all could be judged",
+    summary="try the whole way, and say what to do: exit 0 healthy, 1 something to do, 2 no secret to judge with",
     examples=(
         "doctor",
         "doctor --for edge --lang zh",

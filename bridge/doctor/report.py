@@ -16,6 +16,7 @@ HEALTHY: Final = 0
 FINDINGS: Final = 1
 NOT_JUDGED: Final = 2
 
+_WITHOUT_SECRET: Final = frozenset(("no-secret", "secret-closed", "passwords-closed"))
 _LONGEST: Final = 300
 _LABELS: Final[Mapping[Language, Mapping[str, str]]] = {
     "en": {"ok": "ok", "why": "why it matters", "fix": "what to do", "unjudged": "not judged"},
@@ -46,11 +47,16 @@ def language_of(environ: Mapping[str, str]) -> Language:
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
-    """0: healthy · 1: there are findings · 2: there are none, and not everything could be judged."""
+    """0: healthy · 1: somebody has to do something · 2: nothing was found, and a secret to judge with is not here.
+
+    What could not be judged for another reason has a fix where it was asked, as a finding has, so it counts as one.
+    """
     if any(outcome.findings for outcome in outcomes):
         return FINDINGS
-    hidden = any(not each.by_choice for outcome in outcomes for each in outcome.not_judged)
-    return NOT_JUDGED if hidden else HEALTHY
+    hidden = {each.code for outcome in outcomes for each in outcome.not_judged if not each.by_choice}
+    if hidden & _WITHOUT_SECRET:
+        return NOT_JUDGED
+    return FINDINGS if hidden else HEALTHY
 
 
 def lines(outcomes: Sequence[Outcome], language: Language) -> Iterator[str]:

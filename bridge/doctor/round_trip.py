@@ -20,7 +20,7 @@ from bridge.doctor.means import Means
 from bridge.journal.inquiry import Inquiries
 from bridge.journal.orders import NotAnswered, Orders
 from bridge.provider.egress import Egress
-from bridge.settings import Settings
+from bridge.settings import Address, Settings
 
 _EVENT_S: Final = 8.0
 _ANSWER_S: Final = 5.0
@@ -30,19 +30,27 @@ _SCRIPT_MOST: Final = 1024 * 1024
 
 async def _ask(means: Means) -> AsyncGenerator[Said, None]:
     settings = means.of("edge")
-    url = settings.edge.public_url
-    if not url:
-        raise NotJudged("no-public-url")
-    url = f"{url.rstrip('/')}/"
+    public = settings.edge.public_url
+    url = f"{public.rstrip('/')}/" if public else _itself(settings.edge.listen)
     # As a browser in the company asks: straight.
     async with Egress(ca_file=settings.egress.ca_file).session() as session:
+        if not public:
+            yield NotJudged("no-public-url")
         try:
             await _ours(session, url)
         except NoLine as error:
-            yield found(error.code, url=url, **error.facts)
+            # Without a public URL only the edge of this host is asked, and there need not be one here.
+            if public:
+                yield found(error.code, url=url, **error.facts)
             return
         async for each in _round(means, settings, session, url):
             yield each
+
+
+def _itself(listen: Address) -> str:
+    """Where the edge of this host answers when nothing stands before it."""
+    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing listens there
+    return f"http://{listen._replace(host=loopback.get(listen.host, listen.host))}/"
 
 
 async def _ours(session: aiohttp.ClientSession, url: str) -> None:

@@ -54,8 +54,14 @@ def test_each_check_has_a_chinese_name() -> None:
 
 
 def test_the_exit_code_says_healthy_found_or_cannot_judge() -> None:
-    """A finding outweighs what could not be judged; what nobody asked for hides nothing."""
+    """A finding outweighs what could not be judged; what nobody asked for hides nothing. Only where a secret is
+    missing can nothing be done about it here; anything else that could not be judged is something to do."""
     hidden, unasked = NotJudged("no-secret", program="edge", setting="X"), NotJudged("program-left-out", by_choice=True)
+    for code in ("no-public-url", "needs-redis", "no-answer-in-time", "check-broke", "program-left-out"):
+        assert exit_code([Outcome("one"), Outcome("two", not_judged=[NotJudged(code)])]) == 1
+        assert exit_code([Outcome("one", not_judged=[NotJudged(code), hidden])]) == 2
+    for code in ("secret-closed", "passwords-closed"):
+        assert exit_code([Outcome("one", not_judged=[NotJudged(code)])]) == 2
     assert exit_code([Outcome("one"), Outcome("two", not_judged=[unasked])]) == 0
     assert exit_code([Outcome("one", [found("no-edge")], [hidden])]) == 1
     assert exit_code([Outcome("one"), Outcome("two", not_judged=[hidden])]) == 2

@@ -189,6 +189,22 @@ async def test_whom_the_edge_believes_is_found(
         assert codes(await outcome(means)) == said
 
 
+async def test_without_a_public_url_the_edge_of_this_host_is_asked(tmp_path: Path) -> None:
+    """The proxy alone is not judged, and that is something to do: the event goes round, and what is wrong with the
+    edge is found. Every other check judges as ever."""
+    listen = {"BRIDGE_EDGE_LISTEN": f"127.0.0.1:{free_port()}"}
+    with EmbeddedServer(tmp_path / "redis", config=KEEPING) as server:
+        async with healthy(server, **listen) as stage, RedisAddress(server.url).client() as redis:
+            await until(lambda: _stands_by(redis))
+            outcomes = await examine(CHECKS, stage.means(), within_s=60)
+            said = {each.check: codes(each) for each in outcomes}
+            assert said["round trip"] == ["?no-public-url", INSIDE]
+            assert not [code for name, each in said.items() if name != "round trip" for code in each if code[0] != "?"]
+            assert exit_code(outcomes) == 1
+            other = stage.means(environ={"BRIDGE_EDGE_JWT_SECRET": SECRET[::-1]})
+            assert codes(await outcome(other)) == ["token-refused", "?no-public-url", INSIDE]
+
+
 async def test_where_somebody_is_missing_that_is_said(
     require_binary: Callable[[str], str], redis_url: str, tmp_path: Path
 ) -> None:

@@ -70,12 +70,13 @@ UNJUDGED: Final = {
     "no-public-url": Text(
         en=Words(
             "BRIDGE_EDGE_PUBLIC_URL is not set",
-            "The way through the proxy cannot be tried, and most faults are there.",
+            "The way through the proxy cannot be tried, and most faults are there; "
+            "only an edge on this host is asked, straight.",
             "Set it to the address at which browsers find the edge.",
         ),
         zh=Words(
             "没有设置 BRIDGE_EDGE_PUBLIC_URL",
-            "无法试走经过代理的那一段，而大多数故障都在那里。",
+            "无法试走经过代理的那一段，而大多数故障都在那里；只能直接询问本机的 edge。",
             "把它设为浏览器访问 edge 的地址。",
         ),
     ),
