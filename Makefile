@@ -3,7 +3,7 @@
 UV ?= uv
 COMPILE = $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate
 
-.PHONY: dev test lint bench bundle rolling churn fuzz autobahn crash contracts lock model npm release settings soak
+.PHONY: dev test lint bench bench-compare bundle rolling churn fuzz autobahn crash contracts lock model npm release settings soak
 
 dev:
 	python3 -m bridge dev
@@ -19,6 +19,12 @@ lint:
 
 bench:
 	.venv/bin/python -m tests.bench
+
+# What became better or worse since a commit, by paired runs; a quarter of an hour. make bench-compare REV=v1.4 ROWS="ws-* worker"
+ROUNDS ?= 5
+bench-compare:
+	@test -n "$(REV)" || { echo "bench-compare: which commit? REV=..." >&2; exit 2; }
+	.venv/bin/python -m tests.bench.compare $(REV) --rounds $(ROUNDS) $(if $(ROWS),--rows $(ROWS))
 
 # Three edges behind nginx are restarted one after the other under 3,000 pages and mail; some three minutes.
 rolling:

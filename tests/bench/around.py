@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from bridge.journal.embedded import EmbeddedServer
+from tests.bench.product import HERE, CannotMeasure, Product
 from tests.bench.stage import REST, Process, free_port, program, wait_for
 
 
@@ -17,15 +18,18 @@ from tests.bench.stage import REST, Process, free_port, program, wait_for
 def provider(*, users: int) -> Iterator[tuple[str, str]]:
     port = free_port()
     words = ("simulate", "--listen", f"127.0.0.1:{port}", "--users", str(users), "--rate", "0")
-    with program(*words, "--client-secret", "bench", cores=REST):
-        wait_for(port)
+    with program(*words, "--client-secret", "bench", cores=REST) as process:
+        wait_for(port, process.is_alive)
         yield f"http://127.0.0.1:{port}", "bench"
 
 
-def leading_worker(redis_url: str, url: str, secret: str, *, cores: set[int]) -> AbstractContextManager[Process]:
+def leading_worker(
+    redis_url: str, url: str, secret: str, *, cores: set[int], product: Product = HERE
+) -> AbstractContextManager[Process]:
     return program(
         "worker",
         cores=cores,
+        product=product,
         BRIDGE_REDIS_URL=redis_url,
         BRIDGE_PROVIDER_API_URL=url,
         BRIDGE_PROVIDER_AUTH_URL=url,
@@ -50,7 +54,7 @@ def until(condition: Callable[[], bool], *, within_s: float = 60.0) -> None:
     deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
-            raise SystemExit("gave up waiting")
+            raise CannotMeasure("gave up waiting for what is measured")
         time.sleep(0.02)
 
 

@@ -6,6 +6,9 @@ in each event, and times them by the clock reading in it, which all processes of
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
 import select
 import socket
@@ -27,13 +30,14 @@ def stamp() -> str:
 
 @dataclass(slots=True)
 class Load:
-    """``n`` subscribers of one server; ``path`` has a ``%d`` for the subscriber's number."""
+    """``n`` subscribers of one server; ``path`` may have a ``%d`` for the subscriber's number."""
 
     host: str
     port: int
     path: str
     n: int
     websocket: bool
+    bearers: list[str] = field(default_factory=list)
     socks: dict[int, socket.socket] = field(default_factory=dict)
     latencies_us: list[int] = field(default_factory=list)
     frames: int = 0
@@ -74,7 +78,7 @@ class Load:
         first = last = time.monotonic()
         while self.frames < frames and time.monotonic() - last < patience_s:
             before = self.frames
-            for fd, _ in self._poll.poll(1.0):
+            for fd, _ in self._poll.poll(min(1.0, last + patience_s - time.monotonic() + 0.001)):
                 self._take(self._read(fd))
             if self.frames > before:
                 last = time.monotonic()
@@ -112,13 +116,29 @@ class Load:
             if self.websocket
             else "Accept: text/event-stream\r\n"
         )
-        return f"GET {self.path % number} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n{upgrade}\r\n".encode()
+        if self.bearers:
+            upgrade += f"Authorization: Bearer {self.bearers[number % len(self.bearers)]}\r\n"
+        path = self.path.replace("%d", str(number))
+        return f"GET {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n{upgrade}\r\n".encode()
+
+
+def bearer(mailbox: str, secret: str) -> str:
+    """A token as an OA's back end signs it, good for a day."""
+    claims = {"sub": mailbox, "exp": int(time.time()) + 86_400}
+    signed = f"{_base64({'alg': 'HS256', 'typ': 'JWT'})}.{_base64(claims)}"
+    digest = hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest()
+    return f"{signed}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
+
+
+def _base64(value: dict[str, str | int]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
 
 def main() -> None:
     """Take orders as JSON lines on standard input, answer each with one."""
     order = json.loads(sys.stdin.readline())
-    load = Load(order["host"], order["port"], order["path"], order["n"], order["websocket"])
+    bearers = [bearer(mailbox, order["secret"]) for mailbox in order.get("mailboxes", ())]
+    load = Load(order["host"], order["port"], order["path"], order["n"], order["websocket"], bearers)
     load.connect()
     _answer(handshakes_s=round(load.n / load.handshake_s))
     for line in sys.stdin:

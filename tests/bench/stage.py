@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,18 @@ import redis
 
 from bridge.journal.embedded import EmbeddedServer
 from bridge.journal.keys import Keys
+from tests.bench.product import HERE, ROOT, CannotMeasure, Product
 
-ROOT = Path(__file__).parents[2]
 KEYS = Keys("exmail")
-CORES = sorted(os.sched_getaffinity(0))
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
 MEASURED = {CORES[0]}
 REST = set(CORES[1:]) or MEASURED
 EPOCH = "bench000"
+SECRET = "x" * 32
+_ALL_THREADS = 2  # CPUCLOCK_SCHED of clock_getcpuclockid(3), which Python does not have
+_BUSY = 5.0  # how many times longer something may take on a machine that has other work
+_TOPS_S = 16.0
+"""Somewhat more than edges let pass before they first compare positions with the journal (docs/architecture.md)."""
 
 
 def facts() -> str:
@@ -42,14 +47,27 @@ def facts() -> str:
 class Process:
     """A process that is measured: CPU seconds and resident memory, read from the kernel."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, is_alive: Callable[[], bool]) -> None:
         self.pid = pid
+        self.is_alive = is_alive
         self.admin_port = 0
+        self.ready_cpu_s = 0.0
+        self._ready_at = 0.0
+
+    def is_ready(self) -> None:
+        """Note what the start took."""
+        self.ready_cpu_s, self._ready_at = self.cpu_s, time.monotonic()
+
+    def unsettled_s(self, needed_s: float) -> float:
+        """How long to wait with what takes so long, so that no first comparison of positions falls into it: that would
+        notice what is published past the journal. Later ones look at the number of commits first; there are none."""
+        since = time.monotonic() - self._ready_at
+        return max(0.0, _TOPS_S - since) if since + _BUSY * needed_s > _TOPS_S - 2 else 0.0
 
     @property
     def cpu_s(self) -> float:
-        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Of all its threads, to the nanosecond: /proc counts in ticks of 10 ms."""
+        return time.clock_gettime((~self.pid << 3) | _ALL_THREADS)
 
     @property
     def rss_kb(self) -> int:
@@ -70,49 +88,67 @@ def valkey(binary: Path | None = None) -> Iterator[tuple[EmbeddedServer, Any]]:
 
 
 @contextmanager
-def program(*words: str, cores: set[int], **environ: str) -> Iterator[Process]:
-    """``python -m bridge …`` on these cores."""
+def program(*words: str, cores: set[int], product: Product = HERE, **environ: str) -> Iterator[Process]:
+    """``python -m bridge …`` of a product on these cores; settings that it does not have are left out."""
     base = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
+    known = {name: value for name, value in environ.items() if product.knows(name)}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "bridge", *words],
-            env=base | {"PYTHONPATH": str(ROOT), "BRIDGE_LOG_LEVEL": "warning"} | environ,
+            # The folder that it runs in must not be where its code comes from.
+            env=base
+            | {"PYTHONPATH": str(product.folder), "PYTHONSAFEPATH": "1", "BRIDGE_LOG_LEVEL": "warning"}
+            | known,
             stdout=subprocess.DEVNULL,
             stderr=log,
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
+        ended: int | None = None
         try:
-            yield Process(process.pid)
-            if process.poll() is not None:
-                log.seek(0)
-                raise SystemExit(log.read().decode())
+            yield Process(process.pid, lambda: process.poll() is None)
+            ended = process.poll()
+        except Exception:
+            ended = process.poll()
+            if ended is None:
+                raise
         finally:
             process.terminate()
             process.wait(10)
+        if ended is not None:
+            log.seek(0)
+            said = log.read().decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
+            raise CannotMeasure(f"{words[0]} of {product.name} ended with {ended}: {said[-1][:500]}")
 
 
 @contextmanager
-def edge(redis_url: str) -> Iterator[tuple[Process, int]]:
+def edge(redis_url: str, product: Product = HERE) -> Iterator[tuple[Process, int]]:
     """One edge process, alone on its core."""
     port, admin_port = free_port(), free_port()
     with program(
         "edge",
         cores=MEASURED,
+        product=product,
         BRIDGE_REDIS_URL=redis_url,
-        BRIDGE_EDGE_JWT_SECRET="x" * 32,
+        BRIDGE_EDGE_JWT_SECRET=SECRET,
         BRIDGE_EDGE_LISTEN=f"127.0.0.1:{port}",
         BRIDGE_EDGE_DRAIN="0",
         BRIDGE_EDGE_HANDSHAKE_RATE="0",
         BRIDGE_EDGE_ADMIN_LISTEN=f"127.0.0.1:{admin_port}",
     ) as process:
         process.admin_port = admin_port
-        wait_for(port)
+        wait_for(port, process.is_alive)
+        process.is_ready()
         yield process, port
 
 
 @contextmanager
-def subscribers(port: int, n: int, *, websocket: bool) -> Iterator[tuple[Any, dict[str, float]]]:
-    """A load client with ``n`` connections; yield what asks it to count, and how the handshakes went."""
+def subscribers(
+    port: int, n: int, *, websocket: bool, mailboxes: Sequence[str] | None = None
+) -> Iterator[tuple[Any, dict[str, float]]]:
+    """A load client with ``n`` connections; yield what asks it to count, and how the handshakes went.
+
+    With ``mailboxes`` each brings a token for its own, or all for the one; without, the tickets of :func:`prepare`.
+    """
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "tests/bench/load.py")],
         stdin=subprocess.PIPE,
@@ -130,12 +166,15 @@ def subscribers(port: int, n: int, *, websocket: bool) -> Iterator[tuple[Any, di
     def answer() -> dict[str, float]:
         line = process.stdout.readline()  # type: ignore[union-attr]
         if not line:
-            raise SystemExit("the load client has died")
+            raise CannotMeasure("the load client has died")
         fields: dict[str, float] = json.loads(line)
         return fields
 
     try:
-        order(host="127.0.0.1", port=port, path=path + "?ticket=B%d", n=n, websocket=websocket)
+        credentials: dict[str, Any] = {"path": f"{path}?ticket=B%d"}
+        if mailboxes is not None:
+            credentials = {"path": path, "mailboxes": mailboxes, "secret": SECRET}
+        order(host="127.0.0.1", port=port, n=n, websocket=websocket, **credentials)
         opened = answer()
 
         def count(frames: int, **options: float) -> Any:
@@ -157,9 +196,21 @@ def prepare(client: Any, mailboxes: Sequence[str], *, known_position: bool = Tru
         digest = hashlib.sha256(f"B{number}".encode()).hexdigest()
         pipeline.set(KEYS.ticket(digest), json.dumps(claims))
         if known_position:
-            state = {"generation": "0", "epoch": EPOCH, "seq": 0, "unread": 1, "as_of": fresh}
-            pipeline.hset(KEYS.state(mailbox), mapping=state)
+            pipeline.hset(KEYS.state(mailbox), mapping=_state(fresh))
     pipeline.execute()
+
+
+def place(client: Any, mailboxes: Sequence[str]) -> None:
+    """Put mailboxes at seq 0 of our epoch, by the documented key (docs/events.md): it is the same in every version."""
+    pipeline = client.pipeline(transaction=False)
+    fresh = int(time.time() * 1000) + 86_400_000
+    for mailbox in mailboxes:
+        pipeline.hset(f"{{exmail}}:mailbox:{mailbox}", mapping=_state(fresh))
+    pipeline.execute()
+
+
+def _state(as_of: int) -> dict[str, str | int]:
+    return {"generation": "0", "epoch": EPOCH, "seq": 0, "unread": 1, "as_of": as_of}
 
 
 def event(mailbox: str, seq: int, mail_id: str) -> bytes:
@@ -191,13 +242,13 @@ class Publisher:
             self._replies.readline()
 
 
-def wait_for(port: int, *, within_s: float = 20.0) -> None:
+def wait_for(port: int, is_alive: Callable[[], bool] = lambda: True, *, within_s: float = 20.0) -> None:
     deadline = time.monotonic() + within_s
     while True:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
         except OSError:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or not is_alive():
                 raise
             time.sleep(0.02)
         else:

@@ -1,0 +1,291 @@
+"""What is measured of one version of the bridge, and how: from outside, by command line, sockets and documented keys.
+
+So one harness, this one, can measure a version whose own bench was another. The provider is always simulated by the
+working tree.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from tests.bench.around import leading_worker, port_of, post, provider, redis_cpu, until
+from tests.bench.load import stamp
+from tests.bench.product import CannotMeasure, Product
+from tests.bench.stage import MEASURED, REST, Process, Publisher, edge, event, place, subscribers, valkey
+
+Figures = dict[str, float]
+_PIECE: Final = 20_000
+_FRAMES_S: Final = 250_000
+_PACED_S: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A figure. ``more`` says whether more of it is better."""
+
+    name: str
+    unit: str
+    more: bool
+
+
+ROWS: Final = (
+    Row("ws-1000", "frames for each CPU second", more=True),
+    Row("sse-1000", "frames for each CPU second", more=True),
+    Row("ws-5000", "frames for each CPU second", more=True),
+    Row("sse-5000", "frames for each CPU second", more=True),
+    Row("unicast", "events for each CPU second", more=True),
+    Row("unicast-p50", f"ms at {_PACED_S:,} events/s", more=False),
+    Row("unicast-p99", f"ms at {_PACED_S:,} events/s", more=False),
+    Row("handshakes", "for each CPU second, a token each", more=True),
+    Row("connection", "KB, idle, own mailbox", more=False),
+    Row("idle", "µs of CPU a second, an idle connection", more=False),
+    Row("edge", "MB without connections", more=False),
+    Row("edge-start", "s of CPU until it listens", more=False),
+    Row("worker", "pushes/s from the listen socket to committed", more=True),
+    Row("worker-cpu", "µs of the worker a push", more=False),
+    Row("redis-cpu", "µs of Redis a push", more=False),
+    Row("way-p50", "ms from push to socket at 200 a second", more=False),
+    Row("way-p99", "ms from push to socket at 200 a second", more=False),
+)
+_OF_UNICAST: Final = ("unicast", "unicast-p50", "unicast-p99", "handshakes", "connection", "idle", "edge", "edge-start")
+_OF_BROADCAST: Final = ("ws-1000", "sse-1000", "ws-5000", "sse-5000")
+_OF_WORKER: Final = ("worker", "worker-cpu", "redis-cpu")
+_OF_WAY: Final = ("way-p50", "way-p99")
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much of everything: ``seconds`` for a row, of which less is noisier, and ``share`` of the connections."""
+
+    seconds: float = 2.0
+    share: float = 1.0
+
+    def connections(self, n: int) -> int:
+        return max(10, int(n * self.share))
+
+
+def chosen(patterns: Sequence[str]) -> tuple[Row, ...]:
+    """The rows whose names match one of the patterns (``ws-*``), all without any.
+
+    Raises:
+        CannotMeasure: one of them matches nothing.
+    """
+    for pattern in patterns:
+        if not any(fnmatchcase(row.name, pattern) for row in ROWS):
+            raise CannotMeasure(f"{pattern!r} is no row; there are {', '.join(row.name for row in ROWS)}")
+    return tuple(row for row in ROWS if not patterns or any(fnmatchcase(row.name, pattern) for pattern in patterns))
+
+
+def descriptors(rows: Sequence[Row], scale: Scale) -> int:
+    """How many one process needs at once."""
+    most = max((int(row.name.partition("-")[2]) for row in rows if row.name in _OF_BROADCAST), default=0)
+    if any(row.name in _OF_UNICAST for row in rows):
+        most = 10_000
+    if any(row.name in _OF_WAY for row in rows):
+        most = max(most, 2000)
+    return scale.connections(most) + 200
+
+
+def measure(product: Product, rows: Sequence[Row], scale: Scale) -> Figures:
+    """Each of these rows, once.
+
+    Raises:
+        CannotMeasure: something did not start, or not everything came: a figure without it would be worth nothing.
+    """
+    wanted = {row.name for row in rows}
+    found = _of_edges(product, wanted, scale)
+    if wanted & {*_OF_WORKER}:
+        found |= _worker(product, scale)
+    if wanted & {*_OF_WAY}:
+        found |= _whole_way(product, scale)
+    return {name: value for name, value in found.items() if name in wanted}
+
+
+def _of_edges(product: Product, wanted: set[str], scale: Scale) -> Figures:
+    """Edges fed past the journal. All are started at once, so that their first comparisons pass together."""
+    found: Figures = {}
+    with ExitStack() as stack:
+        if not wanted & {*_OF_UNICAST, *_OF_BROADCAST}:
+            return found
+        server, client = stack.enter_context(valkey())
+        publisher = Publisher(port_of(server))
+        edges = {
+            name: stack.enter_context(edge(server.tcp_url, product))
+            for name in (*_OF_BROADCAST, "unicast")
+            if name in wanted or (name == "unicast" and wanted & {*_OF_UNICAST})
+        }
+        if "unicast" in edges:
+            found |= _unicast(*edges["unicast"], client, publisher, scale)
+        for name in _OF_BROADCAST:
+            if name in edges:
+                found[name] = _broadcast(name, *edges[name], client, publisher, scale)
+    return found
+
+
+def _broadcast(name: str, process: Process, port: int, client: Any, publisher: Publisher, scale: Scale) -> float:
+    """One event after the other to all subscribers of one mailbox."""
+    kind, _, size = name.partition("-")
+    n, one = scale.connections(int(size)), f"{name}@bench.cn"
+    events = max(3, int(_FRAMES_S * scale.seconds / n))
+    place(client, [one])
+    with subscribers(port, n, websocket=kind == "ws", mailboxes=[one]) as (count, _):
+        count(1, patience_s=process.unsettled_s(scale.seconds))()
+        answer = count(n * events)
+        cpu = process.cpu_s
+        for seq in range(1, events + 1):
+            # Never far ahead of the edge: a backlog would be joined into fewer, larger writes.
+            publisher.publish([(_channel(one), event(one, seq, stamp()))])
+            time.sleep(n / _FRAMES_S)
+        result = answer()
+        cpu = process.cpu_s - cpu
+    _all_came(name, result, n * events)
+    return result["frames"] / cpu
+
+
+def _unicast(process: Process, port: int, client: Any, publisher: Publisher, scale: Scale) -> Figures:
+    """Connections with a mailbox each: opened, idle, then each event to one of them, fast and at a rate."""
+    n = scale.connections(10_000)
+    mailboxes = [f"u{number}@bench.cn" for number in range(n)]
+    place(client, mailboxes)
+    alone_kb, cpu = process.rss_kb, process.cpu_s
+    with subscribers(port, n, websocket=True, mailboxes=mailboxes) as (count, _):
+        handshakes = n / (process.cpu_s - cpu)
+        idle_kb = process.rss_kb
+        idle_s = 5 * scale.seconds
+        # Whoever answers no ping is cut, and the client answers them while it counts.
+        count(1, patience_s=process.unsettled_s(idle_s + 2 * scale.seconds))()
+        cpu = process.cpu_s
+        count(1, patience_s=idle_s)()
+        idle = (process.cpu_s - cpu) / idle_s / n * 1e6
+        seqs = [0] * n
+
+        def send(first: int, size: int) -> None:
+            made = []
+            for number in range(first, first + size):
+                at = number * 7919 % n
+                seqs[at] += 1
+                made.append((_channel(mailboxes[at]), event(mailboxes[at], seqs[at], stamp())))
+            publisher.publish(made)
+
+        # In pieces of some MB: Redis cuts a subscriber that has 32 MB waiting, and that is not what is measured.
+        events = int(50_000 * scale.seconds)
+        cpu = process.cpu_s
+        for piece in range(0, events, _PIECE):
+            size = min(_PIECE, events - piece)
+            answer = count(size)
+            for first in range(piece, piece + size, 200):
+                send(first, min(200, piece + size - first))
+            _all_came("unicast", answer(), size)
+        cpu = process.cpu_s - cpu
+        paced = int(_PACED_S * scale.seconds)
+        answer = count(paced)
+        _paced(paced, _PACED_S, lambda first, size: send(events + first, size))
+        half = answer()
+        _all_came("unicast-p99", half, paced)
+    return {
+        "unicast": events / cpu,
+        "unicast-p50": half["p50_ms"],
+        "unicast-p99": half["p99_ms"],
+        "handshakes": handshakes,
+        "connection": (idle_kb - alone_kb) / n,
+        "idle": idle,
+        "edge": alone_kb / 1024,
+        "edge-start": process.ready_cpu_s,
+    }
+
+
+def _worker(product: Product, scale: Scale) -> Figures:
+    """From the provider's socket to committed events, one worker."""
+    users, bursts = scale.connections(1000), max(1, int(15 * scale.seconds))
+    with (
+        valkey() as (server, client),
+        provider(users=users) as (url, secret),
+        leading_worker(server.tcp_url, url, secret, cores=MEASURED, product=product) as process,
+    ):
+        until(lambda: _follows(client, users), within_s=120)
+        base = client.xlen("{exmail}:events")
+        redis_s, cpu, started = redis_cpu(client), process.cpu_s, time.monotonic()
+        for _ in range(bursts):
+            post(url, "burst", {"n": 1000})
+        pushes = bursts * 1000
+        until(lambda: client.xlen("{exmail}:events") - base >= pushes)
+        return {
+            "worker": pushes / (time.monotonic() - started),
+            "worker-cpu": (process.cpu_s - cpu) / pushes * 1e6,
+            "redis-cpu": (redis_cpu(client) - redis_s) / pushes * 1e6,
+        }
+
+
+def _whole_way(product: Product, scale: Scale) -> Figures:
+    """From the push's arrival to the socket write: worker, Redis and edge."""
+    n, seconds = scale.connections(2000), 5 * scale.seconds
+    with (
+        valkey() as (server, client),
+        provider(users=n) as (url, secret),
+        leading_worker(server.tcp_url, url, secret, cores=REST, product=product),
+        edge(server.tcp_url, product) as (process, port),
+    ):
+        until(lambda: _follows(client, n), within_s=120)
+        mailboxes = [alias.decode() for alias in client.hkeys("{exmail}:directory")]
+        with subscribers(port, n, websocket=True, mailboxes=mailboxes) as (count, _):
+            before = delivered(process.admin_port)
+            post(url, "traffic", {"rate_per_s": 200})
+            count(1, patience_s=seconds)()
+            post(url, "traffic", {"rate_per_s": 0})
+            count(1, patience_s=1.0)()
+            found = {bound: total - before[bound] for bound, total in delivered(process.admin_port).items()}
+    if not found[float("inf")]:
+        raise CannotMeasure("way-p99: nothing was delivered")
+    return {"way-p50": quantile(found, 0.5), "way-p99": quantile(found, 0.99)}
+
+
+def _follows(client: Any, users: int) -> bool:
+    connected = client.hget("{exmail}:upstream", "state") == b"connected"
+    return bool(connected and client.hlen("{exmail}:directory") == users)
+
+
+def _channel(mailbox: str) -> str:
+    return f"exmail:mailbox:{mailbox}"
+
+
+def _all_came(name: str, result: Figures, frames: int) -> None:
+    if result["frames"] != frames or result["closed"]:
+        missing = frames - result["frames"]
+        raise CannotMeasure(f"{name}: {missing:.0f} of {frames} frames are missing, {result['closed']:.0f} were closed")
+
+
+def _paced(events: int, rate: float, send: Callable[[int, int], None]) -> None:
+    """Send in small batches, each when it is due."""
+    size = max(1, int(rate / 500))
+    started = time.monotonic()
+    for first in range(0, events, size):
+        ahead = started + first / rate - time.monotonic()
+        if ahead > 0:
+            time.sleep(ahead)
+        send(first, min(size, events - first))
+
+
+def delivered(port: int) -> dict[float, float]:
+    """Cumulative buckets of the edge's delivery histogram, by their bound in seconds."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        page = answer.read().decode()
+    found = re.findall(r'^exmail_bridge_delivery_seconds_bucket\{.*\ble="([^"]+)".*\} (\S+)$', page, re.MULTILINE)
+    return {float(bound): float(total) for bound, total in found}
+
+
+def quantile(buckets: dict[float, float], share: float) -> float:
+    """Milliseconds, by straight lines within buckets, as Prometheus does it."""
+    wanted = buckets[float("inf")] * share
+    low, below = 0.0, 0.0
+    for bound, total in sorted(buckets.items()):
+        if total >= wanted:
+            return 1000 * (low if bound == float("inf") else low + (bound - low) * (wanted - below) / (total - below))
+        low, below = bound, total
+    return float("nan")
