@@ -37,7 +37,7 @@ FOLDERS: Final = {
 GLIBC: Final = range(5, 29)
 SHARED: Final = (
     *("README.md", "README.zh-CN.md", "CHANGELOG.md", "LICENSE", "dashboards", "docs"),
-    *("deploy/systemd", "deploy/redis", "deploy/prometheus", "deploy/proxy"),
+    *("deploy/systemd", "deploy/redis", "deploy/prometheus", "deploy/proxy", "deploy/grafana"),
 )
 
 

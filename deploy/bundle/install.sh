@@ -247,5 +247,6 @@ if installed; then
 else
     say "installing $version with $python"
     build
+    say "Redis users, the units' drop-ins for them, proxies, alerts and Grafana's files are in $home/$version/share/deploy, the board in $home/$version/share/dashboards"
 fi
 use "$version"

@@ -51,6 +51,9 @@ def host(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Host:
     assert told.code == 0, told.lines
     assert any("signon.service was changed here and is kept" in line for line in told.lines)
     assert any("exmail-bridge-gone.service is of 0.0.9" in line for line in told.lines)
+    [where] = [line for line in told.lines if "drop-ins" in line and "Grafana" in line]
+    folders = re.findall(r" in (/[^ ,]+)", where)
+    assert [Path(folder).is_dir() for folder in folders] == [True, True]
     assert f"--root {host.root} --use {BEFORE}" in told.lines[-1]
     return host
 
@@ -80,6 +83,18 @@ def test_everything_is_in_it_by_its_hash(bundle: Path) -> None:
         assert (bundle / "share" / name).is_file()
     for name in ("deploy/redis/users.acl", "deploy/prometheus/rules.yml", "dashboards/overview.json"):
         assert (bundle / "share" / name).is_file()
+
+
+@pytest.mark.parametrize("name", ["systemd", "redis", "prometheus", "proxy", "grafana"])
+def test_an_operator_finds_what_a_checkout_has(bundle: Path, host: Host, name: str) -> None:
+    """Every file that a host copies from a checkout is in the bundle and where it was installed, drop-ins and what
+    Grafana is provided with too; and the script says where that is."""
+    source = ROOT / "deploy" / name
+    files = {path.relative_to(source) for path in source.rglob("*") if path.is_file()}
+    for share in (bundle / "share", host.home / __version__ / "share"):
+        copied = share / "deploy" / name
+        assert {path.relative_to(copied) for path in copied.rglob("*") if path.is_file()} == files
+        assert [path for path in files if (copied / path).read_bytes() != (source / path).read_bytes()] == []
 
 
 def test_each_package_has_its_licence(bundle: Path) -> None:
