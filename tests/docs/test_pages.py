@@ -169,10 +169,16 @@ def test_the_settings_file_of_deployment_starts_every_part(tmp_path: Path):
 
 
 def test_the_nginx_lines_of_deployment_are_those_of_the_file():
-    """What ``docs/deployment.md`` shows of nginx stands in the file that is tested."""
+    """What ``docs/deployment.md`` shows of nginx stands in the file that is tested; the lines of other hosts as
+    comments."""
     file = [line.strip() for line in (ROOT / "deploy" / "proxy" / "nginx.conf").read_text().splitlines()]
-    shown = [line.strip() for line in DEPLOYMENT.block("nginx").splitlines() if line.strip()]
+    elsewhere, shown = [
+        [line.strip() for line in block.text.splitlines() if line.strip()]
+        for block in DEPLOYMENT.blocks
+        if block.language == "nginx"
+    ]
     assert not [line for line in shown if line not in file]
+    assert not [line for line in elsewhere if line not in file and f"# {line}" not in file]
 
 
 def test_names_in_redis_are_those_of_the_code():

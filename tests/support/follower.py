@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.support.browser_side import OPENERS, HandshakeRefused
 from tests.support.stage import bearer
@@ -15,7 +16,7 @@ _PAUSE_S = 0.05
 
 class Follower:
     """Follows one mailbox over one transport. ``events`` are in the order in which they came. ``url``: where it comes
-    to, the next time too."""
+    to, the next time too, without a slash at its end."""
 
     def __init__(self, url: str, transport: str, mailbox: str) -> None:
         self.url = url
@@ -45,9 +46,8 @@ class Follower:
 
     async def _once(self) -> None:
         query = f"?after={self.position}" if self.position else ""
-        async with await OPENERS[self.transport](
-            self.url, PATHS[self.transport] + query, **bearer(self.mailbox)
-        ) as client:
+        path = urlsplit(self.url).path + PATHS[self.transport]
+        async with await OPENERS[self.transport](self.url, path + query, **bearer(self.mailbox)) as client:
             while True:
                 frame = await client.frame()
                 if frame.type == "exmail.snapshot":
