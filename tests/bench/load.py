@@ -30,7 +30,10 @@ def stamp() -> str:
 
 @dataclass(slots=True)
 class Load:
-    """``n`` subscribers of one server; ``path`` may have a ``%d`` for the subscriber's number."""
+    """``n`` subscribers of one server; ``path`` may have a ``%d`` for the subscriber's number.
+
+    One is open when ``opened_by`` has come. ``say`` is the text that a WebSocket has to send first, if any.
+    """
 
     host: str
     port: int
@@ -38,6 +41,8 @@ class Load:
     n: int
     websocket: bool
     bearers: list[str] = field(default_factory=list)
+    opened_by: bytes = b"exmail.snapshot"
+    say: bytes = b""
     socks: dict[int, socket.socket] = field(default_factory=dict)
     latencies_us: list[int] = field(default_factory=list)
     frames: int = 0
@@ -65,8 +70,10 @@ class Load:
             for fd, _ in self._poll.poll(10):
                 got = self._read(fd)
                 if fd in waiting:
+                    if self.say and b"\r\n\r\n" not in waiting[fd] and b"\r\n\r\n" in waiting[fd] + got:
+                        self.socks[fd].send(self._said())
                     waiting[fd] += got
-                    if b"exmail.snapshot" in waiting[fd]:
+                    if self.opened_by in waiting[fd]:
                         del waiting[fd]
                     elif not got:
                         raise SystemExit(f"refused: {waiting[fd][:200]!r}")
@@ -109,6 +116,10 @@ class Load:
             self.socks[fd].send(PONG)
         return data
 
+    def _said(self) -> bytes:
+        # Masked by zeros, which change nothing.
+        return bytes((0x81, 0x80 | len(self.say), 0, 0, 0, 0)) + self.say
+
     def _request(self, number: int) -> bytes:
         upgrade = (
             "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -139,6 +150,8 @@ def main() -> None:
     order = json.loads(sys.stdin.readline())
     bearers = [bearer(mailbox, order["secret"]) for mailbox in order.get("mailboxes", ())]
     load = Load(order["host"], order["port"], order["path"], order["n"], order["websocket"], bearers)
+    load.opened_by = order.get("opened_by", "exmail.snapshot").encode()
+    load.say = order.get("say", "").encode()
     load.connect()
     _answer(handshakes_s=round(load.n / load.handshake_s))
     for line in sys.stdin:

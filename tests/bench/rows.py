@@ -22,6 +22,7 @@ from tests.bench.stage import MEASURED, REST, Process, Publisher, edge, event, p
 
 Figures = dict[str, float]
 _PIECE: Final = 20_000
+_AT_ONCE: Final = 200
 _FRAMES_S: Final = 250_000
 _PACED_S: Final = 10_000
 
@@ -130,23 +131,30 @@ def _of_edges(product: Product, wanted: set[str], scale: Scale) -> Figures:
 
 
 def _broadcast(name: str, process: Process, port: int, client: Any, publisher: Publisher, scale: Scale) -> float:
-    """One event after the other to all subscribers of one mailbox."""
     kind, _, size = name.partition("-")
     n, one = scale.connections(int(size)), f"{name}@bench.cn"
-    events = max(3, int(_FRAMES_S * scale.seconds / n))
     place(client, [one])
     with subscribers(port, n, websocket=kind == "ws", mailboxes=[one]) as (count, _):
         count(1, patience_s=process.unsettled_s(scale.seconds))()
-        answer = count(n * events)
-        cpu = process.cpu_s
-        for seq in range(1, events + 1):
-            # Never far ahead of the edge: a backlog would be joined into fewer, larger writes.
+
+        def send(seq: int) -> None:
             publisher.publish([(_channel(one), event(one, seq, stamp()))])
-            time.sleep(n / _FRAMES_S)
-        result = answer()
-        cpu = process.cpu_s - cpu
-    _all_came(name, result, n * events)
-    return result["frames"] / cpu
+
+        return broadcast(name, process, count, send, n, scale)
+
+
+def broadcast(
+    name: str, process: Process, count: Callable[..., Any], send: Callable[[int], None], n: int, scale: Scale
+) -> float:
+    """One event after the other to all subscribers, each when the one before has come everywhere: what waits would be
+    joined into fewer, larger writes. Frames for each CPU second."""
+    events = max(3, int(_FRAMES_S * scale.seconds / n))
+    cpu = process.cpu_s
+    for seq in range(1, events + 1):
+        answer = count(n)
+        send(seq)
+        _all_came(name, answer(), n)
+    return n * events / (process.cpu_s - cpu)
 
 
 def _unicast(process: Process, port: int, client: Any, publisher: Publisher, scale: Scale) -> Figures:
@@ -174,23 +182,15 @@ def _unicast(process: Process, port: int, client: Any, publisher: Publisher, sca
                 made.append((_channel(mailboxes[at]), event(mailboxes[at], seqs[at], stamp())))
             publisher.publish(made)
 
-        # In pieces of some MB: Redis cuts a subscriber that has 32 MB waiting, and that is not what is measured.
-        events = int(50_000 * scale.seconds)
-        cpu = process.cpu_s
-        for piece in range(0, events, _PIECE):
-            size = min(_PIECE, events - piece)
-            answer = count(size)
-            for first in range(piece, piece + size, 200):
-                send(first, min(200, piece + size - first))
-            _all_came("unicast", answer(), size)
-        cpu = process.cpu_s - cpu
+        fast = unicast("unicast", process, count, send, scale)
+        events = unicast_events(scale)
         paced = int(_PACED_S * scale.seconds)
         answer = count(paced)
         _paced(paced, _PACED_S, lambda first, size: send(events + first, size))
         half = answer()
         _all_came("unicast-p99", half, paced)
     return {
-        "unicast": events / cpu,
+        "unicast": fast,
         "unicast-p50": half["p50_ms"],
         "unicast-p99": half["p99_ms"],
         "handshakes": handshakes,
@@ -199,6 +199,27 @@ def _unicast(process: Process, port: int, client: Any, publisher: Publisher, sca
         "edge": alone_kb / 1024,
         "edge-start": process.ready_cpu_s,
     }
+
+
+def unicast_events(scale: Scale) -> int:
+    return int(50_000 * scale.seconds)
+
+
+def unicast(
+    name: str, process: Process, count: Callable[..., Any], send: Callable[[int, int], None], scale: Scale
+) -> float:
+    """Each event to one subscriber, as fast as it goes; ``send`` takes the number of the first and how many. Events for
+    each CPU second."""
+    events = unicast_events(scale)
+    cpu = process.cpu_s
+    # In pieces of some MB: Redis cuts a subscriber that has 32 MB waiting, and that is not what is measured.
+    for piece in range(0, events, _PIECE):
+        size = min(_PIECE, events - piece)
+        answer = count(size)
+        for first in range(piece, piece + size, _AT_ONCE):
+            send(first, min(_AT_ONCE, piece + size - first))
+        _all_came(name, answer(), size)
+    return events / (process.cpu_s - cpu)
 
 
 def _worker(product: Product, scale: Scale) -> Figures:

@@ -11,8 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,17 +88,16 @@ def valkey(binary: Path | None = None) -> Iterator[tuple[EmbeddedServer, Any]]:
 
 
 @contextmanager
-def program(*words: str, cores: set[int], product: Product = HERE, **environ: str) -> Iterator[Process]:
-    """``python -m bridge …`` of a product on these cores; settings that it does not have are left out."""
-    base = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
-    known = {name: value for name, value in environ.items() if product.knows(name)}
+def spawned(command: Sequence[str], *, cores: set[int], name: str, environ: Mapping[str, str]) -> Iterator[Process]:
+    """A program on these cores, ended afterwards.
+
+    Raises:
+        CannotMeasure: it ended by itself; with the last line that it said.
+    """
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "bridge", *words],
-            # The folder that it runs in must not be where its code comes from.
-            env=base
-            | {"PYTHONPATH": str(product.folder), "PYTHONSAFEPATH": "1", "BRIDGE_LOG_LEVEL": "warning"}
-            | known,
+            command,
+            env=environ,
             stdout=subprocess.DEVNULL,
             stderr=log,
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
@@ -117,7 +116,17 @@ def program(*words: str, cores: set[int], product: Product = HERE, **environ: st
         if ended is not None:
             log.seek(0)
             said = log.read().decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
-            raise CannotMeasure(f"{words[0]} of {product.name} ended with {ended}: {said[-1][:500]}")
+            raise CannotMeasure(f"{name} ended with {ended}: {said[-1][:500]}")
+
+
+def program(*words: str, cores: set[int], product: Product = HERE, **environ: str) -> AbstractContextManager[Process]:
+    """``python -m bridge …`` of a product on these cores; settings that it does not have are left out."""
+    base = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
+    # The folder that it runs in must not be where its code comes from.
+    base |= {"PYTHONPATH": str(product.folder), "PYTHONSAFEPATH": "1", "BRIDGE_LOG_LEVEL": "warning"}
+    known = {name: value for name, value in environ.items() if product.knows(name)}
+    command = [sys.executable, "-m", "bridge", *words]
+    return spawned(command, cores=cores, name=f"{words[0]} of {product.name}", environ=base | known)
 
 
 @contextmanager
@@ -141,14 +150,22 @@ def edge(redis_url: str, product: Product = HERE) -> Iterator[tuple[Process, int
         yield process, port
 
 
-@contextmanager
 def subscribers(
     port: int, n: int, *, websocket: bool, mailboxes: Sequence[str] | None = None
-) -> Iterator[tuple[Any, dict[str, float]]]:
-    """A load client with ``n`` connections; yield what asks it to count, and how the handshakes went.
+) -> AbstractContextManager[tuple[Any, dict[str, float]]]:
+    """Subscribers of an edge. With ``mailboxes`` each brings a token for its own, or all for the one; without, the
+    tickets of :func:`prepare`."""
+    path = "/ws" if websocket else "/events"
+    credentials: dict[str, Any] = {"path": f"{path}?ticket=B%d"}
+    if mailboxes is not None:
+        credentials = {"path": path, "mailboxes": mailboxes, "secret": SECRET}
+    return load(port=port, n=n, websocket=websocket, **credentials)
 
-    With ``mailboxes`` each brings a token for its own, or all for the one; without, the tickets of :func:`prepare`.
-    """
+
+@contextmanager
+def load(**wanted: Any) -> Iterator[tuple[Any, dict[str, float]]]:
+    """A load client with connections to a server, the fields of :class:`tests.bench.load.Load`; yield what asks it to
+    count, and how the handshakes went."""
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "tests/bench/load.py")],
         stdin=subprocess.PIPE,
@@ -157,7 +174,6 @@ def subscribers(
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    path = "/ws" if websocket else "/events"
 
     def order(**fields: Any) -> None:
         process.stdin.write(json.dumps(fields).encode() + b"\n")  # type: ignore[union-attr]
@@ -171,10 +187,7 @@ def subscribers(
         return fields
 
     try:
-        credentials: dict[str, Any] = {"path": f"{path}?ticket=B%d"}
-        if mailboxes is not None:
-            credentials = {"path": path, "mailboxes": mailboxes, "secret": SECRET}
-        order(host="127.0.0.1", port=port, n=n, websocket=websocket, **credentials)
+        order(host="127.0.0.1", **wanted)
         opened = answer()
 
         def count(frames: int, **options: float) -> Any:
