@@ -102,6 +102,11 @@ def programs(machine: Site) -> int:
         return sum(each["user"] in ("worker", "edge") for each in client.client_list())
 
 
+def bars(machine: Site, address: str) -> bool:
+    with machine.redis() as client:
+        return bool(client.sismember(KEYS.barred, address))
+
+
 def text_of(client: Any, key: bytes) -> str:
     """What is stored under a key, as a text."""
     read = {
@@ -117,14 +122,17 @@ def text_of(client: Any, key: bytes) -> str:
 
 async def test_a_backup_and_its_restore(host: Site, provider: Simulator) -> None:
     """Settings come back as they were. Browsers are told once to begin anew, and what may be gone is said; mails of
-    before the backup are not told again."""
+    before the backup are not told again. Who was barred after it is barred again."""
     [save], [restore, events, files] = commands("Save"), commands("Restore")
+    leaver = next(alias for alias in provider.world.accounts if alias != BOB)
     async with audience(provider, host.url) as people:
         kept = people.deliver(3)
         await people.are_told(kept)
         await host.follow(save)
         lost = people.deliver(3)
         await people.are_told(lost)
+        provider.world.modify_user(leaver, open_type=2)
+        await until(lambda: bars(host, leaver), within_s=WAIT_S)
         before, saved = host.generation(), host.path("var/backups/exmail-bridge")
         assert {path.stat().st_mode & 0o077 for path in (saved, *saved.iterdir())} == {0}
         await host.follow(restore)
@@ -135,6 +143,7 @@ async def test_a_backup_and_its_restore(host: Site, provider: Simulator) -> None
         people.assert_once_and_in_order()
         people.assert_reset_once()
         assert host.generation() > before
+        await until(lambda: bars(host, leaver), within_s=WAIT_S)
         with host.redis() as client:
             assert kept[-1].encode() in client.zrange(KEYS.seen("bob@gzdev.com"), 0, -1)
     await host.run("systemctl stop exmail-bridge-edge")
