@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ import pytest
 
 from bridge.simulator import Simulator, World
 from tests.support.browser_side import open_ws
+from tests.support.follower import Follower
 from tests.support.guarded import USERS, Guarded
 from tests.support.processes import edge_environ, free_port, program, worker_environ
 from tests.support.releases import Earlier, load, users_before
@@ -157,6 +159,44 @@ async def test_the_way_back(release: str, guarded: Guarded, provider: Simulator)
         earlier.release_lease(lease)
     # What the client of this test says of itself is none of theirs.
     assert {each for each in guarded.refusals() if "setinfo" not in each} == set()
+
+
+@pytest.mark.parametrize("release", RELEASES)
+async def test_a_page_sees_no_seam(release: str, guarded: Guarded, provider: Simulator) -> None:
+    """A browser that was there before, while the worker of before leads, then one of ours, then that of before again:
+    each mail once, each position after the one before it, and nothing begins anew."""
+    port = free_port()
+    page = Follower(f"http://127.0.0.1:{port}", "websocket", BOB)
+    with guarded.client("admin") as admin, guarded.client("worker") as worker, guarded.client("edge") as edge:
+        epoch = load(admin, release, ver=provider.world.ver)[KEYS.state(BOB)]["hash"]["epoch"]
+        page.position = f"{epoch}-1"
+        earlier = Earlier(release, worker, edge)
+        lease, commits, generation = earlier.claim()
+        async with (
+            program("edge", environ=edge_environ(guarded.server.url, port) | guarded.settings("edge")) as door,
+            program(
+                "worker", environ=worker_environ(guarded.server.url, provider) | guarded.settings("worker")
+            ) as ours,
+        ):
+            await door.ready()
+            looking = asyncio.create_task(page.run(), name="browser")
+            assert earlier.record(mail("Z8", 7), lease=lease, call=commits + 1)[0] == 1
+            await until(lambda: page.mail_ids[-1:] == ["Z8"], within_s=20)
+            await ours.ready()
+            earlier.release_lease(lease)
+            await provider.listeners.wait_hearing(1, timeout_s=20)
+            sent = [each.mail_id for each in provider.world.deliver_many(2, BOB)]
+            await until(lambda: page.mail_ids[-2:] == sent, within_s=20)
+            assert await ours.stop() == 0
+            lease, commits, found = earlier.claim()
+            assert earlier.record(mail("Z9", 8), lease=lease, call=commits + 1)[0] == 1
+            await until(lambda: page.mail_ids[-1:] == ["Z9"], within_s=20)
+            looking.cancel()
+            earlier.release_lease(lease)
+    assert found == generation
+    assert [event["id"] for event in page.events] == [f"{epoch}-{seq}" for seq in range(2, 2 + len(page.events))]
+    assert len(set(page.mail_ids)) == len(page.mail_ids)
+    assert [snapshot["resumed"] for snapshot in page.snapshots] == [True]
 
 
 def test_every_user_of_before_is_one_of_ours(tmp_path: Path) -> None:

@@ -197,6 +197,9 @@ class Machine:
 
     def _begin(self) -> None:
         """Have a process that keeps the machine's view of the file system."""
+        absent = pytest.fail if REQUIRE_ALL else pytest.skip
+        if not (shutil.which("unshare") and shutil.which("nsenter")):
+            absent("unshare or nsenter is missing: apt install util-linux")
         mounts = " && ".join(f"mount --bind {self.path(place)} /{place}" for place in PLACES)
         mine = ("unshare", "-m" if os.geteuid() == 0 else "-rm", "--propagation", "private")
         self._holder = subprocess.Popen(
@@ -205,7 +208,7 @@ class Machine:
         assert self._holder.stdout is not None
         with self._holder.stdout as said:
             if not said.read(1):
-                (pytest.fail if REQUIRE_ALL else pytest.skip)("no mount namespace can be made here")
+                absent("no mount namespace can be made here")
 
     @asynccontextmanager
     async def on(self) -> AsyncIterator[Self]:

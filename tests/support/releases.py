@@ -69,7 +69,7 @@ class Earlier:
         keys = [KEYS.lease, KEYS.commits, KEYS.generation, KEYS.fence, KEYS.server, KEYS.format]
         keys += [] if self.release == "first" else [KEYS.upstream]
         told = ("", "") + (("1",) if self.release == "first" else ("1", "0"))
-        answer = self._run(self.worker, keys, "claim", "a-worker-of-then", 10_000, *told)
+        answer = self._run(self.worker, keys, "claim", "a-worker-of-then", 60_000, *told)
         assert answer[0] == 1, answer
         return f"{answer[1]}:a-worker-of-then", answer[2], answer[3]
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import redis as redis_sync
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from bridge.commands.as_unit import variables_of
 from tests.support.processes import Program
@@ -116,7 +118,7 @@ class Services:
         return False
 
     def _answers(self, port: int) -> bool:
-        client = redis_sync.Redis(host=self._machine.address, port=port, socket_timeout=1)
+        client = redis_sync.Redis(host=self._machine.address, port=port, socket_timeout=1, retry=Retry(NoBackoff(), 0))
         with client, suppress(redis_sync.ConnectionError, redis_sync.TimeoutError):
             try:
                 return bool(client.ping())
