@@ -1,4 +1,4 @@
-"""``docs/day-two.md``: a lone Redis comes under sentinels and is moved by them, as the page says, under browsers and mail."""
+"""``docs/day-two.md``: a lone Redis comes under sentinels and is moved by them, as the page says, under mail."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def hosts(
         await second.services.do("start", "redis-server")
         await first.set_up(provider, names, redis="redis-old.corp.com")
         await first.run(f"systemctl enable --now {UNITS}")
-        await provider.listeners.wait_hearing(1)
+        await provider.listeners.wait_hearing(1, timeout_s=WAIT_S)
         yield first, second, third
 
 
@@ -66,7 +66,7 @@ async def test_to_sentinel_and_over(hosts: tuple[Site, ...], provider: Simulator
         settings = first.path("etc/exmail-bridge/bridge.toml")
         settings.write_text(re.sub("^url = .*", url, settings.read_text(), flags=re.MULTILINE))
         await first.run(f"systemctl restart {UNITS}")
-        await provider.listeners.wait_hearing(1)
+        await provider.listeners.wait_hearing(1, timeout_s=WAIT_S)
         check, *rest = move.splitlines(keepends=True)
 
         async def they_agree() -> bool:

@@ -85,7 +85,7 @@ async def test_each_command_runs_as_written(tmp_path: Path, guarded: Guarded, pr
         )
         host.any_admin_port()
         await host.run("systemctl start exmail-bridge-worker@1 exmail-bridge-edge")
-        await provider.listeners.wait_hearing(1)
+        await provider.listeners.wait_hearing(1, timeout_s=30)
         await asyncio.gather(*(each.ready() for each in host.services.running.values()))
         for line in runbook():
             command = f"timeout 10 {line}" if " events " in line else line

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from bridge.events import MAIL_MISSED
 from bridge.simulator import Simulator
 from tests.docs.pages import ROOT, Page
 from tests.support.follower import Follower
@@ -74,6 +75,11 @@ class Site(Machine):
         """What is in the stream of all events here."""
         with self.redis() as client:
             return [orjson.loads(fields[b"event"]) for _, fields in client.xrange(KEYS.events)]
+
+    def missed(self) -> int:
+        """How many mails Bob was told that he missed. Not every browser sees that: a snapshot has mails only."""
+        told = [event["data"] for event in self.events() if event["type"] == MAIL_MISSED]
+        return sum(each["at_least"] for each in told if each["mailbox"] == BOB)
 
     def generation(self) -> int:
         with self.redis() as client:

@@ -32,11 +32,6 @@ class Follower:
     def mail_ids(self) -> list[str]:
         return [event["data"]["mail_id"] for event in self.events if event["type"] == "exmail.mail.new"]
 
-    @property
-    def missed(self) -> int:
-        """How many mails it was told at least that it missed."""
-        return sum(event["data"]["at_least"] for event in self.events if event["type"] == "exmail.mail.missed")
-
     async def run(self) -> None:
         """Follow until cancelled."""
         while True:
