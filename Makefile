@@ -3,7 +3,7 @@
 UV ?= uv
 COMPILE = $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate
 
-.PHONY: dev test lint bench bench-compare bundle rolling churn fuzz autobahn crash contracts lock model npm release settings soak
+.PHONY: dev test lint bench bench-write bench-compare bundle rolling churn fuzz autobahn crash contracts lock model npm release settings soak
 
 dev:
 	python3 -m bridge dev
@@ -17,8 +17,13 @@ lint:
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy --strict
 
+# How fast, beside a floor in C, bare Python, and nchan and Centrifugo where they are: at most ten minutes. bench-write
+# puts the figures into the READMEs and docs/performance.md. make bench CENTRIFUGO=path/to/centrifugo
 bench:
-	.venv/bin/python -m tests.bench
+	.venv/bin/python -m tests.bench $(CENTRIFUGO:%=--centrifugo %) $(NCHAN:%=--nchan %)
+
+bench-write:
+	.venv/bin/python -m tests.bench --write $(CENTRIFUGO:%=--centrifugo %) $(NCHAN:%=--nchan %)
 
 # What became better or worse since a commit, by paired runs; a quarter of an hour. make bench-compare REV=v1.4 ROWS="ws-* worker"
 ROUNDS ?= 5

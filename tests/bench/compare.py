@@ -8,7 +8,6 @@ worse by more than the noise, 2 if there was nothing to compare. The rule is in 
 from __future__ import annotations
 
 import argparse
-import resource
 import signal
 import sys
 import time
@@ -17,9 +16,9 @@ from typing import Final
 
 from bridge.journal.embedded import EmbeddedServerError
 from tests.bench.judge import FEWEST_ROUNDS, Verdict, judge
+from tests.bench.machine import make_room, say_where
 from tests.bench.product import CannotMeasure, Product, two_products
 from tests.bench.rows import ROWS, Figures, Row, Scale, chosen, descriptors, measure
-from tests.bench.stage import CORES, MEASURED, REST, facts
 
 RULE: Final = """Before and after are medians, after / before is the median of the rounds' ratios. Better or worse is
 said where the rounds point one way (one in eight may differ) and that ratio differs from 1 by more than the noise:
@@ -76,32 +75,14 @@ def figure(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def make_room(needed: int) -> None:
-    """Raise this process's limit of descriptors, which what it starts inherits.
-
-    Raises:
-        CannotMeasure: the machine does not allow as many.
-    """
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard not in (-1, resource.RLIM_INFINITY) and hard < needed:
-        raise CannotMeasure(f"{needed:,} open files are needed and {hard:,} allowed: ulimit -n, or fewer --rows")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed if hard == -1 else min(hard, max(needed, 40_000)), hard))
-
-
 def run(arguments: argparse.Namespace) -> int:
-    if sys.platform != "linux":
-        raise CannotMeasure("only Linux tells the CPU time of other processes")
     rows = chosen(arguments.rows)
     scale = Scale(arguments.seconds, arguments.share)
     make_room(descriptors(rows, scale))
     with two_products(arguments.rev, arguments.to) as products:
         for product in products:
             product.make_ready()
-        print(facts())
-        if len(CORES) < 2:
-            print("one core only: what is measured shares it with Redis and the load, so that all rows are noisy")
-        else:
-            print(f"the measured process alone on core {min(MEASURED)}, Redis and the load on {sorted(REST)}")
+        print(say_where())
         print(f"before: {products[0].name}; after: {products[1].name}; {arguments.rounds} rounds\n", flush=True)
         before, after = take_turns(products, rows, scale, arguments.rounds)
     verdicts = [

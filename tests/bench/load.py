@@ -135,7 +135,7 @@ class Load:
 
 def bearer(mailbox: str, secret: str) -> str:
     """A token as an OA's back end signs it, good for a day."""
-    claims = {"sub": mailbox, "exp": int(time.time()) + 86_400}
+    claims: dict[str, str | int] = {"sub": mailbox, "exp": int(time.time()) + 86_400}
     signed = f"{_base64({'alg': 'HS256', 'typ': 'JWT'})}.{_base64(claims)}"
     digest = hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest()
     return f"{signed}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"

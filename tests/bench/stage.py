@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import socket
 import subprocess
 import sys
@@ -40,8 +41,15 @@ def facts() -> str:
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         model = next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), model)
     return (
-        f"{len(CORES)} cores of {model}, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+        f"{len(CORES)} cores of {model}, {platform.system()} {_version(platform.release())}, "
+        f"Python {platform.python_version()}"
     )
+
+
+def _version(release: str) -> str:
+    """Without what a distributor, or whoever made the virtual machine, put behind it."""
+    found = re.match(r"[\d.]+", release)
+    return found[0] if found else release
 
 
 class Process:

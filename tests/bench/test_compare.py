@@ -129,11 +129,11 @@ def test_a_commit_that_is_none_is_one_line() -> None:
 
 @pytest.mark.usefixtures("checkout")
 def test_both_are_measured_and_put_into_a_table() -> None:
-    """Edge and worker of both, by the smallest scale: one round proves nothing, and says so."""
-    told = compare("HEAD", *SMALLEST, "--rows", "ws-1000", "redis-cpu")
+    """An edge of both, by the smallest scale: one round proves nothing, and says so."""
+    told = compare("HEAD", *SMALLEST, "--rows", "unicast", "edge")
     assert told.returncode == 0, told.stderr
     lines = told.stdout.splitlines()
     rows = [line.split("|")[1:-1] for line in lines if line.startswith("|")][2:]
-    assert [row[0].strip() for row in rows] == ["ws-1000", "redis-cpu"]
+    assert [row[0].strip() for row in rows] == ["unicast", "edge"]
     assert all(float(row[2].replace(",", "")) > 0 and row[6].strip() == "?" for row in rows)
     assert lines[-1] == "?: fewer than 5 rounds prove nothing."
