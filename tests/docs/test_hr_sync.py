@@ -17,7 +17,9 @@ from bridge.commands.api.columns import ACTION, NAMES
 from bridge.commands.api.ending import EXIT_CODES
 from bridge.provider.bizmail.endpoints import USER_ADD
 from bridge.simulator import Simulator, World
+from bridge.simulator.world.account import Action
 from bridge.simulator.world.groups import Group, GroupStatus
+from bridge.simulator.world.parties import PartyWrite
 from tests.docs.pages import ROOT, Page
 from tests.support.workers import WAIT_S
 
@@ -45,6 +47,7 @@ class Host:
         program.chmod(0o755)
         (folder / "hr-sync.sh").write_text(SCRIPT)
         (folder / "people.csv").write_text(PAGE.block("csv"))
+        (folder / "departments.csv").write_text(PAGE.block("csv", holding="原部门"))
         (folder / "members.csv").write_text(f"成员\n{AMY}\n")
         (folder / "addresses.csv").write_text(f"邮箱\n{AMY}\n")
         (folder / "first-password").write_text("a first password\n")
@@ -99,14 +102,22 @@ async def test_the_script_makes_accounts_as_the_list_says(host: Host, simulator:
 
 
 async def test_the_other_calls_run(host: Host, simulator: Simulator) -> None:
-    """The dry run first, which changes nothing; members of a group; and reading."""
+    """The dry run first, which changes nothing; departments; members of a group; and reading."""
     simulator.world.roster.groups.put(Group("team@gzdev.com", "team", GroupStatus.ALL, ()))
     calls = [line for block in PAGE.blocks if block.language == "sh" for line in block.text.splitlines()]
-    [dry, add, read] = [shlex.split(line) for line in calls if line.startswith("exmail-bridge")]
+    [dry, departments, add, read] = [shlex.split(line) for line in calls if line.startswith("exmail-bridge")]
     code, out, err = await host.run(*dry)
     would = [[AMY, "would-change"], [NEW, "would-add"], [BOB, "would-disable"]]
     assert (code, [line.split("\t")[1:3] for line in out]) == (0, would), err
     assert simulator.calls.count("user/sync") == 0
+    simulator.world.roster.change_party(PartyWrite(Action.ADD, ("旧部门",)))
+    code, out, err = await host.run(*departments)
+    assert [line.split("\t")[1:3] for line in out] == [
+        ["市场部", "moved"],
+        ["广州研发中心/测试部", "added"],
+        ["旧部门", "deleted"],
+    ], err
+    assert {"市场与品牌部", "广州研发中心/测试部"} <= set(simulator.world.roster.parties.paths)
     assert (await host.run(*add))[1] == ["2\tteam@gzdev.com\tdone"]
     assert simulator.world.roster.groups.all["team@gzdev.com"].members == (AMY,)
     code, [line], _ = await host.run(*read)
@@ -137,6 +148,9 @@ def test_the_page_has_every_name_of_a_column() -> None:
     told = {key: tuple(re.findall(r"`([^`]+)`", names)) for key, names in rows}
     keys = [parameter.key for parameter in USER_ADD.parameters]
     assert told == {key: NAMES[key] for key in [*keys, ACTION]}
+    departments = PAGE.prose.partition("## Departments")[2].partition("\n\n- ")[0]
+    for key in ("party", "source"):
+        assert f"`{key}` ({', '.join(f'`{name}`' for name in NAMES[key])})" in departments
 
 
 def test_the_page_has_every_exit_code() -> None:

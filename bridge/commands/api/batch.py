@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from bridge.commands.api.answer import in_words
 from bridge.commands.api.columns import ACTION, values_of
+from bridge.commands.api.departments import Department, Failed, conflicts, department_of, plan_of
 from bridge.commands.api.each import Call, call_of, make
 from bridge.commands.api.ending import Ending, alone, ending_of, facts_of, say
 from bridge.commands.api.pause import GaveUp, Pause
@@ -23,8 +24,8 @@ from bridge.commands.api.sheet import Fault, SheetRefused, decode, read_bytes, r
 from bridge.commands.api.wanted import Wanted, wanted_of
 from bridge.commands.api.words import asked_for, called, endpoints_by_word, given_values
 from bridge.commands.command import settings_of
-from bridge.provider.bizmail.endpoints import USER_ADD, USER_DELETE, USER_GET, Endpoint
-from bridge.provider.bizmail.parameters import Parameter
+from bridge.provider.bizmail.endpoints import PARTY_ADD, PARTY_DELETE, USER_ADD, USER_DELETE, USER_GET, Endpoint
+from bridge.provider.bizmail.parameters import DST_PATH, MOVED, Parameter
 from bridge.provider.faults import BadParameter
 from bridge.provider.members import Action
 from bridge.settings import Settings, require_for
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from bridge.provider.bizmail.client import ProviderClient
 
 T = TypeVar("T")
+Rows = Sequence[Wanted] | Sequence[Department] | Sequence[Call]
 
 _STDIN: Final = Path("-")
 
@@ -43,11 +45,15 @@ def run_batch(arguments: argparse.Namespace) -> int:
     Raises:
         BadParameter, SettingsError, StartRefused, ProviderError: why nothing was done.
     """
-    is_accounts = endpoints_by_word()[arguments.endpoint][0] is USER_ADD
+    first = endpoints_by_word()[arguments.endpoint][0]
     if arguments.source == _STDIN and getattr(arguments, "password_file", None) == _STDIN:
         return say(Ending.MISUSED, "rows and password cannot both come from standard input", as_json=arguments.json)
     try:
-        rows = _wanted(arguments) if is_accounts else _calls(arguments)
+        rows: Rows
+        if first is USER_ADD:
+            rows = _wanted(arguments)
+        else:
+            rows = _departments(arguments) if first is PARTY_ADD else _calls(arguments)
         settings = settings_of(arguments)
         require_for(settings, "api")
         return asyncio.run(_act(settings, arguments, rows))
@@ -91,11 +97,8 @@ def _wanted(arguments: argparse.Namespace) -> list[Wanted]:
         options[ACTION] = arguments.action.name
 
     def row(line: int, values: Mapping[str, object]) -> Wanted:
-        action = values.get(ACTION)
-        if action is not None and action not in Action.__members__:
-            raise BadParameter("Action", "must be ADD, MOD or DEL", USER_DELETE.section)
         fields = {key: value for key, value in values.items() if key != ACTION}
-        return wanted_of(line, fields, None if action is None else Action[str(action)])
+        return wanted_of(line, fields, _action(values, USER_DELETE))
 
     found = _rows(arguments, USER_ADD.parameters, options, row, action=True)
     first: dict[str, int | None] = {}
@@ -106,6 +109,33 @@ def _wanted(arguments: argparse.Namespace) -> list[Wanted]:
     ]
     if twice:
         raise SheetRefused(twice)
+    return found
+
+
+def _action(values: Mapping[str, object], endpoint: Endpoint) -> Action | None:
+    """The action that a row or an option says; ``None`` if neither does."""
+    action = values.get(ACTION)
+    if action is not None and action not in Action.__members__:
+        raise BadParameter("Action", "must be ADD, MOD or DEL", endpoint.section)
+    return None if action is None else Action[str(action)]
+
+
+def _departments(arguments: argparse.Namespace) -> list[Department]:
+    """The departments that a file wants; none contradicts another.
+
+    Raises:
+        SheetRefused: with every row that is wrong.
+    """
+    options = given_values(arguments)
+    if arguments.action is not None:
+        options[ACTION] = arguments.action.name
+
+    def row(line: int, values: Mapping[str, object]) -> Department:
+        return department_of(line, values, _action(values, PARTY_DELETE))
+
+    found = _rows(arguments, (DST_PATH, MOVED[0]), options, row, action=True)
+    if faults := conflicts(found):
+        raise SheetRefused(faults)
     return found
 
 
@@ -152,7 +182,7 @@ def _rows(
 # From rows to results.
 
 
-async def _act(settings: Settings, arguments: argparse.Namespace, rows: Sequence[Wanted] | Sequence[Call]) -> int:
+async def _act(settings: Settings, arguments: argparse.Namespace, rows: Rows) -> int:
     from bridge.app.provider import visiting_client
 
     report = Report(as_json=arguments.json, dry_run=arguments.dry_run)
@@ -163,6 +193,9 @@ async def _act(settings: Settings, arguments: argparse.Namespace, rows: Sequence
             accounts = [row for row in rows if isinstance(row, Wanted)]
             if accounts:
                 return await _sync(settings, arguments, accounts, client, pause, report)
+            departments = [row for row in rows if isinstance(row, Department)]
+            if departments:
+                return await _sync_departments(settings, arguments, departments, client, pause, report)
             await _each(arguments, [row for row in rows if isinstance(row, Call)], client, pause, report)
             return report.code
         finally:
@@ -248,9 +281,68 @@ async def _sync(
     return report.code
 
 
-def needed(disappearing: int, *, deletes: bool, too_many: bool, there: int, yes: bool | int) -> str:
-    """What has to be said before so many people lose their mailbox; ``""``: nothing more. ``yes`` is what was said."""
-    many = f"{disappearing} of {there} accounts would be switched off or deleted"
+async def _sync_departments(
+    settings: Settings,
+    arguments: argparse.Namespace,
+    rows: Sequence[Department],
+    client: ProviderClient,
+    pause: Pause,
+    report: Report,
+) -> int:
+    from bridge.app.guard import guard_of
+    from bridge.commands.api.parties import Parties
+
+    parties = Parties(client, pause)
+    there = await parties.everything()
+    plan = plan_of(rows, there)
+    needs = ""
+    if plan.disappearing:
+        needs = needed(
+            plan.disappearing,
+            deletes=True,
+            too_many=guard_of(settings).refuses(plan.disappearing, len(there)),
+            there=len(there),
+            yes=arguments.yes,
+            loss="departments would be deleted",
+            warning=PARTY_DELETE.warning,
+        )
+    if needs and not arguments.dry_run:
+        return say(Ending.MISUSED, needs, as_json=arguments.json, disappearing=plan.disappearing)
+    failed = Failed()
+    with report.stage("writing", len(plan.steps)) as stage:
+        for row, step in plan.steps:
+            if isinstance(step, Result):
+                result = step
+            elif why := failed.needed_by(row):
+                result = row.refused(why)
+            else:
+                result = row.done(step) if arguments.dry_run else await parties.carry_out(row, step)
+            report.add(result)
+            stage.step()
+            if result.stops:
+                return report.code
+            if result.ending is not None:
+                failed.add(row)
+    if needs:
+        return say(Ending.MISUSED, needs, as_json=arguments.json, disappearing=plan.disappearing)
+    return report.code
+
+
+def needed(
+    disappearing: int,
+    *,
+    deletes: bool,
+    too_many: bool,
+    there: int,
+    yes: bool | int,
+    loss: str = "accounts would be switched off or deleted",
+    warning: str = USER_DELETE.warning,
+) -> str:
+    """What has to be said before so many people lose their mailbox, or so many departments go; ``""``: nothing more.
+
+    ``yes`` is what was said, ``loss`` what would happen to them, ``warning`` what cannot be undone.
+    """
+    many = f"{disappearing} of {there} {loss}"
     if yes is not True and yes is not False and yes != disappearing:
         return f"nothing was changed: {many}, and --yes says {yes}"
     if too_many and (yes is True or yes is False):
@@ -259,5 +351,5 @@ def needed(disappearing: int, *, deletes: bool, too_many: bool, there: int, yes:
             f"allow; if that is right: --yes {disappearing}"
         )
     if deletes and yes is False:
-        return f"nothing was changed, it needs --yes: {USER_DELETE.warning}"
+        return f"nothing was changed, it needs --yes: {warning}"
     return ""

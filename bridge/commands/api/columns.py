@@ -32,6 +32,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     ACTION: ("操作", "动作"),
     "emails": ("邮箱", "邮箱地址"),
     "party": ("部门", "部门路径"),
+    "source": ("原部门", "原部门路径"),
     "group": ("群组", "邮件群组", "群组地址"),
     "members": ("成员", "群组成员"),
     "senders": ("发件人", "允许发件人"),

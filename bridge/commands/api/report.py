@@ -15,7 +15,14 @@ from bridge.commands.api.ending import Ending, json_line, note
 from bridge.commands.api.wanted import Change, Texts
 from bridge.commands.leader import shown
 
-_DONE: Final = {"add": "added", "change": "changed", "disable": "disabled", "delete": "deleted", "send": "done"}
+_DONE: Final = {
+    "add": "added",
+    "change": "changed",
+    "disable": "disabled",
+    "delete": "deleted",
+    "move": "moved",
+    "send": "done",
+}
 _LISTS: Final = ("parties", "slaves")
 _BAR: Final = 24
 _EVERY_S: Final = 0.1

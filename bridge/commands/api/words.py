@@ -21,6 +21,7 @@ from bridge.provider.bizmail.endpoints import (
     GROUP_DELALLOWLIST,
     GROUP_DELETEMEMBER,
     NEWCOUNT,
+    PARTY_ADD,
     PARTYUSER_LIST,
     TOKEN,
     USER_ADD,
@@ -41,10 +42,10 @@ RATE: Final = 20.0
 WAIT_S: Final = 120.0
 LEAVERS: Final = ("disable", "delete")
 FROM_A_FILE: Final = (
-    *(USER_ADD, USER_GET, NEWCOUNT, USER_CHECK, PARTYUSER_LIST, USER_OPENWXTOKEN, USER_CLOSEWXTOKEN),
+    *(USER_ADD, PARTY_ADD, USER_GET, NEWCOUNT, USER_CHECK, PARTYUSER_LIST, USER_OPENWXTOKEN, USER_CLOSEWXTOKEN),
     *(GROUP_ADDMEMBER, GROUP_DELETEMEMBER, GROUP_ADDALLOWLIST, GROUP_DELALLOWLIST),
 )
-"""What is done for many at once; user/sync stands here with its first action."""
+"""What is done for many at once; user/sync and party/sync stand here with their first action."""
 
 
 def endpoints_by_word() -> dict[str, list[Endpoint]]:
@@ -147,7 +148,7 @@ def _add_yes(word: argparse.ArgumentParser, *, batch: bool) -> None:
         default=False,
         type=_number,
         metavar="NUMBER",
-        help=f"{what}; with --from and the number of accounts that it switches off or deletes: though they are many",
+        help=f"{what}; with --from and the number of accounts or departments that it takes away: though they are many",
     )
 
 
@@ -214,7 +215,7 @@ def _given(parameter: Parameter, arguments: argparse.Namespace) -> bool:
 
 def _number(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError("a number of accounts")
+        raise argparse.ArgumentTypeError("a number of accounts or departments")
     return int(text)
 
 
