@@ -95,6 +95,8 @@ def test_an_operator_finds_what_a_checkout_has(bundle: Path, host: Host, name: s
         copied = share / "deploy" / name
         assert {path.relative_to(copied) for path in copied.rglob("*") if path.is_file()} == files
         assert [path for path in files if (copied / path).read_bytes() != (source / path).read_bytes()] == []
+        can_be_run = [(folder / path).stat().st_mode & 0o100 for folder in (source, copied) for path in sorted(files)]
+        assert can_be_run[: len(files)] == can_be_run[len(files) :]
 
 
 def test_each_package_has_its_licence(bundle: Path) -> None:
