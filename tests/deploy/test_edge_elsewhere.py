@@ -1,18 +1,27 @@
-"""``docs/deployment.md``: an edge on another host, by the page's own commands, behind the first host's proxy."""
+"""``docs/deployment.md``: an edge on another host, by the page's own commands, behind the first host's proxy.
+
+Both hosts are addresses of the loopback network, so the page's 10.0.0.5 and 10.0.0.11 are replaced, and nothing else.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
+import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.request import urlopen
 
+import aiohttp
 import pytest
 
 from bridge import __version__
+from bridge.doctor.lines import open_line
+from bridge.journal.connect import RedisAddress
+from bridge.journal.inquiry import Inquiries
 from bridge.simulator import Simulator, World
 from tests.docs.pages import Block
 from tests.support.browser_side import open_sse
@@ -20,7 +29,7 @@ from tests.support.day_two import WAIT_S, Site, audience, site
 from tests.support.nginx import running_nginx
 from tests.support.operated import DEPLOYMENT, network
 from tests.support.processes import free_port
-from tests.support.stage import BOB, bearer
+from tests.support.stage import BOB, KEYS, bearer
 from tests.support.waiting import until
 
 MOST = 200
@@ -72,6 +81,16 @@ def connections(host: Site) -> float:
     return sum(map(float, re.findall(r"^exmail_bridge_edge_connections{[^}]*} (\S+)$", page, re.MULTILINE)))
 
 
+async def seen(first: Site, url: str) -> tuple[str, str]:
+    """As whom the edge that serves us sees us, and from where we come to it."""
+    operator = RedisAddress(f"redis://{first.address}:6379", "operator", lambda: "password of operator")
+    text = secrets.token_urlsafe(24)
+    async with operator.client() as redis, aiohttp.ClientSession() as session:
+        await Inquiries(redis, KEYS).announce(hashlib.sha256(text.encode()).hexdigest())
+        async with open_line(session, "sse", url, text) as (_, told):
+            return told["address"], told["peer"]
+
+
 async def test_the_recipe_brings_an_edge_that_serves_browsers(
     hosts: tuple[Site, Site], provider: Simulator, require_binary: Callable[[str], str], tmp_path: Path
 ) -> None:
@@ -121,6 +140,8 @@ async def test_the_recipe_brings_an_edge_that_serves_browsers(
             await first.run("systemctl stop exmail-bridge-edge")
             await people.are_told(people.deliver(3))
             await until(lambda: connections(other) == len(people.browsers), within_s=WAIT_S)
+            # It believes this proxy, and nobody else, about who a browser is.
+            assert await seen(first, f"{url}/") == ("127.0.0.1", first.address)
             people.assert_once_and_in_order()
             people.assert_never_reset()
     with first.redis() as redis:
