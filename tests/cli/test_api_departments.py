@@ -193,3 +193,12 @@ def test_nothing_is_begun_that_has_to_fail() -> None:
     steps = [(row.line, "failed" if isinstance(step, Result) else step) for row, step in plan.steps]
     assert steps == [(3, "failed"), (5, "add"), (4, "failed"), (6, "add"), (1, "delete"), (2, "delete")]
     assert plan.disappearing == 3
+
+
+async def test_a_listing_that_comes_short_ends_the_run(api: Api, simulator: Simulator) -> None:
+    """How many are below one that is to be deleted could not be told."""
+    short = '{"Count":2,"List":[{"Value":"旧部"}]}'
+    simulator.faults.on("answer", endpoint="party/list", value=short)
+    code, out, err = await api(*SYNC, "--action", "DEL", "--yes", "--wait", "1", stdin="部门\n旧部\n")
+    assert (code, out) == (6, ""), err
+    assert simulator.calls.count("party/sync") == 0
