@@ -103,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--rows", nargs="+", default=[], metavar="ROW", help=f"of {', '.join(row.name for row in ROWS)}; ws-*"
     )
-    made.add_argument("--seconds", type=float, default=2.0, help="how long a row is measured for, default 2")
+    made.add_argument("--seconds", type=float, default=1.0, help="of CPU, about, that a row takes; default 1")
     made.add_argument("--share", type=float, default=1.0, help="of the connections, default 1")
     return made
 

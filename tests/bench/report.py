@@ -98,8 +98,8 @@ def _cell(report: Report, row: str, name: str) -> str:
 
 
 def _number(value: float) -> str:
-    """Three digits that count: more would promise what the next run does not keep."""
-    rounded = float(f"{value:.3g}")
+    """Three digits that count, two of less than 1: more would promise what the next run does not keep."""
+    rounded = float(f"{value:.3g}") if value >= 1 else float(f"{value:.2g}")
     return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:g}"
 
 
