@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from dataclasses import fields
 
 import pytest
@@ -51,6 +53,31 @@ def test_every_bound_is_the_settings_default() -> None:
     assert settings.audit.seconds == 180 * 86_400
     assert settings.dead.seconds == 7 * 86_400
     assert f"the last {_LEFT_MOST:,} connections" in KEPT
+
+
+def test_browsers_keep_what_the_page_says() -> None:
+    """``client.js`` uses the two stores that the row names, and no other."""
+    scripts = "".join(path.read_text() for path in (ROOT / "bridge/edge/static/client").glob("*.js"))
+    used = set(re.findall(r"\b(sessionStorage|localStorage|indexedDB|caches|cookieStore|document\.cookie)\b", scripts))
+    [row] = [line for line in KEPT.splitlines() if line.startswith("| the browser |")]
+    assert used == set(re.findall(r"`(\w+Storage)`", row))
+
+
+def records() -> Iterator[tuple[str, set[str]]]:
+    """The sentence of each log record of the bridge, and the names of its fields."""
+    for path in (ROOT / "bridge").rglob("*.py"):
+        for node in ast.walk(ast.parse("" if "simulator" in path.parts else path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+                for given in (each.value for each in node.keywords if each.arg == "extra"):
+                    keys = given.keys if isinstance(given, ast.Dict) else []
+                    yield ast.unparse(node.args[0]), {str(key.value) for key in keys if isinstance(key, ast.Constant)}
+
+
+def test_only_the_lines_of_the_page_name_somebody_in_the_log() -> None:
+    """A click, and a mailbox that cannot be read: no other record has a field with an address or a name."""
+    naming = {"mailbox", "account", "alias", "address", "user", "sid", "sender", "receiver", "subject", "summary"}
+    found = {sentence.strip("'") for sentence, names in records() if names & naming}
+    assert found == {"click on a mail", "a mailbox cannot be read"}
 
 
 def test_the_layout_number_is_the_present_one() -> None:

@@ -25,6 +25,8 @@ WAIT_S = 30.0
 SETTINGS = """\
 [redis]
 url = "redis://{redis}:6379/0"
+[worker]
+lease = {lease_s}
 [provider]
 client_id = "{client_id}"
 api_url = "{provider}"
@@ -56,9 +58,19 @@ class Site(Machine):
         return await self.run(commands("Day two")[0] + block, **more)
 
     async def set_up(
-        self, provider: Simulator, names: Mapping[str, str], *, redis: str, version: str = "0.1.0"
+        self,
+        provider: Simulator,
+        names: Mapping[str, str],
+        *,
+        redis: str,
+        version: str = "0.1.0",
+        lease_s: int = 10,
     ) -> None:
-        """Install everything; start Redis, and nothing of ours. ``redis``: what ``bridge.toml`` names."""
+        """Install everything; start Redis, and nothing of ours.
+
+        ``redis``: what ``bridge.toml`` names. ``lease_s``: long where what an operator does within it may take longer
+        on a busy machine.
+        """
         self.know(names)
         await self.services.do("start", "redis-server")
         await self.install(version, provider.world.client_secret)
@@ -67,7 +79,11 @@ class Site(Machine):
         self.path("etc/exmail-bridge/jwt-secret").write_text(SECRET)
         self.path("etc/exmail-bridge/bridge.toml").write_text(
             SETTINGS.format(
-                redis=redis, client_id=provider.world.client_id, provider=provider.url, address=self.address
+                redis=redis,
+                lease_s=lease_s,
+                client_id=provider.world.client_id,
+                provider=provider.url,
+                address=self.address,
             )
         )
 
@@ -117,13 +133,13 @@ class Audience:
         await until(all_told, within_s=WAIT_S)
 
     @asynccontextmanager
-    async def under_mail(self) -> AsyncIterator[None]:
-        """Mails come without end until the block ends."""
+    async def under_mail(self, every_s: float = 0.1) -> AsyncIterator[None]:
+        """Mails come without end until the block ends; no more in a pause than a history holds."""
 
         async def flow() -> None:
             while True:
                 self.deliver(1)
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(every_s)
 
         flowing = asyncio.create_task(flow(), name="mails")
         try:

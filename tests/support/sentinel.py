@@ -28,7 +28,7 @@ _DATA = {
 # The sentinels' own patience is made for networks, not for tests. Two things go by the second however much they hurry.
 # While the master is down a replica is looked at, and is no candidate if that is five PING-PERIODs ago. Whether it was
 # promoted is looked at, while a sentinel that has not heard of it demotes it again after four PUBLISH-PERIODs.
-_HURRY = ("PING-PERIOD", "300", "ASK-PERIOD", "100", "PUBLISH-PERIOD", "500", "INFO-PERIOD", "200")
+HURRY = ("PING-PERIOD", "300", "ASK-PERIOD", "100", "PUBLISH-PERIOD", "500", "INFO-PERIOD", "200")
 
 
 def in_pairs(flat: list[Any]) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class SentinelSet:
 
     def _knows_all(self, number: int) -> bool:
         with suppress(redis_sync.RedisError):
-            self.ask(number, "SENTINEL", "DEBUG", *_HURRY)
+            self.ask(number, "SENTINEL", "DEBUG", *HURRY)
             told = in_pairs(self.ask(number, "SENTINEL", "MASTER", MASTER))
             others = len(self.ports) - 1
             return int(told["num-slaves"]) == 1 and int(told["num-other-sentinels"]) == others
