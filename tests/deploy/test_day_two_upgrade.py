@@ -57,7 +57,6 @@ async def test_an_upgrade_and_the_way_back(host: Site, provider: Simulator) -> N
         assert said.startswith(f"exmail-bridge {NEW}\n")
         assert f"({NEW})" not in said
         said = await rolled(host, people, restart.splitlines())
-        said = await rolled(host, people, ["exmail-bridge-as operator status"])
         assert (said.count(f"({NEW})"), said.count(f"({OLD})")) == (2, 0)
         turn, *again, status = back.splitlines()
         await host.follow(turn)
