@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from typing import Final
 
 from bridge import __version__
@@ -45,6 +46,7 @@ from bridge.worker.backlog import observe
 from bridge.worker.means import Means
 from bridge.worker.neighbours import NeighbourWatch
 from bridge.worker.options import WorkerOptions
+from bridge.worker.process import this_process
 from bridge.worker.readers import ReaderWatch
 from bridge.worker.worker import Worker
 
@@ -127,6 +129,7 @@ async def serve_worker(
                 retention=retention(settings),
                 corporation=corporation_of(settings),
                 recollect=recollect,
+                name=f"{secrets.token_hex(8)}@{this_process()}",
                 on_batch=lambda seconds, outcomes: observe(metrics, seconds, outcomes),
             )
             worker = Worker(

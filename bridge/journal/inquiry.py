@@ -17,10 +17,11 @@ from typing import Any, Final, Literal
 
 from redis.asyncio import Redis
 
-from bridge.events import from_json, normalise_address, to_json
+from bridge.events import DIRECTORY, from_json, normalise_address, to_json
 from bridge.journal.client import typed
 from bridge.journal.errors import translated
 from bridge.journal.keys import Keys
+from bridge.journal.script import ScriptCall
 
 _ID: Final = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -55,6 +56,17 @@ class Memory:
     generation: int = 0
     commits: int = 0
     positions: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+
+    def as_calls(self, keys: Keys, lease: str) -> list[ScriptCall]:
+        """The script's ``compare`` for each stream; if there is none for any, because it looks at more than that."""
+        known = ("compare", lease, self.generation, self.commits)
+        return [
+            (
+                (keys.lease, keys.commits, keys.generation, keys.state(stream), keys.forgotten),
+                (*known, *position, stream),
+            )
+            for stream, position in (self.positions or {DIRECTORY: ("", 0)}).items()
+        ]
 
 
 class Inquiries:

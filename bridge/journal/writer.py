@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from bridge.events import DIRECTORY
 from bridge.journal.calls import Call, Retention
 from bridge.journal.corporation import NotOurs
 from bridge.journal.epochs import new_epoch
@@ -76,6 +75,7 @@ class Writer:
         self._on_batch = on_batch
         self._name = secrets.token_hex(8) if name is None else name
         self._lease: str | None = None
+        self._held = ""
         self._fence: int | None = None
         self._seen_fence = 0
         self._seen_generation = 0
@@ -107,17 +107,25 @@ class Writer:
     def _leadership(self) -> str:
         return f"{self._fence}:{self._generation}:{self._name}"
 
-    async def claim(self) -> Claimed | None:
+    @property
+    def holder(self) -> str:
+        """The name of the writer that holds the lease, as the last claim found it; empty: it was given to us."""
+        return self._held.partition(":")[2]
+
+    async def claim(self, *, over_holder: bool = False) -> Claimed | None:
         """Try to become the leader; ``None`` if another worker holds the lease. No commit may be waiting.
+
+        ``over_holder``: :attr:`holder` has ended for sure, so its lease, if it is still the same, counts as run out.
+        What it sent and is still under way will be refused.
 
         Raises:
             JournalAway, JournalRefused, FormatTooNew
             NotOurs: the namespace belongs to another corporation.
         """
         async with self._turn:
-            return await self._claim(resending=False)
+            return await self._claim(resending=False, over=self._held if over_holder else "")
 
-    async def _claim(self, *, resending: bool, remembered: int | None = None) -> Claimed | None:
+    async def _claim(self, *, resending: bool, remembered: int | None = None, over: str = "") -> Claimed | None:
         """``remembered``: the greatest generation of those who remember more than this server has."""
         keys = self._keys
         # The fence of another leader counts too: a server with a lower one has gone back.
@@ -133,11 +141,12 @@ class Writer:
                     (
                         *("claim", self._name, self._lease_ms, *own, FORMAT),
                         *(self._generation, self._sent, self._server, "" if remembered is None else remembered),
-                        *(self._corporation, max(self._seen_generation, self._generation)),
+                        *(self._corporation, max(self._seen_generation, self._generation), over),
                     ),
                 )
             ]
         )
+        self._held = ""
         if answer[0] == 0:
             if answer[1] == b"format":
                 raise too_new(answer[2])
@@ -148,6 +157,7 @@ class Writer:
             self._seen_fence = max(self._seen_fence, answer[2])
             self._server = answer[3].decode()
             self._seen_generation = max(self._seen_generation, answer[4])
+            self._held = answer[5].decode(errors="replace")
             return None
         _, fence, commits, generation, heard, server, former = answer
         claimed = Claimed(
@@ -314,21 +324,11 @@ class Writer:
         Raises:
             LeaseLost, JournalAway, JournalRefused
         """
-        lease, keys = self._lease, self._keys
-        if lease is None:
+        if (lease := self._lease) is None:
             raise LeaseLost("no lease is held")
         memory = await self._recollect()
         if memory.generation:
-            # Without positions any stream will do, because generation and commits are compared too.
-            positions = memory.positions or {DIRECTORY: ("", 0)}
-            first = (keys.lease, keys.commits, keys.generation)
-            known = ("compare", lease, memory.generation, memory.commits)
-            answers = await self._script.run(
-                [
-                    ((*first, keys.state(stream), keys.forgotten), (*known, *position, stream))
-                    for stream, position in positions.items()
-                ]
-            )
+            answers = await self._script.run(memory.as_calls(self._keys, lease))
             refusals = [answer[1] for answer in answers if answer[0] == 0]
             if refusals:
                 remembered = max(memory.generation, self._generation) if b"back" in refusals else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from contextlib import suppress
 from typing import Final
 
@@ -21,11 +22,14 @@ from bridge.supervision import apart
 from bridge.worker.known import nobody_knows
 from bridge.worker.leader import Leader
 from bridge.worker.means import Means
+from bridge.worker.process import has_ended
 from bridge.worker.upstream import nobody_listens
 
 log = logging.getLogger(__name__)
 
-_STANDBY_S: Final = 1.0
+_STANDBY_S: Final = 0.25
+"""Between two looks at the lease: what is pushed while nobody listens is never announced."""
+_ENTER_S: Final = 1.0
 
 
 class Worker:
@@ -36,7 +40,7 @@ class Worker:
         self._leader: Leader | None = None
         self._stopping = False
         self._away = Lasting()
-        self._entered = False
+        self._entered_at: float | None = None
 
     async def run(self) -> None:
         """Stand by until the lease is free, lead until it is lost, and again.
@@ -45,7 +49,6 @@ class Worker:
             JournalRefused: Redis refuses what waiting does not mend.
         """
         lease_s = self._means.options.lease_s
-        # Often enough to take over soon after a lease is released.
         pause_s = min(lease_s / 3, _STANDBY_S)
         stands_by = outage = False
         while not self._stopping:
@@ -55,7 +58,7 @@ class Worker:
                     # A leader that kept its pushes over the outage comes first: it alone can still commit them.
                     await asyncio.sleep(lease_s)
                     outage = False
-                claimed = await self._means.writer.claim()
+                claimed = await self._claim()
             except JournalAway as error:
                 if self._away.is_due():
                     log.warning("journal away, cannot claim", extra={"error": str(error)})
@@ -77,6 +80,15 @@ class Worker:
                 log.warning("journal away, stood down", extra={"error": _first(away)})
             finally:
                 self._stood_down()
+
+    async def _claim(self) -> Claimed | None:
+        """Claim the lease; one that is held by a process of this host which has ended, too."""
+        writer = self._means.writer
+        claimed = await writer.claim()
+        if claimed is None and has_ended(writer.holder.partition("@")[2]):
+            log.warning("the leader's process has ended, its lease is taken over")
+            claimed = await writer.claim(over_holder=True)
+        return claimed
 
     def verdict(self) -> Unready | None:
         """Why a leader is of no use: its connection to the provider is open and deaf. ``None``: it is of use."""
@@ -104,14 +116,15 @@ class Worker:
 
     async def _said(self, stands_by: bool) -> None:
         """Enter this worker among those that stand by, or take it out. Nothing depends on it, so Redis may be away."""
-        if not (stands_by or self._entered):
+        now, entered_at = time.monotonic(), self._entered_at
+        if (entered_at is not None and now < entered_at + _ENTER_S) if stands_by else entered_at is None:
             return
         with suppress(JournalError):
             if stands_by:
                 await self._means.standbys.enter(self._means.name)
             else:
                 await self._means.standbys.leave(self._means.name)
-            self._entered = stands_by
+            self._entered_at = now if stands_by else None
 
     async def _lead(self, claimed: Claimed) -> None:
         log.info("leading", extra={"fence": claimed.fence, "generation": claimed.generation})

@@ -145,6 +145,49 @@ async def test_a_worker_that_slept_past_its_lease_does_no_harm(redis_url: str, p
             await until(lambda: len(first.said("leading")) == 2, within_s=20)
 
 
+async def test_the_end_of_a_leader_is_known_at_once_on_its_host(redis_url: str, provider: Simulator) -> None:
+    """Not its lease: that is far longer than this test waits. A standby leads, or whoever is started next."""
+    environ = worker_environ(redis_url, provider, BRIDGE_WORKER_LEASE="300")
+    async with program("worker", environ=environ) as first, program("worker", environ=environ) as second:
+        await until(lambda: bool(first.said("listen session online") or second.said("listen session online")))
+        leader, standby = (first, second) if first.said("leading") else (second, first)
+        await standby.heard("standing by, another worker leads")
+        await leader.kill()
+        await standby.heard("listen session online")
+        assert standby.said("the leader's process has ended, its lease is taken over")
+        assert standby.said("leading")[0]["fence"] == 2
+        provider.world.deliver_mail(BOB)
+        await until(lambda: any(each["type"] == "exmail.mail.new" for each in stored_events(redis_url)))
+        await standby.kill()
+        async with program("worker", environ=environ) as third:
+            await third.heard("listen session online")
+            assert third.said("leading")[0]["fence"] == 3
+            generation = standby.said("leading")[0]["generation"]
+            assert third.said("leading")[0]["generation"] == generation
+
+
+async def test_a_leader_that_is_stopped_is_not_taken_for_dead(redis_url: str, provider: Simulator) -> None:
+    """It may wake; until its lease has run out others stand by, however often they look."""
+    environ = worker_environ(redis_url, provider, BRIDGE_WORKER_LEASE="300")
+    async with program("worker", environ=environ) as first:
+        await first.heard("listen session online")
+        first.signal(signal.SIGSTOP)
+        async with program("worker", environ=environ) as second:
+            await second.heard("standing by, another worker leads")
+            with redis_sync.Redis.from_url(redis_url) as client:
+                looked = scripts_run(client)
+                await until(lambda: scripts_run(client) >= looked + 10)
+            assert not second.said("leading")
+            first.signal(signal.SIGCONT)
+            assert await first.stop() == 0
+            await second.heard("listen session online")
+
+
+def scripts_run(client: redis_sync.Redis) -> int:
+    """How many scripts were run; the one that stands by looks at the lease by one."""
+    return int(client.info("commandstats")["cmdstat_evalsha"]["calls"])
+
+
 async def test_sigterm_hands_the_lease_over_at_once(redis_url: str, provider: Simulator) -> None:
     """Exit 0, and nobody waits for a lease to run out."""
     environ = worker_environ(redis_url, provider, BRIDGE_WORKER_LEASE="60")

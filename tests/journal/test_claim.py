@@ -43,6 +43,38 @@ async def test_a_released_lease_is_taken_at_once_under_the_next_fence(new_writer
     assert await redis.exists(KEYS.lease)
 
 
+async def test_a_lease_whose_holder_has_ended_counts_as_run_out(new_writer: Any, redis: Any) -> None:
+    """Under the next fence, in the same generation; what the former holder sent and is still under way is refused."""
+    dead, next_one = new_writer(), new_writer()
+    one = await dead.claim()
+    assert one is not None
+    assert await next_one.claim() is None
+    assert f"1:{next_one.holder}" == (await redis.get(KEYS.lease)).decode()
+    two = await next_one.claim(over_holder=True)
+    assert two is not None
+    assert (two.fence, two.generation, next_one.holder) == (2, one.generation, "")
+    with pytest.raises(LeaseLost):
+        await dead.commit([mail("late")])
+    [outcome] = await next_one.commit([mail("first")])
+    assert outcome.seq == 1
+
+
+async def test_only_the_lease_that_was_seen_is_claimed_over(new_writer: Any, redis: Any) -> None:
+    """Whoever leads meanwhile keeps it, be it the same worker under another fence; so does who was never seen."""
+    first, second, late = new_writer(), new_writer(), new_writer()
+    await first.claim()
+    assert await late.claim(over_holder=True) is None
+    seen = late.holder
+    await first.release()
+    await first.claim()
+    assert await late.claim(over_holder=True) is None
+    assert late.holder == seen
+    await first.release()
+    await second.claim()
+    assert await late.claim(over_holder=True) is None
+    assert (await redis.get(KEYS.lease)).startswith(b"3:")
+
+
 async def test_a_claim_whose_answer_was_lost_is_repeated_harmlessly(writer: Writer) -> None:
     """Mine already: the same fence, the lease for its whole length again."""
     again = await writer.claim()

@@ -20,9 +20,10 @@ from pathlib import Path
 from bridge.journal.embedded import EmbeddedServer
 from bridge.journal.script import SOURCE
 from tests.model.bounds import DEEP, QUICK
-from tests.model.datasets import Datasets
+from tests.model.datasets import Asked, Datasets
 from tests.model.explorer import Explorer
 from tests.model.promises import Broken
+from tests.model.state import State
 
 
 def main() -> int:
@@ -91,8 +92,19 @@ def _replay(url: str, name: str, trace: str) -> int:
     return 0
 
 
-def _about(explorer: Explorer, state: object, action: str) -> str:
-    asked = explorer.asked(state, action)  # type: ignore[arg-type]
+def _asked(explorer: Explorer, state: State, action: str) -> Asked | None:
+    """The call that an action has applied, if it is that."""
+    if action.startswith("stray"):
+        return state.strays[int(action[5:])].request.calls[0]
+    name, _, step = action.partition("-")
+    if name not in ("a", "b", "c") or step not in ("", "over"):
+        return None
+    seat = state.seats["abc".index(name)]
+    return explorer.workers[seat.state].waiting[0].calls[len(seat.answers)]
+
+
+def _about(explorer: Explorer, state: State, action: str) -> str:
+    asked = _asked(explorer, state, action)
     return "" if asked is None else f": {' '.join(_word(word) for word in asked[1][:4])}"
 
 

@@ -22,7 +22,7 @@ from tests.model.promises import (
     remembered,
 )
 from tests.model.state import Bounds, Seat, Server, State, Stray
-from tests.model.states import is_claim, ordered, seated, trace_to, used_again
+from tests.model.states import ended_holder, is_claim, ordered, seated, trace_to, used_again
 from tests.model.worker_states import WorkerStates
 
 
@@ -113,6 +113,8 @@ class Explorer:
             assert here is not None
             if view.waiting and not here.stopped and not (seat.server < newest and is_claim(view.waiting[0])):
                 yield name
+                if is_claim(view.waiting[0]) and ended_holder(self.datasets[here.dataset].lease, state.seats):
+                    yield f"{name}-over"
             if seat.server < newest:
                 yield f"{name}-moves"
             elif view.waiting and state.cuts:
@@ -191,22 +193,20 @@ class Explorer:
         numbered = arguments[0] in NUMBERED
         return arguments[1] == data.lease and not (numbered and int(arguments[2]) <= data.commits)
 
-    def asked(self, state: State, action: str) -> Asked | None:
-        """The call that an action has applied, if it is that."""
-        if action.startswith("stray"):
-            return state.strays[int(action[5:])].request.calls[0]
-        if action not in ("a", "b", "c"):
-            return None
-        seat = state.seats["abc".index(action)]
-        return self.workers[seat.state].waiting[0].calls[len(seat.answers)]
+    def _over(self, state: State, n: int) -> State:
+        """A claim by who knows that the holder's process has ended."""
+        here = state.servers[state.seats[n].server]
+        assert here is not None
+        return self._step(state, n, over=ended_holder(self.datasets[here.dataset].lease, state.seats))
 
-    def _step(self, state: State, n: int) -> State:
+    def _step(self, state: State, n: int, over: str = "") -> State:
         """The next call of the batch under way is applied; after the last one the worker has its answer."""
         seat = state.seats[n]
         request = self.workers[seat.state].waiting[0]
-        answer, state = self._apply(state, seat.server, request.session, request.calls[len(seat.answers)])
-        answers = (*seat.answers, answer)
-        if len(answers) < len(request.calls):
+        keys, arguments = request.calls[len(seat.answers)]
+        asked = (keys, (*arguments[:-1], over)) if over else (keys, arguments)
+        answer, state = self._apply(state, seat.server, request.session, asked)
+        if len(answers := (*seat.answers, answer)) < len(request.calls):
             return seated(state, n, seat._replace(answers=answers))
         heard = self.workers.hear(seat.state, "answered", answers)
         told = set(self.workers[heard].reports) - set(self.workers[seat.state].reports)
@@ -245,9 +245,9 @@ class Explorer:
 
     def _crash(self, state: State, n: int) -> State:
         state = self._cut_off(state, n)
-        life = state.seats[n].life + 1
+        life, ticks = state.seats[n].life + 1, state.seats[n].ticks
         born = self.workers.begin(f"{'abc'[n]}{life}", self._bounds.items_after_crash)
-        seat = Seat(born, len(state.servers) - 1, (), life, state.seats[n].ticks)
+        seat = Seat(born, len(state.servers) - 1, (), life, ticks)
         return seated(state, n, seat)._replace(crashes=state.crashes - 1)
 
     def _cut_off(self, state: State, n: int) -> State:

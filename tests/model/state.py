@@ -13,7 +13,8 @@ class Bounds:
     """How much may go wrong, and what each worker has to commit.
 
     ``cuts``: a connection is lost, and what was on its way may still be applied later, or never; or none can be had.
-    ``crashes``: a worker begins a new life, with ``items_after_crash`` to commit. ``expiries``: a lease runs out while
+    ``crashes``: a worker begins a new life, with ``items_after_crash`` to commit; whoever claims next may know that the
+    former one has ended, and claim over its lease. ``expiries``: a lease runs out while
     its holder believes in it (it is paused, or its clock is slow). ``ticks``: renewals of each worker.
 
     ``failovers``: another server is promoted that lacks up to ``lag`` of the newest writes, or (``restores``) all of

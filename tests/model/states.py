@@ -17,6 +17,12 @@ def is_claim(request: Request) -> bool:
     return request.calls[0][1][0] == "claim"
 
 
+def ended_holder(lease: str, seats: Sequence[Seat]) -> str:
+    """The lease, if its holder lives no more; else nothing."""
+    alive = {f"{'abc'[n]}{seat.life}" for n, seat in enumerate(seats)}
+    return "" if lease.partition(":")[2] in alive else lease
+
+
 def seated(state: State, n: int, seat: Seat) -> State:
     return state._replace(seats=(*state.seats[:n], seat, *state.seats[n + 1 :]))
 

@@ -72,7 +72,7 @@ async def test_what_was_read_is_committed_before_the_lease_is_let_go(
 async def test_a_killed_leader_is_replaced_and_the_gap_is_told(
     redis_url: str, simulator: Simulator, told: Told, tmp_path: Path
 ) -> None:
-    """SIGKILL: the lease runs out, the standby leads, and says since when mails may be missing."""
+    """SIGKILL: the standby leads, and says since when mails may be missing."""
     world = simulator.world
     with worker_program(tmp_path, redis_url, simulator) as program:
         assert await led(told, 1) == [1]

@@ -40,20 +40,21 @@ end
 --   sent: the highest call number that it sent  last_server: run id of the server that answered it last ('' = none)
 --   remembered: the greatest generation of those who remember more than this server has ('' = nobody does)
 --   ours: the corporation that the namespace must belong to ('' = any)  seen_generation: the greatest generation that it
---   led in or saw another lead in
+--   led in or saw another lead in  over: a lease whose holder's process has ended ('' = none); it is as good as run out
 --   returns {1, fence, commits, generation, heard, run id, former}: the fence grew by one, or by more if another led in
 --   between; former: '<fence>:<generation>:<token>' of who led on this server before our claim was first applied;
---   or {0, 'held', the holder's fence, run id, generation}, {0, 'format', number}, {0, 'corporation'}
+--   or {0, 'held', the holder's fence, run id, generation, the lease}, {0, 'format', number}, {0, 'corporation'}
 if verb == 'claim' then
   local token, lease_ms, known_fence, known_commits, known_format, known_generation, sent, last_server, remembered, ours,
-    seen_generation = unpack(ARGV, 2, 12)
+    seen_generation, over = unpack(ARGV, 2, 13)
   local holder, server = redis.call('GET', KEYS[1]), run_id()
+  if holder == over then holder = false end
   local corporation = redis.call('GET', KEYS[8])
   if corporation and ours ~= '' and corporation ~= ours then return {0, 'corporation'} end
   local mine = holder and string.sub(holder, -#token - 1) == ':' .. token
   local generation = tonumber(redis.call('GET', KEYS[3]) or '0')
   if holder and not mine then
-    return {0, 'held', tonumber(string.match(holder, '^%d+') or '0'), server, generation}
+    return {0, 'held', tonumber(string.match(holder, '^%d+') or '0'), server, generation, holder}
   end
   local format = tonumber(redis.call('GET', KEYS[6]) or '0')
   if format > tonumber(known_format) then return {0, 'format', format} end
