@@ -46,7 +46,8 @@ class Worker:
         "BRIDGE_WORKER_LEASE",
         number(1, 300),
         "10",
-        "How long a leader that hangs, or whose host is gone, keeps the others waiting; renewed every third of it. On its own host, outside of containers, the end of its process is known at once.",
+        "How long a leader that hangs, or whose host is gone, keeps the others waiting; renewed every third of it. "
+        "On its own host, outside of containers, the end of its process is known at once.",
         unit="seconds",
     )
     backlog: int = setting(
