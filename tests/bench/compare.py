@@ -18,7 +18,7 @@ from bridge.journal.embedded import EmbeddedServerError
 from tests.bench.judge import FEWEST_ROUNDS, Verdict, judge
 from tests.bench.machine import make_room, say_where
 from tests.bench.product import CannotMeasure, Product, two_products
-from tests.bench.rows import ROWS, Figures, Row, Scale, chosen, descriptors, measure
+from tests.bench.rows import ROWS, Figures, Row, Scale, chosen, descriptors, measure, parts
 
 RULE: Final = """Before and after are medians, after / before is the median of the rounds' ratios. Better or worse is
 said where the rounds point one way (one in eight may differ) and that ratio differs from 1 by more than the noise:
@@ -33,29 +33,35 @@ def turns(rounds: int) -> Iterator[tuple[int, int]]:
 def take_turns(
     products: tuple[Product, Product], rows: Sequence[Row], scale: Scale, rounds: int
 ) -> tuple[list[Figures], list[Figures]]:
-    """Measure both ``rounds`` times, and say on the error stream how it goes.
+    """Measure both ``rounds`` times, and say on the error stream how it goes. They take turns at every few rows: a slow
+    minute hits both.
 
-    A round in which something did not come is done again, both sides of it.
+    Where something did not come, those rows are measured again, of both.
 
     Raises:
         CannotMeasure: it did not come then, either.
     """
     found: tuple[list[Figures], list[Figures]] = ([], [])
     for number, order in enumerate(turns(rounds), 1):
-        for attempt in (1, 2):
-            started = time.monotonic()
-            try:
-                of_round = {side: measure(products[side], rows, scale) for side in order}
-            except CannotMeasure as error:
-                if attempt == 2:
-                    raise
-                print(f"round {number} is done again: {error}", file=sys.stderr, flush=True)
-            else:
-                break
+        started = time.monotonic()
+        of_round: tuple[Figures, Figures] = ({}, {})
+        for part in parts(rows):
+            for side, figures in _of_both(products, part, scale, order).items():
+                of_round[side].update(figures)
         for side in order:
             found[side].append(of_round[side])
         print(f"round {number} of {rounds}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     return found
+
+
+def _of_both(
+    products: tuple[Product, Product], rows: Sequence[Row], scale: Scale, order: tuple[int, int]
+) -> dict[int, Figures]:
+    try:
+        return {side: measure(products[side], rows, scale) for side in order}
+    except CannotMeasure as error:
+        print(f"measured again: {error}", file=sys.stderr, flush=True)
+    return {side: measure(products[side], rows, scale) for side in order}
 
 
 def as_table(rows: Sequence[Row], verdicts: Sequence[Verdict]) -> str:

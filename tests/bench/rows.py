@@ -10,7 +10,6 @@ import re
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final
@@ -59,6 +58,7 @@ _OF_UNICAST: Final = ("unicast", "unicast-p50", "unicast-p99", "handshakes", "co
 _OF_BROADCAST: Final = ("ws-1000", "sse-1000", "ws-5000", "sse-5000")
 _OF_WORKER: Final = ("worker", "worker-cpu", "redis-cpu")
 _OF_WAY: Final = ("way-p50", "way-p99")
+_PARTS: Final = (_OF_UNICAST, *((name,) for name in _OF_BROADCAST), _OF_WORKER, _OF_WAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,12 @@ def chosen(patterns: Sequence[str]) -> tuple[Row, ...]:
         if not any(fnmatchcase(row.name, pattern) for row in ROWS):
             raise CannotMeasure(f"{pattern!r} is no row; there are {', '.join(row.name for row in ROWS)}")
     return tuple(row for row in ROWS if not patterns or any(fnmatchcase(row.name, pattern) for pattern in patterns))
+
+
+def parts(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows, those together that are measured together: some seconds to half a minute each."""
+    found = ([row for row in rows if row.name in names] for names in _PARTS)
+    return [part for part in found if part]
 
 
 def descriptors(rows: Sequence[Row], scale: Scale) -> int:
@@ -110,23 +116,15 @@ def measure(product: Product, rows: Sequence[Row], scale: Scale) -> Figures:
 
 
 def _of_edges(product: Product, wanted: set[str], scale: Scale) -> Figures:
-    """Edges without a worker, each beside the others on one Redis."""
+    """Edges without a worker, each with a Redis of its own."""
     found: Figures = {}
-    with ExitStack() as stack:
-        if not wanted & {*_OF_UNICAST, *_OF_BROADCAST}:
-            return found
-        server, client = stack.enter_context(valkey())
-        publisher = Publisher(port_of(server))
-        edges = {
-            name: stack.enter_context(edge(server.tcp_url, product))
-            for name in (*_OF_BROADCAST, "unicast")
-            if name in wanted or (name == "unicast" and wanted & {*_OF_UNICAST})
-        }
-        if "unicast" in edges:
-            found |= _unicast(*edges["unicast"], client, publisher, scale)
-        for name in _OF_BROADCAST:
-            if name in edges:
-                found[name] = _broadcast(name, *edges[name], client, publisher, scale)
+    if wanted & {*_OF_UNICAST}:
+        with valkey() as (server, client), edge(server.tcp_url, product) as (process, port):
+            found |= _unicast(process, port, client, Publisher(port_of(server)), scale)
+    for name in _OF_BROADCAST:
+        if name in wanted:
+            with valkey() as (server, client), edge(server.tcp_url, product) as (process, port):
+                found[name] = _broadcast(name, process, port, client, Publisher(port_of(server)), scale)
     return found
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.bench.compare import as_table, turns
 from tests.bench.judge import judge
 from tests.bench.product import ROOT, CannotMeasure, Product, commit_of, two_products
-from tests.bench.rows import ROWS, chosen
+from tests.bench.rows import ROWS, chosen, parts
 
 STEADY = [100.0, 101.0, 99.0, 100.5, 99.5]
 SMALLEST = ("--rounds", "1", "--seconds", "0.02", "--share", "0.01")
@@ -78,6 +78,17 @@ def test_few_rounds_and_no_growth_are_said_not_judged() -> None:
 def test_each_side_is_first_as_often_as_the_other() -> None:
     """Before, after, after, before: whoever comes second finds a warmer machine, or a more tired one."""
     assert [*turns(4)] == [(0, 1), (1, 0), (0, 1), (1, 0)]
+
+
+def test_every_row_is_measured_once_with_its_like() -> None:
+    """Both take turns at a few rows, not at all of them: a slow minute hits both."""
+    each = parts(ROWS)
+    assert sorted(row.name for part in each for row in part) == sorted(row.name for row in ROWS)
+    assert [[row.name for row in part] for part in parts(chosen(("ws-*", "edge*")))] == [
+        ["edge", "edge-start"],
+        ["ws-1000"],
+        ["ws-5000"],
+    ]
 
 
 def test_rows_are_chosen_by_name_or_pattern() -> None:
