@@ -33,7 +33,7 @@ async def test_a_drain_shows_nobody_an_error(
                 await running.restart(number)
             await running.all_are_back(BACK_S)
         last = {mailbox: ids[-1] for mailbox, ids in running.told.items()}
-        await until(lambda: all(page.mails[-1] == last[page.mailbox] for page in running.pages))
+        await until(lambda: all(page.mails[-1] == last[page.mailbox] for page in running.pages), within_s=BACK_S)
         assert running.errors() == {}
         assert running.missed() == 0
         hints = [hint for page in running.pages for hint in page.hints]

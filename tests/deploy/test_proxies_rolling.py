@@ -58,5 +58,5 @@ async def test_neither_an_update_nor_a_reload_is_an_outage(
             )
             await running.all_are_back(BACK_S)
         last = {mailbox: ids[-1] for mailbox, ids in running.told.items()}
-        await until(lambda: all(page.mails[-1] == last[page.mailbox] for page in running.pages))
+        await until(lambda: all(page.mails[-1] == last[page.mailbox] for page in running.pages), within_s=BACK_S)
         assert running.missed() == 0
