@@ -39,12 +39,12 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _everything() -> list[str]:
-    """Options to run test files in parallel, one more than there are cores, because tests mostly wait.
+    """Options to run test files in parallel, two for each core, because tests mostly wait.
 
     The tests of one file stay together, because they share what they start. The order of the files is that of
     ``tests/conftest.py``: by itself xdist would leave the longest for the end.
     """
-    processes = str(min((os.cpu_count() or 1) + 1, _MOST_AT_ONCE))
+    processes = str(min(2 * (os.cpu_count() or 1), _MOST_AT_ONCE))
     return ["-n", processes, "--dist", "loadfile", "--no-loadscope-reorder"]
 
 

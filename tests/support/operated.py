@@ -28,6 +28,11 @@ from tests.support.services import Services
 DEPLOYMENT = Page(ROOT / "docs" / "deployment.md")
 NEEDED = ("alternatives", "group", "ld.so.cache", "localtime", "nsswitch.conf", "passwd", "ssl")
 """What programs look for in ``/etc``."""
+NEEDED_PROGRAMS = {
+    "unshare": "util-linux", "nsenter": "util-linux",
+    "redis-cli": "redis-tools", "redis-check-rdb": "redis-tools", "redis-server": "redis-server",
+}
+"""With the Debian package that brings each."""
 PLACES = ("etc", "opt", "var", "run", "usr/local/bin")
 WITHIN_S = 60
 # What a machine's own installation of Redis has, with what the pages ask for. Nothing here waits for the next second.
@@ -198,8 +203,9 @@ class Machine:
     def _begin(self) -> None:
         """Have a process that keeps the machine's view of the file system."""
         absent = pytest.fail if REQUIRE_ALL else pytest.skip
-        if not (shutil.which("unshare") and shutil.which("nsenter")):
-            absent("unshare or nsenter is missing: apt install util-linux")
+        for name, package in NEEDED_PROGRAMS.items():
+            if not shutil.which(name):
+                absent(f"{name} is missing: apt install {package}")
         mounts = " && ".join(f"mount --bind {self.path(place)} /{place}" for place in PLACES)
         mine = ("unshare", "-m" if os.geteuid() == 0 else "-rm", "--propagation", "private")
         self._holder = subprocess.Popen(
