@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from bridge import events
 from bridge.commands.command import OK, Command, add_settings_options, settings_of
 from bridge.commands.leader import shown_json
-from bridge.settings import Settings
+from bridge.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from bridge.journal.follow import Followed, Follower, StreamId
@@ -49,6 +49,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_since,
         help="first what was published since then: 90s, 10m, 2h, 1d, or after the id of a stream entry (0-0: all)",
     )
+    parser.add_argument(
+        "--until", metavar="WHEN", choices=["now"], help="now: end when all is printed that is there; with --since"
+    )
 
 
 def _types(word: str) -> tuple[str, ...]:
@@ -80,12 +83,16 @@ def _since(text: str) -> float | StreamId:
 
 def _run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
+    if arguments.until and arguments.since is None:
+        raise SettingsError(["--until now ends before it begins: say with --since what to print"])
     wanted = frozenset(type for types in arguments.types for type in types)
-    asyncio.run(_print_until_stopped(settings, wanted, arguments.since))
+    asyncio.run(_print_until_stopped(settings, wanted, arguments.since, ends=arguments.until is not None))
     return OK
 
 
-async def _print_until_stopped(settings: Settings, wanted: frozenset[str], since: float | StreamId | None) -> None:
+async def _print_until_stopped(
+    settings: Settings, wanted: frozenset[str], since: float | StreamId | None, *, ends: bool
+) -> None:
     from bridge.app.parts import ended, redis_address, until_stopped
     from bridge.journal.follow import Follower
     from bridge.journal.keys import Keys
@@ -100,31 +107,38 @@ async def _print_until_stopped(settings: Settings, wanted: frozenset[str], since
                 # If Redis refuses, the printing ends, and the watching of the address with it.
                 watching = asyncio.create_task(address.watch(), name="redis whereabouts")
                 try:
-                    await _print(follower, wanted, begin)
+                    await _print(follower, wanted, begin, ends=ends)
                 finally:
                     watching.cancel()
 
             await ended(await until_stopped(run, shutdown.event, name="events"))
 
 
-async def _print(follower: Follower, wanted: frozenset[str], begin: float | StreamId | None) -> None:
-    """Print until cancelled; wait while Redis is away, end if it refuses."""
+async def _print(follower: Follower, wanted: frozenset[str], begin: float | StreamId | None, *, ends: bool) -> None:
+    """Print until cancelled, or until all is printed that was there at first; wait while Redis is away, end if it
+    refuses."""
     from bridge.journal.errors import JournalAway, JournalRefused, JournalSpoilt, NotAdmitted
     from bridge.supervision import StartRefused
 
     started = away = known = False
+    last: StreamId | None = None
     while True:
         try:
             if not started:
                 await follower.start(begin)
                 started = known = True
                 away = False
-                _say("following; Ctrl-C ends it")
-            entries = await follower.read()
+                if not ends:
+                    _say("following; Ctrl-C ends it")
+            if ends and last is None:
+                last = await follower.newest()
+            entries = await follower.read(waits=not ends)
             if away:
                 away = False
                 _say("Redis is back")
-            _print_entries(entries, wanted)
+            _print_entries([entry for entry in entries if last is None or entry.id <= last], wanted)
+            if last is not None and (not entries or entries[-1].id >= last):
+                return
         except JournalAway as error:
             if isinstance(error, NotAdmitted) and not known:
                 raise StartRefused(f"Redis will not do: {error}") from error
@@ -154,7 +168,7 @@ def _say(text: str) -> None:
 COMMAND = Command(
     name="events",
     summary="what another service sees on Redis, one JSON line an event, as it comes",
-    examples=("events", "events mail.new --since 10m", "events directory system --dev"),
+    examples=("events", "events mail.new --since 10m", "events system --since 1h --until now"),
     add_arguments=_add_arguments,
     run=_run,
 )

@@ -90,8 +90,17 @@ class Follower:
             else:
                 self._last = await self._newest_before(since)
 
-    async def read(self) -> list[Followed]:
-        """The next entries, oldest first; empty when none came for ``block_s``.
+    async def newest(self) -> StreamId:
+        """The newest entry of all that are there; :data:`BEGINNING` if there is none.
+
+        Raises:
+            JournalAway, JournalRefused
+        """
+        with translated():
+            return await self._newest_before(None)
+
+    async def read(self, *, waits: bool = True) -> list[Followed]:
+        """The next entries, oldest first; empty when none came for ``block_s``, or at once if it does not wait.
 
         Raises:
             JournalAway: ask again; nothing is lost by it.
@@ -99,7 +108,9 @@ class Follower:
         """
         with translated():
             answer = await self._redis.xread(
-                {self._keys.events: str(self._last)}, count=_BATCH, block=int(self._block_s * 1000)
+                {self._keys.events: str(self._last)},
+                count=_BATCH,
+                block=int(self._block_s * 1000) if waits else None,
             )
         return [self._take(*entry) for _, entries in answer or () for entry in entries]
 

@@ -83,6 +83,20 @@ async def test_since_replays_first(redis_url: str):
             assert '"mail_id":"after"' in await line(following.stdout)
 
 
+async def test_until_now_ends_by_itself(redis_url: str):
+    """All that is there, more than one answer of Redis holds, and exit code 0; also where nothing is there."""
+    async with program("--since", "1h", "--until", "now", BRIDGE_REDIS_URL=redis_url) as nothing:
+        assert await asyncio.wait_for(nothing.communicate(), WAIT_S) == (b"", b"")
+        assert nothing.returncode == 0
+    async with leading_writer(redis_url) as (writer, redis):
+        await writer.commit([mail(str(number)) for number in range(1201)])
+        await redis.xdel(KEYS.events, (await redis.xrevrange(KEYS.events, count=1))[0][0])
+        async with program("mail.new", "--since", "0-0", "--until", "now", BRIDGE_REDIS_URL=redis_url) as ending:
+            out, err = await asyncio.wait_for(ending.communicate(), WAIT_S)
+    assert (ending.returncode, err) == (0, b"")
+    assert [json.loads(one)["data"]["mail_id"] for one in out.splitlines()] == [str(number) for number in range(1200)]
+
+
 async def test_a_trimmed_stretch_is_told_on_standard_error(redis_url: str):
     """A hole in the stream is named beside the events, not among them."""
     async with leading_writer(redis_url) as (writer, redis):
@@ -118,6 +132,8 @@ async def test_dev_settings(redis_url: str, tmp_path: Path):
     [
         (("mail.old",), "no event is called 'mail.old'; there are mail.new,"),
         (("mail.n",), "no event is called 'mail.n'"),
+        (("--until", "now"), "--until now ends before it begins: say with --since what to print"),
+        (("--since", "1h", "--until", "1h"), "invalid choice: '1h'"),
         (("--since", "yesterday"), "'yesterday' is neither a duration (10m)"),
     ],
 )

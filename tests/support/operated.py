@@ -29,8 +29,11 @@ DEPLOYMENT = Page(ROOT / "docs" / "deployment.md")
 NEEDED = ("alternatives", "group", "ld.so.cache", "localtime", "nsswitch.conf", "passwd", "ssl")
 """What programs look for in ``/etc``."""
 NEEDED_PROGRAMS = {
-    "unshare": "util-linux", "nsenter": "util-linux",
-    "redis-cli": "redis-tools", "redis-check-rdb": "redis-tools", "redis-server": "redis-server",
+    "unshare": "util-linux",
+    "nsenter": "util-linux",
+    "redis-cli": "redis-tools",
+    "redis-check-rdb": "redis-tools",
+    "redis-server": "redis-server",
 }
 """With the Debian package that brings each."""
 PLACES = ("etc", "opt", "var", "run", "usr/local/bin")
