@@ -74,8 +74,8 @@ CHINESE: Final = Language(
     },
     names={FLOOR: "C 下限", "bare Python": "裸 Python"},
     intro=(
-        "单核上单个进程每 CPU 秒投递的事件数与握手数；括号内是与{base}之比。{facts}。共 {rounds} 轮，每轮依次测量全部"
-        "对象，取中位数。"
+        "单核上单个进程每 CPU 秒投递的事件数与握手数；括号内是与 {base} 之比。机器：{facts}。共 {rounds} 轮，"
+        "每轮依次测量全部对象，取中位数。"
     ),
     picture="每 CPU 秒的投递数，以比值表示",
     compared=(
