@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--minutes", type=float, default=10.0, help="no round is begun that would not end by then")
     made.add_argument("--rows", nargs="+", default=[], metavar="ROW", help=f"of {', '.join((*COMPARED, *ALONE))}")
     made.add_argument("--only", nargs="+", default=[], metavar="NAME", help="beside ours only these: 'C floor' nchan")
-    made.add_argument("--seconds", type=float, default=0.5, help="of CPU, about, that a row takes; default 0.5")
+    made.add_argument("--seconds", type=float, default=0.4, help="of CPU, about, that a row takes; default 0.4")
     made.add_argument("--share", type=float, default=1.0, help="of the connections, default 1")
     made.add_argument("--nchan", type=Path, default=NCHAN, metavar="MODULE", help="nginx's module")
     made.add_argument("--centrifugo", type=Path, metavar="PATH", help="the program, if it is not on PATH")
