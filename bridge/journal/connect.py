@@ -25,7 +25,7 @@ from bridge.journal.certificates import Certificates
 from bridge.journal.cluster import Cluster
 from bridge.journal.errors import is_elsewhere
 from bridge.journal.names import Name, is_name
-from bridge.journal.raw import transport_of
+from bridge.journal.raw import RawConnection, transport_of
 from bridge.journal.route import Finder, Node, Route
 from bridge.journal.sentinel import Sentinels
 
@@ -87,8 +87,12 @@ class _Leavable(Connection):
     """May be cut by whoever finds out that its server is no longer the right one."""
 
     def leave(self) -> None:
-        """Cut the connection, whoever reads from it."""
-        if (transport := transport_of(self)) is not None:
+        """Cut the connection, whoever reads from it; one whose bytes we read ourselves may have answers to wait for."""
+        if (transport := transport_of(self)) is None:
+            return
+        if isinstance(reader := transport.get_protocol(), RawConnection):
+            reader.leave()
+        else:
             transport.abort()
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
 from redis.asyncio import Redis
 
 from bridge.journal.errors import JournalAway, JournalUnreached, NotAdmitted, translated
 from bridge.journal.raw import RawConnection
+
+_LAST_ANSWERS_S: Final = 1.0
 
 
 class _Wire(RawConnection):
@@ -17,6 +19,7 @@ class _Wire(RawConnection):
 
     def __init__(self) -> None:
         super().__init__()
+        self._ending: asyncio.TimerHandle | None = None
         self._waiting: deque[tuple[int, list[Any], asyncio.Future[list[Any]]]] = deque()
 
     def ask(self, packed: bytes, count: int) -> asyncio.Future[list[Any]]:
@@ -36,12 +39,26 @@ class _Wire(RawConnection):
                 self._waiting.popleft()
                 if not future.done():
                     future.set_result(got)
+        if self._ending is not None and not self._waiting:
+            self.close()
+
+    def leave(self) -> None:
+        """Cut the connection when everything is answered that was asked, after a second at the latest.
+
+        An answer that is cut off leaves open whether a call was applied, which may cost a generation.
+        """
+        if not self._waiting:
+            self.close()
+        elif self._ending is None:
+            self._ending = asyncio.get_running_loop().call_later(_LAST_ANSWERS_S, self.close)
 
     def ended(self, why: str) -> None:
         for _, _, future in self._waiting:
             if not future.done():
                 future.set_exception(JournalAway(f"connection to Redis lost: {why}"))
         self._waiting.clear()
+        if self._ending is not None:
+            self._ending.cancel()
 
 
 class Pipe:

@@ -65,6 +65,10 @@ class RawConnection(asyncio.Protocol, ABC):
         if self._transport is not None:
             self._transport.abort()
 
+    def leave(self) -> None:
+        """Let the connection end, because its server is the wrong one by now."""
+        self.close()
+
     @abstractmethod
     def took(self, replies: list[Any]) -> None:
         """Take the replies of one read. Errors of the server are :class:`hiredis.ReplyError` values among them."""

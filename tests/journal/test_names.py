@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 
+from bridge.journal.calls import Retention
 from bridge.journal.connect import RedisAddress
 from bridge.journal.names import Name, is_name
+from bridge.journal.writer import Writer
 from tests.support.redis_proxy import redis_proxy
 from tests.support.waiting import until
+
+from .conftest import KEYS, mail
 
 
 class Here:
@@ -55,6 +59,39 @@ def test_a_peer_is_left_when_the_name_has_left_it() -> None:
 def test_what_could_come_to_mean_another_machine(host: str, named: bool) -> None:
     """An address never does."""
     assert is_name(host) is named
+
+
+async def test_what_was_asked_is_answered_before_a_server_is_left(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A commit whose answer is cut off may or may not have been applied, and then a generation begins for safety."""
+    answer = ["127.0.0.1"]
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *rest: Any, **options: Any) -> Any:
+        return resolve(answer[0] if host == "redis.corp" else host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    async with redis_proxy(redis_url) as way:
+        port = int(way.url.rpartition(":")[2].partition("/")[0])
+        address = RedisAddress(f"redis://redis.corp:{port}/0", look_s=0.02)
+        client = address.client()
+        writer = Writer(client, KEYS, lease_s=300, retention=Retention())
+        assert await writer.claim() is not None
+        watching = asyncio.create_task(address.watch())
+        try:
+            way.stalled = True
+            committing = asyncio.create_task(writer.commit([mail("1")]))
+            await until(lambda: way.held > 0)
+            answer[0] = "127.0.0.2"
+            await until(lambda: "redis is elsewhere" in caplog.messages)
+            way.stalled = False
+            # Nobody is at the new address: only the old server can have answered.
+            [outcome] = await asyncio.wait_for(committing, 10)
+            assert (outcome.result, outcome.seq) == ("published", 1)
+        finally:
+            watching.cancel()
+            await client.aclose()
 
 
 async def test_a_client_follows_its_name(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ class RedisProxy:
     ``delay_s``: each piece is so late, both ways. ``stalled``: nothing gets through until that ends. ``black_hole``:
     what is sent by either side is swallowed, and nobody is told. ``deaf``: connections that subscribed get nothing any
     more, all others work. ``closed``: nobody new gets through; ``turned_away`` counts those. ``subscribed``:
-    connections that asked to listen so far.
+    connections that asked to listen so far. ``held``: pieces that came while it was stalled.
     """
 
     target: str
@@ -37,6 +37,7 @@ class RedisProxy:
     closed: bool = False
     subscribed: int = 0
     turned_away: int = 0
+    held: int = 0
     _ways: set[_Way] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -69,6 +70,7 @@ class RedisProxy:
                     way.pubsub = True
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
+                self.held += self.stalled
                 while self.stalled:  # noqa: ASYNC110 - a flag that anybody may set
                     await asyncio.sleep(0.01)
                 if self.black_hole or (self.deaf and back and way.pubsub):
