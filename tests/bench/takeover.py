@@ -21,7 +21,7 @@ import redis.asyncio
 
 from bridge.simulator import Simulator, World
 from tests.bench.stage import facts, valkey
-from tests.support.processes import Program, program, worker_environ
+from tests.support.processes import Program, edge_environ, free_port, program, worker_environ
 from tests.support.stage import KEYS
 from tests.support.waiting import until
 
@@ -79,6 +79,9 @@ async def taken_over(
         def start() -> AbstractAsyncContextManager[Program]:
             return program("worker", environ=environ)
 
+        # A leader asks the edges what they remember before it commits; where there is none it waits for one.
+        edge = await stack.enter_async_context(program("edge", environ=edge_environ(url, free_port())))
+        await edge.ready()
         leader = await stack.enter_async_context(start())
         await listens(leader)
         first = len(sent)
@@ -94,9 +97,9 @@ async def taken_over(
                 following = await stack.enter_async_context(start())
             await listens(following)
             seconds.append(time.monotonic() - began)
+            await asyncio.sleep(1)
             leader = following
         wanted = set(sent[first:])
-        await asyncio.sleep(1)
         assert await leader.stop() == 0
     async with redis.asyncio.Redis.from_url(url) as client:
         events = [orjson.loads(fields[b"event"]) for _, fields in await client.xrange(KEYS.events)]
