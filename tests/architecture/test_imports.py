@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.waiting import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 LEAVES: dict[str, set[str]] = {
     room: set() for room in ("events", "obs", "supervision", "provider", "simulator", "settings", "sizing", "bootstrap")
@@ -199,5 +201,7 @@ for path in sorted(pathlib.Path("bridge").rglob("*.py")):
 
 def test_importing_opens_and_registers_nothing():
     """Every module can be imported without a socket, process, thread, log handler or registered metric."""
-    told = subprocess.run([sys.executable, "-c", IMPORT_ALL], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    told = subprocess.run(
+        [sys.executable, "-c", IMPORT_ALL], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
+    )
     assert told.returncode == 0, told.stderr

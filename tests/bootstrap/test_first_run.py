@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from bridge import bootstrap
+from tests.support.waiting import PATIENCE_S
 
 PACKAGE = Path(bootstrap.__file__).parent
 MARKER = "exmail-bridge-locks.json"
@@ -199,7 +200,7 @@ def test_missing_venv_package_is_named(tmp_path):
     """Debian without python3-venv: one line says what to install."""
     root = make_checkout(tmp_path / "checkout")
     code = "import runpy,sys; sys.modules['ensurepip'] = None; runpy.run_module('bridge', run_name='__main__')"
-    told = subprocess.run([*BARE, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
+    told = subprocess.run([*BARE, "-c", code], cwd=root, capture_output=True, text=True, timeout=PATIENCE_S)
     assert told.returncode == 1
     assert told.stderr.splitlines() == [
         "exmail-bridge: Python's venv is incomplete; on Debian and Ubuntu: apt install python3-venv"
@@ -243,7 +244,7 @@ def test_an_old_python_is_told():
             env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
         assert told.returncode == 1
         assert told.stderr.startswith("exmail-bridge: Python 3.11 or later is needed; this is 3.")

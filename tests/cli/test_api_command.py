@@ -21,7 +21,7 @@ from bridge.provider.bizmail.errcodes import BY_CODE, refusal
 from bridge.provider.faults import CredentialsRefused, ProviderAway
 from bridge.simulator import Simulator
 from tests.support.connect_proxy import connect_proxy
-from tests.support.workers import WAIT_S
+from tests.support.waiting import PATIENCE_S
 
 from .conftest import AMY, Api
 
@@ -287,7 +287,7 @@ async def test_columns_stand_below_each_other_on_a_terminal(environ: dict[str, s
         stdout=there,
     )
     os.close(there)
-    assert await asyncio.wait_for(process.wait(), WAIT_S) == 0
+    assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
     assert os.read(here, 4096).decode().splitlines() == [
         "email          is",
         "amy@gzdev.com  account",
@@ -311,7 +311,7 @@ async def test_listen_prints_pushes_until_stopped(environ: dict[str, str], simul
         stdout=subprocess.PIPE,
     )
     assert process.stdout is not None
-    async with asyncio.timeout(WAIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         assert json.loads(await process.stdout.readline()) == {"push": "Online", "ret": 0}
         mail = simulator.world.deliver_mail(BOB)
         pushed = json.loads(await process.stdout.readline())

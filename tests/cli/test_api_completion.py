@@ -10,6 +10,7 @@ import pytest
 from bridge.cli import run_command_line
 from bridge.commands.api.completion import options_of, script
 from bridge.commands.api.words import SHELLS, endpoints_by_word
+from tests.support.waiting import PATIENCE_S
 
 
 def completed(bash: str, *words: str) -> list[str]:
@@ -21,7 +22,7 @@ COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}
 _exmail_bridge_api
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
-    told = subprocess.run([bash, "--norc", "-c", program], capture_output=True, text=True, timeout=30)
+    told = subprocess.run([bash, "--norc", "-c", program], capture_output=True, text=True, timeout=PATIENCE_S)
     assert not told.stderr
     return told.stdout.split()
 

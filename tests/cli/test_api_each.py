@@ -13,7 +13,7 @@ import pytest
 
 from bridge.simulator import Simulator
 from bridge.simulator.world.groups import Group, GroupStatus
-from tests.support.workers import WAIT_S
+from tests.support.waiting import PATIENCE_S
 
 from .conftest import AMY, Api
 
@@ -117,7 +117,7 @@ async def test_a_terminal_of_gbk(environ: dict[str, str], simulator: Simulator) 
         stderr=subprocess.PIPE,
     )
     rows = f"账号,姓名\n{AMY},张三\nemoji@gzdev.com,龙\n".encode("gbk")
-    out, err = await asyncio.wait_for(process.communicate(rows), WAIT_S)
+    out, err = await asyncio.wait_for(process.communicate(rows), PATIENCE_S)
     assert process.returncode == 0, err
     assert out.decode("gbk").splitlines() == [
         f"2\t{AMY}\twould-change\tname: 艾米 → 张三",
@@ -135,7 +135,7 @@ async def test_names_of_files_are_bytes(environ: dict[str, str], tmp_path: Path)
                 cwd=tmp_path,
                 stderr=subprocess.PIPE,
             )
-            _, err = await asyncio.wait_for(process.communicate(), WAIT_S)
+            _, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
             assert (process.returncode, b"Traceback" in err) == (code, False), err
             assert not words or json.loads(err)["error"]["kind"] == "misused"
 
@@ -156,11 +156,11 @@ async def test_stopped_between_two_rows(
         stderr=subprocess.PIPE,
     )
     assert process.stdout is not None
-    await simulator.calls.wait("user/sync", timeout_s=WAIT_S)
+    await simulator.calls.wait("user/sync", timeout_s=PATIENCE_S)
     simulator.faults.on("errcode", endpoint="user/sync", value=1002)
-    await simulator.calls.wait("user/sync", 2, timeout_s=WAIT_S)
+    await simulator.calls.wait("user/sync", 2, timeout_s=PATIENCE_S)
     process.send_signal(signal)
-    out, err = await asyncio.wait_for(process.communicate(), WAIT_S)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     assert (process.returncode, err) == (code, sum_of)
     assert out.decode().startswith(f"2\t{AMY}\tchanged\t")
     simulator.faults.clear()
@@ -175,7 +175,7 @@ async def test_a_full_disk_ends_the_run(environ: dict[str, str], simulator: Simu
     process = await asyncio.create_subprocess_exec(
         *("sh", "-c", command), env=program(environ), cwd=tmp_path, stderr=subprocess.PIPE
     )
-    _, err = await asyncio.wait_for(process.communicate(), WAIT_S)
+    _, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     assert (process.returncode, b"Traceback" in err) == (1, False), err
     assert b"standard output cannot be written: No space left on device" in err
     assert simulator.calls.count("user/sync") == 1
@@ -192,7 +192,7 @@ async def test_the_bar_is_for_a_terminal(environ: dict[str, str], tmp_path: Path
         stderr=there,
     )
     os.close(there)
-    out, _ = await asyncio.wait_for(process.communicate(), WAIT_S)
+    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     assert len([json.loads(line) for line in out.splitlines()]) == 2
     shown = os.read(here, 4096).decode()
     os.close(here)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bridge.cli import COMMANDS, run_command_line
+from tests.support.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,7 +19,9 @@ ROOT = Path(__file__).parents[2]
 def run(*words, **environ):
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
     command = [sys.executable, "-m", "bridge", *words]
-    return subprocess.run(command, cwd=ROOT, env={**kept, **environ}, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        command, cwd=ROOT, env={**kept, **environ}, capture_output=True, text=True, timeout=PATIENCE_S
+    )
 
 
 def test_what_keeps_a_program_from_starting_is_json_where_log_lines_are():

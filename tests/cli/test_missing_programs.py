@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 TESTS = """
 def test_one(require_binary):
@@ -50,7 +52,12 @@ def run_tests(folder, *options, **environ):
     ]
     kept = {name: value for name, value in os.environ.items() if name != "BRIDGE_TEST_REQUIRE_ALL"}
     return subprocess.run(
-        command, cwd=folder, env={**kept, "PYTHONPATH": path, **environ}, capture_output=True, text=True, timeout=60
+        command,
+        cwd=folder,
+        env={**kept, "PYTHONPATH": path, **environ},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
     )
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "bridge", "simulate", "--listen"]
 
@@ -22,7 +24,7 @@ def test_it_ends_when_asked(number):
     with subprocess.Popen([*COMMAND, "127.0.0.1:0"], cwd=ROOT, stdout=-1, stderr=-1, text=True) as simulating:
         assert "ready at http://127.0.0.1:" in simulating.stdout.readline()
         os.kill(simulating.pid, number)
-        _, said = simulating.communicate(timeout=30)
+        _, said = simulating.communicate(timeout=PATIENCE_S)
     assert simulating.returncode == 0
     assert "Traceback" not in said
 
@@ -32,7 +34,7 @@ def test_a_taken_port_is_one_line():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         told = subprocess.run(
-            [*COMMAND, f"127.0.0.1:{port}"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+            [*COMMAND, f"127.0.0.1:{port}"], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False
         )
     assert told.returncode == 1
     assert len(told.stderr.splitlines()) == 1
@@ -48,7 +50,7 @@ def test_an_unreadable_plan_is_one_line(tmp_path):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert told.returncode == 1

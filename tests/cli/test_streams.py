@@ -20,6 +20,7 @@ from bridge.settings.setting import settings_in
 from bridge.settings.table import GROUPS, TABLE
 from bridge.simulator import Simulator, World
 from bridge.simulator.world.account import digest
+from tests.support.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 BOB, AMY = "bob@gzdev.com", "amy@gzdev.com"
@@ -57,7 +58,7 @@ async def run(
         stdout=subprocess.PIPE if stdout is None else stdout,
         stderr=subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate(stdin), 60)
+    out, err = await asyncio.wait_for(process.communicate(stdin), PATIENCE_S)
     assert process.returncode is not None
     return process.returncode, out or b"", err.decode()
 

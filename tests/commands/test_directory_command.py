@@ -18,8 +18,8 @@ from bridge.journal.connect import RedisAddress
 from bridge.journal.mirror import Mirror
 from bridge.simulator import Simulator
 from tests.support.members import mirrored
-from tests.support.waiting import until
-from tests.support.workers import BOB, KEYS, WAIT_S, RunningWorker, Told, running_worker, simulating
+from tests.support.waiting import PATIENCE_S, until
+from tests.support.workers import BOB, KEYS, RunningWorker, Told, running_worker, simulating
 
 ROOT = Path(__file__).parents[2]
 SLAVE = "robert@gzdev.com"
@@ -43,7 +43,7 @@ class Office:
         gone = list(self.simulator.world.accounts)[-n:]
         for alias in gone:
             self.simulator.world.delete_user(alias)
-        await until(lambda: self.worker.metric("directory_held") == n, within_s=WAIT_S)
+        await until(lambda: self.worker.metric("directory_held") == n)
         return sorted(gone)
 
 
@@ -57,7 +57,7 @@ async def run(url: str, *words: str) -> tuple[int, str, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate(), WAIT_S)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
 
@@ -149,7 +149,7 @@ async def test_what_is_owed_is_shown(office: Office) -> None:
     office.simulator.faults.on("errcode", endpoint="user/get", value=1999)
     office.simulator.world.modify_user(BOB, name="Robert")
     office.simulator.world.delete_user(gone)
-    await until(lambda: office.worker.metric("directory_owed") == 2, within_s=WAIT_S)
+    await until(lambda: office.worker.metric("directory_owed") == 2)
     assert office.worker.metric("directory_owed_age_seconds") >= 0
     code, out, err = await office.run("directory", "owed")
     assert (code, err) == (0, "")

@@ -18,9 +18,9 @@ from bridge.commands.events import COMMAND, _types
 from bridge.events import DIRECTORY, SYSTEM, build_event
 from bridge.journal.calls import Announce
 from tests.support.stage import KEYS, count, leading_writer, mail
+from tests.support.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
-WAIT_S = 30
 
 
 @asynccontextmanager
@@ -43,7 +43,7 @@ async def program(*words: str, cwd: Path = ROOT, **environ: str) -> AsyncIterato
 
 async def line(stream: asyncio.StreamReader | None) -> str:
     assert stream is not None
-    return (await asyncio.wait_for(stream.readline(), WAIT_S)).decode()
+    return (await asyncio.wait_for(stream.readline(), PATIENCE_S)).decode()
 
 
 async def test_events_are_printed_as_they_come(redis_url: str):
@@ -56,7 +56,7 @@ async def test_events_are_printed_as_they_come(redis_url: str):
         kept = await redis.xrange(KEYS.events)
         assert [one.encode() for one in lines] == [fields[b"event"] + b"\n" for _, fields in kept]
         following.send_signal(signal.SIGINT)
-        out, err = await asyncio.wait_for(following.communicate(), WAIT_S)
+        out, err = await asyncio.wait_for(following.communicate(), PATIENCE_S)
         assert (following.returncode, out, err) == (0, b"", b"")
 
 
@@ -86,13 +86,13 @@ async def test_since_replays_first(redis_url: str):
 async def test_until_now_ends_by_itself(redis_url: str):
     """All that is there, more than one answer of Redis holds, and exit code 0; also where nothing is there."""
     async with program("--since", "1h", "--until", "now", BRIDGE_REDIS_URL=redis_url) as nothing:
-        assert await asyncio.wait_for(nothing.communicate(), WAIT_S) == (b"", b"")
+        assert await asyncio.wait_for(nothing.communicate(), PATIENCE_S) == (b"", b"")
         assert nothing.returncode == 0
     async with leading_writer(redis_url) as (writer, redis):
         await writer.commit([mail(str(number)) for number in range(1201)])
         await redis.xdel(KEYS.events, (await redis.xrevrange(KEYS.events, count=1))[0][0])
         async with program("mail.new", "--since", "0-0", "--until", "now", BRIDGE_REDIS_URL=redis_url) as ending:
-            out, err = await asyncio.wait_for(ending.communicate(), WAIT_S)
+            out, err = await asyncio.wait_for(ending.communicate(), PATIENCE_S)
     assert (ending.returncode, err) == (0, b"")
     assert [json.loads(one)["data"]["mail_id"] for one in out.splitlines()] == [str(number) for number in range(1200)]
 
@@ -113,7 +113,7 @@ async def test_it_waits_for_redis(tmp_path: Path):
     async with program(BRIDGE_REDIS_URL=f"unix://{tmp_path}/none.sock") as following:
         assert "waiting for Redis" in await line(following.stderr)
         following.send_signal(signal.SIGTERM)
-        out, err = await asyncio.wait_for(following.communicate(), WAIT_S)
+        out, err = await asyncio.wait_for(following.communicate(), PATIENCE_S)
         assert (following.returncode, out, err) == (0, b"", b"")
 
 
@@ -140,7 +140,7 @@ async def test_dev_settings(redis_url: str, tmp_path: Path):
 async def test_a_wrong_word_is_refused(words: tuple[str, ...], said: str):
     """A type or a time that does not exist is a wrong call, never an empty output."""
     async with program(*words) as refused:
-        _, err = await asyncio.wait_for(refused.communicate(), WAIT_S)
+        _, err = await asyncio.wait_for(refused.communicate(), PATIENCE_S)
         assert refused.returncode == 2
         assert said in err.decode()
 
@@ -174,10 +174,10 @@ async def test_a_reader_that_leaves_is_no_fault(redis_url: str):
             stderr=asyncio.subprocess.PIPE,
         )
         assert shell.stdout is not None
-        assert '"mail_id":"0"' in (await asyncio.wait_for(shell.stdout.readline(), WAIT_S)).decode()
+        assert '"mail_id":"0"' in (await asyncio.wait_for(shell.stdout.readline(), PATIENCE_S)).decode()
         # The pipe is found broken at the next event.
         await writer.commit([mail("last")])
-        out, err = await asyncio.wait_for(shell.communicate(), WAIT_S)
+        out, err = await asyncio.wait_for(shell.communicate(), PATIENCE_S)
         assert b"Traceback" not in err
         assert b"Exception" not in err
         assert out == b""

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.browser_side import open_sse, open_ws
 from tests.support.stage import BOB, KEYS, bearer, leading_writer, mail, running_edge
+from tests.support.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,7 +26,7 @@ async def kick(url: str, *words: str) -> tuple[int, str, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, error = await asyncio.wait_for(process.communicate(), 60)
+    out, error = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     return process.returncode or 0, out.decode(), error.decode()
 
 

@@ -19,7 +19,7 @@ from bridge.journal.inquiry import Inquiries
 from bridge.journal.keys import Keys
 from tests.support.browser_side import open_sse, open_ws
 from tests.support.stage import BOB, KEYS, bearer, leading_writer, mail, running_edge
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.workers import Told, running_worker, simulating
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ async def status(redis_url: str, *words: str, code: int = 0) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     assert process.returncode == code, err
     return (out or err).decode()
 
@@ -152,7 +152,7 @@ async def test_watching_goes_on(own_server: Any, restart: bool) -> None:
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             assert "fence" in json.loads(await process.stdout.readline())
             if restart:
                 own_server.kill()

@@ -17,7 +17,7 @@ from bridge.journal.calls import Advance, Announce
 from bridge.journal.inquiry import read_question
 from tests.support.browser_side import open_sse, open_ws
 from tests.support.stage import ANN, BOB, KEYS, bearer, count, leading_writer, mail, running_edge
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 ROOT = Path(__file__).parents[2]
 QUICK = Pace(probe_s=0.1, deaf_s=5, tops_s=0.1, reconnect_s=0.02)
@@ -32,7 +32,7 @@ async def why(redis_url: str, *words: str) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate(), 30)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     assert (process.returncode, err) == (0, b"")
     return out.decode()
 
@@ -82,7 +82,7 @@ async def test_a_browser_that_has_gone(redis_url: str) -> None:
         async def gone() -> bool:
             return "No browser looks" in await why(redis_url, BOB, "Z1")
 
-        await until(gone, within_s=20)
+        await until(gone)
         await writer.commit([mail("Z2")])
         said = await why(redis_url, BOB, "Z1")
         assert "had been sent it" in said

@@ -333,7 +333,7 @@ async def test_a_replica_may_follow(tmp_path: Path) -> None:
         with EmbeddedServer(tmp_path / "replica", config=follows) as replica, guarded.client("admin") as admin:
             admin.set(KEYS.ver, 7)
             with redis_sync.Redis.from_url(replica.url) as there:
-                await until(lambda: there.get(KEYS.ver) == b"7", within_s=20)
+                await until(lambda: there.get(KEYS.ver) == b"7")
         with guarded.client("replica") as client, pytest.raises(NoPermissionError):
             client.get(KEYS.ver)
 

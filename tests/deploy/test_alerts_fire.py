@@ -77,7 +77,7 @@ async def _small_troubles(stage: Stage, stack: AsyncExitStack) -> None:
     async def all_read() -> bool:
         return int(await redis.xlen(KEYS.events)) >= 700
 
-    await until(all_read, within_s=20)
+    await until(all_read)
     # Mails that come while nobody listens.
     await simulator.listeners.wait_hearing()
     simulator.cut(Cut.RST)
@@ -210,7 +210,7 @@ async def _redis_takes_no_writes(stage: Stage) -> None:
         await redis.config_set("maxmemory", int((await redis.info("memory"))["used_memory"] / 0.92))
         return "ExmailBridgeRedisNearlyFull" in await stage.fired()
 
-    await until(is_seen_nearly_full, within_s=30)
+    await until(is_seen_nearly_full)
     await redis.config_set("maxmemory", 2**30)
     await redis.config_set("maxmemory-policy", "allkeys-lru")
     await stage.fires("ExmailBridgeRedisMayEvict")
@@ -236,7 +236,7 @@ async def _redis_takes_no_writes(stage: Stage) -> None:
     stage.standby.signal(signal.SIGSTOP)
     await redis.flushdb()
     await stage.fires("ExmailBridgeRedisWentBack")
-    await until(lambda: is_led(stage.redis), within_s=20)
+    await until(lambda: is_led(stage.redis))
     stage.standby.signal(signal.SIGCONT)
 
 
@@ -254,7 +254,7 @@ async def _a_leader_without_redis(stage: Stage) -> None:
     way.closed = True
     way.cut()
     await stage.fires("ExmailBridgeRedisAway", "ExmailBridgeBacklog", "ExmailBridgeConnectionsFell")
-    await until(lambda: len(stage.standby.said("leading")) > led_before, within_s=20)
+    await until(lambda: len(stage.standby.said("leading")) > led_before)
     way.closed = False
     await stage.fires("ExmailBridgePushesDropped")
     await stage.leader.kill()
@@ -269,7 +269,7 @@ async def _the_provider_fails(stage: Stage) -> None:
         async def told() -> bool:
             return text in (await http_get("127.0.0.1", port, "/readyz"))[1]
 
-        await until(told, within_s=20)
+        await until(told)
         await stage.prometheus.holds(f'max_over_time(exmail_bridge_upstream_state{{state="{state}"}}[3s]) == 1')
 
     await stands("connected", "ok")

@@ -21,6 +21,7 @@ from bridge.settings.table import TABLE
 from tests.deploy.programs import ROOT
 from tests.support.composed import COMPOSE, DEPLOY, OURS, make_secrets, resolved, yaml
 from tests.support.stopping import longest_stop_s, seconds_of
+from tests.support.waiting import PATIENCE_S
 
 PARTS = {"worker": ("worker-1", "worker-2"), "edge": ("edge-1", "edge-2"), "signon": ("signon",)}
 Require = Callable[[str], str]
@@ -50,7 +51,7 @@ DEMO = ("--env-file", str(DEPLOY / "demo.env"))
 def test_the_compose_file_is_valid(profile: tuple[str, ...], compose: str):
     """``docker-compose config`` accepts it without a word, with nothing set, in each profile."""
     told = subprocess.run(
-        [compose, "-f", str(COMPOSE), *profile, "config", "-q"], capture_output=True, text=True, timeout=60
+        [compose, "-f", str(COMPOSE), *profile, "config", "-q"], capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.composed import DEPLOY, OURS, make_secrets, resolved
+from tests.support.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_a_new_image_is_put_into_service_one_by_one(
         seen = tmp_path / "mounted" / mounted["target"].lstrip("/")
         seen.parent.mkdir(parents=True)
         seen.write_text(Path(mounted["source"]).read_text() + "# of the release before\n" * changed)
-    told = subprocess.run([DEPLOY / "roll", secrets], capture_output=True, text=True, timeout=60)
+    told = subprocess.run([DEPLOY / "roll", secrets], capture_output=True, text=True, timeout=PATIENCE_S)
     assert (told.returncode, told.stderr) == (0, "")
     calls = docker()
     assert {folder for folder, _, _ in calls} == {str(secrets)}
@@ -96,7 +97,7 @@ def test_a_demonstration_is_one_command(docker: Callable[[], list[list[str]]], c
     there = tmp_path / "deploy"
     shutil.copytree(DEPLOY, there, ignore=shutil.ignore_patterns("npm", "*secrets"))
     shutil.copy(DEPLOY / "make-secrets", there)
-    told = subprocess.run([there / "demo"], capture_output=True, text=True, timeout=60)
+    told = subprocess.run([there / "demo"], capture_output=True, text=True, timeout=PATIENCE_S)
     assert (told.returncode, told.stderr) == (0, "")
     [[_, _, words]] = docker()
     options = words.removeprefix(f"compose -f {there}/compose.yaml ").removesuffix(" up -d --build --wait")

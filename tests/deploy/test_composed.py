@@ -23,7 +23,7 @@ from tests.support.composed import DEPLOY, OURS, Machine, machine, make_secrets
 from tests.support.nginx import main_file
 from tests.support.prometheus import Prometheus
 from tests.support.stage import BOB
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 PORTS = (80, 6379, 8080, 8081, 9090, 9093, 9101, 9102, 9103, 12211)
 
@@ -53,7 +53,7 @@ async def _shell(words: str, **environ: str) -> int:
     """The exit code of a health check."""
     quiet = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec("sh", "-c", words, env=os.environ | environ, stderr=quiet)
-    return await asyncio.wait_for(process.wait(), 30)
+    return await asyncio.wait_for(process.wait(), PATIENCE_S)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ async def stack(require_binary: Callable[[str], str], tmp_path: Path) -> AsyncIt
         async def valkey_is_well() -> bool:
             return await _shell(asked) == 0
 
-        await until(valkey_is_well, within_s=30)
+        await until(valkey_is_well)
         await start(*here.words("provider"), name="provider")
         for name in OURS:
             # Browsers under one address would be one too many: they have to be told apart behind nginx.
@@ -97,7 +97,7 @@ async def stack(require_binary: Callable[[str], str], tmp_path: Path) -> AsyncIt
         def all_listen() -> bool:
             return all(accepts(port, here.hosts[name]) for name, port in wanted.items())
 
-        await until(all_listen, within_s=60)
+        await until(all_listen)
         yield Stack(
             here,
             f"http://{here.hosts['proxy']}",
@@ -161,7 +161,7 @@ async def _said(stack: Stack, service: str, *words: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *words, env=kept | stack.machine.environ(service), cwd=ROOT, stdout=pipe, stderr=pipe
     )
-    told, complaints = await asyncio.wait_for(process.communicate(), 60)
+    told, complaints = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     assert process.returncode == 0, (told, complaints)
     return told.decode()
 
@@ -184,7 +184,7 @@ async def test_all_services_run_together(stack: Stack) -> None:
         async def one_listens() -> bool:
             return bool(await prometheus.query("sum(exmail_bridge_upstream_connected) == 1"))
 
-        await until(one_listens, within_s=30)
+        await until(one_listens)
         async with session.post(f"{stack.provider}/simulator/mail", json={"mailbox": BOB}) as answer:
             told = (await answer.json())["done"]
         for client in looking:
@@ -199,7 +199,7 @@ async def test_all_services_run_together(stack: Stack) -> None:
         assert len(targets) == len(OURS)
         return all(each["health"] == "up" for each in targets)
 
-    await until(all_are_up, within_s=30)
+    await until(all_are_up)
     assert len(await prometheus.query("exmail_bridge_leader == 1")) == 1
     assert len(await prometheus.query("exmail_bridge_leader == 0")) == 1
     status = json.loads(await _said(stack, "operator", *stack.machine.words("operator"), "--json"))
@@ -210,4 +210,4 @@ async def test_all_services_run_together(stack: Stack) -> None:
         async with session.get(alerts) as answer:
             return "ExmailBridgeWatchdog" in {each["labels"]["alertname"] for each in await answer.json()}
 
-    await until(one_has_come, within_s=30)
+    await until(one_has_come)

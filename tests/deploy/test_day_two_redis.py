@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from bridge.simulator import Simulator, World
-from tests.support.day_two import WAIT_S, Site, audience, commands, site
+from tests.support.day_two import Site, audience, commands, site
 from tests.support.operated import network
 from tests.support.stage import BOB, KEYS
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 UNITS = "exmail-bridge-worker@1 exmail-bridge-edge"
 
@@ -32,7 +32,7 @@ async def host(require_binary: Callable[[str], str], tmp_path: Path, provider: S
     async with site(tmp_path / "host", address) as machine:
         await machine.set_up(provider, {"redis.corp.com": address}, redis="redis.corp.com", lease_s=40)
         await machine.run(f"systemctl start {UNITS}")
-        await provider.listeners.wait_hearing(1, timeout_s=WAIT_S)
+        await provider.listeners.wait_hearing(1, timeout_s=PATIENCE_S)
         yield machine
 
 
@@ -77,14 +77,14 @@ async def test_a_move_by_name_and_one_by_address(host: Site, new: Site, provider
         settings = host.path("etc/exmail-bridge/bridge.toml")
         settings.write_text(settings.read_text().replace("redis.corp.com", "redis-old.corp.com"))
         await host.run(f"systemctl restart {UNITS}")
-        await provider.listeners.wait_hearing(1, timeout_s=WAIT_S)
+        await provider.listeners.wait_hearing(1, timeout_s=PATIENCE_S)
         await people.are_told(people.deliver(1))
         people.assert_never_reset()
         await host.follow(stop)
         missed = people.deliver(2)
         await host.follow(fail_over)
         await host.follow(start)
-        await until(lambda: host.missed() == len(missed), within_s=WAIT_S)
+        await until(lambda: host.missed() == len(missed))
         await people.are_told(people.deliver(1))
         people.assert_once_and_in_order()
         people.assert_reset_once()
@@ -129,19 +129,19 @@ async def test_a_backup_and_its_restore(host: Site, provider: Simulator) -> None
         lost = people.deliver(3)
         await people.are_told(lost)
         provider.world.modify_user(leaver, open_type=2)
-        await until(lambda: bars(host, leaver), within_s=WAIT_S)
+        await until(lambda: bars(host, leaver))
         before, saved = host.generation(), host.path("var/backups/exmail-bridge")
         assert saved.stat().st_mode & 0o077 == 0
         await host.follow(restore)
         later = people.deliver(3)
         await people.are_told(later)
-        await until(lambda: "Redis went back" in str(host.events()), within_s=WAIT_S)
+        await until(lambda: "Redis went back" in str(host.events()))
         said = await host.follow(events)
         assert '"why":"Redis went back"' in said
         people.assert_once_and_in_order()
         people.assert_reset_once()
         assert host.generation() > before
-        await until(lambda: bars(host, leaver), within_s=WAIT_S)
+        await until(lambda: bars(host, leaver))
         with host.redis() as client:
             assert kept[-1].encode() in client.zrange(KEYS.seen("bob@gzdev.com"), 0, -1)
     await host.run("systemctl stop exmail-bridge-edge")

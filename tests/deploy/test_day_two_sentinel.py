@@ -11,10 +11,10 @@ import pytest
 import redis as redis_sync
 
 from bridge.simulator import Simulator, World
-from tests.support.day_two import PAGE, WAIT_S, Site, audience, commands, site
+from tests.support.day_two import PAGE, Site, audience, commands, site
 from tests.support.operated import network
 from tests.support.sentinel import HURRY
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 UNITS = "exmail-bridge-worker@1 exmail-bridge-edge"
 
@@ -44,7 +44,7 @@ async def hosts(
         await second.services.do("start", "redis-server")
         await first.set_up(provider, names, redis="redis-old.corp.com", lease_s=40)
         await first.run(f"systemctl enable --now {UNITS}")
-        await provider.listeners.wait_hearing(1, timeout_s=WAIT_S)
+        await provider.listeners.wait_hearing(1, timeout_s=PATIENCE_S)
         yield first, second, third
 
 
@@ -70,13 +70,13 @@ async def test_to_sentinel_and_over(hosts: tuple[Site, ...], provider: Simulator
         settings = first.path("etc/exmail-bridge/bridge.toml")
         settings.write_text(re.sub("^url = .*", url, settings.read_text(), flags=re.MULTILINE))
         await first.run(f"systemctl restart {UNITS}")
-        await provider.listeners.wait_hearing(1, timeout_s=WAIT_S)
+        await provider.listeners.wait_hearing(1, timeout_s=PATIENCE_S)
         check, *rest = move.splitlines(keepends=True)
 
         async def they_agree() -> bool:
             return (await first.follow(check, codes=(0, 1))).startswith("OK 3 ")
 
-        await until(they_agree, within_s=WAIT_S)
+        await until(they_agree)
         await people.are_told(people.deliver(3))
         async with people.under_mail():
             await first.follow("".join(rest))

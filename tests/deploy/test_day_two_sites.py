@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from bridge.simulator import Simulator, World
-from tests.support.day_two import WAIT_S, Audience, Site, audience, commands, site
+from tests.support.day_two import Audience, Site, audience, commands, site
 from tests.support.operated import network
 from tests.support.stage import KEYS
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ async def sites(
             *(one.set_up(provider, names, redis=name) for one, name in zip((first, second), names, strict=True))
         )
         await first.run("systemctl enable --now exmail-bridge-worker@1 exmail-bridge-edge")
-        await provider.listeners.wait_hearing(1, timeout_s=WAIT_S)
+        await provider.listeners.wait_hearing(1, timeout_s=PATIENCE_S)
         yield first, second
 
 
@@ -67,7 +67,7 @@ async def test_sites_are_turned_over_and_back(sites: tuple[Site, Site], provider
         # As planned: the first site's pages are told by the second before they move.
         await first.follow(leave)
         await second.follow(take)
-        await provider.listeners.wait_hearing(1, timeout_s=WAIT_S)
+        await provider.listeners.wait_hearing(1, timeout_s=PATIENCE_S)
         await people.are_told(people.deliver(3))
         lead_to(people, second)
         await first.follow(close)
@@ -92,10 +92,10 @@ async def test_sites_are_turned_over_and_back(sites: tuple[Site, Site], provider
         [promote] = commands("Turn over after a loss")
         await first.follow(exchanged(promote))
         lead_to(people, first)
-        await provider.listeners.wait_hearing(1, timeout_s=WAIT_S)
+        await provider.listeners.wait_hearing(1, timeout_s=PATIENCE_S)
         await people.are_told(people.deliver(3))
         people.assert_once_and_in_order()
-        await until(lambda: first.missed() == len(missed), within_s=WAIT_S)
+        await until(lambda: first.missed() == len(missed))
         assert "exmail.upstream.missed" in {event["type"] for event in first.events()}
 
         # It comes back with old data, and becomes the passive one.
@@ -104,6 +104,6 @@ async def test_sites_are_turned_over_and_back(sites: tuple[Site, Site], provider
         await second.follow(exchanged(turn_back))
         await people.are_told(people.deliver(1))
         with first.redis() as here, second.redis() as there:
-            await until(lambda: there.get(KEYS.commits) == here.get(KEYS.commits), within_s=WAIT_S)
+            await until(lambda: there.get(KEYS.commits) == here.get(KEYS.commits))
             assert there.role()[0] == b"slave"
         assert len({snapshot["position"].split("-")[0] for each in people.browsers for snapshot in each.snapshots}) == 3

@@ -9,8 +9,9 @@ import pytest
 
 from bridge.journal.layout import FORMAT
 from bridge.simulator import Simulator, World
-from tests.support.day_two import WAIT_S, Audience, Site, audience, commands, site
+from tests.support.day_two import Audience, Site, audience, commands, site
 from tests.support.operated import network
+from tests.support.waiting import PATIENCE_S
 
 OLD, NEW = "0.1.0", "0.2.0"
 
@@ -29,7 +30,7 @@ async def host(require_binary: Callable[[str], str], tmp_path: Path, provider: S
     async with site(tmp_path / "host", address) as machine:
         await machine.set_up(provider, {"redis.corp.com": address}, redis="redis.corp.com", version=OLD)
         await machine.run("systemctl enable --now exmail-bridge-worker@1")
-        await provider.listeners.wait_hearing(1, timeout_s=WAIT_S)
+        await provider.listeners.wait_hearing(1, timeout_s=PATIENCE_S)
         await machine.run("systemctl enable --now exmail-bridge-worker@2 exmail-bridge-edge exmail-bridge-signon")
         yield machine
 
@@ -40,7 +41,7 @@ async def rolled(host: Site, people: Audience, lines: list[str]) -> str:
     for line in lines:
         await people.are_told(people.deliver(2))
         said = await host.follow(line)
-        await people.provider.listeners.wait_hearing(1, timeout_s=WAIT_S)
+        await people.provider.listeners.wait_hearing(1, timeout_s=PATIENCE_S)
         await people.are_told(people.deliver(2))
     return said
 

@@ -25,12 +25,12 @@ from bridge.journal.inquiry import Inquiries
 from bridge.simulator import Simulator, World
 from tests.docs.pages import Block
 from tests.support.browser_side import open_sse
-from tests.support.day_two import WAIT_S, Site, audience, site
+from tests.support.day_two import Site, audience, site
 from tests.support.nginx import running_nginx
 from tests.support.operated import DEPLOYMENT, network
 from tests.support.processes import free_port
 from tests.support.stage import BOB, KEYS, bearer
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 MOST = 200
 FIRST, OTHER = "10.0.0.5", "10.0.0.11"
@@ -76,7 +76,7 @@ def recipe(first: Site, other: Site) -> list[Block]:
 
 def connections(host: Site) -> float:
     """How many browsers this host's edge has."""
-    with urlopen(f"http://{host.address}:9102/metrics", timeout=10) as answer:
+    with urlopen(f"http://{host.address}:9102/metrics", timeout=PATIENCE_S) as answer:
         page = answer.read().decode()
     return sum(map(float, re.findall(r"^exmail_bridge_edge_connections{[^}]*} (\S+)$", page, re.MULTILINE)))
 
@@ -139,7 +139,7 @@ async def test_the_recipe_brings_an_edge_that_serves_browsers(
             await people.are_told(people.deliver(3))
             await first.run("systemctl stop exmail-bridge-edge")
             await people.are_told(people.deliver(3))
-            await until(lambda: connections(other) == len(people.browsers), within_s=WAIT_S)
+            await until(lambda: connections(other) == len(people.browsers))
             # It believes this proxy, and nobody else, about who a browser is.
             assert await seen(first, f"{url}/") == ("127.0.0.1", first.address)
             people.assert_once_and_in_order()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import ROOT
+from tests.support.waiting import PATIENCE_S
 
 SCRIPT = ROOT / "deploy/systemd/exmail-bridge-secrets"
 
@@ -35,7 +36,7 @@ class Host:
 
     def hand_on(self) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [SCRIPT, self.run, self.etc], env=self.environ, capture_output=True, text=True, timeout=60
+            [SCRIPT, self.run, self.etc], env=self.environ, capture_output=True, text=True, timeout=PATIENCE_S
         )
 
     def had(self) -> dict[str, str]:

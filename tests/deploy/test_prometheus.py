@@ -22,7 +22,7 @@ from tests.support.browser_side import open_sse, open_ws
 from tests.support.processes import free_port
 from tests.support.prometheus import RULES, Prometheus, scraping
 from tests.support.stage import SECRET, bearer
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 BOARD = json.loads((ROOT / "dashboards" / "overview.json").read_text())
 PANELS = [panel for panel in BOARD["panels"] if panel["type"] != "row"]
@@ -67,7 +67,7 @@ async def prometheus(redis_url: str, require_binary: Callable[[str], str], tmp_p
         running(*bridge("edge"), log=log, **environ),
         scraping(program, tmp_path, {"worker": [ports["worker"]], "edge": [ports["edge"]]}) as prometheus,
     ):
-        await until(lambda: all(accepts(port) for port in ports.values()), within_s=30)
+        await until(lambda: all(accepts(port) for port in ports.values()))
         await _a_little_of_everything(prometheus.session, provider, public)
 
         happened = (
@@ -81,7 +81,7 @@ async def prometheus(redis_url: str, require_binary: Callable[[str], str], tmp_p
         async def has_seen_it() -> bool:
             return all([await prometheus.query(expression) for expression in happened])
 
-        await until(has_seen_it, within_s=30)
+        await until(has_seen_it)
         yield prometheus
 
 
@@ -136,7 +136,7 @@ def test_rules_fire_when_they_should(require_binary: Callable[[str], str]):
     """``promtool`` accepts the files, and each alert fires on its fault and on no ordinary hour."""
     promtool = require_binary("promtool")
     for words in (("check", "config", "prometheus.yml"), ("test", "rules", "rules_test.yml")):
-        told = subprocess.run([promtool, *words], cwd=RULES, capture_output=True, text=True, timeout=60)
+        told = subprocess.run([promtool, *words], cwd=RULES, capture_output=True, text=True, timeout=PATIENCE_S)
         assert told.returncode == 0, told.stdout + told.stderr
 
 
@@ -145,7 +145,7 @@ def test_alerts_reach_whom_they_are_for(require_binary: Callable[[str], str]):
     amtool = require_binary("amtool")
 
     def ask(*words: str) -> str:
-        told = subprocess.run([amtool, *words], cwd=RULES, capture_output=True, text=True, timeout=60)
+        told = subprocess.run([amtool, *words], cwd=RULES, capture_output=True, text=True, timeout=PATIENCE_S)
         assert told.returncode == 0, told.stdout + told.stderr
         return told.stdout.strip()
 

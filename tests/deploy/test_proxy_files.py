@@ -16,6 +16,7 @@ from bridge.settings import load_settings
 from tests.deploy.programs import ROOT
 from tests.docs.pages import Page
 from tests.support.proxies import FILES, changed
+from tests.support.waiting import PATIENCE_S
 
 THERE = {"10.0.0.11:8080", "10.0.0.12:8080", "10.0.0.11:8081"}
 
@@ -33,7 +34,7 @@ def on_other_hosts(text: str) -> str:
 
 def told(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     environ = os.environ | {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
-    return subprocess.run(words, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(words, env=environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def haproxy_takes(program: str, text: str, folder: Path) -> set[str]:

@@ -18,7 +18,7 @@ from tests.support.guarded import USERS, Guarded
 from tests.support.processes import edge_environ, free_port, program, worker_environ
 from tests.support.releases import Earlier, load, users_before
 from tests.support.stage import ANN, BOB, KEYS, bearer, mail
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 CARL, SLAVE = "carl@gzdev.com", "robert@gzdev.com"
 RELEASES = ("first", "previous")
@@ -93,7 +93,7 @@ async def test_what_earlier_releases_wrote_is_served(release: str, guarded: Guar
                 snapshot, mails = await opened(url, address, f"{epoch}-1")
                 assert (snapshot["resumed"], snapshot["mailbox"]) == (True, BOB)
                 assert all(mail_id in event for mail_id, event in zip(mails, log[1:], strict=True))
-            await until(lambda: bool(admin.sismember(KEYS.barred, CARL)), within_s=20)
+            await until(lambda: bool(admin.sismember(KEYS.barred, CARL)))
             async with await open_ws(url, **bearer(CARL)) as client:
                 assert await client.end() == 3507
             sent = [each.mail_id for each in provider.world.deliver_many(2, BOB)]
@@ -135,8 +135,8 @@ async def test_the_way_back(release: str, guarded: Guarded, provider: Simulator)
         epoch = data[KEYS.state(BOB)]["hash"]["epoch"]
         async with serving(guarded, provider):
             sent = [each.mail_id for each in provider.world.deliver_many(2, BOB)]
-            await until(lambda: mail_ids(history(admin, BOB))[-2:] == sent, within_s=20)
-            await until(lambda: bool(admin.sismember(KEYS.barred, CARL)), within_s=20)
+            await until(lambda: mail_ids(history(admin, BOB))[-2:] == sent)
+            await until(lambda: bool(admin.sismember(KEYS.barred, CARL)))
         generation = int(admin.get(KEYS.generation))
         # A count may have been confirmed meanwhile, which is an event as well.
         seq = int(admin.hget(KEYS.state(BOB), "seq"))
@@ -181,16 +181,16 @@ async def test_a_page_sees_no_seam(release: str, guarded: Guarded, provider: Sim
             await door.ready()
             looking = asyncio.create_task(page.run(), name="browser")
             assert earlier.record(mail("Z8", 7), lease=lease, call=commits + 1)[0] == 1
-            await until(lambda: page.mail_ids[-1:] == ["Z8"], within_s=20)
+            await until(lambda: page.mail_ids[-1:] == ["Z8"])
             await ours.ready()
             earlier.release_lease(lease)
-            await provider.listeners.wait_hearing(1, timeout_s=20)
+            await provider.listeners.wait_hearing(1, timeout_s=PATIENCE_S)
             sent = [each.mail_id for each in provider.world.deliver_many(2, BOB)]
-            await until(lambda: page.mail_ids[-2:] == sent, within_s=20)
+            await until(lambda: page.mail_ids[-2:] == sent)
             assert await ours.stop() == 0
             lease, commits, found = earlier.claim()
             assert earlier.record(mail("Z9", 8), lease=lease, call=commits + 1)[0] == 1
-            await until(lambda: page.mail_ids[-1:] == ["Z9"], within_s=20)
+            await until(lambda: page.mail_ids[-1:] == ["Z9"])
             looking.cancel()
             earlier.release_lease(lease)
     assert found == generation

@@ -18,6 +18,7 @@ from tests.support.guarded import Guarded
 from tests.support.operated import Machine, network
 from tests.support.processes import ROOT, free_port
 from tests.support.stage import SECRET
+from tests.support.waiting import PATIENCE_S
 
 RUNBOOK = (ROOT / "docs/operations.md").read_text()
 BLOCKS = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -85,7 +86,7 @@ async def test_each_command_runs_as_written(tmp_path: Path, guarded: Guarded, pr
         )
         host.any_admin_port()
         await host.run("systemctl start exmail-bridge-worker@1 exmail-bridge-edge")
-        await provider.listeners.wait_hearing(1, timeout_s=30)
+        await provider.listeners.wait_hearing(1, timeout_s=PATIENCE_S)
         await asyncio.gather(*(each.ready() for each in host.services.running.values()))
         for line in runbook():
             command = f"timeout 10 {line}" if " events " in line else line
@@ -99,7 +100,9 @@ async def test_each_command_runs_as_written(tmp_path: Path, guarded: Guarded, pr
 def test_a_wrong_call_is_told_how(words: list[str]) -> None:
     """Nothing is guessed."""
     code = "import sys; from bridge.commands.as_unit import main; sys.exit(main())"
-    told = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    told = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=ROOT, timeout=PATIENCE_S
+    )
     assert told.returncode == 2
     assert told.stderr.startswith("usage: exmail-bridge-as WHO COMMAND")
 
@@ -113,7 +116,7 @@ def test_a_stranger_is_named(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert told.returncode == 1
     assert told.stderr == (

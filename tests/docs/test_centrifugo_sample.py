@@ -21,11 +21,10 @@ from tests.docs.pages import ROOT
 from tests.support.guarded import Guarded
 from tests.support.redis_proxy import RedisProxy, redis_proxy
 from tests.support.stage import BOB, KEYS, leading_writer, mail
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 SAMPLES = ROOT / "docs" / "samples"
 KEY = "a key of Centrifugo's"
-WAIT_S = 30
 CUT = 0
 
 
@@ -113,7 +112,7 @@ async def running(file: str, *words: str, way: RedisProxy, **environ: str) -> As
 
 async def created(way: RedisProxy) -> None:
     async with running("group.py", "create", way=way) as process:
-        assert await asyncio.wait_for(process.wait(), WAIT_S) == 0
+        assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
 
 
 def relaying(way: RedisProxy, centrifugo: Centrifugo, key: str = KEY) -> Any:
@@ -139,14 +138,14 @@ async def test_each_mailbox_event_is_published_once_and_in_order(
             (200, {"error": {"code": 100, "message": "internal server error"}}),
         ]
         async with relaying(way, centrifugo):
-            await until(lambda: len(centrifugo.published) == 2, within_s=WAIT_S)
+            await until(lambda: len(centrifugo.published) == 2)
             await writer.commit([mail("Z3")])
-            await until(lambda: len(centrifugo.published) == 3, within_s=WAIT_S)
+            await until(lambda: len(centrifugo.published) == 3)
 
             async def all_done() -> bool:
                 return await pending(redis) == 0
 
-            await until(all_done, within_s=WAIT_S)
+            await until(all_done)
     assert centrifugo.mails == [(f"mailbox:{BOB}", "Z1"), ("mailbox:ann@gzdev.com", "Z2"), (f"mailbox:{BOB}", "Z3")]
     assert centrifugo.published[0]["data"]["type"] == "exmail.mail.new"
 
@@ -160,8 +159,8 @@ async def test_what_is_never_taken_is_said_and_passed_over(
         await writer.commit([mail("Z1"), mail("Z2")])
         centrifugo.answers = [(200, {"error": {"code": 107, "message": "bad request"}})]
         async with relaying(way, centrifugo) as process:
-            await until(lambda: len(centrifugo.published) == 1, within_s=WAIT_S)
-            line = await asyncio.wait_for(process.stderr.readline(), WAIT_S)
+            await until(lambda: len(centrifugo.published) == 1)
+            line = await asyncio.wait_for(process.stderr.readline(), PATIENCE_S)
     assert centrifugo.mails == [(f"mailbox:{BOB}", "Z2")]
     assert b"events may be missing: Centrifugo does not take" in line
 
@@ -172,7 +171,7 @@ async def test_a_wrong_key_ends_it_and_loses_nothing(guarded: Guarded, way: Redi
         await created(way)
         await writer.commit([mail("Z1")])
         async with relaying(way, centrifugo, "another") as process:
-            _, said = await asyncio.wait_for(process.communicate(), WAIT_S)
+            _, said = await asyncio.wait_for(process.communicate(), PATIENCE_S)
         assert process.returncode == 1
         assert b"Centrifugo refuses: " in said
         assert await pending(redis) == 1

@@ -21,7 +21,7 @@ from bridge.simulator.world.account import Action
 from bridge.simulator.world.groups import Group, GroupStatus
 from bridge.simulator.world.parties import PartyWrite
 from tests.docs.pages import ROOT, Page
-from tests.support.workers import WAIT_S
+from tests.support.waiting import PATIENCE_S
 
 PAGE = Page(ROOT / "docs" / "hr-sync.md")
 SCRIPT = PAGE.block("sh", holding="#!/bin/sh")
@@ -64,7 +64,7 @@ class Host:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        out, err = await asyncio.wait_for(process.communicate(), WAIT_S)
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
         return process.returncode, out.decode().splitlines(), err.decode()
 
 

@@ -17,7 +17,7 @@ import pytest
 from tests.docs.pages import ROOT
 from tests.support.redis_proxy import redis_proxy
 from tests.support.stage import bearer, leading_writer, mail, running_edge, token
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 SAMPLES = ROOT / "docs" / "samples"
 
@@ -79,21 +79,21 @@ async def test_it_goes_on_where_it_was(words: list[str], redis_url: str, tmp_pat
         await writer.commit([mail("A0")])
         url = way.url.replace("redis://", "http://").removesuffix("/0")
         async with follows(words, url, tmp_path) as told:
-            await until(lambda: told.lines == ["anew: first 1"], within_s=30)
+            await until(lambda: told.lines == ["anew: first 1"])
             await writer.commit([mail("A1"), mail("A2")])
-            await until(lambda: told.mails() == ["A1", "A2"], within_s=30)
+            await until(lambda: told.mails() == ["A1", "A2"])
             way.closed = True
             way.cut()
             await writer.commit([mail("A3")])
-            await until(lambda: way.turned_away > 0, within_s=30)
+            await until(lambda: way.turned_away > 0)
             way.closed = False
-            await until(lambda: told.mails() == ["A1", "A2", "A3"], within_s=30)
+            await until(lambda: told.mails() == ["A1", "A2", "A3"])
             await writer.commit([mail("A4")])
-            await until(lambda: told.mails() == ["A1", "A2", "A3", "A4"], within_s=30)
+            await until(lambda: told.mails() == ["A1", "A2", "A3", "A4"])
             assert [line for line in told.lines if line.startswith("anew")] == ["anew: first 1"]
         await writer.commit([mail("A5")])
         async with follows(words, url, tmp_path) as told:
-            await until(lambda: told.mails() == ["A5"], within_s=30)
+            await until(lambda: told.mails() == ["A5"])
             assert len(told.lines) == 1
 
 
@@ -101,8 +101,8 @@ async def test_it_stays_away_when_it_is_told_to(words: list[str], redis_url: str
     """A session that was ended: the program ends, and says why."""
     async with leading_writer(redis_url), running_edge(redis_url) as (edge, _):
         async with follows(words, edge, tmp_path) as told:
-            await until(lambda: told.lines == ["anew: first 0"], within_s=30)
+            await until(lambda: told.lines == ["anew: first 0"])
             async with aiohttp.ClientSession(headers=bearer(sid="s")) as http, http.post(f"{edge}/logout") as answer:
                 assert answer.status == 204
-            assert await asyncio.wait_for(told.process.wait(), 30) == 1
+            assert await asyncio.wait_for(told.process.wait(), PATIENCE_S) == 1
         assert told.errors[-1].startswith("sent away: 3503")

@@ -18,11 +18,11 @@ from bridge.provider.bizmail.endpoints import ENDPOINTS
 from bridge.provider.egress import Egress
 from bridge.simulator import Rules, Simulator, World
 from tests.docs.pages import ROOT, Page
+from tests.support.waiting import PATIENCE_S
 
 PAGE = Page(ROOT / "docs" / "provider.md")
 PROGRAM, *EXAMPLES = [block.text for block in PAGE.blocks if block.language == "python"]
 BOB = "bob@gzdev.com"
-WAIT_S = 20
 
 
 @pytest.fixture
@@ -44,9 +44,9 @@ async def listen(example: str, names: dict[str, Any], simulator: Simulator) -> N
     """Run it until it has printed a mail."""
     printed = asyncio.Event()
     listening = asyncio.create_task(run(example, {**names, "print": lambda *_: printed.set()}), name="example")
-    await simulator.listeners.wait(timeout_s=WAIT_S)
+    await simulator.listeners.wait(timeout_s=PATIENCE_S)
     simulator.world.deliver_mail(BOB)
-    await asyncio.wait_for(printed.wait(), WAIT_S)
+    await asyncio.wait_for(printed.wait(), PATIENCE_S)
     listening.cancel()
     await asyncio.wait([listening])
 
@@ -67,7 +67,7 @@ async def test_the_program_runs(simulator: Simulator) -> None:
         },
         stdout=asyncio.subprocess.PIPE,
     )
-    out, _ = await asyncio.wait_for(process.communicate(), WAIT_S)
+    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     assert out.decode() == f"{simulator.world.unread[BOB]}\n"
 
 

@@ -25,11 +25,10 @@ from tests.docs.pages import ROOT, Page
 from tests.support.guarded import Guarded
 from tests.support.redis_proxy import RedisProxy, redis_proxy
 from tests.support.stage import BOB, KEYS, leading_writer, lost_messages, mail
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 SAMPLES = ROOT / "docs" / "samples"
 IOREDIS = ROOT / "tests" / "samples" / "libraries" / "ioredis-5.11.1.min.js"
-WAIT_S = 30
 SPOKEN = ("py", "mjs")
 GROUP = "workflow"
 
@@ -53,10 +52,10 @@ class Sample:
             take(line.decode().rstrip("\n"))
 
     async def until_said(self, text: str) -> None:
-        await until(lambda: any(re.search(text, line) for line in self.said), within_s=WAIT_S)
+        await until(lambda: any(re.search(text, line) for line in self.said))
 
     async def until_done(self, n: int) -> None:
-        await until(lambda: len(self.done) >= n, within_s=WAIT_S)
+        await until(lambda: len(self.done) >= n)
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class Samples:
 
     async def create(self, url: str) -> None:
         async with self.running(url, "group", "create") as sample:
-            assert await asyncio.wait_for(sample.process.wait(), WAIT_S) == 0
+            assert await asyncio.wait_for(sample.process.wait(), PATIENCE_S) == 0
         assert sample.said == []
 
     def work(self, url: str, name: str = "one", **environ: str) -> Any:
@@ -138,7 +137,7 @@ async def waits(redis: Redis, n: int = 1) -> None:
     async def all_wait() -> bool:
         return sum(client["cmd"] == "xread" for client in await redis.client_list()) >= n
 
-    await until(all_wait, within_s=WAIT_S)
+    await until(all_wait)
 
 
 async def pending(redis: Redis) -> int:
@@ -160,7 +159,7 @@ async def test_consumers_share_the_work_and_miss_nothing(samples: Samples, way: 
             await waits(redis, 2)
             for start in range(0, 60, 4):
                 await writer.commit([mail(str(n)) for n in range(start, start + 4)])
-            await until(lambda: len(one.done) + len(two.done) >= 60, within_s=WAIT_S)
+            await until(lambda: len(one.done) + len(two.done) >= 60)
             await waits(redis, 2)
             assert await pending(redis) == 0
         assert sorted(one.done + two.done) == sorted((await ids(redis))[1:])
@@ -281,7 +280,7 @@ async def test_a_deaf_way_is_noticed(
         await redis.xgroup_create(KEYS.events, GROUP, "$", mkstream=True)
         words = ("work", "one") if name == "group" else ()
         async with samples.running(way.url, name, *words) as one:
-            await until(lambda: _listens(redis), within_s=WAIT_S)
+            await until(lambda: _listens(redis))
             await writer.commit([mail("0")])
             await one.until_done(1)
             way.black_hole = True
@@ -290,8 +289,8 @@ async def test_a_deaf_way_is_noticed(
             way.cut()
             said = len(one.said)
             if name == "pubsub":
-                await until(lambda: any("before this" in line for line in one.said[said:]), within_s=WAIT_S)
-                await until(lambda: _listens(redis), within_s=WAIT_S)
+                await until(lambda: any("before this" in line for line in one.said[said:]))
+                await until(lambda: _listens(redis))
             await writer.commit([mail("1")])
             await one.until_done(2)
 
@@ -325,7 +324,7 @@ async def test_a_subscriber_says_what_it_did_not_hear(samples: Samples, way: Red
     """A lost message, a mailbox that began anew, and each connection: pub/sub alone tells of none of them."""
     async with leading_writer(redis_url) as (writer, redis), samples.running(way.url, "pubsub") as one:
         await one.until_said("before this connection")
-        await until(lambda: _subscribed(redis), within_s=WAIT_S)
+        await until(lambda: _subscribed(redis))
         await writer.commit([mail("1"), mail("1", mailbox="ann@gzdev.com")])
         async with lost_messages(writer):
             await writer.commit([mail("2")])
@@ -341,7 +340,7 @@ async def test_a_subscriber_says_what_it_did_not_hear(samples: Samples, way: Red
         await one.until_said(f"of /exmail/mailbox/{BOB} between {last} and ")
         said = len(one.said)
         await redis.client_kill_filter(_type="pubsub")
-        await until(lambda: any("before this connection" in line for line in one.said[said:]), within_s=WAIT_S)
+        await until(lambda: any("before this connection" in line for line in one.said[said:]))
 
 
 async def _subscribed(redis: Redis) -> bool:

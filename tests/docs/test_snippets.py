@@ -21,7 +21,7 @@ from bridge.obs.metrics import Metrics
 from tests.docs.pages import ROOT, Page
 from tests.support.scripted_edge import scripted_edge
 from tests.support.stage import BOB, KEYS, SECRET, leading_writer, mail, running_edge, token
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.workers import sample
 
 SIGNING = Page(ROOT / "docs" / "signing.md")
@@ -101,16 +101,16 @@ async def test_the_python_reader_prints_what_is_published(redis_url: str, tmp_pa
             async def waits() -> bool:
                 return any(client["cmd"] == "xread" for client in await redis.client_list())
 
-            await until(waits, within_s=30)
+            await until(waits)
             await writer.commit([mail("1"), mail("2")])
             assert reader.stdout is not None
-            lines = [await asyncio.wait_for(reader.stdout.readline(), 10) for _ in range(2)]
+            lines = [await asyncio.wait_for(reader.stdout.readline(), PATIENCE_S) for _ in range(2)]
             assert lines == [f"exmail.mail.new {BOB}\n".encode()] * 2
             [(newest, entry)] = await redis.xrevrange(KEYS.events, count=1)
             generation, number = newest.split(b"-")
             beyond = f"{int(generation)}-{int(number) + 2}"
             await redis.xadd(KEYS.events, entry, beyond)
-            assert await asyncio.wait_for(reader.stdout.readline(), 10) == lines[0]
+            assert await asyncio.wait_for(reader.stdout.readline(), PATIENCE_S) == lines[0]
             assert reader.stderr is not None
             assert f"a hole between {newest} and {beyond.encode()}" in (await reader.stderr.readline()).decode()
     finally:
@@ -134,10 +134,10 @@ async def test_the_python_reader_sees_a_hole_after_the_first_event(redis_url: st
             return any(client["cmd"] == "xread" for client in await redis.client_list())
 
         try:
-            await until(waits, within_s=30)
+            await until(waits)
             await redis.xadd(KEYS.events, entry, f"{writer.generation}-2")
             assert reader.stderr is not None
-            said = (await asyncio.wait_for(reader.stderr.readline(), 10)).decode()
+            said = (await asyncio.wait_for(reader.stderr.readline(), PATIENCE_S)).decode()
             assert f"a hole between {first}" in said
         finally:
             reader.kill()

@@ -18,7 +18,7 @@ from bridge.simulator import Simulator, World
 from bridge.simulator.dialect import Dialect, Framing
 from bridge.simulator.wire.replay import read_recording
 from tests.support.processes import ROOT
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.workers import BOB, KEYS, Told, running_worker, simulating, worker_environment
 
 
@@ -86,7 +86,7 @@ async def test_the_command_writes_a_new_file_for_its_owner_alone(redis_url: str,
 
         async def capture() -> subprocess.CompletedProcess[str]:
             return await asyncio.to_thread(
-                subprocess.run, words, env=environ, capture_output=True, text=True, timeout=60, check=False
+                subprocess.run, words, env=environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False
             )
 
         alone = await capture()

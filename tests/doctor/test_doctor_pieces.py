@@ -27,7 +27,7 @@ from tests.support.certificates import make_authority
 from tests.support.guarded import Guarded
 from tests.support.healthy import KEEPING, codes, healthy, judged
 from tests.support.stage import SECRET
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.workers import simulating, worker_environment
 
 
@@ -263,7 +263,7 @@ async def test_a_check_that_breaks_or_hangs_costs_only_itself() -> None:
         yield NotJudged("program-left-out", by_choice=True, program="edge")
 
     checks = [Check("breaks", breaks), Check("hangs", hangs, within_s=0.1), Check("well", well), Check("not", cannot)]
-    outcomes = await examine(checks, Means(units={}, operator=None), within_s=5)
+    outcomes = await examine(checks, Means(units={}, operator=None), within_s=PATIENCE_S)
     assert [codes(outcome) for outcome in outcomes] == [
         ["no-edge", "?check-broke"],
         ["no-leader", "?no-answer-in-time"],

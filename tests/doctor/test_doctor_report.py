@@ -18,6 +18,7 @@ from bridge.doctor.texts import NOT_JUDGED, TEXTS
 from bridge.doctor.units import unit_environ
 from tests.support.processes import ROOT
 from tests.support.stage import SECRET
+from tests.support.waiting import PATIENCE_S
 
 SAID = re.compile(r'(?:found|NotJudged|NoLine)\(\s*"([a-z-]+)"')
 TEXT = re.compile(r'"([a-z-]+)"')
@@ -134,7 +135,7 @@ def doctor(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", **environ},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 

@@ -21,7 +21,7 @@ from tests.support.guarded import Guarded
 from tests.support.healthy import codes, judged
 from tests.support.processes import free_port
 from tests.support.stage import KEYS, SECRET, running_edge
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.workers import running_worker, simulating, worker_environment
 
 
@@ -149,6 +149,6 @@ async def test_least_rights_suffice_for_everything(guarded: Guarded) -> None:
             with guarded.client("admin") as admin:
                 await until(lambda: bool(admin.zcard(KEYS.standbys)))
                 admin.config_set("appendonly", "yes")
-            outcomes = await examine(CHECKS, means, within_s=60)
+            outcomes = await examine(CHECKS, means, within_s=PATIENCE_S)
             assert [code for each in outcomes for code in codes(each) if not code.startswith("?")] == []
             assert guarded.refusals() == refused

@@ -27,7 +27,7 @@ from tests.support.healthy import KEEPING, codes, healthy, judged
 from tests.support.nginx import running_nginx
 from tests.support.processes import free_port
 from tests.support.stage import KEYS, SECRET, StageWriter, leading_writer, running_edge
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 
 async def singing(writer: StageWriter, redis: Any) -> None:
@@ -80,7 +80,7 @@ async def proxied(
 
 
 async def outcome(means: Means) -> Outcome:
-    return await judged(round_trip.CHECK, means, within_s=60)
+    return await judged(round_trip.CHECK, means)
 
 
 INSIDE = "?address-from-inside"
@@ -102,7 +102,7 @@ async def test_a_healthy_stack_behind_the_shipped_file_is_green(
             RedisAddress(server.url).client() as redis,
         ):
             await until(lambda: _stands_by(redis))
-            outcomes = await examine(CHECKS, stage.means(), within_s=60)
+            outcomes = await examine(CHECKS, stage.means(), within_s=PATIENCE_S)
             said = {each.check: codes(each) for each in outcomes}
             assert not [code for each in said.values() for code in each if not code.startswith("?")]
             assert exit_code(outcomes) == 0, said
@@ -196,7 +196,7 @@ async def test_without_a_public_url_the_edge_of_this_host_is_asked(tmp_path: Pat
     with EmbeddedServer(tmp_path / "redis", config=KEEPING) as server:
         async with healthy(server, **listen) as stage, RedisAddress(server.url).client() as redis:
             await until(lambda: _stands_by(redis))
-            outcomes = await examine(CHECKS, stage.means(), within_s=60)
+            outcomes = await examine(CHECKS, stage.means(), within_s=PATIENCE_S)
             said = {each.check: codes(each) for each in outcomes}
             assert said["round trip"] == ["?no-public-url", INSIDE]
             assert not [code for name, each in said.items() if name != "round trip" for code in each if code[0] != "?"]

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.stage import leading_writer, running_edge, token
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 from .conftest import QUICK
 
@@ -49,7 +49,7 @@ VISITS = {
 def visit(url: str, sent: bytes, awaited: bytes) -> None:
     """Come, wait for that, and hang up; on a socket that is none of asyncio's."""
     at = urlsplit(url)
-    with socket.create_connection((at.hostname or "", at.port or 0), timeout=10) as sock:
+    with socket.create_connection((at.hostname or "", at.port or 0), timeout=PATIENCE_S) as sock:
         sock.sendall(sent)
         got = b""
         while awaited not in got:

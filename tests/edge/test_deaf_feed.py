@@ -10,7 +10,7 @@ from bridge.journal.reports import Deafness, Reports
 from tests.support.browser_side import open_ws
 from tests.support.redis_proxy import redis_proxy
 from tests.support.stage import ANN, KEYS, bearer, leading_writer, mail, running_edge
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 QUICK = Pace(probe_s=0.05, deaf_s=0.3, tops_s=3600, reconnect_s=0.02)
 
@@ -81,7 +81,7 @@ async def test_an_edge_that_starts_deaf_is_no_edge_that_stays_deaf(redis_url: st
         starting = asyncio.create_task(_served(way.url))
         await until(lambda: way.subscribed >= tries + 2)
         way.deaf = False
-        await asyncio.wait_for(starting, 10)
+        await asyncio.wait_for(starting, PATIENCE_S)
 
 
 async def _served(url: str) -> None:

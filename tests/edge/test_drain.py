@@ -18,7 +18,7 @@ from tests.support.bare_edge import bare_edge, heard
 from tests.support.browser_side import HandshakeRefused, open_ws
 from tests.support.processes import ROOT, edge_environ, free_port, program
 from tests.support.stage import ANN, bearer, leading_writer, mail, running_edge
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 from .conftest import ids
 
@@ -57,7 +57,7 @@ async def test_who_is_not_sent_away_yet_is_served(redis_url: str) -> None:
             await writer.commit([mail(f"Z{number}", number)])
             await until(lambda top=number: opening.tail.top == top)  # type: ignore[misc]
             turn.release()
-        await asyncio.wait_for(draining, 10)
+        await asyncio.wait_for(draining, PATIENCE_S)
         told = [await heard(peer, b"exmail.closing") for peer in peers]
         assert sorted(piece.count(b"exmail.mail.new") for piece in told) == list(range(10))
         hints = {piece.partition(b'"retry_ms":')[2].partition(b"}")[0] for piece in told}
@@ -151,7 +151,7 @@ async def test_the_wait_ends_with_the_last_browser(redis_url: str) -> None:
             peer.close()
         await until(lambda: edge.hub.count == 0)
         turn.release()
-        await asyncio.wait_for(draining, 10)
+        await asyncio.wait_for(draining, PATIENCE_S)
 
 
 async def test_readiness_falls_with_the_first_word(redis_url: str) -> None:
@@ -186,7 +186,7 @@ async def test_a_process_ends_whatever_hangs(source: str, code: int) -> None:
     """Its own time is kept by a thread, for it may be the loop that hangs; who ends in time is not ended."""
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", source, cwd=ROOT)
     try:
-        assert await asyncio.wait_for(process.wait(), 60) == code
+        assert await asyncio.wait_for(process.wait(), PATIENCE_S) == code
     finally:
         if process.returncode is None:
             process.kill()
@@ -204,6 +204,6 @@ async def test_who_is_in_the_kernels_queue_is_answered(redis_url: str) -> None:
         edge.signal(signal.SIGTERM)
         edge.signal(signal.SIGCONT)
         for reader, writer in waiting:
-            assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.0 200 ")
+            assert (await asyncio.wait_for(reader.read(), PATIENCE_S)).startswith(b"HTTP/1.0 200 ")
             writer.close()
         assert await edge.ended() == 0

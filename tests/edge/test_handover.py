@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from bridge.edge.handover import Gone, take_socket
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 
 class Echo(asyncio.Protocol):
@@ -47,7 +47,7 @@ async def test_the_socket_is_ours_and_aiohttp_keeps_nothing() -> None:
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly")
-        assert await asyncio.wait_for(reader.readexactly(4), 10) == b"ours"
+        assert await asyncio.wait_for(reader.readexactly(4), PATIENCE_S) == b"ours"
         assert tails == [b"early"]
 
         def released() -> bool:
@@ -60,11 +60,11 @@ async def test_the_socket_is_ours_and_aiohttp_keeps_nothing() -> None:
         # Longer than aiohttp's keep-alive, which must not end it.
         for _ in range(3):
             writer.write(b"hello")
-            assert await asyncio.wait_for(reader.readexactly(7), 10) == b"[hello]"
+            assert await asyncio.wait_for(reader.readexactly(7), PATIENCE_S) == b"[hello]"
             await asyncio.sleep(0.05)
         writer.close()
     finally:
-        await asyncio.wait_for(runner.cleanup(), 10)
+        await asyncio.wait_for(runner.cleanup(), PATIENCE_S)
 
 
 async def test_a_client_that_left_is_noticed() -> None:
@@ -84,7 +84,7 @@ async def test_a_client_that_left_is_noticed() -> None:
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert await asyncio.wait_for(outcome, 10) == "gone"
+        assert await asyncio.wait_for(outcome, PATIENCE_S) == "gone"
         writer.close()
     finally:
         await runner.cleanup()

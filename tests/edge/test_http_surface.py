@@ -19,12 +19,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.dev_program import DevProgram
+from tests.support.waiting import PATIENCE_S
 
 OA = "https://oa.corp.com"
 BOB = "bob@gzdev.com"
 SECRET = "a-secret-for-tests-of-32-bytes-or-more"
 GOOD = pyjwt.encode({"sub": BOB, "exp": 4_000_000_000}, SECRET, "HS256")
-WAIT_S = 10.0
 MARK = '"><svg/onload=alert(1)>'
 BREAK = "%0d%0aX-Injected: yes%0d%0a%0d%0a<script>"
 PATHS = (
@@ -93,7 +93,7 @@ def ask(address: tuple[str, int], request: bytes, *, head_only: bool = False, no
 
     A connection that says nothing for ten seconds fails the test.
     """
-    with socket.create_connection(address, timeout=WAIT_S) as sock:
+    with socket.create_connection(address, timeout=PATIENCE_S) as sock:
         sock.sendall(request)
         if no_more:
             sock.shutdown(socket.SHUT_WR)

@@ -24,7 +24,7 @@ from bridge.edge.transport.websocket import WebSocketConnection
 from bridge.events import Position
 from bridge.journal.reader import Opened, UpstreamStatus
 from bridge.obs.metrics import Metrics
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.workers import sample
 
 KINDS: list[type[Connection]] = [WebSocketConnection, SseConnection]
@@ -74,7 +74,7 @@ class Rig:
 
     async def heard(self, peer: socket.socket) -> bytes:
         """What has come, at least one byte; empty when the connection has ended."""
-        return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(peer, 1 << 20), 10)
+        return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(peer, 1 << 20), PATIENCE_S)
 
     def pass_time(self, seconds: int) -> None:
         for _ in range(seconds):

@@ -11,7 +11,7 @@ from tests.support.browser_side import WsClient, open_sse, open_ws
 from tests.support.files_bounded import files_bounded
 from tests.support.processes import edge_environ, free_port, program
 from tests.support.stage import bearer, leading_writer, mail
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 from .conftest import ids
 
@@ -57,7 +57,7 @@ async def test_accepting_pauses_and_goes_on(redis_url: str) -> None:
                 # Those who wait come in as others leave; at no time all at once.
                 left = set(crowd)
                 while left:
-                    done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED, timeout=10)
+                    done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE_S)
                     assert done, "nobody was let in"
                     for task in done:
                         task.result().drop()

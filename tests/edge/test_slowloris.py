@@ -12,7 +12,7 @@ import pytest
 from bridge.journal.writer import Writer
 from tests.support.browser_side import open_sse, open_ws
 from tests.support.stage import bearer, leading_writer, mail, running_edge, token
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 from .conftest import QUICK, ids
 
@@ -106,7 +106,7 @@ async def test_a_kept_connection_may_be_used_again(redis_url: str) -> None:
 
         async def asked_for_long() -> bool:
             writer.write(ask)
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
             assert head.startswith(b"HTTP/1.1 200")
             await reader.readuntil(b"}")
             return asyncio.get_running_loop().time() - began > 2 * TIMEOUT_S

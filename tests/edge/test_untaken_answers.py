@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.browser_side import open_ws
 from tests.support.stage import bearer, leading_writer, mail, running_edge, token
+from tests.support.waiting import PATIENCE_S
 
 from .conftest import QUICK, ids
 
@@ -73,9 +74,9 @@ async def test_a_compressed_body_is_not_inflated(redis_url: str, encoding: str) 
         body = b"nothing of the kind" * 1000
         head = f"POST /ticket HTTP/1.1\r\nHost: x\r\nContent-Encoding: {encoding}\r\nContent-Length: {len(body)}\r\n"
         writer.write(f"{head}Authorization: Bearer {token()}\r\n\r\n".encode() + body)
-        answer = await asyncio.wait_for(reader.readuntil(b"}"), 10)
+        answer = await asyncio.wait_for(reader.readuntil(b"}"), PATIENCE_S)
         assert answer.startswith(b"HTTP/1.1 200")
         writer.write(asking("/unread"))
-        answer = await asyncio.wait_for(reader.readuntil(b"}"), 10)
+        answer = await asyncio.wait_for(reader.readuntil(b"}"), PATIENCE_S)
         assert b"as_of" in answer
         writer.close()

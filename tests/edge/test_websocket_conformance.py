@@ -16,9 +16,9 @@ from tests.edge.test_wire import client_frame
 from tests.support.browser_side import open_ws
 from tests.support.echo_edge import PATH, add_echo
 from tests.support.stage import bearer, leading_writer, running_edge
+from tests.support.waiting import PATIENCE_S
 
 MORE, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
-WAIT_S = 10.0
 
 Frames = list[tuple[int, bytes]]
 Case = tuple[bytes, Frames]
@@ -179,7 +179,7 @@ async def talk(url: str, data: bytes, *, octets: bool, path: str = PATH, **heade
         sending = asyncio.create_task(_send(client.writer, data, octets=octets))
         frames: Frames = []
         try:
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(PATIENCE_S):
                 while head := await client.reader.read(1):
                     frames.append(await _frame(client.reader, head[0]))
         finally:

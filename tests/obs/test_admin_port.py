@@ -14,6 +14,7 @@ from bridge.obs.admin import Admin, AdminPortTaken
 from bridge.obs.metrics import Metrics
 from bridge.obs.readiness import Unready
 from bridge.settings import Address
+from tests.support.waiting import PATIENCE_S
 
 
 @asynccontextmanager
@@ -106,10 +107,10 @@ async def test_idle_connections_give_way_to_whoever_asks():
         for _ in range(3):
             assert (await fetch(admin, "/livez"))[0] == 200
         for reader, _ in idle[:8]:
-            assert await asyncio.wait_for(reader.read(), 10) == b""
+            assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
         _, writer = idle[-1]
         writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert (await asyncio.wait_for(idle[-1][0].readline(), 10)).startswith(b"HTTP/1.1 200")
+        assert (await asyncio.wait_for(idle[-1][0].readline(), PATIENCE_S)).startswith(b"HTTP/1.1 200")
         for _, writer in idle:
             writer.close()
 
@@ -120,6 +121,6 @@ async def test_nobody_holds_a_connection_for_long(sent):
     async with opened(patience_s=0.2) as admin:
         reader, writer = await asyncio.open_connection(*admin.address)
         writer.write(sent)
-        answer = await asyncio.wait_for(reader.read(), 10)
+        answer = await asyncio.wait_for(reader.read(), PATIENCE_S)
         assert answer.startswith(b"HTTP/1.1 200") is sent.endswith(b"\n")
         writer.close()

@@ -15,6 +15,7 @@ from bridge.obs.readiness import Unready
 from bridge.obs.systemd import Notices, Watched
 from tests.support.processes import edge_environ, free_port, program
 from tests.support.stage import SECRET
+from tests.support.waiting import PATIENCE_S
 
 AWAY = "redis://127.0.0.1:1"
 
@@ -29,7 +30,7 @@ class Manager:
 
     async def notice(self) -> list[str]:
         """The next notice's lines."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             return (await asyncio.get_running_loop().sock_recv(self.sock, 4096)).decode().split("\n")
 
     async def until(self, line: str) -> list[list[str]]:

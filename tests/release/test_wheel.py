@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from bridge import __version__
+from tests.support.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
-WAIT_S = 60
 
 
 def run(*words: str | Path, cwd: Path) -> str:
@@ -60,7 +60,7 @@ def test_every_file_of_the_package_is_in_the_wheel(wheel: Path) -> None:
     """Scripts of Redis and of browsers, pages, the mark of types; the version is the one of the package."""
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if not name.startswith("exmail_bridge-")}
     files = subprocess.run(
-        ["git", "ls-files", "bridge"], cwd=ROOT, capture_output=True, text=True, timeout=WAIT_S, check=False
+        ["git", "ls-files", "bridge"], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     if files.returncode:
         pytest.skip("this is no checkout of git")
@@ -93,10 +93,10 @@ def test_dev_runs_from_it(command: Path, tmp_path: Path) -> None:
         found = re.search(r"live page at +(\S+)", said)
         assert found, said
         for path, words in (("", "<html"), ("client.js", "ExmailBridge"), ("client.worker.js", "")):
-            with urllib.request.urlopen(f"{found[1]}{path}", timeout=WAIT_S) as answer:
+            with urllib.request.urlopen(f"{found[1]}{path}", timeout=PATIENCE_S) as answer:
                 assert words in answer.read().decode()
         process.send_signal(signal.SIGINT)
-        assert process.wait(WAIT_S) == 0
+        assert process.wait(PATIENCE_S) == 0
     finally:
         process.kill()
         process.wait()

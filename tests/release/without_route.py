@@ -24,6 +24,7 @@ from bridge.simulator import Simulator, World
 from tests.support.browser_side import open_sse
 from tests.support.processes import Program, edge_environ, worker_environ
 from tests.support.stage import BOB, bearer
+from tests.support.waiting import PATIENCE_S
 
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 PORT = 8080
@@ -73,7 +74,7 @@ async def main(command: str, folder: Path) -> None:
             running(command, "edge", edge_environ(server.url, PORT)),
             await open_sse(f"http://127.0.0.1:{PORT}", **bearer(BOB)) as browser,
         ):
-            await provider.listeners.wait_hearing(1, timeout_s=60)
+            await provider.listeners.wait_hearing(1, timeout_s=PATIENCE_S)
             sent = provider.world.deliver_mail(BOB)
             frame = await browser.until("exmail.mail.new")
             assert frame.data["data"]["mail_id"] == sent.mail_id

@@ -13,6 +13,7 @@ import pytest
 
 from bridge.cli import run_command_line
 from tests.support.certificates import make_authority
+from tests.support.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
@@ -199,7 +200,7 @@ def started_as_programs(environs: list[dict[str, str]]) -> list[Told]:
         subprocess.Popen(command, cwd=ROOT, env={**kept, **environ}, stderr=subprocess.PIPE, text=True)
         for environ in environs
     ]
-    ended = [(each.communicate(timeout=60)[1], each.returncode) for each in running]
+    ended = [(each.communicate(timeout=PATIENCE_S)[1], each.returncode) for each in running]
     return [(code, said.splitlines()[-1].removeprefix("exmail-bridge: ")) for said, code in ended]
 
 

@@ -21,6 +21,7 @@ from tests.bench.sizing import PAGE, as_code, as_rows
 from tests.support.processes import ROOT, Program, free_port, program
 from tests.support.redis_bytes import KEYS, bytes_in_redis, counts, mails, used_by
 from tests.support.stage import SECRET, token
+from tests.support.waiting import PATIENCE_S
 
 COARSE = 1.5
 FIRST, MORE = 300, 500
@@ -111,7 +112,7 @@ def browsers(where: str, more: int, there: list[socket.socket]) -> None:
     """So many more, each with its snapshot."""
     host, _, port = where.rpartition(":")
     for number in range(len(there), len(there) + more):
-        sock = socket.create_connection((host, int(port)), timeout=20)
+        sock = socket.create_connection((host, int(port)), timeout=PATIENCE_S)
         there.append(sock)
         bearer = token(f"u{number}@gzdev.com")
         sock.sendall(f"GET /ws HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {bearer}\r\n{UPGRADE}\r\n\r\n".encode())

@@ -10,6 +10,7 @@ from contextlib import suppress
 import pytest
 
 from bridge.supervision import Retry, Shutdown, apart, supervise
+from tests.support.waiting import PATIENCE_S
 
 
 class Away(Exception):
@@ -136,7 +137,7 @@ async def test_a_signal_that_is_ignored_stays_ignored():
         with Shutdown() as shutdown:
             os.kill(os.getpid(), signal.SIGHUP)
             os.kill(os.getpid(), signal.SIGTERM)
-            await asyncio.wait_for(shutdown.wait(), 10)
+            await asyncio.wait_for(shutdown.wait(), PATIENCE_S)
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)

@@ -106,7 +106,7 @@ class Stage:
             return set(alerts) <= await self.fired()
 
         try:
-            await until(all_fired, within_s=30)
+            await until(all_fired)
         except TimeoutError:
             missing = set(alerts) - await self.fired()
             raise AssertionError(f"{missing} did not fire; {await self.prometheus.firing()} fire now") from None
@@ -141,7 +141,7 @@ async def staged(prometheus_program: str, tmp_path: Path) -> AsyncIterator[Stage
         }
         prometheus = await stack.enter_async_context(scraping(prometheus_program, tmp_path, targets, rules=hurried()))
         await asyncio.gather(*(worker.ready() for worker in workers))
-        await until(lambda: accepts(ports["public"]) and accepts(ports["clicks"]), within_s=30)
+        await until(lambda: accepts(ports["public"]) and accepts(ports["clicks"]))
         await until(lambda: any(worker.said("listen session online") for worker in workers))
         leads = 0 if workers[0].said("leading") else 1
         simulator.traffic.rate_per_s = 100

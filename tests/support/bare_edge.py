@@ -26,6 +26,7 @@ from bridge.journal.reports import Reports
 from bridge.journal.standing import Asker, Standings
 from bridge.obs.metrics import Metrics
 from tests.support.stage import BOB, KEYS
+from tests.support.waiting import PATIENCE_S
 
 STILL = Pace(probe_s=3600, deaf_s=10, tops_s=3600, reconnect_s=0.02, idle_s=3600)
 """Nothing happens by itself."""
@@ -75,7 +76,7 @@ class BareEdge:
 async def heard(peer: socket.socket, *words: bytes) -> bytes:
     """What has come, up to these words."""
     got = b""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not all(word in got for word in words) or not got:
             piece = await asyncio.get_running_loop().sock_recv(peer, 1 << 20)
             if not piece:
@@ -90,7 +91,7 @@ async def bare_edge(
 ) -> AsyncIterator[BareEdge]:
     """A feed that runs until the end of the block."""
     address = RedisAddress(redis_url)
-    redis = address.client()
+    redis = address.client(timeout_s=PATIENCE_S)
     reader = Reader(redis, KEYS, history_events=history_events, history_s=3600)
     standings, metrics = Standings(redis, KEYS), Metrics()
     hub = Hub(metrics)
@@ -114,7 +115,7 @@ async def bare_edge(
     edge = BareEdge(feed, hub, reader, standings, rounds, metrics)
     try:
         connected = asyncio.create_task(feed.connected.wait())
-        await asyncio.wait([running, connected], timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([running, connected], timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             running.result()
         yield edge

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-WAIT_S = 10.0
+from tests.support.waiting import PATIENCE_S
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class _Client:
         self.writer.transport.abort()
 
     async def _read_head(self) -> int:
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             try:
                 head = await self.reader.readuntil(b"\r\n\r\n")
             except asyncio.IncompleteReadError:
@@ -79,7 +79,7 @@ class _Client:
 
     async def _refusal(self, status: int) -> HandshakeRefused:
         length = int(self.headers.get("content-length", "0"))
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             body = await self.reader.readexactly(length)
         self.drop()
         return HandshakeRefused(status, self.headers, body)
@@ -87,7 +87,7 @@ class _Client:
     async def _one(self) -> Frame | None:
         raise NotImplementedError
 
-    async def frame(self) -> Frame:
+    async def frame(self, *, within_s: float = PATIENCE_S) -> Frame:
         """The next frame.
 
         Raises:
@@ -95,7 +95,7 @@ class _Client:
             TimeoutError: nothing came.
         """
         # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with a frame.
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(within_s):
             frame = await self._one()
         if frame is None:
             raise EOFError

@@ -16,6 +16,7 @@ from bridge.obs.metrics import Metrics
 from bridge.settings import load_settings, require_for
 from bridge.simulator import Simulator
 from tests.support.stage import SECRET, running_edge, token
+from tests.support.waiting import PATIENCE_S
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 CHINESE = {"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"}
@@ -154,4 +155,4 @@ async def signon_alone(redis_url: str, simulator: Simulator, **environ: str) -> 
         yield serving.result()
     finally:
         stop.set()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, PATIENCE_S)

@@ -49,7 +49,7 @@ async def until(tab: Page, claim: str) -> None:
     async def holds() -> bool:
         return bool(await tab.evaluate(f"Boolean({claim})"))
 
-    await waiting.until(holds, within_s=20)
+    await waiting.until(holds)
 
 
 @asynccontextmanager
@@ -64,7 +64,7 @@ async def frozen(tab: Page) -> AsyncIterator[None]:
     await session.send("Debugger.enable")
     await session.send("Debugger.pause")
     running = asyncio.create_task(session.send("Runtime.evaluate", {"expression": "0"}))
-    await asyncio.wait_for(paused.wait(), 20)
+    await asyncio.wait_for(paused.wait(), waiting.PATIENCE_S)
     yield
     await session.send("Debugger.resume")
     await running
@@ -86,7 +86,7 @@ async def come_back(tab: Page, edge: ScriptedEdge) -> Connection:
 
 async def in_time(tab: Page, edge: ScriptedEdge, step_ms: int) -> Connection:
     """Let the page's time pass until it opens a connection, and take that."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(waiting.PATIENCE_S):
         while edge.opened.empty():
             await tab.clock.run_for(step_ms)
     return await edge.connection()

@@ -9,7 +9,7 @@ from redis.crc import key_slot
 
 from bridge.journal.embedded import find_server_binary
 from tests.support.processes import free_port
-from tests.support.sentinel import WAIT_S, DataServer, in_pairs
+from tests.support.sentinel import DataServer, in_pairs
 from tests.support.waiting import until
 
 SLOT = key_slot(b"{exmail}")
@@ -58,16 +58,13 @@ class ClusterSet:
         for server in self.servers[1:]:
             self.servers[0].run("CLUSTER", "MEET", "127.0.0.1", server.port, self._bus[server])
         everybody = str(len(self.servers))
-        await until(
-            lambda: all(self._info(server)["cluster_known_nodes"] == everybody for server in self.servers),
-            within_s=WAIT_S,
-        )
+        await until(lambda: all(self._info(server)["cluster_known_nodes"] == everybody for server in self.servers))
         masters = sorted(self.servers[:3], key=lambda server: server is not self.owner)
         for master, replica in zip(masters, self.servers[3:], strict=False):
             id = self.id_of(master)
-            await until(lambda id=id, replica=replica: id in _text(replica.run("CLUSTER", "NODES")), within_s=WAIT_S)  # type: ignore[misc]
+            await until(lambda id=id, replica=replica: id in _text(replica.run("CLUSTER", "NODES")))  # type: ignore[misc]
             replica.run("CLUSTER", "REPLICATE", id)
-        await until(self.settled, within_s=WAIT_S)
+        await until(self.settled)
 
     def _info(self, server: DataServer) -> dict[str, str]:
         return dict(line.split(":") for line in _text(server.run("CLUSTER", "INFO")).split())
@@ -108,7 +105,7 @@ class ClusterSet:
 
     async def promoted(self, server: DataServer) -> None:
         """Return when this node holds the slot, in its own eyes, as a master."""
-        await until(lambda: self.owner_in_the_eyes_of(server) is server and server.role == "master", within_s=WAIT_S)
+        await until(lambda: self.owner_in_the_eyes_of(server) is server and server.role == "master")
 
     def migrate_slot(self, target: DataServer) -> None:
         """Move the slot with all its keys, as ``redis-cli --cluster reshard`` does."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.deploy.programs import ROOT, bridge
 from tests.support.processes import free_port
+from tests.support.waiting import PATIENCE_S
 
 DEPLOY = ROOT / "deploy"
 COMPOSE = DEPLOY / "compose.yaml"
@@ -27,7 +28,7 @@ def resolved(program: str, *words: str, **environ: str) -> dict[str, Any]:
     named = words if "--env-file" in words else ("--env-file", os.devnull, *words)
     command = [program, "-f", str(COMPOSE), *named, "config", "--format", "json"]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
-    told = subprocess.run(command, env=kept | environ, capture_output=True, text=True, timeout=60)
+    told = subprocess.run(command, env=kept | environ, capture_output=True, text=True, timeout=PATIENCE_S)
     assert told.returncode == 0, told.stderr
     # What may be read again as a compose file: the $ of others is doubled.
     found: dict[str, Any] = json.loads(told.stdout.replace("$$", "$"))
@@ -39,14 +40,14 @@ def yaml(program: str, file: Path) -> Any:
     text = "".join(f"  {line}\n" for line in file.read_text().splitlines())
     command = [program, "-f", "-", "config", "--format", "json", "--no-interpolate"]
     document = f"name: x\nx-it:\n{text}\nservices: {{x: {{image: x}}}}\n"
-    told = subprocess.run(command, input=document, capture_output=True, text=True, timeout=60, cwd=file.parent)
+    told = subprocess.run(command, input=document, capture_output=True, text=True, timeout=PATIENCE_S, cwd=file.parent)
     assert told.returncode == 0, told.stderr
     return json.loads(told.stdout)["x-it"]
 
 
 def make_secrets(folder: Path) -> Path:
     """The folder that ``make-secrets`` makes, with the interface key of the simulated provider."""
-    told = subprocess.run([DEPLOY / "make-secrets", folder], capture_output=True, text=True, timeout=60)
+    told = subprocess.run([DEPLOY / "make-secrets", folder], capture_output=True, text=True, timeout=PATIENCE_S)
     assert (told.returncode, told.stderr) == (0, "")
     (folder / "client_secret").write_text("simulated")
     return folder

@@ -21,7 +21,6 @@ from tests.support.waiting import until
 
 PAGE = Page(ROOT / "docs" / "day-two.md")
 RUNBOOK = Page(ROOT / "docs" / "operations.md")
-WAIT_S = 30.0
 SETTINGS = """\
 [redis]
 url = "redis://{redis}:6379/0"
@@ -130,7 +129,7 @@ class Audience:
                 for browser in self.browsers
             )
 
-        await until(all_told, within_s=WAIT_S)
+        await until(all_told)
 
     @asynccontextmanager
     async def under_mail(self, every_s: float = 0.1) -> AsyncIterator[None]:
@@ -184,7 +183,7 @@ async def audience(provider: Simulator, url: str) -> AsyncIterator[Audience]:
     browsers = [Follower(url, transport, BOB) for transport in ("websocket", "sse")]
     tasks = [asyncio.create_task(browser.run(), name="browser") for browser in browsers]
     try:
-        await until(lambda: all(browser.snapshots for browser in browsers), within_s=WAIT_S)
+        await until(lambda: all(browser.snapshots for browser in browsers))
         yield Audience(provider, browsers)
     finally:
         for task in tasks:

@@ -16,9 +16,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.support.waiting import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "bridge")
-WAIT_S = 30.0
 
 
 def environment(**environ: str) -> dict[str, str]:
@@ -59,7 +60,7 @@ class DevProgram:
     @property
     def url(self) -> str:
         """The page, with a slash at its end."""
-        assert self._ready.wait(WAIT_S), "dev is not ready"
+        assert self._ready.wait(PATIENCE_S), "dev is not ready"
         assert self._url, self.complaint
         return self._url
 
@@ -77,12 +78,12 @@ class DevProgram:
         """Send a signal and wait for the end; returns the exit code. One that does not end is not left behind."""
         self.process.send_signal(number)
         try:
-            code = self.process.wait(WAIT_S)
+            code = self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
             raise
-        self._reading.join(WAIT_S)
+        self._reading.join(PATIENCE_S)
         return code
 
     def run(self, *words: str) -> str:
@@ -93,7 +94,7 @@ class DevProgram:
             env=environment(),
             stdout=subprocess.PIPE,
             text=True,
-            timeout=WAIT_S,
+            timeout=PATIENCE_S,
             check=True,
         ).stdout
 
@@ -103,13 +104,13 @@ class DevProgram:
         """Look at it (``truth``, ``state``), or do something to it (``mail``, ``cut`` …)."""
         url = f"{self.settings['provider']['api_url']}/simulator/{what}"
         body = None if arguments is None else json.dumps(arguments).encode()
-        with urllib.request.urlopen(urllib.request.Request(url, body), timeout=WAIT_S) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, body), timeout=PATIENCE_S) as answer:
             told = json.load(answer)
         return told if arguments is None else told["done"]
 
     def wait_for_listener(self) -> None:
         """Return when the worker listens: what is pushed before is lost to it."""
-        deadline = time.monotonic() + WAIT_S
+        deadline = time.monotonic() + PATIENCE_S
         while self.simulator("state")["listeners"] != 1:
             assert time.monotonic() < deadline, "nobody listens"
             time.sleep(0.02)

@@ -11,6 +11,9 @@ from tests.support.browser_side import OPENERS, HandshakeRefused
 from tests.support.stage import bearer
 
 PATHS = {"websocket": "/ws", "sse": "/events"}
+SILENCE_S = 10.0
+"""How long a browser waits for an answer or a frame before it tries another connection. Heartbeats come more seldom in
+some tests, and then it comes back where all was well: that loses nothing."""
 _PAUSE_S = 0.05
 
 
@@ -42,9 +45,11 @@ class Follower:
     async def _once(self) -> None:
         query = f"?after={self.position}" if self.position else ""
         path = urlsplit(self.url).path + PATHS[self.transport]
-        async with await OPENERS[self.transport](self.url, path + query, **bearer(self.mailbox)) as client:
+        async with asyncio.timeout(SILENCE_S):
+            opened = await OPENERS[self.transport](self.url, path + query, **bearer(self.mailbox))
+        async with opened as client:
             while True:
-                frame = await client.frame()
+                frame = await client.frame(within_s=SILENCE_S)
                 if frame.type == "exmail.snapshot":
                     self.snapshots.append(frame.data["data"])
                     self.position = frame.data["data"]["position"]

@@ -37,7 +37,7 @@ class Tab:
         async def holds() -> bool:
             return bool(await self.run(f"Boolean({claim})"))
 
-        await waiting.until(holds, within_s=20)
+        await waiting.until(holds)
 
     async def show(self) -> None:
         """Bring it to the front; the others are hidden."""
@@ -65,7 +65,7 @@ class HiddenTabs:
         await self._socket.send_json(
             {"id": self._calls, "method": method, "params": params, **({"sessionId": session} if session else {})}
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(waiting.PATIENCE_S):
             while True:
                 told = json.loads((await self._socket.receive()).data)
                 if told.get("id") == self._calls:
@@ -94,7 +94,7 @@ async def hidden_tabs(program: str, folder: Path) -> AsyncIterator[HiddenTabs]:
     )
     where = folder / "DevToolsActivePort"
     try:
-        await waiting.until(lambda: where.exists() and where.read_text().count("\n") > 0, within_s=30)
+        await waiting.until(lambda: where.exists() and where.read_text().count("\n") > 0)
         port, path = where.read_text().split()
         async with (
             aiohttp.ClientSession() as http,

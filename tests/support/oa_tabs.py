@@ -118,7 +118,7 @@ async def stands_at(frame: Page | Frame, mail_id: str) -> None:
     async def holds() -> bool:
         return any(each.endswith(mail_id) for each in await told(frame))
 
-    await until(holds, within_s=30)
+    await until(holds)
 
 
 async def is_open(frame: Page | Frame) -> None:
@@ -127,7 +127,7 @@ async def is_open(frame: Page | Frame) -> None:
     async def holds() -> bool:
         return bool(await frame.evaluate("Boolean(window.mail) && mail.state === 'open'"))
 
-    await until(holds, within_s=30)
+    await until(holds)
 
 
 async def until_told(frame: Page | Frame, what: str) -> None:
@@ -136,7 +136,7 @@ async def until_told(frame: Page | Frame, what: str) -> None:
     async def holds() -> bool:
         return what in await told(frame)
 
-    await until(holds, within_s=30)
+    await until(holds)
 
 
 async def end_worker(browser: Browser) -> None:

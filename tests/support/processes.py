@@ -17,10 +17,9 @@ from typing import Any
 import orjson
 
 from tests.support.stage import SECRET
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 ROOT = Path(__file__).parents[2]
-START_S = 60.0
 
 
 class Program:
@@ -55,7 +54,7 @@ class Program:
 
     async def heard(self, message: str) -> list[dict[str, Any]]:
         """The log lines with this sentence, as soon as there is one: a line is written a moment after what it tells."""
-        await until(lambda: bool(self.said(message)), within_s=START_S)
+        await until(lambda: bool(self.said(message)))
         return self.said(message)
 
     async def admin(self, path: str) -> tuple[int, str]:
@@ -65,7 +64,7 @@ class Program:
             assert self.process.returncode is None, self.lines
             return bool(self.said("admin port open"))
 
-        await until(opened, within_s=START_S)
+        await until(opened)
         # The first line is this process's own; the children of --workers write to the same log.
         where = self.said("admin port open")[0]
         return await http_get(where["host"], where["port"], path)
@@ -79,7 +78,7 @@ class Program:
                 return (await self.admin("/readyz"))[0] == 200
             return False
 
-        await until(answered, within_s=START_S)
+        await until(answered)
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -97,7 +96,7 @@ class Program:
         return await self.ended()
 
     async def ended(self) -> int:
-        code = await asyncio.wait_for(self.process.wait(), START_S)
+        code = await asyncio.wait_for(self.process.wait(), PATIENCE_S)
         await self._reading
         return code
 
@@ -155,7 +154,7 @@ async def http_get(host: str, port: int, path: str) -> tuple[int, str]:
     reader, writer = await asyncio.open_connection(host, port)
     try:
         writer.write(f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
-        answer = await asyncio.wait_for(reader.read(), 10)
+        answer = await asyncio.wait_for(reader.read(), PATIENCE_S)
     finally:
         writer.close()
     if not answer:

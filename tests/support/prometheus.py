@@ -93,7 +93,7 @@ async def scraping(
         f"--web.listen-address=127.0.0.1:{port}",
     )
     async with running(*words, log=folder / "prometheus.log"), aiohttp.ClientSession() as session:
-        await until(lambda: accepts(port), within_s=30)
+        await until(lambda: accepts(port))
         told = {part: list(ports) for part, ports in targets.items()}
         yield Prometheus(f"http://127.0.0.1:{port}", session, folder, told)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.deploy.programs import ROOT, accepts, running
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 FILES = ROOT / "deploy" / "proxy"
 EDGES = ("127.0.0.1", "127.0.0.2")
@@ -126,7 +126,7 @@ async def running_caddy(program: str, folder: Path, place: Place) -> AsyncIterat
             # --force: the file is the same one.
             told = (program, "reload", *words, "--force", "--address", f"unix/{folder}/admin")
             async with running(*told, log=folder / "reload.log", **environ) as reloading:
-                assert await asyncio.wait_for(reloading.wait(), 60) == 0
+                assert await asyncio.wait_for(reloading.wait(), PATIENCE_S) == 0
 
         await until(lambda: accepts(place.port))
         yield Running(folder / "exmail-bridge.log", reload)

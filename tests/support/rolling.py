@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +16,11 @@ from bridge.journal.writer import Writer
 from tests.support.browser_side import HandshakeRefused, open_sse, open_ws
 from tests.support.processes import Program, edge_environ, free_port, program
 from tests.support.stage import ANN, BOB, bearer, leading_writer, mail
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 SHUTTING_DOWN = 3001
+SILENCE_S = 60.0
+"""A page takes a silence of so long for an error: heartbeats come three times as often."""
 
 
 class HintedPage:
@@ -57,9 +60,11 @@ class HintedPage:
     async def _look_once(self) -> int:
         """Until the connection ends with a hint; return it."""
         after = f"?after={self._position}" if self._position else ""
-        async with await self._open(self._url, self._path + after, **bearer(self.mailbox)) as client:
+        async with asyncio.timeout(SILENCE_S):
+            opened = await self._open(self._url, self._path + after, **bearer(self.mailbox))
+        async with opened as client:
             while True:
-                frame = (await client.frame()).data
+                frame = (await client.frame(within_s=SILENCE_S)).data
                 data = frame.get("data", {})
                 if frame["type"] == "exmail.closing":
                     if data["code"] != SHUTTING_DOWN:
@@ -127,10 +132,14 @@ class Fleet:
             found.append(int(sum(map(float, counts))))
         return found
 
-    async def all_are_back(self, within_s: float) -> None:
+    async def all_are_back(self, within_s: float = PATIENCE_S) -> None:
         """Return when each page has been told the newest mail of now; some may have been sent away again by then."""
-        now = {mailbox: ids[-1] for mailbox, ids in self.told.items()}
-        await until(lambda: all(now[page.mailbox] in page.mails[-50:] for page in self.pages), within_s=within_s)
+        now = {mailbox: number_of(ids[-1]) for mailbox, ids in self.told.items()}
+
+        def all_told() -> bool:
+            return all(page.mails and number_of(page.mails[-1]) >= now[page.mailbox] for page in self.pages)
+
+        await until(all_told, within_s=within_s)
 
     def errors(self) -> Counter[str]:
         return Counter(error for page in self.pages for error in page.errors)
@@ -142,26 +151,32 @@ class Fleet:
         )
 
 
+def number_of(mail_id: str) -> int:
+    """How many mails there were in its mailbox with this one."""
+    return int(mail_id[3:])
+
+
 @asynccontextmanager
 async def mails(writer: Writer, told: dict[str, list[str]], every_s: float) -> AsyncIterator[None]:
     """A mail for each mailbox, as often as that."""
+    enough = asyncio.Event()
 
     async def deliver() -> None:
-        number = 0
-        while True:
-            number += 1
+        for number in itertools.count(1):
             for mailbox, ids in told.items():
                 await writer.commit([mail(f"{mailbox[:3]}{number}", number, mailbox)])
                 ids.append(f"{mailbox[:3]}{number}")
-            await asyncio.sleep(every_s)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(enough.wait(), every_s)
+                return
 
     delivering = asyncio.create_task(deliver(), name="mail")
     try:
         yield
     finally:
-        delivering.cancel()
-        await asyncio.wait([delivering])
-        assert delivering.cancelled(), delivering.exception()
+        # Not cancelled: of a commit that is cut off nobody knows whether it was told.
+        enough.set()
+        await delivering
 
 
 @asynccontextmanager
@@ -171,7 +186,7 @@ async def fleet(
     proxied: Callable[[int, Sequence[str]], AbstractAsyncContextManager[object]],
     *,
     clients: int,
-    come_within_s: float,
+    come_within_s: float = PATIENCE_S,
     **environ: str,
 ) -> AsyncIterator[tuple[Fleet, Writer]]:
     """An edge in each of the places, and as many pages that are open.

@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from bridge.edge.scripts import read_scripts
+from tests.support.waiting import PATIENCE_S
 
 SCRIPTS = read_scripts()
 EPOCH = "aaaaaaaa"
@@ -126,7 +127,7 @@ class ScriptedEdge:
 
     async def connection(self) -> Connection:
         """The next connection that the browser opens."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             return await self.opened.get()
 
     def mount(self, app: web.Application) -> None:

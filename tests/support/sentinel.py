@@ -16,7 +16,6 @@ from tests.support.processes import free_port
 from tests.support.waiting import until
 
 MASTER = "mymaster"
-WAIT_S = 20.0
 _DATA = {
     "appendonly": "no",
     "repl-diskless-sync-delay": "0",
@@ -119,8 +118,8 @@ class SentinelSet:
         for port in self.ports:
             self._processes.append(self._sentinel(port))
         for number in range(len(self.ports)):
-            await until(lambda number=number: self._knows_all(number), within_s=WAIT_S)  # type: ignore[misc]
-        await until(self.replicated, within_s=WAIT_S)
+            await until(lambda number=number: self._knows_all(number))  # type: ignore[misc]
+        await until(self.replicated)
 
     def _sentinel(self, port: int) -> subprocess.Popen[bytes]:
         place = self._folder / f"sentinel-{port}"
@@ -173,7 +172,7 @@ class SentinelSet:
         def is_master() -> bool:
             return set(self.named()) == {server} and server.role == "master"
 
-        await until(is_master, within_s=WAIT_S)
+        await until(is_master)
 
     async def failed_over(self) -> None:
         """A failover that an operator orders, from the present master to the other."""
@@ -186,7 +185,7 @@ class SentinelSet:
                 return True
             return False
 
-        await until(ordered, within_s=WAIT_S)
+        await until(ordered)
         await self.promoted(other)
 
     def name(self, server: DataServer, *sentinels: int) -> None:

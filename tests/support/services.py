@@ -30,7 +30,6 @@ FOREIGN: Final = {
     "redis-server": ("redis-server", "/etc/redis/redis.conf"),
     "redis-sentinel": ("redis-server", "/etc/redis/sentinel.conf", "--sentinel"),
 }
-_START_S: Final = 30.0
 
 
 class Services:
@@ -96,11 +95,11 @@ class Services:
             return
         if unit.startswith(OURS):
             program = self.running[unit] = await self._started(*self._words(unit), **self._variables(unit))
-            await until(lambda: bool(program.said("admin port open")) or self._over(program), within_s=_START_S)
+            await until(lambda: bool(program.said("admin port open")) or self._over(program))
             return
         program = self.running[unit] = await self._started(*FOREIGN[unit])
         port = 26379 if unit == "redis-sentinel" else 6379
-        await until(lambda: self._answers(port) or self._over(program), within_s=_START_S)
+        await until(lambda: self._answers(port) or self._over(program))
 
     async def _started(self, *words: str, **environ: str) -> Program:
         kept = {name: value for name, value in self._machine.environ.items() if name != "REDISCLI_AUTH"}

@@ -22,6 +22,7 @@ from bridge.journal.writer import Writer
 from bridge.obs.metrics import Metrics
 from bridge.obs.readiness import Unready
 from bridge.settings import load_settings
+from tests.support.waiting import PATIENCE_S
 
 SECRET = "a-secret-for-tests-of-32-bytes-or-more"
 BOB = "bob@gzdev.com"
@@ -97,7 +98,7 @@ async def running_edge(
         yield serving.result(), metrics
     finally:
         stop.set()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, PATIENCE_S)
 
 
 class LossyKeys(Keys):
@@ -141,7 +142,7 @@ async def lost_messages(writer: StageWriter) -> AsyncIterator[None]:
 @asynccontextmanager
 async def leading_writer(redis_url: str) -> AsyncIterator[tuple[StageWriter, Redis]]:
     """A writer with the lease, and its client."""
-    redis = RedisAddress(redis_url).client()
+    redis = RedisAddress(redis_url).client(timeout_s=PATIENCE_S)
     writer = StageWriter(redis)
     assert await writer.claim() is not None
     try:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+PATIENCE_S = 120.0
+"""How long a test waits for what must come. It is there so that no test hangs, and says nothing of how fast a thing is:
+on a busy machine each program may stand still for seconds, several times."""
+
 _LOOK_S = 0.02
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], *, within_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]], *, within_s: float = PATIENCE_S) -> None:
     """Return when ``condition`` holds.
 
     Raises:

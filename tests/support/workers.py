@@ -18,12 +18,12 @@ from bridge.journal.keys import Keys
 from bridge.obs.metrics import Metrics
 from bridge.settings import Settings, load_settings
 from bridge.simulator import DirectoryEntry, Mail, Simulator, UnreadCount, World
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 ROOT = Path(__file__).parents[2]
 KEYS = Keys("exmail")
 BOB = "bob@gzdev.com"
-WAIT_S = 60.0
+WAIT_S = PATIENCE_S
 
 
 class Truth:
@@ -73,7 +73,7 @@ class Told:
 
     async def wait(self, type: str, n: int = 1) -> list[dict[str, Any]]:
         """Wait until there are ``n`` events of a type; return their data."""
-        await until(lambda: self._has(type, n), within_s=WAIT_S)
+        await until(lambda: self._has(type, n))
         return await self.data(type)
 
     async def _has(self, type: str, n: int) -> bool:
@@ -85,7 +85,7 @@ class Told:
         async def there() -> bool:
             return len(await self.mails()) >= n
 
-        await until(there, within_s=WAIT_S)
+        await until(there)
         return await self.mails()
 
     async def upstream(self) -> str | None:
@@ -133,14 +133,14 @@ class RunningWorker:
         return self.metric("leader") == 1
 
     async def until_leading(self) -> None:
-        await until(lambda: self.leads or self.task.done(), within_s=WAIT_S)
+        await until(lambda: self.leads or self.task.done())
         if self.task.done():
             self.task.result()
 
     async def end(self) -> None:
         """Stop in order, as SIGTERM does."""
         self.stop.set()
-        await asyncio.wait_for(asyncio.shield(self.task), WAIT_S)
+        await asyncio.wait_for(asyncio.shield(self.task), PATIENCE_S)
 
 
 def sample(metrics: Metrics, name: str, **labels: str) -> float:

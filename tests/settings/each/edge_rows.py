@@ -34,7 +34,7 @@ from tests.support.browser_side import open_sse, open_ws
 from tests.support.clicks import clicking, signon_alone
 from tests.support.processes import http_get
 from tests.support.stage import BOB, KEYS, bearer, running_edge, token
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.workers import simulating
 
 OA = "https://oa.corp.com"
@@ -204,7 +204,7 @@ async def request_timeout(bench: Bench, value: str) -> None:
         protocol = transport.get_protocol()
         assert protocol._keepalive_timeout == seconds
         if seconds == 1:
-            assert await asyncio.wait_for(reader.read(), 10) == b""
+            assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
         writer.close()
 
 
@@ -252,7 +252,7 @@ async def max_life(bench: Bench, value: str) -> None:
     if life_s == 10:
         url = await bench.edge(BRIDGE_EDGE_MAX_LIFE=value)
         async with await open_sse(url, **bearer()) as client:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 while client.code is None:
                     with suppress(TimeoutError):
                         await client.frame()

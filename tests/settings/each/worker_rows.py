@@ -24,6 +24,7 @@ from tests.settings.each.journal_rows import a_count
 from tests.support.certificates import make_authority
 from tests.support.connect_proxy import connect_proxy
 from tests.support.stage import BOB, KEYS
+from tests.support.waiting import PATIENCE_S
 
 SHOWN = {"count": set(), "sender": {"sender", "receiver"}}
 SHOWN["subject"] = SHOWN["sender"] | {"mail_subject"}
@@ -139,7 +140,7 @@ async def backlog(bench: Bench, value: str) -> None:
     settings, call = bench.settings(BRIDGE_WORKER_BACKLOG=value), a_count(1)
     kept = Backlog(await bench.writer(settings), Metrics(version="test"), most=_options(settings).backlog)
     kept.add([call] * (int(value) - 1))
-    await asyncio.wait_for(kept.put([call]), 5)
+    await asyncio.wait_for(kept.put([call]), PATIENCE_S)
     waits = asyncio.create_task(kept.put([call]))
     for _ in range(5):
         await asyncio.sleep(0)
