@@ -46,6 +46,9 @@ class Probe:
         self._clock = clock
         self._redis_clock = redis_clock
         self._heard_at = -1e9
+        # When the newest was sent that came back, and when the oldest since then that Redis took.
+        self._answered_at = -1e9
+        self._unanswered_at: float | None = None
 
     @property
     def is_overdue(self) -> bool:
@@ -57,23 +60,28 @@ class Probe:
         with suppress(ValueError):
             sent_at = float(payload)
             self._heard_at = self._clock()
+            self._answered_at, self._unanswered_at = sent_at, None
             self._metrics.feed_lag_seconds.observe(max(0.0, self._heard_at - sent_at))
 
     async def until_lost(self, lost: asyncio.Future[str]) -> str | None:
         """Send probes until the connection is lost; return why it was, or ``None`` if it is open and deaf."""
-        self._heard_at = self._clock()
-        published_at = self._heard_at
+        self._heard_at = published_at = self._clock()
+        self._unanswered_at = None
         while True:
             done, _ = await asyncio.wait([lost], timeout=self._pace.probe_s)
             if done:
                 return lost.result()
-            now = self._clock()
-            # Deaf: Redis took a probe that did not come back. A probe that could not be sent proves nothing.
-            if published_at - self._heard_at > self._pace.deaf_s:
+            now = round(self._clock(), 6)
+            # Deaf: Redis took probes for so long, and none came back. One that could not be sent proves nothing, nor
+            # does a time in which none was sent, because this process stood still.
+            if self._unanswered_at is not None and published_at - self._unanswered_at > self._pace.deaf_s:
                 return None
             try:
                 await self._reader.publish(self.channel, f"{now:.6f}")
                 published_at = now
+                # It may have come back already.
+                if self._unanswered_at is None and self._answered_at < now:
+                    self._unanswered_at = now
                 # The next dial may reach another server, with another clock.
                 await self._redis_clock.look()
             except JournalError:

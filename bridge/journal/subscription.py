@@ -59,6 +59,9 @@ class Subscription(RawConnection):
                 for future in confirmed:
                     await future
         except TimeoutError:
+            # What stood still while the answer lay there is this process.
+            if all(future.done() and not (future.cancelled() or future.exception()) for future in confirmed):
+                return
             self.close()
             raise JournalAway(f"Redis confirmed no SUBSCRIBE within {self._patience_s:g} s") from None
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from bridge.edge.feed import Pace
+from bridge.edge.probe import Probe
+from bridge.journal.clock import SharedClock, redis_now_ms
+from bridge.journal.connect import RedisAddress
+from bridge.journal.reader import Reader
 from bridge.journal.reports import Deafness, Reports
+from bridge.obs.metrics import Metrics
 from tests.support.browser_side import open_ws
 from tests.support.redis_proxy import redis_proxy
 from tests.support.stage import ANN, KEYS, bearer, leading_writer, mail, running_edge
@@ -113,3 +119,48 @@ async def test_a_mailbox_that_is_not_confirmed_renews_the_connection(redis_url: 
                 return (await again.frame()).type == "exmail.snapshot"
 
         await until(let_in)
+
+
+async def test_who_stood_still_does_not_take_his_connection_for_deaf(redis_url: str) -> None:
+    """A machine that was suspended has heard nothing for long, because it has asked nothing; deaf is who asks for so
+    long in vain."""
+    now, patience_s = [0.0], 10.0
+    async with RedisAddress(redis_url).client() as redis, redis.pubsub() as channel:
+        reader = Reader(redis, KEYS, history_events=1, history_s=1)
+        probe = Probe(
+            KEYS,
+            reader,
+            Reports(redis, KEYS),
+            Metrics(),
+            name="edge",
+            pace=Pace(probe_s=0.02, deaf_s=patience_s),
+            clock=lambda: now[0],
+            redis_clock=SharedClock(partial(redis_now_ms, redis)),
+        )
+        await channel.subscribe(probe.channel)
+
+        async def sent() -> bytes:
+            while True:
+                assert not watching.done()
+                message = await channel.get_message(ignore_subscribe_messages=True, timeout=0.05)
+                if message is not None:
+                    payload: bytes = message["data"]
+                    return payload
+
+        watching = asyncio.create_task(probe.until_lost(asyncio.get_running_loop().create_future()))
+        probe.came(await sent())
+        now[0] += 6 * patience_s
+        # The answer to the first question since then takes longer than until the next one.
+        while float(first := await sent()) < now[0]:
+            continue
+        await sent()
+        probe.came(first)
+        assert not probe.is_overdue
+        await sent()
+
+        def given_up() -> bool:
+            now[0] += patience_s / 2
+            return watching.done()
+
+        await until(given_up)
+        assert watching.result() is None
