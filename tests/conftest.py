@@ -15,11 +15,18 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 
 from bridge.journal.embedded import EmbeddedServer
 from tests.support.wrapped import LIBRARIES, find_library
+
+# Whoever looks at the clock beside each example fails on a machine that stands still for a moment.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("unhurried")
 
 REQUIRE_ALL = os.environ.get("BRIDGE_TEST_REQUIRE_ALL") == "1"
 

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
+
+PATIENCE_S: Final = 60.0
+"""How long is waited unless something else is said: for as long as programs take to start on a busy machine."""
 
 
 class Bell:

@@ -26,7 +26,7 @@ from bridge.simulator.world.traffic import Traffic
 from bridge.simulator.world.world import World
 
 from .admin import PREFIX, Admin
-from .bell import Bell
+from .bell import PATIENCE_S, Bell
 from .commands import Commands
 from .dialect import Dialect, Rules
 
@@ -140,7 +140,7 @@ class Simulator:
                 connection.reset()
             else:
                 connection.close()
-        await self._ended_bell.until(lambda: not self._connections, timeout_s=5)
+        await self._ended_bell.until(lambda: not self._connections, timeout_s=PATIENCE_S)
         if not happening.cancelled():
             happening.result()
 

@@ -12,8 +12,9 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from tests.support.client_tab import RECORD
 from tests.support.dev_program import DevProgram
 from tests.support.scripted_edge import ScriptedEdge, scripted_edge
+from tests.support.waiting import PATIENCE_S
 
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=PATIENCE_S * 1000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,7 +48,7 @@ async def browser(require_binary: Callable[[str], str]) -> AsyncIterator[Browser
 async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
     """A fresh profile: no cookie, no storage, English."""
     context = await browser.new_context(locale="en-US")
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE_S * 1000)
     yield context
     await context.close()
 

@@ -10,6 +10,7 @@ from playwright.async_api import Frame, Page, async_playwright
 
 from tests.support.client_tab import RECORD, begin, told, until
 from tests.support.scripted_edge import EPOCH, PAGE, Connection, ScriptedEdge, event, snapshot
+from tests.support.waiting import PATIENCE_S
 
 
 async def test_a_page_that_is_left_and_found_again(tab: Page, edge: ScriptedEdge) -> None:
@@ -18,7 +19,7 @@ async def test_a_page_that_is_left_and_found_again(tab: Page, edge: ScriptedEdge
     await connection.say(snapshot(2))
     await until(tab, "mail.state === 'open'")
     await tab.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
-    await asyncio.wait_for(connection.left.wait(), 20)
+    await asyncio.wait_for(connection.left.wait(), PATIENCE_S)
     await tab.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
     await tab.clock.run_for(1)
     again = await edge.connection()
@@ -113,7 +114,7 @@ async def test_back_to_a_page_does_not_announce_again(edge: ScriptedEdge, requir
         await connection.say(snapshot(2))
         await until(tab, "mail.position")
         await tab.goto(f"{edge.url}next")
-        await asyncio.wait_for(connection.left.wait(), 20)
+        await asyncio.wait_for(connection.left.wait(), PATIENCE_S)
         await tab.evaluate("begin({ storage: true })")
         connection = await edge.connection()
         assert connection.query == {"after": f"{EPOCH}-2"}

@@ -10,6 +10,7 @@ from playwright.async_api import Page
 
 from tests.support.client_tab import begin, come_back, told, until, waits
 from tests.support.scripted_edge import EPOCH, SCRIPTS, ScriptedEdge, closing, event, snapshot
+from tests.support.waiting import PATIENCE_S
 
 NOTES_OPEN_SOCKETS = """
   window.WebSocket = class extends WebSocket {
@@ -141,7 +142,7 @@ async def test_silence_is_a_lost_connection(tab: Page, edge: ScriptedEdge) -> No
     await tab.clock.run_for(30_000)
     again = await edge.connection()
     assert again.query == {"after": f"{EPOCH}-3"}
-    await asyncio.wait_for(connection.left.wait(), 20)
+    await asyncio.wait_for(connection.left.wait(), PATIENCE_S)
 
 
 async def test_a_handshake_without_an_answer_is_given_up(tab: Page, edge: ScriptedEdge) -> None:

@@ -9,6 +9,7 @@ from playwright.async_api import BrowserContext, Page
 
 from tests.support.client_tab import RECORD, begin, come_back, told, until, waits
 from tests.support.scripted_edge import EPOCH, Connection, ScriptedEdge, closing, event, snapshot
+from tests.support.waiting import PATIENCE_S
 
 REFRESHES = "window.refreshed = 0; window.refresh = async () => { refreshed += 1; }; null"
 
@@ -37,7 +38,7 @@ async def test_a_credential_is_renewed_before_it_ends(tab: Page, edge: ScriptedE
         assert newer.query == {"after": f"{EPOCH}-{number + 1}"}
         assert await tab.evaluate("[refreshed, mail.state]") == [number + 1, "open"]
         await newer.say(snapshot(number + 1, resumed=True, expires_in=600))
-        await asyncio.wait_for(connection.left.wait(), 20)
+        await asyncio.wait_for(connection.left.wait(), PATIENCE_S)
         connection = newer
     assert [data["mail_id"] for data in await told(tab, "mail")] == ["M1", "M2", "M3"]
     assert await told(tab, "state") == ["connecting", "open", "open", "open", "open"]
@@ -109,7 +110,7 @@ async def test_one_tab_renews_for_all(edge: ScriptedEdge, context: BrowserContex
     await connection.say(event(2))
     await until(tabs[0], f"mail.position === '{EPOCH}-2'")
     await newer.say(snapshot(1, resumed=True, unread=1, as_of=1001, expires_in=600), event(2))
-    await asyncio.wait_for(connection.left.wait(), 20)
+    await asyncio.wait_for(connection.left.wait(), PATIENCE_S)
     # The connection that takes over was asked before the last mail: who joins is told the newer count.
     late = await context.new_page()
     await late.goto(edge.url)
@@ -184,7 +185,7 @@ async def test_stale_when_the_edge_is_away_for_a_minute(tab: Page, edge: Scripte
     await tab.clock.run_for(20_000)
     await until(tab, "mail.stale === 'edge'")
     edge.refuse_websocket = False
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while edge.opened.empty():
             await tab.clock.run_for(1000)
     await (await edge.connection()).say(snapshot(1, resumed=True, unread=1))

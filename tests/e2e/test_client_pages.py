@@ -11,6 +11,7 @@ from playwright.async_api import Page, expect
 from tests.support import waiting
 from tests.support.client_tab import begin, told, until
 from tests.support.scripted_edge import PAGE, ScriptedEdge, closing, event, snapshot
+from tests.support.waiting import PATIENCE_S
 
 BADGE = "{ title: true, badge: '#badge' }"
 SCRIPT = "<script src=/exmail/client.js></script>"
@@ -55,7 +56,7 @@ async def test_title_and_badge(tab: Page, edge: ScriptedEdge) -> None:
     await expect(tab).to_have_title("(3) Other")
     await tab.evaluate("mail.close()")
     await expect(tab).to_have_title("Other")
-    await asyncio.wait_for(connection.left.wait(), 20)
+    await asyncio.wait_for(connection.left.wait(), PATIENCE_S)
 
 
 @pytest.mark.parametrize(

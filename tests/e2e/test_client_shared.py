@@ -304,7 +304,7 @@ async def test_a_tab_is_asked_for_the_ticket(oa: Oa) -> None:
     await stands_at(second, "B2")
     connects = oa.connects()
     await second.evaluate("dispatchEvent(new Event('online'))")
-    await until(lambda: oa.connects() == connects + 1, within_s=30)
+    await until(lambda: oa.connects() == connects + 1)
     await oa.writer.commit([mail("B3", 3)])
     await stands_at(second, "B3")
     assert [len(each) for each in asked] == [1, 1]

@@ -9,6 +9,7 @@ from playwright.async_api import Page
 
 from tests.support.client_tab import begin, come_back, in_time, told, until
 from tests.support.scripted_edge import EPOCH, Connection, ScriptedEdge, closing, event, snapshot
+from tests.support.waiting import PATIENCE_S
 
 
 async def test_sse_where_websocket_never_gets_through(tab: Page, edge: ScriptedEdge) -> None:
@@ -72,7 +73,7 @@ async def test_from_sse_back_to_websocket(tab: Page, edge: ScriptedEdge) -> None
     assert await tab.evaluate("[mail.transport, mail.state]") == ["sse", "open"]
     await socket.say(snapshot(5, resumed=True), event(6), event(7))
     await until(tab, f"mail.position === '{EPOCH}-7'")
-    await asyncio.wait_for(stream.left.wait(), 20)
+    await asyncio.wait_for(stream.left.wait(), PATIENCE_S)
     assert [data["mail_id"] for data in await told(tab, "mail")] == ["M5", "M6", "M7"]
     assert await told(tab, "state") == ["connecting", "waiting"] * 2 + ["connecting", "open", "open"]
     assert await tab.evaluate("mail.transport") == "websocket"
@@ -93,7 +94,7 @@ async def test_what_stands_in_the_way_is_asked_ever_more_seldom(tab: Page, edge:
             await until(tab, "told[told.length - 1][0] === 'heartbeat' && told.push(['tick'])")
             await tab.clock.run_for(30_000)
         seen += 1
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while len(edge.refused) < seen:
                 await tab.clock.run_for(10)
     assert await told(tab, "state") == ["connecting", "waiting"] * 2 + ["connecting", "open"]

@@ -15,6 +15,7 @@ from bridge.edge.scripts import read_scripts
 from tests.support.client_tab import RECORD, frozen, told, until
 from tests.support.hidden_tabs import hidden_tabs
 from tests.support.scripted_edge import EPOCH, PAGE, SCRIPTS, ScriptedEdge, closing, event, snapshot
+from tests.support.waiting import PATIENCE_S
 
 NOTES_ANSWERS = """
   window.answered = 0;
@@ -106,7 +107,7 @@ async def test_where_every_tab_is_frozen_nothing_stays_open(sharing: ScriptedEdg
     await connection.say(snapshot(0), event(1))
     await until(tab, f"mail.position === '{EPOCH}-1'")
     async with frozen(tab):
-        await asyncio.wait_for(connection.left.wait(), 20)
+        await asyncio.wait_for(connection.left.wait(), PATIENCE_S)
     again = await sharing.connection()
     await again.say(snapshot(1, unread=1))
     await until(tab, "mail.state === 'open' && told.filter(each => each[1] === 'open').length === 2")
@@ -214,7 +215,7 @@ async def test_a_protocol_of_another_release_is_not_spoken(sharing: ScriptedEdge
     other = read_scripts(PROTOCOL=1)["client.js"].body.decode()
     sharing.pages["/other"] = PAGE.replace("<script src=/exmail/client.js></script>", f"<script>{other}</script>")
     tab = await new_tab(sharing, context, "{ shared: true, url: '/exmail/' }", "other")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             connection = await sharing.connection()
             await connection.say(snapshot(1, unread=1))

@@ -14,7 +14,7 @@ from bridge.simulator import Simulator, World
 from tests.support.follower import Follower
 from tests.support.processes import Program, edge_environ, free_port, program, worker_environ
 from tests.support.stage import BOB, KEYS
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.wrapped import Clock, wrapper
 
 from .test_kill import assert_in_order_and_once, following, stored_events
@@ -48,7 +48,7 @@ async def all_there(provider: Simulator, followers: list[Follower], count: int) 
     """More mails come, and every browser has seen them."""
     provider.world.deliver_many(count, BOB)
     sent = [mail.mail_id for mail in provider.world.mails_of(BOB)]
-    await until(lambda: all(follower.mail_ids == sent for follower in followers), within_s=20)
+    await until(lambda: all(follower.mail_ids == sent for follower in followers))
 
 
 def holder_listens(url: str, ahead_s: float, workers: Sequence[Program]) -> bool:
@@ -82,7 +82,7 @@ async def test_the_clock_of_redis_jumps(strange_server: EmbeddedServer, provider
             for ahead_s in (0, HOUR_S, -HOUR_S, 0):
                 clock.set(ahead_s)
                 # With the clock goes the lease: whoever leads claims it again, or the other does.
-                await until(lambda ahead_s=ahead_s: holder_listens(url, ahead_s, (first, second)), within_s=20)  # type: ignore[misc]
+                await until(lambda ahead_s=ahead_s: holder_listens(url, ahead_s, (first, second)))  # type: ignore[misc]
                 await all_there(provider, followers, 20)
             for follower in followers:
                 assert_in_order_and_once(follower)
@@ -102,7 +102,7 @@ async def test_the_clock_of_the_worker_jumps(redis_url: str, provider: Simulator
         await edge.ready()
         async with program("worker", environ=worker_environ(redis_url, provider) | clock.environ) as worker:
             await worker.ready()
-            await provider.listeners.wait_hearing(1, timeout_s=20)
+            await provider.listeners.wait_hearing(1, timeout_s=PATIENCE_S)
             async with following(f"http://127.0.0.1:{port}", (BOB,)) as followers:
                 for ahead_s in (0, 24 * HOUR_S, -24 * HOUR_S, 24 * HOUR_S):
                     clock.set(ahead_s)
@@ -115,7 +115,7 @@ async def test_the_clock_of_the_worker_jumps(redis_url: str, provider: Simulator
             await worker.kill()
             killed = time.time()
         async with program("worker", environ=worker_environ(redis_url, provider)) as successor:
-            await until(lambda: bool(successor.said("listen session online")), within_s=20)
+            await until(lambda: bool(successor.said("listen session online")))
             await until(lambda: any(event["type"] == "exmail.upstream.missed" for event in stored_events(redis_url)))
     said = [event for event in stored_events(redis_url) if event["type"].startswith("exmail.upstream.")]
     assert [event["type"].rsplit(".", 1)[1] for event in said] == [

@@ -42,7 +42,7 @@ def acted(program: Program) -> bool:
 async def until_ready_or_acted(program: Program) -> None:
     ready = asyncio.create_task(program.ready())
     try:
-        await until(lambda: ready.done() or acted(program), within_s=30)
+        await until(lambda: ready.done() or acted(program))
     finally:
         ready.cancel()
         await asyncio.wait([ready])
@@ -59,7 +59,7 @@ async def end(harness: Harness, program: Program, action: str) -> bool:
         # A second signal would end it at once.
         program.signal(signal.SIGTERM)
         told = True
-        await until(over, within_s=20)
+        await until(over)
     if acted(program) and action == "STOP":
         # It says so just before it does it; what wakes it must not come sooner.
         await until(lambda: stopped(program.pid))
@@ -122,7 +122,7 @@ async def recorded_worker(harness: Harness) -> list[str]:
         await recording.ready()
         for name in WORKERS:
             await harness.programs[name].stop()
-        await until(lambda: bool(recording.said("listen session online")), within_s=20)
+        await until(lambda: bool(recording.said("listen session online")))
         await work_until(harness, lambda: _passed(recording, "after provider newcount"))
         await harness.begin(WORKERS[0])
         await recording.stop()

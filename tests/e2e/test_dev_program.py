@@ -19,6 +19,7 @@ import pytest
 
 from tests.support.browser_side import open_sse, open_ws
 from tests.support.dev_program import COMMAND, DevProgram, environment
+from tests.support.waiting import PATIENCE_S
 
 BOB = "bob@gzdev.com"
 
@@ -46,7 +47,7 @@ def refused(folder: Path, *words: str, **environ: str) -> str:
         env=environment(**environ),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert told.returncode in (1, 2)
@@ -133,9 +134,9 @@ def test_the_next_start_after_a_kill(start: Callable[..., DevProgram], tmp_path:
 
 def wait_for_mail(dev: DevProgram, token: str, mail_id: str) -> None:
     request = urllib.request.Request(f"{dev.url}history", headers={"Authorization": f"Bearer {token}"})
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while True:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             events = json.load(answer)["events"]
         if any(event["data"].get("mail_id") == mail_id for event in events):
             return
@@ -152,7 +153,9 @@ def test_other_commands_work_beside_it(start: Callable[..., DevProgram], tmp_pat
     assert shown["BRIDGE_EDGE_JWT_SECRET"] == "(hidden)"
     assert f"http://{shown['BRIDGE_EDGE_LISTEN']}/" == dev.url
     for name in ("WORKER", "EDGE"):
-        with urllib.request.urlopen(f"http://{shown[f'BRIDGE_{name}_ADMIN_LISTEN']}/readyz", timeout=20) as answer:
+        with urllib.request.urlopen(
+            f"http://{shown[f'BRIDGE_{name}_ADMIN_LISTEN']}/readyz", timeout=PATIENCE_S
+        ) as answer:
             assert answer.status == 200
     file = tmp_path / ".dev" / "bridge.toml"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -208,10 +211,10 @@ def test_the_real_provider(start: Callable[..., DevProgram]) -> None:
         dev = start("--provider", "real", "--yes", "--port", "0", **environ)
         jar = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
         state: dict[str, object] = {"mailbox": None}
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while state["mailbox"] is None:
             assert time.monotonic() < deadline, "no account is known"
-            with jar.open(dev.url, timeout=20), jar.open(f"{dev.url}dev/state", timeout=20) as answer:
+            with jar.open(dev.url, timeout=PATIENCE_S), jar.open(f"{dev.url}dev/state", timeout=PATIENCE_S) as answer:
                 state = json.load(answer)
         assert (state["simulated"], state["local"], state["silence"]) == (False, True, False)
         asked = {"Content-Type": "application/json"}
@@ -229,7 +232,7 @@ def test_the_real_provider(start: Callable[..., DevProgram]) -> None:
 
 def status_of(request: urllib.request.Request) -> int:
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -272,7 +275,7 @@ def test_buttons_are_for_its_own_page(dev: DevProgram, headers: dict[str, str], 
     request = urllib.request.Request(f"{dev.url}dev/mail", json.dumps(body).encode(), sent)
     before = len(dev.simulator("truth")["mails"].get(BOB, []))
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             got, told = answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         got, told = error.code, json.load(error)
@@ -295,7 +298,7 @@ class Named(HTMLParser):
 
 def test_the_page_allows_nothing_foreign(dev: DevProgram) -> None:
     """The policy lets no script, style or request go elsewhere; every file that the page names is there."""
-    with urllib.request.urlopen(dev.url, timeout=20) as answer:
+    with urllib.request.urlopen(dev.url, timeout=PATIENCE_S) as answer:
         policy = answer.headers["Content-Security-Policy"]
         html = answer.read().decode()
     assert "default-src 'none'" in policy
@@ -306,7 +309,7 @@ def test_the_page_allows_nothing_foreign(dev: DevProgram) -> None:
     named.feed(html)
     assert "client.js" in named.files
     for name in named.files:
-        with urllib.request.urlopen(dev.url + name, timeout=20) as answer:
+        with urllib.request.urlopen(dev.url + name, timeout=PATIENCE_S) as answer:
             assert answer.status == 200
 
 

@@ -68,10 +68,10 @@ async def test_a_full_disk_loses_nothing(server: EmbeddedServer, provider: Simul
                 provider.world.deliver_many(5, BOB)
                 return refused()
 
-            await until(more, within_s=30)
+            await until(more)
             free_disk(server)
             sent = [mail.mail_id for mail in provider.world.mails_of(BOB)]
-            await until(lambda: all(follower.mail_ids == sent for follower in followers), within_s=20)
+            await until(lambda: all(follower.mail_ids == sent for follower in followers))
             for follower in followers:
                 assert_in_order_and_once(follower)
                 assert len(follower.snapshots) == 1, "a browser had to come again"

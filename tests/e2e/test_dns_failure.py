@@ -29,20 +29,20 @@ async def test_a_name_that_is_not_found_is_tried_again(
             **hosts.environ,
         }
         async with program("worker", environ=environ) as worker:
-            await until(lambda: bool(worker.said("listen session online")), within_s=20)
+            await until(lambda: bool(worker.said("listen session online")))
             hosts.know()
             provider.cut(Cut.RST, everything=True)
 
             def complained() -> bool:
                 return any("openapi.invalid" in line.get("error", "") for line in worker.said("will try again"))
 
-            await until(complained, within_s=20)
+            await until(complained)
             lost = provider.world.deliver_mail(BOB)
             with redis.Redis.from_url(redis_url) as client:
                 # Before its first commit a leader waits for what edges remember.
                 await until(lambda: client.hget(KEYS.upstream, "state") == b"disconnected")
             hosts.know("openapi.invalid")
-            await until(lambda: len(worker.said("listen session online")) == 2, within_s=40)
+            await until(lambda: len(worker.said("listen session online")) == 2)
             heard = provider.world.deliver_mail(BOB)
 
             def seen() -> list[str]:

@@ -57,7 +57,7 @@ class Product:
                 for browser in self.browsers
             )
 
-        await until(all_told, within_s=WAIT_S)
+        await until(all_told)
 
     async def flow(self) -> None:
         """Mails come without end."""
@@ -121,7 +121,7 @@ async def what_was_lost(redis_url: str) -> dict[str, Any]:
     def said() -> list[dict[str, Any]]:
         return [each["data"] for each in stored_events(redis_url) if each["type"] == "exmail.upstream.missed"]
 
-    await until(lambda: bool(said()), within_s=WAIT_S)
+    await until(lambda: bool(said()))
     return said()[-1]
 
 
@@ -195,7 +195,7 @@ async def test_commits_that_no_replica_got_are_never_told_as_others(tmp_path: Pa
         await running.arrived(running.deliver(3))
         assert (old.role, commits(old), clients(old)) == ("master", before, 0)
         servers.wake_sentinel(0)
-        await until(old.demoted, within_s=WAIT_S)
+        await until(old.demoted)
         await running.arrived(running.deliver(1))
         running.assert_no_position_twice()
         assert len(running.epochs()) == 2
@@ -216,7 +216,7 @@ async def test_a_cluster_fails_over_and_moves_the_namespace(tmp_path: Path, prov
         target = next(server for server in cluster.servers[:3] if server is not owner)
         flowing = asyncio.create_task(running.flow(), name="mails")
         await asyncio.to_thread(cluster.migrate_slot, target)
-        await until(lambda: bool(running.edge.said("redis is elsewhere")), within_s=WAIT_S)
+        await until(lambda: bool(running.edge.said("redis is elsewhere")))
         flowing.cancel()
         await running.arrived(running.deliver(3))
         running.assert_no_position_twice()
@@ -226,7 +226,7 @@ async def test_a_cluster_fails_over_and_moves_the_namespace(tmp_path: Path, prov
         with target.client() as client:
             assert client.exists(KEYS.lease)
             # Every node passes messages on, so they may have come by a subscription at another one until now.
-            await until(lambda: client.pubsub_numsub(KEYS.mailbox_channel(BOB))[0][1] == 1, within_s=WAIT_S)
+            await until(lambda: client.pubsub_numsub(KEYS.mailbox_channel(BOB))[0][1] == 1)
         # Commands find it by the same URL.
         for words in (("why", BOB), ("directory", "resync"), ("config", "check")):
             async with program(*words, environ=worker_environ(cluster.url, provider)) as command:
@@ -258,9 +258,9 @@ async def test_a_dump_of_yesterday(
             if restarted:
                 environ = worker_environ(own_server.url, provider)
                 worker = await stack.enter_async_context(program("worker", environ=environ))
-                await until(lambda: bool(worker.said("listen session online")), within_s=WAIT_S)
+                await until(lambda: bool(worker.said("listen session online")))
             else:
-                await until(lambda: bool(running.worker.said("lease claimed again")), within_s=WAIT_S)
+                await until(lambda: bool(running.worker.said("lease claimed again")))
             await running.arrived(running.deliver(2))
             told = await what_was_lost(own_server.url)
         assert told["since"] <= first_lost["data"]["as_of"] < told["until"]

@@ -17,7 +17,7 @@ from playwright.async_api import BrowserContext, Page
 from redis.asyncio import Redis
 
 from tests.support.stage import BOB, leading_writer, mail, running_edge, token
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.workers import sample
 
 ASK = """async edge => {
@@ -74,7 +74,7 @@ async def asked_by(page: Page, context: BrowserContext, foreign: str, edge: str)
         [{"name": "exmail_bridge", "value": token(), "url": edge, "httpOnly": True, "sameSite": "Lax"}]
     )
     await page.goto(foreign)
-    return await asyncio.wait_for(page.evaluate(ASK, edge), 20)  # type: ignore[no-any-return]
+    return await asyncio.wait_for(page.evaluate(ASK, edge), PATIENCE_S)  # type: ignore[no-any-return]
 
 
 async def tickets(redis: Redis) -> list[bytes]:

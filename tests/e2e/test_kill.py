@@ -100,11 +100,11 @@ async def test_a_worker_that_is_killed_in_mid_burst_is_followed_by_another(redis
             await until(lambda: any(len(follower.events) > 20 for follower in followers))
             await first.kill()
             lost = provider.world.deliver_many(30, BOB)
-            await until(lambda: bool(second.said("listen session online")), within_s=20)
+            await until(lambda: bool(second.said("listen session online")))
             late = [mail.mail_id for mail in provider.world.deliver_many(10, BOB)]
-            await until(lambda: all(follower.mail_ids[-10:] == late for follower in followers), within_s=20)
+            await until(lambda: all(follower.mail_ids[-10:] == late for follower in followers))
             truth = provider.world.unread[BOB]
-            await until(lambda: all(follower.unread == truth for follower in followers), within_s=20)
+            await until(lambda: all(follower.unread == truth for follower in followers))
 
             stored = [event for event in stored_events(redis_url) if event["type"] == "exmail.mail.new"]
             committed = [event["data"]["mail_id"] for event in stored]
@@ -129,10 +129,10 @@ async def test_a_worker_that_slept_past_its_lease_does_no_harm(redis_url: str, p
         async with program("worker", environ=environ) as second:
             await second.ready()
             first.signal(signal.SIGSTOP)
-            await until(lambda: bool(second.said("listen session online")), within_s=20)
+            await until(lambda: bool(second.said("listen session online")))
             provider.world.deliver_many(20, BOB)
             first.signal(signal.SIGCONT)
-            await until(lambda: bool(first.said("lease lost")), within_s=20)
+            await until(lambda: bool(first.said("lease lost")))
             provider.world.deliver_many(5, BOB)
             sent = [mail.mail_id for mail in provider.world.mails_of(BOB)]
 
@@ -142,7 +142,7 @@ async def test_a_worker_that_slept_past_its_lease_does_no_harm(redis_url: str, p
 
             await until(all_there)
             assert await second.stop() == 0
-            await until(lambda: len(first.said("leading")) == 2, within_s=20)
+            await until(lambda: len(first.said("leading")) == 2)
 
 
 async def test_the_end_of_a_leader_is_known_at_once_on_its_host(redis_url: str, provider: Simulator) -> None:
@@ -234,8 +234,8 @@ async def test_an_edge_process_that_hangs_is_noticed_and_replaced(redis_url: str
             status, text = await parent.admin("/readyz")
             return status == 503 and "has said nothing for" in text
 
-        await until(named, within_s=30)
-        await until(lambda: bool(parent.said("edge process hangs, it is ended")), within_s=30)
+        await until(named)
+        await until(lambda: bool(parent.said("edge process hangs, it is ended")))
         await parent.ready()
         assert children[0] not in children_of(parent)
         assert children[1] in children_of(parent)

@@ -160,6 +160,6 @@ async def _provider_fails(provider: Simulator, worker: Program) -> None:
         provider.world.tokens.expire()
         fault_ = provider.faults.on(fault, value=value)
         provider.cut(Cut.RST, everything=True)
-        await until(lambda sessions=sessions: len(worker.said("will try again")) > sessions, within_s=20)
+        await until(lambda sessions=sessions: len(worker.said("will try again")) > sessions)
         provider.faults.end(fault_)
     await provider.listeners.wait_hearing(1)

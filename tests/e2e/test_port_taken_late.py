@@ -10,7 +10,7 @@ import sys
 
 from bridge.journal.embedded import EmbeddedServer
 from tests.support.processes import ROOT, edge_environ, free_port
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 
 async def test_a_port_that_is_taken_meanwhile_is_named_in_one_line(own_server: EmbeddedServer) -> None:
@@ -32,13 +32,13 @@ async def test_a_port_that_is_taken_meanwhile_is_named_in_one_line(own_server: E
             lines.append(line)
 
     reading = asyncio.create_task(read())
-    await until(lambda: any(b"Redis" in line or b"journal away" in line for line in lines), within_s=60)
+    await until(lambda: any(b"Redis" in line or b"journal away" in line for line in lines))
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", port))
         other.listen()
         own_server.restart()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             code = await process.wait()
             await reading
     assert code == 1

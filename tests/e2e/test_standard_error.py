@@ -16,7 +16,7 @@ from bridge.simulator import Simulator, World
 from tests.e2e.test_kill import following
 from tests.support.processes import ROOT, edge_environ, free_port, http_get, worker_environ
 from tests.support.stage import BOB
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 END_S = 20.0
 
@@ -71,14 +71,14 @@ async def test_mails_come_through_and_both_end_in_order(redis_url: str, closed: 
             stderr = None if closed else pipe
             async with silent("worker", account, stderr) as worker, silent("edge", door, stderr) as edge:
                 for each in (of_worker, of_edge):
-                    await until(lambda each=each: ready(each), within_s=END_S)
-                await provider.listeners.wait_hearing(1, timeout_s=END_S)
+                    await until(lambda each=each: ready(each))
+                await provider.listeners.wait_hearing(1, timeout_s=PATIENCE_S)
                 async with following(f"http://127.0.0.1:{port}", (BOB,)) as browsers:
                     sent = [mail.mail_id for mail in provider.world.deliver_many(5, BOB)]
-                    await until(lambda: all(browser.mail_ids == sent for browser in browsers), within_s=END_S)
+                    await until(lambda: all(browser.mail_ids == sent for browser in browsers))
                 for program in (worker, edge):
                     program.send_signal(signal.SIGTERM)
-                    assert await asyncio.wait_for(program.wait(), END_S) == 0
+                    assert await asyncio.wait_for(program.wait(), PATIENCE_S) == 0
 
 
 @pytest.mark.parametrize("closed", [False, True])
@@ -86,4 +86,4 @@ async def test_what_cannot_start_ends(redis_url: str, closed: bool) -> None:
     """With its exit code, where it cannot say why."""
     with full_pipe() as pipe:
         async with silent("edge", {"BRIDGE_REDIS_URL": redis_url}, None if closed else pipe) as edge:
-            assert await asyncio.wait_for(edge.wait(), END_S) == 2
+            assert await asyncio.wait_for(edge.wait(), PATIENCE_S) == 2

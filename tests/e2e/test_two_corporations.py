@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridge.simulator import Simulator, World
 from tests.support.processes import program, worker_environ
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 
 async def test_a_second_corporation_is_refused_until_it_adopts(redis_url: str) -> None:
@@ -17,7 +17,7 @@ async def test_a_second_corporation_is_refused_until_it_adopts(redis_url: str) -
         assert first.world.client_id != "another"
         async with program("worker", environ=worker_environ(redis_url, first)) as worker:
             await worker.ready()
-            await first.listeners.wait_hearing(1, timeout_s=20)
+            await first.listeners.wait_hearing(1, timeout_s=PATIENCE_S)
             for words in (("worker",), ("api", "token")):
                 async with program(*words, environ=theirs) as refused:
                     assert await refused.ended() == 1, refused.lines
@@ -30,6 +30,6 @@ async def test_a_second_corporation_is_refused_until_it_adopts(redis_url: str) -
         async with program("adopt", environ=theirs) as adopting:
             assert await adopting.ended() == 0, adopting.lines
         async with program("worker", environ=theirs) as worker:
-            await second.listeners.wait_hearing(1, timeout_s=20)
+            await second.listeners.wait_hearing(1, timeout_s=PATIENCE_S)
             await until(lambda: bool(worker.said("leading")))
         assert not any(call.outcome == "1200" for call in second.calls), "a foreign token was sent"

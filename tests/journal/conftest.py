@@ -15,6 +15,7 @@ from bridge.journal.keys import Keys
 from bridge.journal.mirror import Mirror
 from bridge.journal.reader import Reader
 from bridge.journal.writer import Writer
+from tests.support.waiting import PATIENCE_S
 
 KEYS = Keys("exmail")
 BOB = "bob@gzdev.com"
@@ -22,7 +23,7 @@ BOB = "bob@gzdev.com"
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Any]:
-    client = RedisAddress(redis_url).client()
+    client = RedisAddress(redis_url).client(timeout_s=PATIENCE_S)
     yield client
     await client.aclose()
 

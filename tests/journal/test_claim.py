@@ -12,6 +12,7 @@ from bridge.journal.embedded import EmbeddedServer
 from bridge.journal.errors import FormatTooNew, LeaseLost
 from bridge.journal.reader import OpenRequest, Reader
 from bridge.journal.writer import Outcome, Writer
+from tests.support.waiting import PATIENCE_S
 
 from .conftest import BOB, KEYS, mail
 
@@ -279,9 +280,9 @@ async def test_redis_away_is_waited_for_and_the_batch_applied_once(own_server: E
     await writer.commit([mail("Z1")])
     own_server.kill()
     committing = asyncio.create_task(writer.commit([mail("Z2")]))
-    await asyncio.wait_for(waited.wait(), 10)
+    await asyncio.wait_for(waited.wait(), PATIENCE_S)
     await asyncio.to_thread(own_server.restart)
-    assert await asyncio.wait_for(committing, 20) == [
+    assert await asyncio.wait_for(committing, PATIENCE_S) == [
         Outcome("published", (await redis.hget(KEYS.state(BOB), "epoch")).decode(), 2)
     ]
     assert await redis.xlen(KEYS.events) == 2

@@ -17,7 +17,7 @@ from tests.journal.test_sentinel import KEYS, leading, refused
 from tests.support.cluster import ClusterSet
 from tests.support.processes import free_port
 from tests.support.stage import BOB, mail
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 
 def address_of(cluster: ClusterSet) -> RedisAddress:
@@ -43,7 +43,7 @@ async def test_a_killed_node_is_followed_by_its_replica(
             # would begin: here it is sent to nobody before there is a master again.
             with pytest.raises(JournalAway):
                 await reader.written()
-            [second] = await asyncio.wait_for(writer.commit([mail("2")]), 20)
+            [second] = await asyncio.wait_for(writer.commit([mail("2")]), PATIENCE_S)
             assert (second.epoch, second.seq) == (first.epoch, 2)
             await writer.renew()
             assert writer.generation == generation
@@ -85,7 +85,7 @@ async def test_a_slot_that_moves_takes_everybody_along(tmp_path: Path):
             assert len({outcome.epoch for outcome in outcomes}) == 1
             with target.client() as client:
                 assert int(client.get(KEYS.commits)) == len(outcomes) == await reader.commits()
-            await asyncio.wait_for(subscription.lost, 10)
+            await asyncio.wait_for(subscription.lost, PATIENCE_S)
             watching.cancel()
 
 
@@ -108,7 +108,7 @@ async def test_a_slot_that_is_on_its_way_is_waited_for(tmp_path: Path):
             await reader.open([OpenRequest("new@gzdev.com")])
         committing = asyncio.create_task(writer.commit([mail("2", mailbox="new@gzdev.com")]))
         cluster.migrate_slot(cluster.servers[1])
-        [outcome] = await asyncio.wait_for(committing, 20)
+        [outcome] = await asyncio.wait_for(committing, PATIENCE_S)
         assert outcome.seq == 1
         with cluster.servers[1].client() as client:
             assert int(client.get(KEYS.commits)) == 2
@@ -128,7 +128,7 @@ async def test_a_batch_that_was_applied_in_part_goes_on_where_it_was_left(tmp_pa
         with source.client() as client:
             await until(lambda: int(client.get(KEYS.commits)) == 2)
         cluster.migrate_slot(target)
-        again, _, last = await asyncio.wait_for(committing, 20)
+        again, _, last = await asyncio.wait_for(committing, PATIENCE_S)
         assert (again.result, last.epoch, last.seq) == ("again", first.epoch, 3)
         await writer.renew()
         assert writer.generation == generation

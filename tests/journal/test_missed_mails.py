@@ -10,6 +10,7 @@ import pytest
 from bridge.journal.mirror import Mirror
 from bridge.journal.reader import OpenRequest, Reader
 from bridge.journal.writer import Outcome, Writer
+from tests.support.waiting import PATIENCE_S
 
 from .conftest import BOB, KEYS, announcement, count, mail, poll
 
@@ -100,10 +101,10 @@ async def test_missed_mails_have_a_channel_and_stand_in_events(redis: Any, write
     pubsub = redis.pubsub()
     await pubsub.subscribe("exmail:mail.missed", KEYS.mailbox_channel(BOB))
     for _ in range(2):
-        await pubsub.get_message(timeout=5)
+        await pubsub.get_message(timeout=PATIENCE_S)
     await gap(redis, writer)
     await asked(redis, writer, 6)
-    heard = [await pubsub.get_message(timeout=5) for _ in range(3)]
+    heard = [await pubsub.get_message(timeout=PATIENCE_S) for _ in range(3)]
     assert [message["channel"].decode() for message in heard] == [
         "exmail:mailbox:bob@gzdev.com",
         "exmail:mail.missed",

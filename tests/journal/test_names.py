@@ -13,7 +13,7 @@ from bridge.journal.connect import RedisAddress
 from bridge.journal.names import Name, is_name
 from bridge.journal.writer import Writer
 from tests.support.redis_proxy import redis_proxy
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 from .conftest import KEYS, mail
 
@@ -87,7 +87,7 @@ async def test_what_was_asked_is_answered_before_a_server_is_left(
             await until(lambda: "redis is elsewhere" in caplog.messages)
             way.stalled = False
             # Nobody is at the new address: only the old server can have answered.
-            [outcome] = await asyncio.wait_for(committing, 10)
+            [outcome] = await asyncio.wait_for(committing, PATIENCE_S)
             assert (outcome.result, outcome.seq) == ("published", 1)
         finally:
             watching.cancel()
@@ -115,7 +115,7 @@ async def test_a_client_follows_its_name(redis_url: str, monkeypatch: pytest.Mon
             async def gone() -> bool:
                 return before not in {int(each["id"]) for each in await looking.client_list()}
 
-            looking = RedisAddress(redis_url).client()
+            looking = RedisAddress(redis_url).client(timeout_s=PATIENCE_S)
             await until(gone)
             await looking.aclose()
         finally:

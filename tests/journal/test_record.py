@@ -12,6 +12,7 @@ from bridge.events import Position, position_of
 from bridge.journal.calls import Retention
 from bridge.journal.reader import OpenRequest, Reader
 from bridge.journal.writer import Writer
+from tests.support.waiting import PATIENCE_S
 
 from .conftest import BOB, KEYS, count, mail, poll
 
@@ -27,7 +28,7 @@ async def test_mail_is_event_history_count_and_wake_up_in_one_step(redis: Any, w
     pubsub = redis.pubsub()
     await pubsub.subscribe(KEYS.mailbox_channel(BOB), KEYS.kind_channel("mail.new"))
     for _ in range(2):
-        await pubsub.get_message(timeout=5)
+        await pubsub.get_message(timeout=PATIENCE_S)
     [outcome] = await writer.commit([mail("Z1", 549)])
     assert (outcome.result, outcome.seq) == ("published", 1)
     [(entry_id, fields)] = await redis.xrange(LOG)
@@ -45,7 +46,7 @@ async def test_mail_is_event_history_count_and_wake_up_in_one_step(redis: Any, w
     [(events_id, kept)] = await redis.xrange(KEYS.events)
     assert kept == {b"event": event, b"type": b"exmail.mail.new", b"mailbox": BOB.encode()}
     assert events_id == f"{writer.generation}-0".encode()
-    heard = [await pubsub.get_message(timeout=5) for _ in range(2)]
+    heard = [await pubsub.get_message(timeout=PATIENCE_S) for _ in range(2)]
     assert {message["channel"].decode(): message["data"] for message in heard} == {
         "exmail:mailbox:bob@gzdev.com": event,
         "exmail:mail.new": event,

@@ -23,7 +23,7 @@ from tests.e2e.test_kill import following
 from tests.support.certificates import Authority, make_authority
 from tests.support.processes import edge_environ, free_port, program, worker_environ
 from tests.support.stage import BOB, KEYS
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 HUSH = "of the sentinels"
 
@@ -175,7 +175,7 @@ async def test_worker_and_edge_through_sentinels_with_tls(
                 sent = [mail.mail_id for mail in provider.world.deliver_many(3, BOB)]
                 await until(lambda: all(browser.mail_ids == sent for browser in browsers))
         async with program("worker", environ=worker_environ(url, provider)) as locked_out:
-            assert await asyncio.wait_for(locked_out.ended(), 20) != 0
+            assert await asyncio.wait_for(locked_out.ended(), PATIENCE_S) != 0
             assert "BRIDGE_REDIS_SENTINEL_PASSWORD" in locked_out.last_words
 
 

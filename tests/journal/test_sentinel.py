@@ -20,7 +20,7 @@ from bridge.journal.subscription import Subscription
 from bridge.journal.writer import Writer
 from tests.support.sentinel import DataServer, SentinelSet
 from tests.support.stage import BOB, mail
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 KEYS = Keys("exmail")
 
@@ -54,7 +54,7 @@ async def test_a_killed_master_is_followed_by_its_replica(
         # would begin: here it is sent to nobody before there is a master again.
         with pytest.raises(JournalAway):
             await reader.written()
-        [second] = await asyncio.wait_for(writer.commit([mail("2")]), 20)
+        [second] = await asyncio.wait_for(writer.commit([mail("2")]), PATIENCE_S)
         assert servers.servers[1].role == "master"
         assert (second.epoch, second.seq) == (first.epoch, 2)
         await writer.renew()
@@ -73,7 +73,7 @@ async def test_commits_that_were_not_replicated_begin_a_new_generation(tmp_path:
         assert (lost.epoch, lost.seq) == (kept.epoch, 2)
         generation = writer.generation
         servers.servers[0].kill()
-        [after] = await asyncio.wait_for(writer.commit([mail("after")]), 20)
+        [after] = await asyncio.wait_for(writer.commit([mail("after")]), PATIENCE_S)
         assert writer.generation > generation
         assert after.epoch != lost.epoch
         assert after.seq == 1
@@ -91,10 +91,10 @@ async def test_a_failover_in_order_refuses_nobody_for_long(tmp_path: Path):
         await until(old.demoted)
         # Asked first: who writes into a connection in the moment it is cut cannot know what became of it. The demoted
         # one has nothing for a moment, while it takes over the other's data.
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while await reader.commits() != 1:
                 continue
-        [second] = await asyncio.wait_for(writer.commit([mail("2")]), 20)
+        [second] = await asyncio.wait_for(writer.commit([mail("2")]), PATIENCE_S)
         assert second.seq == 2
         assert await reader.commits() == 2
 
@@ -114,7 +114,7 @@ async def test_a_deposed_master_that_lives_on_is_left(tmp_path: Path):
             old.stop_replication()
             new.run("REPLICAOF", "NO", "ONE")
             servers.name(new, 0)
-            await asyncio.wait_for(subscription.lost, 10)
+            await asyncio.wait_for(subscription.lost, PATIENCE_S)
             assert old.role == "master"
             [second] = await writer.commit([mail("2")])
             assert second.seq == 2

@@ -12,6 +12,7 @@ from bridge.journal.connect import RedisAddress
 from bridge.journal.errors import JournalRefused, JournalSpoilt, NotLetIn
 from bridge.journal.standing import Asker, Standing, Standings, named
 from bridge.journal.writer import Writer
+from tests.support.waiting import PATIENCE_S
 
 from .conftest import BOB, KEYS
 
@@ -120,10 +121,10 @@ async def test_a_kick_wakes_by_the_name_that_counts(standings: Standings, redis:
     """What is published names what was written, and can be read back."""
     async with redis.pubsub() as heard:
         await heard.subscribe(KEYS.control_channel)
-        await heard.get_message(timeout=5)
+        await heard.get_message(timeout=PATIENCE_S)
         for asked in ((BOB, ""), ("", "s 1 sid:x"), (BOB, "s-1")):
             await standings.kick(mailbox=asked[0], session=asked[1], kept_s=60)
-            message = await heard.get_message(ignore_subscribe_messages=True, timeout=5)
+            message = await heard.get_message(ignore_subscribe_messages=True, timeout=PATIENCE_S)
             assert message is not None
             assert named(message["data"]) == asked
             assert await redis.zscore(KEYS.kicked, message["data"]) is not None

@@ -13,7 +13,7 @@ from bridge.journal.errors import JournalAway
 from bridge.journal.inquiry import Inquiries, Memory, memory_as_answer, memory_of, merged, read_question
 from bridge.journal.reader import OpenRequest, Reader
 from bridge.journal.writer import Writer
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 from .conftest import BOB, KEYS, mail
 
@@ -231,8 +231,8 @@ async def test_edges_are_asked_until_one_hears(redis: Any) -> None:
     asking = asyncio.create_task(inquiries.recollect(within_s=20))
     await until(lambda: have_grown(redis, asked + 2))
     await pubsub.subscribe(KEYS.inquiry_channel)
-    await pubsub.get_message(timeout=5)
-    while (message := await pubsub.get_message(ignore_subscribe_messages=True, timeout=5)) is None:
+    await pubsub.get_message(timeout=PATIENCE_S)
+    while (message := await pubsub.get_message(ignore_subscribe_messages=True, timeout=PATIENCE_S)) is None:
         continue
     question = read_question(message["data"])
     assert question is not None

@@ -10,6 +10,7 @@ from bridge.provider.bizmail.listen import ListenSession
 from bridge.provider.faults import ProviderError
 from bridge.provider.pushes import Push, UnreadChanged
 from bridge.provider.source import Acknowledged, Alive, Batch, Skipped
+from tests.support.waiting import PATIENCE_S
 
 LONG_S = 60
 RET = b'{"Ret":0}'
@@ -82,13 +83,13 @@ class Listening:
 
     async def gave(self, *expected: Push) -> None:
         """Wait until exactly this much has come, and take it away."""
-        async with asyncio.timeout(10), self._changed:
+        async with asyncio.timeout(PATIENCE_S), self._changed:
             await self._changed.wait_for(lambda: len(self.pushes) >= len(expected) or self.error is not None)
         assert self.pushes == list(expected)
         self.pushes.clear()
 
     async def ended(self, kind: type[ProviderError]) -> ProviderError:
-        async with asyncio.timeout(10), self._changed:
+        async with asyncio.timeout(PATIENCE_S), self._changed:
             await self._changed.wait_for(lambda: self.error is not None)
         assert type(self.error) is kind, self.error
         assert self.error is not None

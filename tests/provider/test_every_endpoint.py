@@ -23,6 +23,7 @@ from bridge.provider.members import Action, UserChange
 from bridge.provider.pushes import Online
 from bridge.simulator import AuthKeyName, Rules, Simulator, World
 from bridge.simulator.world.account import digest
+from tests.support.waiting import PATIENCE_S
 
 BOB, AMY, TEAM = "bob@gzdev.com", "amy@gzdev.com", "team@gzdev.com"
 HOME = "广州研发中心"
@@ -93,7 +94,7 @@ async def test_login_url(client: ProviderClient, simulator: Simulator, http: aio
 
 async def test_listen(client: ProviderClient, simulator: Simulator) -> None:
     """The acknowledgement, then what happens."""
-    async with asyncio.timeout(10), client.listen(ver=lambda: simulator.world.ver, silence_s=60) as session:
+    async with asyncio.timeout(PATIENCE_S), client.listen(ver=lambda: simulator.world.ver, silence_s=60) as session:
         assert await anext(session) == [Online(0)]
         mail = simulator.world.deliver_mail(BOB)
         assert [push.mail_id for push in await anext(session)] == [mail.mail_id]

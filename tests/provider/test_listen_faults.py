@@ -23,6 +23,7 @@ from bridge.provider.pushes import Online, Push, RefusalPushed, Unreadable
 from bridge.provider.source import Acknowledged, Alive, Batch, Connecting
 from tests.provider.bare_provider import BareProvider, Request
 from tests.provider.listening import CHUNKED, ENDLESS, LONG_S, RET, Listen, count, counts, framed, piece
+from tests.support.waiting import PATIENCE_S
 
 
 async def ask_again(provider: BareProvider, request: Request, answer: bytes) -> Request:
@@ -95,7 +96,7 @@ async def test_each_connection_is_announced_before_it_is_made(provider: BareProv
         assert await happening == Batch(
             [Online(0), *counts(1), RefusalPushed("1200", "invalid_token")], [RET, count(1), INVALID]
         )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await request.writer.wait_closed()
 
 
@@ -232,7 +233,7 @@ async def test_document_that_does_not_end(provider: BareProvider, listen: Listen
         request = await provider.listen()
         await request.send(ENDLESS + count(1) + b'{"Subject":"')
         with pytest.raises((ConnectionError, TimeoutError)):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while listening.error is None:
                     await request.send(b"x" * (SKIP_LIMIT // 32))
             raise ConnectionError

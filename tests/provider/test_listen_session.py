@@ -17,7 +17,7 @@ from bridge.provider.faults import (
 from bridge.provider.pushes import Online, Push, VersionChanged
 from tests.provider.bare_provider import BareProvider
 from tests.provider.listening import CHUNKED, ENDLESS, LONG_S, RET, Listen, count, counts, framed, piece
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 
 async def test_request_as_the_protocol_writes_it(provider: BareProvider, listen: Listen) -> None:
@@ -71,7 +71,7 @@ async def test_long_poll_that_holds_is_online(provider: BareProvider, listen: Li
     online = asyncio.Event()
     async with listen(on_online=online.set, settle_s=0.02) as listening:
         request = await provider.listen()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await online.wait()
         assert listening.session.acknowledged_at is not None
         await request.send(framed(count(1)))
@@ -200,7 +200,7 @@ async def test_bytes_are_told(provider: BareProvider, listen: Listen) -> None:
         request = await provider.listen()
         before = listening.session.last_byte_at
         await request.send(CHUNKED)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await heard.wait()
         assert listening.session.last_byte_at > before
         assert listening.pushes == []
@@ -221,7 +221,7 @@ async def test_how_long_a_document_is_under_way_is_told(provider: BareProvider, 
             told = []
             for each in pieces:
                 await request.send(each)
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(PATIENCE_S):
                     told.append(await heard.get())
             await listening.gave(Online(0), *counts(1, 1))
         assert [each is None for each in told] == [True, False, False, True], name
@@ -246,7 +246,7 @@ async def test_leaving_closes_the_connection(provider: BareProvider, listen: Lis
     """A session that is left leaves nothing open at the provider."""
     async with listen():
         request = await provider.listen()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await request.writer.wait_closed()
 
 
@@ -263,7 +263,7 @@ async def test_cancellation_passes_through(provider: BareProvider, client: Provi
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await request.writer.wait_closed()
 
 
@@ -274,7 +274,7 @@ async def test_slow_reader_holds_the_provider_up(provider: BareProvider, client:
         request = await provider.listen()
         sending = asyncio.create_task(request.send(framed(RET) + b"".join(framed(count(n)) for n in range(total))))
         got: list[Push] = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while len(got) < total + 1:
                 batch = await anext(session)
                 assert len(batch) < total

@@ -19,7 +19,7 @@ from bridge.provider.bizmail.client import ProviderClient
 from bridge.provider.bizmail.token import MemoryTokenStore, Token
 from bridge.provider.faults import CredentialsRefused
 from bridge.simulator import Simulator, World
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.workers import running_worker
 
 BOB = "bob@gzdev.com"
@@ -29,7 +29,7 @@ KEYS = Keys("exmail")
 @asynccontextmanager
 async def process(redis_url: str, simulator: Simulator) -> AsyncIterator[ProviderClient]:
     """A client as another process has it: nothing is shared but Redis."""
-    redis = RedisAddress(redis_url).client()
+    redis = RedisAddress(redis_url).client(timeout_s=PATIENCE_S)
     async with aiohttp.ClientSession() as session:
         yield ProviderClient(
             api_url=simulator.url,
@@ -90,7 +90,7 @@ async def test_a_newer_token_is_taken_over(redis_url: str, simulator: Simulator,
 
 async def test_a_holder_that_lives_keeps_the_lock(redis_url: str) -> None:
     """However long the provider takes; one that died is waited for no longer than a few seconds."""
-    redis: Any = RedisAddress(redis_url).client()
+    redis: Any = RedisAddress(redis_url).client(timeout_s=PATIENCE_S)
     async with RedisTokenStore(redis, KEYS, Token, corporation="bizmail:test").lock():
         first_ms = await redis.pttl(KEYS.token_lock)
         assert 0 < first_ms <= 3000
@@ -153,7 +153,7 @@ async def test_what_is_no_token_is_none(
 ) -> None:
     """Whoever wrote it: the next one fetches, and replaces it."""
     first, second = [await stack.enter_async_context(process(redis_url, simulator)) for _ in range(2)]
-    async with RedisAddress(redis_url).client() as redis:
+    async with RedisAddress(redis_url).client(timeout_s=PATIENCE_S) as redis:
         await redis.set(KEYS.token, stored)
         await first.newcount(BOB)
     assert await second.token() == await first.token()
@@ -165,14 +165,14 @@ async def test_a_redis_that_will_not_do_it_is_a_store_that_is_away(
 ) -> None:
     """Full, read-only, without rights: a program of its own gets one of our errors or none, never one of Redis's."""
     client = await stack.enter_async_context(process(redis_url, simulator))
-    async with RedisAddress(redis_url).client() as redis:
+    async with RedisAddress(redis_url).client(timeout_s=PATIENCE_S) as redis:
         await redis.hset(KEYS.token, "field", "of another type")
         assert await client.newcount(BOB) == simulator.world.unread[BOB]
 
 
 async def test_who_got_no_token_keeps_the_others_from_asking_at_once(redis_url: str) -> None:
     """The lock is left to lapse after a failure, for a few seconds; who was only interrupted gives it back."""
-    redis: Any = RedisAddress(redis_url).client()
+    redis: Any = RedisAddress(redis_url).client(timeout_s=PATIENCE_S)
     store = RedisTokenStore(redis, KEYS, Token, corporation="bizmail:test")
     with pytest.raises(asyncio.CancelledError):
         async with store.lock():

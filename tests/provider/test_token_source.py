@@ -14,6 +14,7 @@ import pytest
 
 from bridge.provider.bizmail.token import FORGET_S, REST_FIRST_S, REST_MOST_S, MemoryTokenStore, Token, TokenSource
 from bridge.provider.faults import CredentialsRefused, InvalidToken, ProviderAway
+from tests.support.waiting import PATIENCE_S
 
 
 class Issuer:
@@ -283,7 +284,7 @@ async def test_a_holder_that_died_blocks_nobody_for_ever() -> None:
     store = MemoryTokenStore(lock_s=0.05)
     dead = store.lock()
     await dead.__aenter__()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         async with store.lock():
             await dead.__aexit__(None, None, None)
             assert store._holder is not None

@@ -11,7 +11,7 @@ import pytest
 from bridge.journal.connect import RedisAddress
 from bridge.simulator import Simulator
 from tests.support.connect_proxy import ConnectProxy, connect_proxy
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.workers import BOB, WAIT_S, Told, running_worker, simulating
 
 
@@ -29,7 +29,7 @@ async def proxy() -> AsyncIterator[ConnectProxy]:
 
 @pytest.fixture
 async def told(redis_url: str) -> AsyncIterator[Told]:
-    client: Any = RedisAddress(redis_url).client()
+    client: Any = RedisAddress(redis_url).client(timeout_s=PATIENCE_S)
     yield Told(client)
     await client.aclose()
 
@@ -46,7 +46,7 @@ async def test_a_push_comes_through_the_tunnel(
         assert [mail["mailbox"] for mail in await told.wait("mail.new")] == [BOB]
         first = len(proxy.targets)
         proxy.cut()
-        await until(lambda: len(proxy.targets) > first and simulator.listeners.count > 0, within_s=WAIT_S)
+        await until(lambda: len(proxy.targets) > first and simulator.listeners.count > 0)
         assert simulator.connection_count == len(proxy.targets)
     assert set(proxy.targets) == {f"127.0.0.1:{simulator.port}"}
 
@@ -59,7 +59,7 @@ async def test_a_closed_port_is_told_by_the_worker(
     proxy.closed_ports.add(simulator.port)
     away = {"BRIDGE_PROVIDER_PROXY": proxy.url, "BRIDGE_PROVIDER_NO_PROXY": "elsewhere.net"}
     async with running_worker(redis_url, simulator, **away):
-        await until(lambda: len(proxy.refused) > 1, within_s=WAIT_S)
+        await until(lambda: len(proxy.refused) > 1)
     says = f"gave no tunnel to 127.0.0.1:{simulator.port}: status 403 Forbidden"
     assert any(says in str(vars(record)) for record in caplog.records)
     assert simulator.connection_count == 0

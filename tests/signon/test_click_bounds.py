@@ -10,6 +10,7 @@ from bridge.simulator import Simulator
 from tests.support.clicks import HTML, clicking, credentials, signon_alone
 from tests.support.processes import free_port, program
 from tests.support.stage import BOB, KEYS, SECRET, bearer
+from tests.support.waiting import PATIENCE_S
 
 COUNTER = "{exmail}:private:signon:bob@gzdev.com"
 FOUR = {"BRIDGE_SIGNON_RATE": "4"}
@@ -72,7 +73,7 @@ async def test_refused_clicks_count_too(redis_url: str, simulator: Simulator) ->
 
 async def test_a_counter_that_was_left_without_an_end(redis_url: str) -> None:
     """However that came to be, the next click gives it one: a mailbox is never locked for good."""
-    redis = RedisAddress(redis_url).client()
+    redis = RedisAddress(redis_url).client(timeout_s=PATIENCE_S)
     clicks = Clicks(redis, KEYS, audit_max=100, audit_s=3600)
     await redis.set(COUNTER, 1000)
     counted, left_s = await clicks.count(BOB)

@@ -20,6 +20,7 @@ from bridge.obs.logs import JsonFormatter
 from bridge.simulator import Kind, Simulator
 from tests.support.clicks import HTML, Stage, clicking
 from tests.support.stage import BOB, KEYS, token
+from tests.support.waiting import PATIENCE_S
 
 SESSION = "oa-session-77"
 
@@ -151,7 +152,7 @@ async def everything(redis: Any) -> str:
 
 async def test_the_record_is_bounded_by_count_and_age(redis_url: str, redis: Any) -> None:
     """Old entries go, the newest of too many stay, and a stream that nobody writes to any more ends as a whole."""
-    client = RedisAddress(redis_url).client()
+    client = RedisAddress(redis_url).client(timeout_s=PATIENCE_S)
     clicks = Clicks(client, KEYS, audit_max=1000, audit_s=3600)
     pipeline = redis.pipeline()
     for number in range(2500):

@@ -12,9 +12,9 @@ import orjson
 import pytest
 
 from bridge.simulator import Dialect, Rules, Simulator, World
+from tests.support.waiting import PATIENCE_S
 
 NOW_S = 1386593148.546
-TIMEOUT_S = 5.0
 
 
 @dataclass
@@ -35,23 +35,23 @@ class Wire:
 
     async def expect(self, expected: bytes) -> None:
         """The next bytes are exactly these."""
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             got = await self.reader.readexactly(len(expected))
         assert got == expected
 
     async def expect_end(self) -> None:
         """The peer ends in order, without another byte."""
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             assert await self.reader.read() == b""
 
     async def read_to_end(self) -> bytes:
         """Everything up to the orderly end."""
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             return await self.reader.read()
 
     async def answer(self) -> tuple[str, bytes]:
         """The next response with Content-Length: its head and body."""
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE_S):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
             length = next(line for line in head.split("\r\n") if line.lower().startswith("content-length:"))
             return head, await self.reader.readexactly(int(length.partition(":")[2]))

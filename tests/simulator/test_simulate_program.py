@@ -12,6 +12,7 @@ import pytest
 
 from bridge.simulator import PlanError, Simulator, serve
 from bridge.simulator.serve import greet
+from tests.support.waiting import PATIENCE_S
 
 TIMEOUT_S = 5.0
 
@@ -26,7 +27,7 @@ async def serving(**settings: Any) -> AsyncIterator[asyncio.Task[None]]:
         started.set()
 
     program = asyncio.create_task(serve(rate=0, ready=ready, **settings))
-    async with asyncio.timeout(TIMEOUT_S):
+    async with asyncio.timeout(PATIENCE_S):
         await started.wait()
     yield program
     program.cancel()
@@ -38,7 +39,7 @@ async def ask(url: str, request: str) -> str:
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(f"GET {request} HTTP/1.1\r\nConnection: close\r\n\r\n".encode())
-    async with asyncio.timeout(TIMEOUT_S):
+    async with asyncio.timeout(PATIENCE_S):
         text = (await reader.read()).decode()
     writer.close()
     return text

@@ -12,6 +12,7 @@ import pytest
 
 from bridge.simulator import FaultPlan, Kind, PlanError, Simulator
 from bridge.simulator.plan import follow
+from tests.support.waiting import PATIENCE_S
 
 PLAN = """
 seed = 7
@@ -114,7 +115,7 @@ async def test_plan_begins_again(simulate, dial, tmp_path):
     wire = await dial(simulator)
     plan = "repeat_s = 0.02\n[[step]]\ndo = 'fault'\nkind = 'errcode'\nvalue = 1002\ntimes = 1"
     async with following(write(tmp_path / "plan.toml", plan), simulator):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while simulator.faults.struck(Kind.ERRCODE) < 3:
                 await wire.call("/openapi/user/list", "Ver=0")
 
@@ -125,7 +126,7 @@ async def test_changed_file_is_read_again(simulate, dial, tmp_path, caplog):
     wire = await dial(simulator)
 
     async def until(code: str | None) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while (await wire.call("/openapi/user/list", "Ver=0")).get("errcode") != code:
                 pass
 
@@ -135,7 +136,7 @@ async def test_changed_file_is_read_again(simulate, dial, tmp_path, caplog):
         await until("1002")
         with caplog.at_level(logging.WARNING, "bridge.simulator.plan"):
             write(path, "[[[")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 while not caplog.records:
                     await wire.call("/openapi/user/list", "Ver=0")
         assert caplog.records[0].getMessage() == "fault plan not understood, the old one goes on"
@@ -153,7 +154,7 @@ async def test_a_step_that_does_not_fit_is_reported(simulate, tmp_path, caplog):
     async with following(write(tmp_path / "plan.toml", steps), simulator):
         wire_free = asyncio.Event()
         simulator.faults.watch(wire_free.set)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await wire_free.wait()
     assert [record.getMessage() for record in caplog.records] == ["fault plan step refused"]
     assert [fault.kind for fault in simulator.faults.active] == [Kind.DRIP]

@@ -8,6 +8,7 @@ import pytest
 
 from bridge.simulator import Action, Mail, Traffic, UnreadCount, World
 from bridge.simulator.world.world import Change
+from tests.support.waiting import PATIENCE_S
 
 
 def happenings(seed: int, steps: int) -> list[Change]:
@@ -56,7 +57,7 @@ async def test_it_runs_pauses_and_goes_on(simulate, world):
     world.watch(lambda changes: [told.put_nowait(change) for change in changes])
     simulator.traffic.rate_per_s = 0.001
     simulator.traffic.rate_per_s = 1000.0
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         for _ in range(20):
             await told.get()
     simulator.traffic.pause()
@@ -68,7 +69,7 @@ async def test_it_runs_pauses_and_goes_on(simulate, world):
         await asyncio.sleep(0)
     assert told.empty()
     simulator.traffic.resume()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await told.get()
 
 

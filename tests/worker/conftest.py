@@ -27,6 +27,7 @@ from bridge.worker.fold import FIELDS
 from bridge.worker.guard import Guard
 from bridge.worker.reconcile import ReconcilePace, Reconciler
 from bridge.worker.translate import Translator
+from tests.support.waiting import PATIENCE_S
 from tests.support.workers import KEYS, Told, sample, simulating
 
 ALL_FIELDS = FIELDS
@@ -48,7 +49,7 @@ async def simulator() -> AsyncIterator[Simulator]:
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Any]:
-    client = RedisAddress(redis_url).client()
+    client = RedisAddress(redis_url).client(timeout_s=PATIENCE_S)
     yield client
     await client.aclose()
 
@@ -169,7 +170,7 @@ async def pulled(directory: Directory) -> None:
     done = asyncio.Event()
     task = asyncio.create_task(directory.run(done.set), name="directory")
     waiting = asyncio.create_task(done.wait(), name="pulled")
-    await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED, timeout=20)
+    await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE_S)
     waiting.cancel()
     task.cancel()
     await asyncio.wait([task, waiting])

@@ -6,7 +6,7 @@ import asyncio
 
 from bridge.simulator import Simulator
 from bridge.worker.agenda import Agenda, Item
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.workers import KEYS, Told, running_worker
 
 from .test_listen_to_events import listening
@@ -17,7 +17,7 @@ A, B, C = "a@x.cn", "b@x.cn", "c@x.cn"
 
 async def taken(agenda: Agenda, n: int) -> list[tuple[str, bool]]:
     """The next mailboxes, and whether their counts are doubtful."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         items = [await agenda.take() for _ in range(n)]
     for item in items:
         agenda.done(item)

@@ -18,7 +18,7 @@ from bridge.provider.pushes import UnreadChanged
 from bridge.simulator import Simulator
 from bridge.worker.backlog import Backlog
 from bridge.worker.translate import Translator
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.workers import BOB, KEYS, Told, Truth, running_worker
 
 from .conftest import Parts
@@ -108,7 +108,7 @@ async def test_what_a_full_backlog_has_not_taken_yet_is_kept_when_the_listener_i
     assert putting.cancelled()
     assert len(backlog) == 3
     committing = asyncio.create_task(backlog.run())
-    await asyncio.wait_for(backlog.drained(), 10)
+    await asyncio.wait_for(backlog.drained(), PATIENCE_S)
     committing.cancel()
     await asyncio.wait([committing])
     assert len(backlog) == 0
@@ -122,7 +122,7 @@ async def test_what_a_deposed_leader_drops_is_counted(parts: Parts) -> None:
     await parts.writer()
     await backlog.put(counts(1, 2))
     with pytest.raises(LeaseLost):
-        await asyncio.wait_for(backlog.run(), 10)
+        await asyncio.wait_for(backlog.run(), PATIENCE_S)
     backlog.add(counts(3))
     backlog.add([Announce(build_event(namespace="exmail", stream=SYSTEM, type="exmail.x", time_s=0, data={}))])
     assert backlog.drop() == 3
@@ -147,7 +147,7 @@ async def test_the_oldest_that_waits_has_an_age(parts: Parts) -> None:
     ages.append(parts.metric("backlog_age_seconds"))
     assert 0 < ages[0] < ages[1]
     committing = asyncio.create_task(backlog.run())
-    await asyncio.wait_for(backlog.drained(), 10)
+    await asyncio.wait_for(backlog.drained(), PATIENCE_S)
     committing.cancel()
     await asyncio.wait([committing])
     assert parts.metric("backlog_age_seconds") == 0

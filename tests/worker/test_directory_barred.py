@@ -11,6 +11,7 @@ from bridge.simulator import Kind, Simulator
 from bridge.worker.directory import Directory
 from tests.support.members import fresh, mirrored
 from tests.support.stage import count, mail
+from tests.support.waiting import PATIENCE_S
 from tests.support.workers import BOB, KEYS, Told
 
 from .conftest import ALL_FIELDS, Parts, pulled
@@ -149,7 +150,7 @@ async def test_forgetting_leaves_no_trace_but_for_others(parts: Parts, simulator
     assert [fields[b"mailbox"].decode() for _, fields in await parts.redis.xrange(KEYS.audit)] == [other]
     named = [key.decode() for key in await parts.redis.keys("*") if BOB in key.decode() or SLAVE in key.decode()]
     assert named == []
-    types = [message["data"] for message in [await heard.get_message(timeout=5) for _ in range(2)] if message]
+    types = [message["data"] for message in [await heard.get_message(timeout=PATIENCE_S) for _ in range(2)] if message]
     await heard.aclose()
     assert b"exmail.directory.user.deleted" in types[-1]
 

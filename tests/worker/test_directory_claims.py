@@ -10,7 +10,7 @@ import pytest
 from bridge.simulator import Kind, Simulator
 from tests.support.members import fresh, mirrored
 from tests.support.waiting import until
-from tests.support.workers import BOB, KEYS, WAIT_S, Told, running_worker, simulating
+from tests.support.workers import BOB, KEYS, Told, running_worker, simulating
 
 from .conftest import ALL_FIELDS, Parts, pulled
 
@@ -225,7 +225,7 @@ async def test_a_ver_that_moves_with_each_answer_is_not_followed_without_end(
         await asyncio.wait([running], timeout=1)
     assert simulator.calls.count("user/list") - asked < 12
     simulator.world.modify_user(BOB, name="Robert")
-    await until(lambda: _is_told(told), within_s=WAIT_S)
+    await until(lambda: _is_told(told))
     for task in (running, pushing):
         task.cancel()
     await asyncio.wait([running, pushing])

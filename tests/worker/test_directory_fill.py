@@ -12,7 +12,7 @@ from bridge.provider.faults import ProviderAway
 from bridge.simulator import Kind, Simulator
 from tests.support.members import fresh, mirrored, mirrored_slaves, slaves_of
 from tests.support.waiting import until
-from tests.support.workers import KEYS, WAIT_S, Told, running_worker, simulating
+from tests.support.workers import KEYS, Told, running_worker, simulating
 
 from .conftest import ALL_FIELDS, Parts, pulled
 
@@ -152,7 +152,7 @@ async def test_a_fill_under_a_limit_of_calls_ends_whole(
         async def is_whole() -> bool:
             return await mirrored(told.redis) == fresh(simulator.world, DEFAULT_FIELDS)
 
-        await until(is_whole, within_s=WAIT_S)
+        await until(is_whole)
         assert not await told.redis.exists(KEYS.owed)
 
 

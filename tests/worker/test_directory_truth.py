@@ -20,7 +20,7 @@ from bridge.worker.guard import Guard
 from tests.support.members import mirrored, mirrored_slaves
 from tests.support.members import told as believed
 from tests.support.waiting import until
-from tests.support.workers import BOB, KEYS, WAIT_S, Told, running_worker
+from tests.support.workers import BOB, KEYS, Told, running_worker
 
 from .conftest import ALL_FIELDS, QUICK, Parts, nothing_waits, pulled
 
@@ -215,7 +215,7 @@ async def test_counts_and_events_are_the_provider_s(
         for command, arguments in MAILS[name]:
             simulator.commands.do(command, arguments)
             if command == "modify-user":
-                await until(lambda: _slave_known(told), within_s=WAIT_S)
+                await until(lambda: _slave_known(told))
             touched |= {mail.mailbox for mail in world.mails}
 
         async def agrees() -> bool:
@@ -226,7 +226,7 @@ async def test_counts_and_events_are_the_provider_s(
                 for each in touched
             )
 
-        await until(agrees, within_s=WAIT_S)
+        await until(agrees)
         ids = [data["mail_id"] for data in await told.data("mail.new")]
         assert sorted(ids) == sorted({mail.mail_id for mail in world.mails})
 

@@ -257,7 +257,7 @@ async def test_a_provider_that_answers_and_ends_is_not_asked_without_pause(
     simulator.faults.on(kind, endpoint="listen", value=value)
     with caplog.at_level(logging.WARNING, logger="bridge.worker.leader"):
         async with running_worker(redis_url, simulator) as worker:
-            await until(lambda: worker.metric("listen_sessions_total", outcome=outcome) >= 6, within_s=30)
+            await until(lambda: worker.metric("listen_sessions_total", outcome=outcome) >= 6)
     waits = [record.__dict__["wait_s"] for record in caplog.records if getattr(record, "part", "") == "listener"]
     # Random pauses up to a bound; were it reset each time, none could be above the first bound.
     assert max(waits) > 0.25
@@ -275,7 +275,7 @@ async def test_a_provider_that_falls_silent_is_not_dialled_without_pause(
     worker = RunningWorker(replace(settings, provider=replace(settings.provider, listen_silence_s=0.05)))
     with caplog.at_level(logging.WARNING, logger="bridge.worker.leader"):
         try:
-            await until(lambda: worker.metric("listen_sessions_total", outcome="silent") >= 6, within_s=30)
+            await until(lambda: worker.metric("listen_sessions_total", outcome="silent") >= 6)
         finally:
             await worker.end()
     waits = [record.__dict__["wait_s"] for record in caplog.records if getattr(record, "part", "") == "listener"]

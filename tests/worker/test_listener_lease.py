@@ -15,7 +15,7 @@ from bridge.worker.dead import Burial
 from bridge.worker.lease import Lease
 from bridge.worker.listener import Listener
 from bridge.worker.translate import Translator
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 from .conftest import Parts
 from .test_upstream_state import Watched
@@ -49,6 +49,6 @@ async def test_a_worker_that_slept_past_its_lease_leaves_the_connection_alone(
     assert asked > 0
     await parts.writer()
     with pytest.raises(LeaseLost):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await listener.session(lambda: None)
     assert len(simulator.calls.of("listen")) == asked

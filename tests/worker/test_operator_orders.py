@@ -52,13 +52,13 @@ async def test_an_order_outlives_the_worker_that_took_it(
         # From here on the fill has its turn, and keeps it: the order is taken and cannot be done.
         await simulator.calls.wait("user/get", 1, timeout_s=WAIT_S)
         asking = asyncio.create_task(orders.ask("forget", BOB, within_s=3 * WAIT_S))
-        await until(lambda: _is_taken(told), within_s=WAIT_S)
+        await until(lambda: _is_taken(told))
     assert not asking.done()
     assert await _mails(told) == 1
     simulator.faults.clear()
     async with running_worker(redis_url, simulator):
         assert (await asking)["ok"]
-        await until(lambda: _is_done(told), within_s=WAIT_S)
+        await until(lambda: _is_done(told))
     assert await _mails(told) == 0
 
 

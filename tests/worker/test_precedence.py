@@ -12,7 +12,7 @@ from bridge.simulator import Simulator
 from bridge.simulator.faults.faults import Kind
 from bridge.worker.precedence import Precedence
 from tests.support.waiting import until
-from tests.support.workers import BOB, KEYS, WAIT_S, Told, running_worker
+from tests.support.workers import BOB, KEYS, Told, running_worker
 
 from .conftest import nothing_waits
 from .test_listen_to_events import listening
@@ -33,10 +33,10 @@ async def test_a_mail_that_the_news_of_its_mailbox_outran_is_not_the_next_holder
         world.add_user(BOB, name="Another")
         # The news of it waits behind the slow document, too; an order makes the leader ask.
         await Orders(told.redis, KEYS).ask("refuse", digest="none")
-        await until(lambda: _has(told, slow.mail_id), within_s=WAIT_S)
-        await until(lambda: _is_another(told), within_s=WAIT_S)
+        await until(lambda: _has(told, slow.mail_id))
+        await until(lambda: _is_another(told))
         last = world.deliver_mail(BOB)
-        await until(lambda: _has(told, last.mail_id), within_s=WAIT_S)
+        await until(lambda: _has(told, last.mail_id))
         kept = [orjson.loads(fields[b"event"]) for _, fields in await told.redis.xrange(KEYS.log(BOB))]
         ids = [event["data"]["mail_id"] for event in kept if event["type"] == "exmail.mail.new"]
         assert theirs.mail_id not in ids
@@ -62,9 +62,9 @@ async def test_what_was_read_is_committed_before_an_address_changes_hands(
         theirs = world.deliver_mail(BOB)
         world.delete_user(BOB)
         world.add_user(BOB, name="Another")
-        await until(lambda: _is_another(told), within_s=WAIT_S)
+        await until(lambda: _is_another(told))
         last = world.deliver_mail(BOB)
-        await until(lambda: _has(told, last.mail_id), within_s=WAIT_S)
+        await until(lambda: _has(told, last.mail_id))
         kept = await told.redis.xrange(KEYS.log(BOB))
         assert theirs.mail_id.encode() not in b"".join(fields[b"event"] for _, fields in kept)
 

@@ -8,7 +8,7 @@ from bridge.events import to_json
 from bridge.simulator import Simulator
 from tests.support.stage import mail
 from tests.support.waiting import until
-from tests.support.workers import KEYS, WAIT_S, Told, running_worker
+from tests.support.workers import KEYS, Told, running_worker
 
 from .conftest import Parts
 
@@ -33,7 +33,7 @@ async def test_they_are_their_accounts_again_and_what_stood_under_the_other_name
     await told.redis.delete(KEYS.lease)
     async with running_worker(redis_url, simulator):
         await told.wait("directory.user.deleted")
-        await until(lambda: _is_settled(told), within_s=WAIT_S)
+        await until(lambda: _is_settled(told))
     assert [data["alias"] for data in await told.data("directory.user.added")] == [GIVEN]
     assert [data["alias"] for data in await told.data("directory.user.deleted")] == [STORED]
     slaves = await parts.mirror.slaves()

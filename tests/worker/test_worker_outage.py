@@ -12,7 +12,7 @@ from bridge.journal.embedded import EmbeddedServer
 from bridge.simulator import Simulator
 from bridge.supervision import StartRefused
 from tests.support.redis_proxy import redis_proxy
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.workers import BOB, KEYS, Told, running_worker
 
 from .test_worker_lease import sessions, told
@@ -40,11 +40,11 @@ async def test_a_standby_leaves_the_leader_time_to_commit_what_it_kept(
             kept = world.deliver_many(3, BOB)
             await until(lambda: first.metric("backlog_pushes") >= 3)
             # Its waits come to more than a lease by then, which nobody has renewed: whoever asks now would get it.
-            await until(lambda: first.metric("backlog_age_seconds") > 4, within_s=20)
+            await until(lambda: first.metric("backlog_age_seconds") > 4)
             way.closed = True
             own_server.restart()
             await told.redial()
-            await until(lambda: looked(told), within_s=20)
+            await until(lambda: looked(told))
             way.closed = False
             await told.wait_mails(4)
             assert [each[1] for each in await told.mails()][-3:] == [mail.mail_id for mail in kept]
@@ -60,7 +60,7 @@ async def looked(told: Told) -> bool:
 
 async def test_a_worker_that_ends_by_an_error_lets_go_of_the_lease(redis_url: str, simulator: Simulator) -> None:
     """The next one need not wait for it to run out."""
-    redis = RedisAddress(redis_url).client()
+    redis = RedisAddress(redis_url).client(timeout_s=PATIENCE_S)
     with pytest.raises(StartRefused, match="is a string"):
         async with running_worker(redis_url, simulator) as worker:
             await worker.until_leading()

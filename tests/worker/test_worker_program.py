@@ -15,7 +15,7 @@ import pytest
 from bridge.journal.connect import RedisAddress
 from bridge.journal.embedded import EmbeddedServer
 from bridge.simulator import Kind, Simulator
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.workers import BOB, KEYS, WAIT_S, Told, worker_program
 
 
@@ -33,7 +33,7 @@ def readyz(folder: Path) -> tuple[int, str]:
     """Status and text of the worker's ``/readyz``."""
     [opened] = said(folder, "admin port open")
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{opened['port']}/readyz", timeout=WAIT_S) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{opened['port']}/readyz", timeout=PATIENCE_S) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -52,21 +52,21 @@ async def test_a_worker_waits_for_redis_and_says_so(
     """Started first: 503 meanwhile, then it leads; SIGTERM ends it with 0 and the lease released."""
     own_server.kill()
     with worker_program(tmp_path, own_server.url, simulator) as program:
-        await until(lambda: bool(said(tmp_path, "waiting for Redis")), within_s=WAIT_S)
+        await until(lambda: bool(said(tmp_path, "waiting for Redis")))
         status, why = readyz(tmp_path)
         assert status == 503
         assert "Redis" in why
         own_server.restart()
         await told.redial()
         await told.wait("leader.changed")
-        await until(lambda: readyz(tmp_path)[0] == 200, within_s=WAIT_S)
+        await until(lambda: readyz(tmp_path)[0] == 200)
         await told.wait("directory.synced")
         own_server.kill()
-        await until(lambda: readyz(tmp_path)[0] == 503, within_s=WAIT_S)
+        await until(lambda: readyz(tmp_path)[0] == 503)
         assert program.poll() is None
         own_server.restart()
         await told.redial()
-        await until(lambda: readyz(tmp_path)[0] == 200, within_s=WAIT_S)
+        await until(lambda: readyz(tmp_path)[0] == 200)
         program.send_signal(signal.SIGTERM)
         assert program.wait(WAIT_S) == 0
     assert not await told.redis.exists(KEYS.lease)
@@ -94,8 +94,8 @@ async def test_a_standby_is_ready_too(
     """Ready means that it could take over, not that it leads."""
     await told.redis.set(KEYS.lease, "7:another", px=600_000)
     with worker_program(tmp_path, own_server.url, simulator):
-        await until(lambda: bool(said(tmp_path, "admin port open")), within_s=WAIT_S)
-        await until(lambda: readyz(tmp_path)[0] == 200, within_s=WAIT_S)
+        await until(lambda: bool(said(tmp_path, "admin port open")))
+        await until(lambda: readyz(tmp_path)[0] == 200)
         assert simulator.calls.count("listen") == 0
         assert await told.events() == []
 
@@ -106,7 +106,7 @@ async def test_a_leader_that_is_deaf_to_the_provider_is_not_ready(
     """The connection is open and brings nothing: 503 says so, until it does again; ``system`` tells it too."""
     with worker_program(tmp_path, own_server.url, simulator, BRIDGE_PROVIDER_LISTEN_SILENCE="2"):
         await told.wait("upstream.connected")
-        await until(lambda: readyz(tmp_path)[0] == 200, within_s=WAIT_S)
+        await until(lambda: readyz(tmp_path)[0] == 200)
         simulator.faults.on(Kind.SILENT, endpoint="listen")
         await told.wait("upstream.degraded")
         status, why = readyz(tmp_path)
@@ -114,4 +114,4 @@ async def test_a_leader_that_is_deaf_to_the_provider_is_not_ready(
         assert "deaf" in why
         simulator.faults.clear()
         simulator.world.deliver_mail(BOB)
-        await until(lambda: readyz(tmp_path)[0] == 200, within_s=WAIT_S)
+        await until(lambda: readyz(tmp_path)[0] == 200)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bridge.simulator.bell import Bell
+from bridge.simulator.bell import PATIENCE_S, Bell
 from bridge.simulator.wire.request import Request
 
 _SECRET_PARAMS = frozenset({"client_secret", "access_token", "password", "ticket"})
@@ -53,7 +53,9 @@ class CallLog:
             return self._counts.get((endpoint, outcome), 0)
         return sum(n for (name, _), n in self._counts.items() if name == endpoint)
 
-    async def wait(self, endpoint: str, n: int = 1, *, outcome: str | None = None, timeout_s: float = 5.0) -> None:
+    async def wait(
+        self, endpoint: str, n: int = 1, *, outcome: str | None = None, timeout_s: float = PATIENCE_S
+    ) -> None:
         """Return when the endpoint has been called at least ``n`` times since the start.
 
         Raises:

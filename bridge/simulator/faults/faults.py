@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
-from bridge.simulator.bell import Bell
+from bridge.simulator.bell import PATIENCE_S, Bell
 from bridge.simulator.faults.defects import Defect
 from bridge.simulator.seeded import seeded
 
@@ -171,7 +171,7 @@ class Faults:
         """How often this kind has struck since the start."""
         return self._fired.get(kind, 0)
 
-    async def wait(self, kind: Kind, n: int = 1, *, timeout_s: float = 5.0) -> None:
+    async def wait(self, kind: Kind, n: int = 1, *, timeout_s: float = PATIENCE_S) -> None:
         """Return when this kind has struck at least ``n`` times.
 
         Raises:

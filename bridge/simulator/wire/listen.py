@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
-from bridge.simulator.bell import Bell
+from bridge.simulator.bell import PATIENCE_S, Bell
 from bridge.simulator.dialect import Dialect, Framing, Rules, SecondListener
 from bridge.simulator.faults.defects import Defect, spoil
 from bridge.simulator.faults.faults import Faults, Kind
@@ -147,7 +147,7 @@ class Listeners:
     def __iter__(self) -> Iterator[Listener]:
         return iter(tuple(self._open.values()))
 
-    async def wait(self, n: int = 1, *, timeout_s: float = 5.0) -> None:
+    async def wait(self, n: int = 1, *, timeout_s: float = PATIENCE_S) -> None:
         """Return when exactly ``n`` listeners are connected.
 
         Raises:
@@ -155,7 +155,7 @@ class Listeners:
         """
         await self._bell.until(lambda: self.count == n, timeout_s=timeout_s)
 
-    async def wait_hearing(self, n: int = 1, *, timeout_s: float = 5.0) -> None:
+    async def wait_hearing(self, n: int = 1, *, timeout_s: float = PATIENCE_S) -> None:
         """Return when at least ``n`` listeners can be told something at once (a long poll is waiting).
 
         Raises:

@@ -27,7 +27,7 @@ from tests.support.history.staff import Staff
 from tests.support.processes import Program, edge_environ, free_port, program, worker_environ
 from tests.support.redis_proxy import redis_proxy
 from tests.support.stage import KEYS
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 WORKERS: Final = ("worker 1", "worker 2")
 EDGES: Final = ("edge 1", "edge 2")
@@ -36,7 +36,6 @@ SILENCE_S: Final = 1
 DURABLE: Final = {"appendfsync": "always"}
 """How the server is configured, at each of its starts: what is confirmed is on disk, or a restart would lose it."""
 
-_PATIENCE_S: Final = 60.0
 """For what takes a moment on an idle machine."""
 
 HOSTILE: Final = (
@@ -159,13 +158,13 @@ class Harness:
                 program("edge", environ=edge)
             )
         await asyncio.gather(*(self.begin(name) for name in self._start))
-        await self.provider.listeners.wait_hearing(1, timeout_s=_PATIENCE_S)
+        await self.provider.listeners.wait_hearing(1, timeout_s=PATIENCE_S)
         self._follow()
         if self.people:
             self.staff.open_browsers()
         stack.push_async_callback(self.staff.close_browsers)
         # What rose before a count was known nobody can tell.
-        await until(lambda: all(follower.unread is not None for follower in self.followers), within_s=_PATIENCE_S)
+        await until(lambda: all(follower.unread is not None for follower in self.followers))
 
     async def begin(self, name: str) -> None:
         """Start a program, and return when it is ready."""
@@ -247,8 +246,8 @@ class Harness:
         """
         self.provider.faults.clear()
         self.staff.finish()
-        await until(self._connected, within_s=_PATIENCE_S)
-        await self.provider.listeners.wait_hearing(1, timeout_s=_PATIENCE_S)
+        await until(self._connected)
+        await self.provider.listeners.wait_hearing(1, timeout_s=PATIENCE_S)
         for _ in range(10):
             # A worker that has not learnt yet that it was deposed may take these; they are announced like others.
             last = {mailbox: self.world.deliver_mail(mailbox).mail_id for mailbox in self.boxes}
@@ -316,7 +315,7 @@ class Harness:
             return not lacks
 
         try:
-            await until(whole, within_s=_PATIENCE_S)
+            await until(whole)
         except TimeoutError:
             upstream = await self.redis.hgetall(KEYS.upstream)
             lacks = (in_full and await in_full()) or lacks

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from bridge.simulator import World
 from tests.support.browser_side import OPENERS, HandshakeRefused
-from tests.support.follower import PATHS
+from tests.support.follower import PATHS, SILENCE_S
 from tests.support.stage import bearer
 
 PLACES: Final = tuple(f"p{number}@gzdev.com" for number in range(1, 6))
@@ -206,11 +206,13 @@ async def _insist(tenure: Tenure, port: int, transport: str) -> None:
 
 
 async def _visit(visit: Visit, url: str, transport: str, credential: dict[str, str]) -> None:
-    async with await OPENERS[transport](url, PATHS[transport], **credential) as client:
+    async with asyncio.timeout(SILENCE_S):
+        opened = await OPENERS[transport](url, PATHS[transport], **credential)
+    async with opened as client:
         try:
             while True:
                 try:
-                    frame = await client.frame()
+                    frame = await client.frame(within_s=SILENCE_S)
                 except TimeoutError:
                     # Nothing to tell is no reason to leave.
                     continue
