@@ -122,13 +122,16 @@ async def test_a_worker_that_is_killed_in_mid_burst_is_followed_by_another(redis
 
 async def test_a_worker_that_slept_past_its_lease_does_no_harm(redis_url: str, provider: Simulator) -> None:
     """SIGSTOP, another leads, SIGCONT: the fence refuses the sleeper, which stands by and can lead again."""
-    environ = worker_environ(redis_url, provider, BRIDGE_WORKER_LEASE="1")
+    environ = worker_environ(redis_url, provider)
     async with program("worker", environ=environ) as first:
         await first.ready()
         await until(lambda: bool(first.said("listen session online")))
         async with program("worker", environ=environ) as second:
             await second.ready()
             first.signal(signal.SIGSTOP)
+            with redis_sync.Redis.from_url(redis_url) as client:
+                # It has slept for as long as its lease lasts.
+                client.delete(KEYS.lease)
             await until(lambda: bool(second.said("listen session online")))
             provider.world.deliver_many(20, BOB)
             first.signal(signal.SIGCONT)

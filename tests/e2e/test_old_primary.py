@@ -20,7 +20,7 @@ from bridge.journal.errors import JournalAway
 from bridge.journal.inquiry import Inquiries
 from bridge.journal.writer import Writer
 from tests.support.browser_side import open_ws
-from tests.support.stage import BOB, KEYS, bearer, mail, running_edge
+from tests.support.stage import BOB, KEYS, LEASE_S, bearer, mail, running_edge
 from tests.support.waiting import until
 
 
@@ -69,7 +69,7 @@ async def leading(url: str) -> AsyncIterator[Writer]:
     """A worker's writer; a new one remembers nothing, and asks the edges."""
     redis = RedisAddress(url).client()
     await redis.delete(KEYS.lease)
-    writer = Writer(redis, KEYS, lease_s=60, retention=Retention(), recollect=Inquiries(redis, KEYS).recollect)
+    writer = Writer(redis, KEYS, lease_s=LEASE_S, retention=Retention(), recollect=Inquiries(redis, KEYS).recollect)
     assert await writer.claim() is not None
     yield writer
     await redis.aclose()

@@ -18,6 +18,7 @@ from bridge.journal.writer import Writer
 from tests.support.waiting import PATIENCE_S
 
 KEYS = Keys("exmail")
+LEASE_S = 600
 BOB = "bob@gzdev.com"
 
 
@@ -33,7 +34,7 @@ def new_writer(redis: Redis) -> Callable[..., Writer]:
     """Make writers, as of several workers."""
 
     def make(**options: Any) -> Writer:
-        options = {"lease_s": 10, "retention": Retention(history_events=5), **options}
+        options = {"lease_s": LEASE_S, "retention": Retention(history_events=5), **options}
         return Writer(redis, KEYS, **options)
 
     return make

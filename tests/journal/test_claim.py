@@ -14,7 +14,7 @@ from bridge.journal.reader import OpenRequest, Reader
 from bridge.journal.writer import Outcome, Writer
 from tests.support.waiting import PATIENCE_S
 
-from .conftest import BOB, KEYS, mail
+from .conftest import BOB, KEYS, LEASE_S, mail
 
 RESTORED = "0" * 40
 
@@ -28,7 +28,7 @@ async def test_one_leads_the_others_stand_by(new_writer: Any, redis: Any) -> Non
     assert await second.claim() is None
     value = (await redis.get(KEYS.lease)).decode()
     assert value.startswith("1:")
-    assert 0 < await redis.pttl(KEYS.lease) <= 10_000
+    assert 0 < await redis.pttl(KEYS.lease) <= LEASE_S * 1000
 
 
 async def test_a_released_lease_is_taken_at_once_under_the_next_fence(new_writer: Any, redis: Any) -> None:
@@ -101,9 +101,9 @@ async def test_the_first_claim_begins_what_was_heard_and_no_later_one_moves_it(n
 
 async def test_renewing_keeps_the_lease_and_says_when_it_is_gone(writer: Writer, redis: Any) -> None:
     """Renewed to its whole length; a lease that ran out or is another's cannot be renewed."""
-    await redis.pexpire(KEYS.lease, 500)
+    await redis.pexpire(KEYS.lease, LEASE_S * 500)
     await writer.renew(heard_ms=42)
-    assert await redis.pttl(KEYS.lease) > 5000
+    assert await redis.pttl(KEYS.lease) > LEASE_S * 500
     assert await redis.hget(KEYS.upstream, "heard") == b"42"
     await redis.set(KEYS.lease, "1:other")
     with pytest.raises(LeaseLost):
@@ -273,7 +273,7 @@ async def test_redis_away_is_waited_for_and_the_batch_applied_once(own_server: E
         waited.set()
         await asyncio.sleep(0.01)
 
-    redis: Any = RedisAddress(own_server.url).client()
+    redis: Any = RedisAddress(own_server.url).client(timeout_s=PATIENCE_S)
     writer = Writer(redis, KEYS, lease_s=30, retention=Retention(), pause=pause)
     await writer.claim()
     await redis.config_set("appendfsync", "always")

@@ -130,7 +130,8 @@ def worker_environ(redis_url: str, provider: Any, **more: str) -> dict[str, str]
         "BRIDGE_PROVIDER_AUTH_URL": provider.url,
         "BRIDGE_PROVIDER_CLIENT_ID": provider.world.client_id,
         "BRIDGE_PROVIDER_CLIENT_SECRET": provider.world.client_secret,
-        "BRIDGE_WORKER_LEASE": "2",
+        # Longer than a leader of a test may stand still; its end is noticed at once.
+        "BRIDGE_WORKER_LEASE": "15",
         "BRIDGE_WORKER_NEWCOUNT_RATE": "200",
         "BRIDGE_WORKER_ADMIN_LISTEN": "127.0.0.1:0",
         **more,

@@ -28,6 +28,8 @@ SECRET = "a-secret-for-tests-of-32-bytes-or-more"
 BOB = "bob@gzdev.com"
 ANN = "ann@gzdev.com"
 KEYS = Keys("exmail")
+LEASE_S = 3600.0
+"""Of a writer that nobody renews: no test takes so long."""
 
 
 def token(mailbox: str = BOB, *, life_s: float = 600, **claims: Any) -> str:
@@ -126,7 +128,7 @@ class StageWriter(Writer):
 
     def __init__(self, redis: Redis) -> None:
         self.names = LossyKeys("exmail")
-        super().__init__(redis, self.names, lease_s=60, retention=Retention())
+        super().__init__(redis, self.names, lease_s=LEASE_S, retention=Retention())
 
 
 @asynccontextmanager

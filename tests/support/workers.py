@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 KEYS = Keys("exmail")
 BOB = "bob@gzdev.com"
 WAIT_S = PATIENCE_S
+LEASE = {"BRIDGE_WORKER_LEASE": "15"}
+"""Longer than a leader of a test may stand still. What waits for a lease to run out lets it, see :func:`lapsed`."""
 
 
 class Truth:
@@ -94,6 +96,11 @@ class Told:
         return None if state is None else state.decode()
 
 
+async def lapsed(redis: Any) -> None:
+    """The lease runs out now: its holder has slept for as long as it lasts."""
+    await redis.delete(KEYS.lease)
+
+
 @asynccontextmanager
 async def simulating(users: int = 5, *, seed: int = 1, **options: Any) -> AsyncIterator[Simulator]:
     """A provider that runs; ``options`` go to ``Simulator.start``."""
@@ -109,7 +116,7 @@ def worker_environment(redis_url: str, simulator: Simulator, **environ: str) -> 
         "BRIDGE_PROVIDER_CLIENT_ID": simulator.world.client_id,
         "BRIDGE_PROVIDER_CLIENT_SECRET": simulator.world.client_secret,
         "BRIDGE_WORKER_ADMIN_LISTEN": "127.0.0.1:0",
-        "BRIDGE_WORKER_LEASE": "1",
+        **LEASE,
         "BRIDGE_WORKER_NEWCOUNT_RATE": "1000",
         **environ,
     }

@@ -27,6 +27,7 @@ from bridge.worker.fold import FIELDS
 from bridge.worker.guard import Guard
 from bridge.worker.reconcile import ReconcilePace, Reconciler
 from bridge.worker.translate import Translator
+from tests.support.stage import LEASE_S
 from tests.support.waiting import PATIENCE_S
 from tests.support.workers import KEYS, Told, sample, simulating
 
@@ -88,7 +89,7 @@ class Parts:
         writer = Writer(
             self.redis,
             KEYS,
-            lease_s=60,
+            lease_s=LEASE_S,
             retention=Retention(),
             on_batch=lambda seconds, outcomes: self.after_batch(outcomes),
         )
@@ -157,6 +158,7 @@ async def parts(redis: Any, simulator: Simulator) -> AsyncIterator[Parts]:
             client_secret=lambda: simulator.world.client_secret,
             session=session,
             busy_wait_s=0,
+            timeout_s=PATIENCE_S,
         )
         yield Parts(redis, client, Mirror(redis, KEYS))
 

@@ -20,6 +20,7 @@ from bridge.worker.directory import Directory
 from bridge.worker.questions import DIRECTORY_FAULTS
 from tests.support.members import fresh, mirrored, slaves_of
 from tests.support.stage import mail
+from tests.support.waiting import PATIENCE_S
 from tests.support.workers import BOB, KEYS, Told, running_worker, simulating
 
 from .conftest import ALL_FIELDS, Parts, pulled
@@ -92,8 +93,9 @@ class Stage:
             client_secret=lambda: world.client_secret,
             session=self._session,
             busy_wait_s=0,
+            timeout_s=PATIENCE_S,
         )
-        self.redis: Any = RedisAddress(self._redis_url).client()
+        self.redis: Any = RedisAddress(self._redis_url).client(timeout_s=PATIENCE_S)
         self.parts = Parts(self.redis, client, Mirror(self.redis, KEYS))
         self.writer = await self.parts.writer()
         self.directory: Directory = await self.parts.directory(writer=self.writer)

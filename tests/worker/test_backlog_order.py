@@ -33,7 +33,7 @@ def durable(tmp_path: Path) -> Iterator[EmbeddedServer]:
 
 @pytest.fixture
 async def redis(durable: EmbeddedServer) -> AsyncIterator[Any]:
-    client = RedisAddress(durable.url).client()
+    client = RedisAddress(durable.url).client(timeout_s=PATIENCE_S)
     yield client
     await client.aclose()
 
@@ -131,7 +131,7 @@ async def test_what_a_deposed_leader_drops_is_counted(parts: Parts) -> None:
     assert parts.metric("backlog_dropped_total") == 3
     assert parts.metric("backlog_pushes") == 0
     assert not await parts.redis.exists(KEYS.log(BOB))
-    await asyncio.wait_for(backlog.drained(), 1)
+    await asyncio.wait_for(backlog.drained(), PATIENCE_S)
 
 
 async def test_the_oldest_that_waits_has_an_age(parts: Parts) -> None:

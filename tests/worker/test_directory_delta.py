@@ -283,7 +283,7 @@ async def test_a_big_delta_survives_a_crash_between_its_pieces(
         pulling.cancel()
 
     parts.after_batch = cut
-    await asyncio.wait([pulling], timeout=20)
+    await asyncio.wait([pulling])
     assert pulling.cancelled()
     parts.after_batch = lambda outcomes: None
     assert await cursor_is(parts, before)
@@ -308,7 +308,7 @@ async def test_what_was_begun_with_another_mirror_is_begun_anew(
         world.add_user(f"new{number}@gzdev.com")
     directory.version(world.ver)
     pulling = asyncio.create_task(pulled(directory))
-    await simulator.calls.wait("user/get", 400, timeout_s=20)
+    await simulator.calls.wait("user/get", 400)
     simulator.faults.on(Kind.HTTP_STATUS, endpoint="user/get", value=502)
     with pytest.raises(ProviderAway):
         await pulling

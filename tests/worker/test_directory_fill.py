@@ -60,7 +60,7 @@ async def test_a_big_first_fill_is_staged_and_goes_on_after_a_crash(
     """
     directory = await parts.directory()
     pulling = asyncio.create_task(pulled(directory))
-    await simulator.calls.wait("user/get", 700, timeout_s=20)
+    await simulator.calls.wait("user/get", 700)
     simulator.faults.on(Kind.HTTP_STATUS, endpoint="user/get", value=502)
     with pytest.raises(ProviderAway):
         await pulling

@@ -19,6 +19,7 @@ from bridge.worker.directory import Directory
 from bridge.worker.guard import Guard
 from tests.support.members import mirrored, mirrored_slaves
 from tests.support.members import told as believed
+from tests.support.stage import LEASE_S
 from tests.support.waiting import until
 from tests.support.workers import BOB, KEYS, Told, running_worker
 
@@ -122,7 +123,7 @@ async def from_scratch(parts: Parts, fields: Sequence[str]) -> tuple[dict[str, A
     keys = Keys("fresh")
     for key in (keys.ver, keys.directory, keys.slaves, keys.barred, keys.lease):
         await parts.redis.delete(key)
-    writer = Writer(parts.redis, keys, lease_s=60, retention=Retention())
+    writer = Writer(parts.redis, keys, lease_s=LEASE_S, retention=Retention())
     assert await writer.claim() is not None
     mirror = Mirror(parts.redis, keys)
     directory = Directory(

@@ -46,6 +46,6 @@ async def test_answers_of_any_shape_end_nothing(redis_url: str, told: Told, answ
         for endpoint in ("user/get", "user/list", "mail/newcount"):
             simulator.faults.on(Kind.ANSWER, endpoint=endpoint, value=answer, times=1)
         simulator.world.modify_user(BOB, name="Robert")
-        await simulator.faults.wait(Kind.ANSWER, 1, timeout_s=20)
+        await simulator.faults.wait(Kind.ANSWER, 1)
         simulator.world.deliver_mail(BOB)
         await told.wait("mail.new")

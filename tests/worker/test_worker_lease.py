@@ -14,8 +14,8 @@ from bridge.journal.connect import RedisAddress
 from bridge.journal.embedded import EmbeddedServer
 from bridge.simulator import Simulator
 from tests.support.members import fresh, mirrored
-from tests.support.waiting import until
-from tests.support.workers import BOB, KEYS, Told, running_worker, worker_program
+from tests.support.waiting import PATIENCE_S, until
+from tests.support.workers import BOB, KEYS, Told, lapsed, running_worker, worker_program
 
 FIELDS = ("alias", "name", "parties", "slaves", "status")
 
@@ -118,6 +118,7 @@ async def test_a_paused_leader_that_wakes_writes_nothing(
         program.send_signal(signal.SIGSTOP)
         late = world.deliver_mail(BOB)
         async with running_worker(redis_url, simulator) as other:
+            await lapsed(told.redis)
             await other.until_leading()
             await sessions(simulator, told, 2)
             after = world.deliver_mail(BOB)
@@ -133,7 +134,7 @@ async def test_a_paused_leader_that_wakes_writes_nothing(
         # It stands by: the lease that is let go now is its own again.
         assert await led(told, 3) == [1, 2, 3]
         program.send_signal(signal.SIGTERM)
-        assert program.wait(20) == 0
+        assert program.wait(PATIENCE_S) == 0
     assert not await told.redis.exists(KEYS.lease)
 
 
@@ -142,7 +143,7 @@ async def told(request: pytest.FixtureRequest) -> AsyncIterator[Told]:
     """On the session's server, or the test's own where it has one."""
     own = "own_server" in request.fixturenames
     url = request.getfixturevalue("own_server").url if own else request.getfixturevalue("redis_url")
-    client: Any = RedisAddress(url).client()
+    client: Any = RedisAddress(url).client(timeout_s=PATIENCE_S)
     yield Told(client)
     await client.aclose()
 

@@ -68,6 +68,6 @@ async def test_a_worker_that_ends_by_an_error_lets_go_of_the_lease(redis_url: st
             await redis.delete(KEYS.events)
             await redis.set(KEYS.events, "")
             simulator.world.deliver_mail(BOB)
-            await asyncio.wait([worker.task], timeout=20)
+            await asyncio.wait([worker.task], timeout=PATIENCE_S)
     assert not await redis.exists(KEYS.lease)
     await redis.aclose()

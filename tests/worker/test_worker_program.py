@@ -41,7 +41,7 @@ def readyz(folder: Path) -> tuple[int, str]:
 
 @pytest.fixture
 async def told(own_server: EmbeddedServer) -> AsyncIterator[Told]:
-    client = RedisAddress(own_server.url).client()
+    client = RedisAddress(own_server.url).client(timeout_s=PATIENCE_S)
     yield Told(client)
     await client.aclose()
 
@@ -80,7 +80,7 @@ async def test_a_wrong_password_is_one_clear_line(
     await told.redis.execute_command("ACL", "SETUSER", "worker", "on", ">right", "~*", "&*", "+@all")
     given = {"BRIDGE_REDIS_USERNAME": "worker", "BRIDGE_REDIS_PASSWORD": "amiss"}
     with worker_program(tmp_path, own_server.url, simulator, **given) as program:
-        assert program.wait(5) == 1
+        assert program.wait(PATIENCE_S) == 1
     line = orjson.loads((tmp_path / "worker.log").read_text().splitlines()[-1])["why"]
     assert line.startswith("Redis will not do: ")
     assert "password" in line
