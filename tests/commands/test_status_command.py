@@ -12,18 +12,16 @@ from typing import Any
 
 import pytest
 
-from bridge.edge.feed import Pace
 from bridge.journal.calls import Bury
 from bridge.journal.connect import RedisAddress
 from bridge.journal.inquiry import Inquiries
 from bridge.journal.keys import Keys
 from tests.support.browser_side import open_sse, open_ws
-from tests.support.stage import BOB, KEYS, bearer, leading_writer, mail, running_edge
+from tests.support.stage import BOB, KEYS, QUICK, bearer, leading_writer, mail, running_edge
 from tests.support.waiting import PATIENCE_S, until
 from tests.support.workers import Told, running_worker, simulating
 
 ROOT = Path(__file__).parents[2]
-QUICK = Pace(probe_s=0.1, deaf_s=5, tops_s=0.1, reconnect_s=0.02)
 
 
 @pytest.fixture

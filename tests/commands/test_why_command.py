@@ -11,16 +11,14 @@ from typing import Any
 
 import pytest
 
-from bridge.edge.feed import Pace
 from bridge.events import SYSTEM, build_event
 from bridge.journal.calls import Advance, Announce
 from bridge.journal.inquiry import read_question
 from tests.support.browser_side import open_sse, open_ws
-from tests.support.stage import ANN, BOB, KEYS, bearer, count, leading_writer, mail, running_edge
+from tests.support.stage import ANN, BOB, KEYS, QUICK, bearer, count, leading_writer, mail, running_edge
 from tests.support.waiting import PATIENCE_S, until
 
 ROOT = Path(__file__).parents[2]
-QUICK = Pace(probe_s=0.1, deaf_s=5, tops_s=0.1, reconnect_s=0.02)
 
 
 async def why(redis_url: str, *words: str) -> str:

@@ -8,13 +8,11 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from bridge.edge.feed import Pace
 from bridge.journal.writer import Writer
 from tests.support.browser_side import OPENERS
-from tests.support.stage import BOB, bearer, leading_writer, running_edge
+from tests.support.stage import BOB, QUICK, bearer, leading_writer, running_edge
 
 PATHS = {"websocket": "/ws", "sse": "/events"}
-QUICK = Pace(probe_s=0.1, deaf_s=5, tops_s=0.1, reconnect_s=0.02)
 
 
 @pytest.fixture(params=["websocket", "sse"])
@@ -32,6 +30,17 @@ async def stage(redis_url: str) -> AsyncIterator[tuple[str, Writer, Redis]]:
 
 async def connect(url: str, transport: str, query: str = "", mailbox: str = BOB, **headers: str) -> Any:
     return await OPENERS[transport](url, PATHS[transport] + query, **(bearer(mailbox) | headers))
+
+
+async def let_in(url: str, transport: str = "websocket", query: str = "", **headers: str) -> Any:
+    """A client who has been told his snapshot; he comes again while he is told to come later, as browsers do."""
+    while True:
+        client = await connect(url, transport, query, **headers)
+        frame = await client.frame()
+        if frame.type == "exmail.snapshot":
+            return client
+        assert frame.data["data"]["code"] == 3013, frame.data
+        client.drop()
 
 
 def ids(events: list[dict[str, Any]]) -> list[str]:

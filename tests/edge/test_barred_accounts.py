@@ -9,19 +9,16 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
-from bridge.edge.feed import Pace
 from bridge.events import DIRECTORY, USER_DELETED, USER_UPDATED, Event, build_event
 from bridge.journal.calls import Advance, Forget
 from bridge.journal.writer import Writer
 from bridge.obs.metrics import Metrics
 from tests.support.browser_side import OPENERS
-from tests.support.stage import ANN, BOB, bearer, leading_writer, lost_messages, mail, running_edge
+from tests.support.stage import ANN, BOB, NO_SWEEP, QUICK, bearer, leading_writer, lost_messages, mail, running_edge
 from tests.support.workers import sample
 
 PATHS = {"websocket": "/ws", "sse": "/events"}
 SLAVE = "robert@gzdev.com"
-QUICK = Pace(probe_s=0.1, deaf_s=5, tops_s=0.1, reconnect_s=0.02)
-NO_SWEEP = Pace(probe_s=0.1, deaf_s=5, tops_s=3600, reconnect_s=0.02)
 
 
 @pytest.fixture(params=["websocket", "sse"])

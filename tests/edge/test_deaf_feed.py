@@ -18,6 +18,8 @@ from tests.support.redis_proxy import redis_proxy
 from tests.support.stage import ANN, KEYS, bearer, leading_writer, mail, running_edge
 from tests.support.waiting import PATIENCE_S, until
 
+from .conftest import let_in
+
 QUICK = Pace(probe_s=0.05, deaf_s=0.3, tops_s=3600, reconnect_s=0.02)
 
 
@@ -32,11 +34,11 @@ async def test_a_deaf_connection_is_built_again_and_nothing_is_lost(redis_url: s
         def deaf() -> float:
             return metrics.registry.get_sample_value("exmail_bridge_feed_deaf_total") or 0
 
-        async with await open_ws(url, **bearer()) as browser:
-            await browser.until("exmail.snapshot")
+        async with await let_in(url) as browser:
             way.deaf = True
+            before = deaf()
             await writer.commit([mail("Z1")])
-            await until(lambda: deaf() >= 1)
+            await until(lambda: deaf() > before)
             way.deaf = False
             [event] = await browser.events(1)
             assert event["data"]["mail_id"] == "Z1"
@@ -91,8 +93,8 @@ async def test_an_edge_that_starts_deaf_is_no_edge_that_stays_deaf(redis_url: st
 
 
 async def _served(url: str) -> None:
-    async with running_edge(url, QUICK) as (edge, _), await open_ws(edge, **bearer()) as browser:
-        await browser.until("exmail.snapshot")
+    async with running_edge(url, QUICK) as (edge, _), await let_in(edge):
+        pass
 
 
 async def test_a_mailbox_that_is_not_confirmed_renews_the_connection(redis_url: str) -> None:
@@ -102,9 +104,8 @@ async def test_a_mailbox_that_is_not_confirmed_renews_the_connection(redis_url: 
         redis_proxy(redis_url) as way,
         leading_writer(redis_url) as (writer, _),
         running_edge(way.url, patient) as (url, _),
-        await open_ws(url, **bearer()) as bob,
+        await let_in(url) as bob,
     ):
-        await bob.until("exmail.snapshot")
         way.deaf = True
         # With the pace above no probe tells of it: the SUBSCRIBE alone does.
         async with await open_ws(url, **bearer(ANN)) as ann:
@@ -114,11 +115,7 @@ async def test_a_mailbox_that_is_not_confirmed_renews_the_connection(redis_url: 
         [event] = await bob.events(1)
         assert event["data"]["mail_id"] == "Z1"
 
-        async def let_in() -> bool:
-            async with await open_ws(url, **bearer(ANN)) as again:
-                return (await again.frame()).type == "exmail.snapshot"
-
-        await until(let_in)
+        (await let_in(url, mailbox=ANN)).drop()
 
 
 async def test_who_stood_still_does_not_take_his_connection_for_deaf(redis_url: str) -> None:

@@ -12,17 +12,15 @@ import pytest
 
 from bridge.access.refused import Refused
 from bridge.edge.endings import cleared_cookie, read_kick
-from bridge.edge.feed import Pace
 from bridge.journal.calls import Advance
 from bridge.journal.keys import Keys
 from bridge.journal.standing import Standings
 from tests.support.browser_side import OPENERS, open_sse, open_ws
 from tests.support.redis_proxy import redis_proxy
-from tests.support.stage import ANN, BOB, KEYS, bearer, leading_writer, mail, running_edge, token
+from tests.support.stage import ANN, BOB, KEYS, NO_SWEEP, bearer, leading_writer, mail, running_edge, token
 
 from .conftest import PATHS
 
-NO_SWEEP = Pace(probe_s=0.1, deaf_s=5, tops_s=3600, reconnect_s=0.02)
 SLAVE = "robert@gzdev.com"
 OA = "https://oa.corp.com"
 

@@ -20,10 +20,10 @@ from tests.edge.test_hub import NoLoader
 from tests.support.bare_edge import STILL, bare_edge, heard
 from tests.support.browser_side import open_ws
 from tests.support.redis_proxy import redis_proxy
-from tests.support.stage import ANN, BOB, KEYS, bearer, leading_writer, lost_messages, mail, running_edge
+from tests.support.stage import ANN, BOB, KEYS, QUICK, bearer, leading_writer, lost_messages, mail, running_edge
 from tests.support.waiting import until
 
-from .conftest import ids
+from .conftest import ids, let_in
 from .test_endings import SilentKeys
 
 ALONE = Pace(probe_s=0.05, deaf_s=0.3, tops_s=3600, reconnect_s=0.02)
@@ -86,7 +86,10 @@ async def test_an_answer_that_live_entries_overtook_gives_nothing_twice(redis_ur
 
 async def test_a_position_that_is_ahead_waits_for_the_leader_who_finds_out(redis_url: str) -> None:
     """Its mailbox begins anew once, with the new generation, and not on its own account before."""
-    async with leading_writer(redis_url) as (writer, redis), bare_edge(redis_url) as edge:
+    async with (
+        leading_writer(redis_url) as (writer, redis),
+        bare_edge(redis_url, replace(STILL, ahead_s=3600)) as edge,
+    ):
         [before] = await writer.commit([mail("Z1")])
         opening = asyncio.create_task(edge.open(after=Position(before.epoch, 30)))
         await until(lambda: edge.feed._loader.waited > 0)
@@ -147,7 +150,7 @@ async def test_a_connection_lost_before_the_first_answer_is_a_gap_too(redis_url:
 
 async def test_a_comparison_that_failed_is_made_again(redis_url: str) -> None:
     """Though nothing was written since: it has compared nothing yet."""
-    pace = Pace(probe_s=0.1, deaf_s=5, tops_s=0.02, reconnect_s=0.02)
+    pace = replace(QUICK, tops_s=0.02)
     async with (
         leading_writer(redis_url) as (writer, redis),
         running_edge(redis_url, pace) as (url, _),
@@ -174,11 +177,16 @@ async def test_a_probe_that_cannot_be_sent_says_nothing(redis_url: str) -> None:
         redis_proxy(redis_url) as way,
         leading_writer(redis_url) as (writer, _),
         running_edge(way.url, ALONE, tell_health=asked.append) as (url, metrics),
-        await open_ws(url, **bearer()) as client,
+        await let_in(url) as client,
     ):
-        await client.frame()
         [health] = asked
+
+        def counted() -> list[float | None]:
+            names = ("feed_deaf_total", "feed_reconnects_total")
+            return [metrics.registry.get_sample_value(f"exmail_bridge_{name}") for name in names]
+
         await until(lambda: health() is None)
+        before = counted()
         way.closed = True
         way.cut(but_pubsub=True)
         await until(lambda: health() == ("feed", "the pub/sub probe did not come back"))
@@ -187,8 +195,7 @@ async def test_a_probe_that_cannot_be_sent_says_nothing(redis_url: str) -> None:
         assert ids(await client.events(1)) == ["Z1"]
         way.closed = False
         await until(lambda: health() is None)
-        for name in ("feed_deaf_total", "feed_reconnects_total"):
-            assert metrics.registry.get_sample_value(f"exmail_bridge_{name}") == 0
+        assert counted() == before
 
 
 async def test_a_gap_waits_while_redis_is_away(redis_url: str) -> None:
@@ -205,7 +212,7 @@ async def test_a_gap_waits_while_redis_is_away(redis_url: str) -> None:
         async with lost_messages(writer):
             await writer.commit([mail("Z1")])
         await writer.commit([mail("Z2")])
-        await until(lambda: edge.count("feed_gaps_total", kind="seq") == 1)
+        await until(lambda: edge.count("feed_gaps_total", kind="seq") >= 1)
         with pytest.raises(JournalAway):
             await edge.open(ANN)
         way.closed = False

@@ -32,6 +32,12 @@ async def serving(handler: Any) -> tuple[web.AppRunner, int]:
     return runner, runner.addresses[0][1]
 
 
+def alive() -> int:
+    """How many handlers and requests of aiohttp there are, those that other tests left among them."""
+    gc.collect()
+    return sum(isinstance(thing, RequestHandler | web.Request) for thing in gc.get_objects())
+
+
 async def test_the_socket_is_ours_and_aiohttp_keeps_nothing() -> None:
     """What was sent behind the request is handed on; the response that the handler returns goes nowhere."""
     tails: list[bytes] = []
@@ -44,6 +50,7 @@ async def test_the_socket_is_ours_and_aiohttp_keeps_nothing() -> None:
         return web.Response(text="never seen")
 
     runner, port = await serving(handler)
+    before = alive()
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly")
@@ -51,8 +58,7 @@ async def test_the_socket_is_ours_and_aiohttp_keeps_nothing() -> None:
         assert tails == [b"early"]
 
         def released() -> bool:
-            gc.collect()
-            return not any(isinstance(thing, RequestHandler | web.Request) for thing in gc.get_objects())
+            return alive() <= before
 
         await until(released)
         assert runner.server is not None

@@ -64,10 +64,11 @@ async def test_a_session_that_becomes_somebody_elses(redis_url: str, transport: 
 
 async def test_who_stays_signed_in_stays(redis_url: str) -> None:
     """Beyond the end of the first answer, and the time that people are kept beyond it."""
-    async with asking_edge(redis_url, keep_s=3) as (url, writer, oa):
+    # A machine that stands still for so long may have everybody signed out.
+    async with asking_edge(redis_url, keep_s=8) as (url, writer, oa):
         oa.said[COOKIE] = {"mailbox": BOB, "ttl": 1}
         async with await opened(url, "websocket") as client:
-            first_ends = time.time() + 4
+            first_ends = time.time() + 9
             await until(lambda: time.time() > first_ends and len(oa.asked) > 2)
             await writer.commit([mail("Z1")])
             assert ids(await client.events(1)) == ["Z1"]
@@ -116,12 +117,17 @@ async def test_a_foreign_page_does_not_go_along_with_the_oas_cookies(redis_url: 
 async def test_a_ticket_stands_for_the_answer(redis_url: str, transport: str) -> None:
     """A connection by ticket cannot be asked about again, so it ends with the answer's time."""
     async with asking_edge(redis_url) as (url, _, oa), aiohttp.ClientSession() as session:
-        oa.said[COOKIE] = {"mailbox": BOB, "sid": "s-1", "ttl": 2}
-        async with session.post(f"{url}/ticket", headers={"Cookie": COOKIE}) as answer:
-            told = await answer.json()
-        assert told["session"]
-        async with await OPENERS[transport](url, f"{PATHS[transport]}?ticket={told['ticket']}") as client:
-            assert await client.end() == 3005
+        for ttl_s in (2, 10, 40):
+            oa.said[f"{COOKIE}{ttl_s}"] = {"mailbox": BOB, "sid": "s-1", "ttl": ttl_s}
+            async with session.post(f"{url}/ticket", headers={"Cookie": f"{COOKIE}{ttl_s}"}) as answer:
+                told = await answer.json()
+            async with await OPENERS[transport](url, f"{PATHS[transport]}?ticket={told['ticket']}") as client:
+                if (await client.frame()).type == "exmail.snapshot":
+                    assert told["session"]
+                    assert await client.end() == 3005
+                    return
+            # He came to the door when it was over: on a busy machine it takes longer.
+        raise AssertionError("nobody was let in")
 
 
 async def test_logging_out_ends_what_the_oa_named(redis_url: str, transport: str) -> None:

@@ -10,18 +10,16 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
-from bridge.edge.feed import Pace
 from bridge.events import DIRECTORY, DIRECTORY_SYNCED, USER_UPDATED, Event, build_event
 from bridge.journal.calls import Advance, Forget
 from bridge.journal.keys import Keys
 from bridge.journal.writer import Writer
 from tests.support.browser_side import OPENERS
-from tests.support.stage import ANN, BOB, bearer, leading_writer, mail, running_edge
+from tests.support.stage import ANN, BOB, NO_SWEEP, QUICK, bearer, leading_writer, mail, running_edge
 
-from .conftest import PATHS, QUICK
+from .conftest import PATHS
 
 ALIAS = "sales@gzdev.com"
-NO_SWEEP = Pace(probe_s=0.1, deaf_s=5, tops_s=3600, reconnect_s=0.02)
 OLD = int(time.time()) - 300
 
 

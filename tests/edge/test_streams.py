@@ -224,11 +224,15 @@ async def test_a_reader_that_never_reads_is_cut_and_can_resume(redis_url: str, t
 async def test_a_connection_ends_with_its_token(redis_url: str, transport: str) -> None:
     """3005, told in words the client understands: come back with a new one."""
     async with leading_writer(redis_url), running_edge(redis_url, QUICK) as (url, _):
-        # The leeway of a minute counts here as it does for admission.
-        headers = bearer(life_s=2 - 60)
-        async with await OPENERS[transport](url, PATHS[transport], **headers) as client:
-            await client.frame()
-            assert await client.end() == 3005
+        for life_s in (2, 10, 40):
+            # The leeway of a minute counts here as it does for admission.
+            headers = bearer(life_s=life_s - 60)
+            async with await OPENERS[transport](url, PATHS[transport], **headers) as client:
+                if (await client.frame()).type == "exmail.snapshot":
+                    assert await client.end() == 3005
+                    return
+            # He came to the door when it was over: on a busy machine it takes longer.
+        raise AssertionError("nobody was let in")
 
 
 async def test_shutdown_tells_everybody(redis_url: str, transport: str) -> None:
@@ -253,6 +257,6 @@ async def test_churn_leaves_nothing_behind(redis_url: str) -> None:
                 await client.frame()
                 client.drop()
         await until(lambda: all(sample(metrics, "edge_connections", transport=transport) == 0 for transport in PATHS))
-        assert len(asyncio.all_tasks()) <= before
+        await until(lambda: len(asyncio.all_tasks()) <= before)
         [(_, subscribers)] = await redis.pubsub_numsub(KEYS.mailbox_channel(BOB))
         assert subscribers <= 1

@@ -58,7 +58,7 @@ async def test_who_does_not_take_an_answer_is_closed(redis_url: str, path: str, 
     ):
         await writer.commit([mail(f"Z{number}", subject="x" * 10_000) for number in range(30)])
         await browser.events(30)
-        async with asyncio.timeout(TIMEOUT_S + 20), asyncio.TaskGroup() as attackers:
+        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as attackers:
             for _ in range(AT_ONCE):
                 attackers.create_task(_ask_and_not_take(url, asking(path) * 20, drops))
             await writer.commit([mail("M1")])

@@ -12,7 +12,6 @@ import aiohttp
 import orjson
 import pytest
 
-from bridge.edge.feed import Pace
 from bridge.edge.frames import HEARTBEAT
 from bridge.events import MAIL_NEW, SYSTEM, UPSTREAM_CONNECTED, build_event
 from bridge.journal.calls import Advance, Announce
@@ -24,11 +23,10 @@ from bridge.simulator import Cut, Kind, Simulator
 from tests.support.browser_side import open_sse, open_ws
 from tests.support.clicks import credentials
 from tests.support.contracts import document, faults_of, faults_of_answer
-from tests.support.stage import ANN, BOB, bearer, count, leading_writer, mail, running_edge, token
+from tests.support.stage import ANN, BOB, QUICK, bearer, count, leading_writer, mail, running_edge, token
 from tests.support.workers import KEYS, Told, running_worker, simulating
 
 USERS = 20
-QUICK = Pace(probe_s=0.1, deaf_s=5, tops_s=0.1, reconnect_s=0.02)
 FIELDS = "alias,name,gender,slaves,position,tel,mobile,ext_id,parties,open_type,status"
 
 

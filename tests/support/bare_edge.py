@@ -28,7 +28,7 @@ from bridge.obs.metrics import Metrics
 from tests.support.stage import BOB, KEYS
 from tests.support.waiting import PATIENCE_S
 
-STILL = Pace(probe_s=3600, deaf_s=10, tops_s=3600, reconnect_s=0.02, idle_s=3600)
+STILL = Pace(probe_s=3600, deaf_s=60, tops_s=3600, reconnect_s=0.02, idle_s=3600)
 """Nothing happens by itself."""
 
 

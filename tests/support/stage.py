@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import jwt as pyjwt
@@ -30,6 +31,9 @@ ANN = "ann@gzdev.com"
 KEYS = Keys("exmail")
 LEASE_S = 3600.0
 """Of a writer that nobody renews: no test takes so long."""
+QUICK = Pace(probe_s=0.1, deaf_s=60, tops_s=0.1, reconnect_s=0.02)
+"""An edge that looks for what it lost at once. Deaf is long: where it is not the matter, a process may stand still."""
+NO_SWEEP = replace(QUICK, tops_s=3600)
 
 
 def token(mailbox: str = BOB, *, life_s: float = 600, **claims: Any) -> str:
