@@ -10,8 +10,9 @@ A server that takes no writes now still answers for the mailboxes it has. A mail
 cannot be opened: a new connection is told to come later, and open ones wait.
 
 A position ahead of the journal was given by a server that knew more. A leader that finds this out begins a new
-generation for everybody, at about the time when this edge reaches the same server. So for a few seconds after dialling
-such a position waits, because its mailbox would begin a new epoch twice; later its mailbox begins one at once.
+generation for everybody, at about the time when this edge reaches the same server. So after dialling such a position
+waits, because its mailbox would begin a new epoch twice: that of a browser that comes for a few seconds, because it
+waits for an answer, and that of an open connection for a minute. Later its mailbox begins a new epoch at once.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 
 _BATCH: Final = 64
 """Different questions of each kind in a round trip: with 64 KiB an answer 12 MiB at most."""
+_LATER: Final = 4
 T = TypeVar("T")
 
 
@@ -69,7 +71,7 @@ class Loader:
         pace: Pace,
     ) -> None:
         self._look = look
-        self._ahead_s = pace.ahead_s
+        self._pace = pace
         self._dialled_at = -inf
         self.waited = 0
         self._reader = reader
@@ -142,10 +144,11 @@ class Loader:
         # Each different request, and the index of its answer.
         asked: dict[OpenRequest, int] = {}
 
-        def place(request: OpenRequest) -> int:
-            return asked.setdefault(self._patient(request), len(asked))
+        def place(request: OpenRequest, ahead_s: float = self._pace.ahead_open_s) -> int:
+            # A position that is ahead may wait, as long as a leader may not have reached this server yet.
+            return asked.setdefault(replace(request, patient=self._dialled_ago_s < ahead_s), len(asked))
 
-        openings = [(place(opening.request), opening) for opening in self._next_openings()]
+        openings = [(place(opening.request, self._pace.ahead_s), opening) for opening in self._next_openings()]
         gaps = [
             (place(OpenRequest(tail.mailbox, position)), tail, position)
             for tail in _take(self._gaps)
@@ -205,10 +208,9 @@ class Loader:
         if waits:
             self._ask_later(waits)
 
-    def _patient(self, request: OpenRequest) -> OpenRequest:
-        """Let a position that is ahead wait, as long as a leader may not have reached this server yet."""
-        since_s = asyncio.get_running_loop().time() - self._dialled_at
-        return replace(request, patient=since_s < self._ahead_s)
+    @property
+    def _dialled_ago_s(self) -> float:
+        return asyncio.get_running_loop().time() - self._dialled_at
 
     def _ask_later(self, questions: Sequence[Callable[[], None]]) -> None:
         self.waited += len(questions)
@@ -218,7 +220,9 @@ class Loader:
                 question()
             self.work.set()
 
-        asyncio.get_running_loop().call_later(self._pause_s, again)
+        # Where nobody at a door waits any more, there is time.
+        late = self._dialled_ago_s >= self._pace.ahead_s
+        asyncio.get_running_loop().call_later(self._pause_s * (_LATER if late else 1), again)
 
     def _next_openings(self) -> list[_Opening]:
         """Take the openings of one batch: a bounded number of different requests, and all that are equal to them."""

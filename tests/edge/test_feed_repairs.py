@@ -20,10 +20,10 @@ from tests.edge.test_hub import NoLoader
 from tests.support.bare_edge import STILL, bare_edge, heard
 from tests.support.browser_side import open_ws
 from tests.support.redis_proxy import redis_proxy
-from tests.support.stage import ANN, BOB, KEYS, QUICK, bearer, leading_writer, lost_messages, mail, running_edge
+from tests.support.stage import ANN, BOB, KEYS, QUICK, bearer, leading_writer, let_in, lost_messages, mail, running_edge
 from tests.support.waiting import until
 
-from .conftest import ids, let_in
+from .conftest import ids
 from .test_endings import SilentKeys
 
 ALONE = Pace(probe_s=0.05, deaf_s=0.3, tops_s=3600, reconnect_s=0.02)
@@ -112,6 +112,26 @@ async def test_a_position_that_is_ahead_waits_no_longer_than_it_may(redis_url: s
         again = (await edge.open(after=Position(opened.top.epoch, 30))).opened
         assert (again.status, again.ahead) == ("epoch", True)
         assert edge.feed._loader.waited == waited
+
+
+async def test_who_is_there_waits_longer_for_the_leader_who_finds_out(redis_url: str) -> None:
+    """He waits for no answer, as one at the door does: his mailbox begins anew once, however late the leader comes."""
+    async with (
+        leading_writer(redis_url) as (writer, redis),
+        bare_edge(redis_url, replace(STILL, ahead_s=0.01, ahead_open_s=3600)) as edge,
+    ):
+        await writer.commit([mail("Z1"), mail("Z2")])
+        opening = await edge.open()
+        _, peer = await edge.join(opening)
+        await heard(peer, b"Z2")
+        # The server has a state of before Z2.
+        await redis.hset(KEYS.state(BOB), "seq", 1)
+        edge.feed._loader.gap(opening.tail, "top")
+        await until(lambda: edge.feed._loader.waited > 2)
+        await redis.set(KEYS.commits, 0)
+        await writer.commit([mail("Z3")])
+        told = await heard(peer, b"Z3")
+        assert told.count(b'"reason":"epoch"') == 1
 
 
 async def test_on_a_server_that_takes_no_writes_only_what_is_new_waits(redis_url: str) -> None:
