@@ -89,8 +89,11 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    """The session's server; do not stop it, and take ``redis_url`` where an address is enough."""
-    with EmbeddedServer(tmp_path_factory.mktemp("valkey")) as server:
+    """The session's server; do not stop it, and take ``redis_url`` where an address is enough.
+
+    It keeps nothing on a disk: a server that may not go on before the disk has answered answers nobody meanwhile.
+    """
+    with EmbeddedServer(tmp_path_factory.mktemp("valkey"), config={"appendonly": "no"}) as server:
         yield server
 
 

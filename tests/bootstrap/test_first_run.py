@@ -24,6 +24,7 @@ from tests.support.waiting import PATIENCE_S
 PACKAGE = Path(bootstrap.__file__).parent
 MARKER = "exmail-bridge-locks.json"
 # -S: no site-packages, so nothing is importable whatever this machine's Python has installed.
+INSTALL_S = 600
 BARE = [sys.executable, "-S"]
 
 
@@ -81,7 +82,7 @@ def run(root, *words, python=BARE, **environ):
         env=os.environ | environ,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=INSTALL_S,
     )
 
 
@@ -157,7 +158,7 @@ def test_two_first_runs_do_not_collide(tmp_path):
     both = [
         subprocess.Popen([*BARE, "-m", "bridge", "edge"], cwd=root, stdout=-1, stderr=-1, text=True) for _ in range(2)
     ]
-    told = [each.communicate(timeout=120) for each in both]
+    told = [each.communicate(timeout=INSTALL_S) for each in both]
     assert [out for out, _ in told] == ["1.0 edge\n"] * 2
     assert sum("installing" in err for _, err in told) == 1
 
@@ -301,7 +302,7 @@ def test_an_environment_is_everybodys_who_may_read_the_checkout(tmp_path):
     """Made by an operator whose own files nobody may read, it is used by the service's user."""
     root = make_checkout(tmp_path / "checkout")
     told = subprocess.run(
-        [*BARE, "-m", "bridge", "worker"], cwd=root, umask=0o077, capture_output=True, text=True, timeout=120
+        [*BARE, "-m", "bridge", "worker"], cwd=root, umask=0o077, capture_output=True, text=True, timeout=INSTALL_S
     )
     assert told.returncode == 7
     made = [path for path in (root / ".venv").rglob("*") if not path.is_symlink()]

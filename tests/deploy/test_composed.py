@@ -200,10 +200,17 @@ async def test_all_services_run_together(stack: Stack) -> None:
         return all(each["health"] == "up" for each in targets)
 
     await until(all_are_up)
-    assert len(await prometheus.query("exmail_bridge_leader == 1")) == 1
-    assert len(await prometheus.query("exmail_bridge_leader == 0")) == 1
-    status = json.loads(await _said(stack, "operator", *stack.machine.words("operator"), "--json"))
-    assert len(status["edges"]) == 2
+
+    async def one_leads() -> bool:
+        return [len(await prometheus.query(f"exmail_bridge_leader == {value}")) for value in (1, 0)] == [1, 1]
+
+    await until(one_leads)
+
+    async def both_edges_answer() -> bool:
+        status = json.loads(await _said(stack, "operator", *stack.machine.words("operator"), "--json"))
+        return len(status["edges"]) == 2
+
+    await until(both_edges_answer)
     alerts = f"http://{stack.machine.hosts['alertmanager']}:9093/api/v2/alerts"
 
     async def one_has_come() -> bool:

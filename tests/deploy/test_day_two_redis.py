@@ -88,7 +88,7 @@ async def test_a_move_by_name_and_one_by_address(host: Site, new: Site, provider
         await people.are_told(people.deliver(1))
         people.assert_once_and_in_order()
         people.assert_reset_once()
-        assert programs(new) == 0
+        await until(lambda: programs(new) == 0)
         assert host.generation() > generation
         assert "redis-new.corp.com" in settings.read_text()
 

@@ -86,7 +86,7 @@ async def seen(first: Site, url: str) -> tuple[str, str]:
     operator = RedisAddress(f"redis://{first.address}:6379", "operator", lambda: "password of operator")
     text = secrets.token_urlsafe(24)
     async with operator.client() as redis, aiohttp.ClientSession() as session:
-        await Inquiries(redis, KEYS).announce(hashlib.sha256(text.encode()).hexdigest())
+        await Inquiries(redis, KEYS).announce(hashlib.sha256(text.encode()).hexdigest(), within_s=PATIENCE_S)
         async with open_line(session, "sse", url, text) as (_, told):
             return told["address"], told["peer"]
 

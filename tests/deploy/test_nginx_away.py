@@ -14,10 +14,11 @@ from typing import Any
 
 import aiohttp
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page
 from redis.asyncio import Redis
 
 from tests.support.browser_side import HandshakeRefused, open_sse, open_ws
+from tests.support.chromium import blank_page
 from tests.support.clicks import signon_alone
 from tests.support.nginx import running_nginx
 from tests.support.processes import free_port
@@ -73,21 +74,16 @@ async def edge_behind(proxy: Proxy, redis_url: str) -> AsyncIterator[None]:
 @pytest.fixture
 async def page(proxy: Proxy, require_binary: Callable[[str], str]) -> AsyncIterator[Page]:
     """A page of the OA whose cookie holds Bob's token."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=require_binary("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        context = await browser.new_context()
-        await context.add_cookies(
+    async with blank_page(require_binary("chromium")) as page:
+        await page.context.add_cookies(
             [{"name": "exmail_bridge", "value": token(), "url": proxy.url, "httpOnly": True, "sameSite": "Lax"}]
         )
-        yield await context.new_page()
-        await browser.close()
+        yield page
 
 
 def saw(page: Page, condition: str) -> Awaitable[Any]:
     """Wait until what the page has seen fulfils a condition."""
-    return page.wait_for_function(f"() => {{ const seen = window.seen; return {condition}; }}", timeout=30_000)
+    return page.wait_for_function(f"() => {{ const seen = window.seen; return {condition}; }}")
 
 
 async def test_an_event_source_survives_a_restart_of_the_edge(proxy: Proxy, page: Page, redis_url: str):
@@ -134,7 +130,7 @@ async def test_the_away_page_keeps_nobody_from_websocket(proxy: Proxy, page: Pag
         async with edge_behind(proxy, redis_url):
             await saw(page, "seen.some((each) => each.mail === 'meanwhile')")
             # In the rare case that the edge came back between its two tries, by the WebSocket beside the stream.
-            await page.wait_for_function("mail.transport === 'websocket' && mail.state === 'open'", timeout=60_000)
+            await page.wait_for_function("mail.transport === 'websocket' && mail.state === 'open'")
 
 
 async def test_both_transports_pass_unbuffered(proxy: Proxy, redis_url: str):

@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, Route, async_playwright, expect
+from playwright.async_api import Page, Route, expect
 
 from bridge import __version__
 from bridge.edge.scripts import read_package
 from tests.deploy.programs import ROOT
+from tests.support.chromium import blank_page
 from tests.support.npm import install
 from tests.support.scripted_edge import ScriptedEdge, event, scripted_edge, snapshot
 
@@ -139,15 +140,10 @@ async def test_it_is_built_into_a_project(
     checker = {"vue": "vue-tsc/bin/vue-tsc.js", "react": "typescript/bin/tsc"}[kind]
     run(node, modules / checker, "-p", "tsconfig.json", cwd=folder)
     run(node, modules / "vite" / "bin" / "vite.js", "build", cwd=folder)
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=require_binary("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        page = await browser.new_page()
+    async with blank_page(require_binary("chromium")) as page:
         await show(page, edge, folder / "dist")
         connection = await edge.connection()
         await connection.say(snapshot(0), event(1), event(2))
         await expect(page.locator("#unread")).to_have_text("2")
         await expect(page.locator("li")).to_have_text(["M1", "M2"])
         await expect(page).to_have_title("(2) OA")
-        await browser.close()

@@ -11,12 +11,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from playwright.async_api import async_playwright
 from redis.asyncio import Redis
 
 from bridge.obs.metrics import Metrics
 from tests.support.browser_side import HandshakeRefused, open_sse, open_ws
 from tests.support.certificates import make_authority
+from tests.support.chromium import blank_page
 from tests.support.clicks import signon_alone
 from tests.support.processes import free_port
 from tests.support.proxies import EDGES, PROXIES, Place, Running
@@ -269,17 +269,11 @@ async def test_a_page_over_tls_has_more_streams_than_connections(
     async with (
         staged(name, require_binary(name), tmp_path, place) as stage,
         stage.edge(redis_url),
-        async_playwright() as playwright,
+        blank_page(require_binary("chromium"), ignore_https_errors=True) as tab,
     ):
-        browser = await playwright.chromium.launch(
-            executable_path=require_binary("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        context = await browser.new_context(ignore_https_errors=True)
         signed = bearer()["Authorization"].partition(" ")[2]
-        await context.add_cookies([{"name": "exmail_bridge", "value": signed, "url": stage.url, "httpOnly": True}])
-        tab = await context.new_page()
+        await tab.context.add_cookies([{"name": "exmail_bridge", "value": signed, "url": stage.url, "httpOnly": True}])
         await tab.goto(f"{stage.url}/page.html")
         await tab.wait_for_function("seen >= 9")
         protocol = await tab.evaluate("performance.getEntriesByType('navigation')[0].nextHopProtocol")
         assert protocol == "h2"
-        await browser.close()

@@ -28,7 +28,7 @@ async def test_neither_an_update_nor_a_reload_is_an_outage(
 
     @asynccontextmanager
     async def proxied(port: int, edges: Sequence[str]) -> AsyncIterator[None]:
-        place = Place(port, edge_port, health_port)
+        place = Place(port, edge_port, health_port, try_s=20)
         assert place.edges == edges
         async with PROXIES[name](program, tmp_path, place) as proxy:
             proxies.append(proxy)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, expect
 
 from bridge.obs.metrics import Metrics
 from tests.deploy.programs import accepts, running
 from tests.docs.pages import ROOT
+from tests.support.chromium import blank_page
 from tests.support.nginx import running_nginx
 from tests.support.npm import install
 from tests.support.processes import free_port
@@ -59,12 +60,8 @@ async def oa(require_binary: Callable[[str], str], tmp_path: Path) -> AsyncItera
 
 @pytest.fixture
 async def tab(require_binary: Callable[[str], str]) -> AsyncIterator[Page]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=require_binary("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        yield await browser.new_page()
-        await browser.close()
+    async with blank_page(require_binary("chromium")) as page:
+        yield page
 
 
 def connections(metrics: Metrics) -> float:
@@ -87,7 +84,7 @@ async def test_it_shows_a_badge_from_signing_in_to_signing_out(oa: Oa, tab: Page
             await tab.evaluate("mail.reconnect()")
             await expect(tab.locator("#unread")).to_have_text("2")
             await expect(tab.locator("li")).to_have_text(["<b>meanwhile</b>", "before he came"])
-            assert connections(metrics) == 1
+            await until(lambda: connections(metrics) == 1)
             await tab.click("#out")
             await expect(tab.locator("input")).to_be_visible()
             await until(lambda: connections(metrics) == 0)

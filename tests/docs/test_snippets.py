@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from playwright.async_api import Page as OaPage
-from playwright.async_api import Route, async_playwright, expect
+from playwright.async_api import Route, expect
 
 from bridge.access.secret import SecretVerifier
 from bridge.obs.metrics import Metrics
 from tests.docs.pages import ROOT, Page
+from tests.support.chromium import blank_page
 from tests.support.scripted_edge import scripted_edge
 from tests.support.stage import BOB, KEYS, SECRET, leading_writer, mail, running_edge, token
 from tests.support.waiting import PATIENCE_S, until
@@ -162,17 +163,11 @@ async def pasted(require_binary: Callable[[str], str], redis_url: str, lines: st
 
     async with (
         running_edge(redis_url, add_routes=lambda app: app.router.add_get("/oa", show)) as (url, metrics),
-        async_playwright() as playwright,
+        blank_page(require_binary("chromium")) as page,
     ):
-        browser = await playwright.chromium.launch(
-            executable_path=require_binary("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        context = await browser.new_context()
-        await context.add_cookies([{"name": "exmail_bridge", "value": token(), "url": url, "httpOnly": True}])
-        page = await context.new_page()
+        await page.context.add_cookies([{"name": "exmail_bridge", "value": token(), "url": url, "httpOnly": True}])
         await page.goto(f"{url}/oa")
         yield Oa(page, metrics)
-        await browser.close()
 
 
 @pytest.mark.parametrize("page", [EMBEDDING, *READMES], ids=["embedding", "en", "zh"])
@@ -213,12 +208,8 @@ async def test_the_pasted_ticket_is_a_good_one_or_none(require_binary: Callable[
     """Another host: pages of errors of the OA's ticket endpoint are never sent as tickets, and it is asked again."""
     lines = CLIENT.block("html", holding="ticket:").replace("https://push.corp.com/", "/exmail/")
     answers = [(502, "<h1>Bad Gateway</h1>"), (401, "sign in"), (200, "a-ticket")]
-    async with scripted_edge() as edge, async_playwright() as playwright:
+    async with scripted_edge() as edge, blank_page(require_binary("chromium")) as oa:
         edge.pages["/oa"] = f"<!doctype html><title>OA</title><b id=unread></b>{lines}"
-        browser = await playwright.chromium.launch(
-            executable_path=require_binary("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        oa = await browser.new_page()
         await oa.add_init_script("Math.random = () => 0")
 
         async def answer(route: Route) -> None:
@@ -229,7 +220,6 @@ async def test_the_pasted_ticket_is_a_good_one_or_none(require_binary: Callable[
         await oa.goto(f"{edge.url}oa")
         assert (await edge.connection()).query == {"ticket": "a-ticket"}
         assert answers == []
-        await browser.close()
 
 
 @pytest.mark.parametrize("holding", ["<script setup>", "$(function"])

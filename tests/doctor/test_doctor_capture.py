@@ -35,7 +35,7 @@ async def test_a_session_is_recorded_beside_the_worker_and_told_again(
     world = World(1, users=5)
     async with (
         await Simulator.start(world, dialect=Dialect(framing=framing, push_count_as_text=True)) as simulator,
-        running_worker(redis_url, simulator, BRIDGE_WORKER_LEASE="10") as worker,
+        running_worker(redis_url, simulator) as worker,
         RedisAddress(redis_url).client() as redis,
     ):
         await worker.until_leading()
@@ -66,7 +66,7 @@ async def test_a_session_is_recorded_beside_the_worker_and_told_again(
     ):
         await redis.flushall()
         simulator.replay = read_recording(file, speed=50)
-        async with running_worker(redis_url, simulator, BRIDGE_WORKER_LEASE="10"):
+        async with running_worker(redis_url, simulator):
             again = await Told(redis).wait_mails(4)
         assert [unread for _, _, unread in again] == counts
         assert len({mailbox for mailbox, _, _ in again}) == 1
@@ -93,7 +93,7 @@ async def test_the_command_writes_a_new_file_for_its_owner_alone(redis_url: str,
         assert alone.returncode == 1
         assert "no worker leads" in alone.stderr
         assert not file.exists()
-        async with running_worker(redis_url, simulator, BRIDGE_WORKER_LEASE="10") as worker:
+        async with running_worker(redis_url, simulator) as worker:
             await worker.until_leading()
             done = await capture()
             assert done.returncode == 0, done.stderr

@@ -137,7 +137,7 @@ async def test_a_clock_that_is_off_is_named(keeping: EmbeddedServer) -> None:
         assert codes(await judged(clocks.CHECK, means)) == []
         outcome = await judged(clocks.CHECK, replace(means, wall=lambda: time.time() + 300))
         assert codes(outcome) == ["clock-redis", "clock-provider"]
-        assert all(298 <= int(str(finding.facts["seconds"])) <= 302 for finding in outcome.findings)
+        assert all(290 <= int(str(finding.facts["seconds"])) <= 310 for finding in outcome.findings)
         simulator.clock_off_s = -120
         assert codes(await judged(clocks.CHECK, means)) == ["clock-provider"]
         away = means_of({**worker_environment("redis://127.0.0.1:1/0", simulator)})
@@ -220,7 +220,7 @@ async def test_a_host_that_is_not_found_is_named() -> None:
     ]
 
 
-async def test_certificates_are_looked_at_before_people_do(tmp_path: Path, unused_tcp_port: int) -> None:
+async def test_certificates_are_looked_at_before_people_do(tmp_path: Path) -> None:
     """Refused, soon over, over, no TLS, nobody there: each is told apart."""
     authority = make_authority(tmp_path)
     expired = tmp_path / "expired"
@@ -241,7 +241,7 @@ async def test_certificates_are_looked_at_before_people_do(tmp_path: Path, unuse
         assert await outcome_of(url, old.ca_file) == ["certificate-expired"]
     async with serving_pages() as url:
         assert await outcome_of(url.replace("http://", "https://"), None) == ["tls-fails"]
-    assert await outcome_of(f"https://127.0.0.1:{unused_tcp_port}", None) == ["host-unreachable"]
+    assert await outcome_of("https://127.0.0.1:1", None) == ["host-unreachable"]
 
 
 async def test_a_check_that_breaks_or_hangs_costs_only_itself() -> None:
@@ -262,7 +262,7 @@ async def test_a_check_that_breaks_or_hangs_costs_only_itself() -> None:
     async def cannot(_: Means) -> Any:
         yield NotJudged("program-left-out", by_choice=True, program="edge")
 
-    checks = [Check("breaks", breaks), Check("hangs", hangs, within_s=0.1), Check("well", well), Check("not", cannot)]
+    checks = [Check("breaks", breaks), Check("hangs", hangs, within_s=0.5), Check("well", well), Check("not", cannot)]
     outcomes = await examine(checks, Means(units={}, operator=None), within_s=PATIENCE_S)
     assert [codes(outcome) for outcome in outcomes] == [
         ["no-edge", "?check-broke"],

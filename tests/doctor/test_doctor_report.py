@@ -131,7 +131,7 @@ def test_a_unit_is_read_as_systemd_reads_it(tmp_path: Path) -> None:
 
 def doctor(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "bridge", "doctor", "--within", "20", *words],
+        [sys.executable, "-m", "bridge", "doctor", "--within", "60", *words],
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", **environ},
         capture_output=True,
         text=True,

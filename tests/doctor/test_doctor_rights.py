@@ -18,7 +18,7 @@ from bridge.journal.connect import RedisAddress
 from bridge.journal.rights import denied
 from bridge.settings import load_settings
 from tests.support.guarded import Guarded
-from tests.support.healthy import codes, judged
+from tests.support.healthy import codes, judged, patient
 from tests.support.processes import free_port
 from tests.support.stage import KEYS, SECRET, running_edge
 from tests.support.waiting import PATIENCE_S, until
@@ -126,29 +126,28 @@ async def test_least_rights_suffice_for_everything(guarded: Guarded) -> None:
     url = guarded.server.url
     for path in guarded.passwords.iterdir():
         path.chmod(0o600)
-    async with simulating() as simulator:
-        long = {"BRIDGE_WORKER_LEASE": "10"}
-        async with (
-            running_worker(url, simulator, **own["worker"], **long) as one,
-            running_worker(url, simulator, **own["worker"], **long) as other,
-            running_edge(url, **own["edge"], **edge),
-        ):
-            await until(lambda: one.metric("upstream_connected") + other.metric("upstream_connected") == 1)
-            settings = {
-                name: load_settings(
-                    {**worker_environment(url, simulator, **edge), "BRIDGE_EDGE_JWT_SECRET": SECRET, **own[name]}, None
-                )
-                for name in own
-            }
-            means = Means(
-                units={"worker": settings["worker"], "edge": settings["edge"]},
-                operator=settings["operator"],
-                passwords=guarded.passwords,
+    async with (
+        simulating() as simulator,
+        running_worker(url, simulator, **own["worker"]) as one,
+        running_worker(url, simulator, **own["worker"]) as other,
+        running_edge(url, **own["edge"], **edge),
+    ):
+        await until(lambda: one.metric("upstream_connected") + other.metric("upstream_connected") == 1)
+        settings = {
+            name: load_settings(
+                {**worker_environment(url, simulator, **edge), "BRIDGE_EDGE_JWT_SECRET": SECRET, **own[name]}, None
             )
-            refused = guarded.refusals()
-            with guarded.client("admin") as admin:
-                await until(lambda: bool(admin.zcard(KEYS.standbys)))
-                admin.config_set("appendonly", "yes")
-            outcomes = await examine(CHECKS, means, within_s=PATIENCE_S)
-            assert [code for each in outcomes for code in codes(each) if not code.startswith("?")] == []
-            assert guarded.refusals() == refused
+            for name in own
+        }
+        means = Means(
+            units={"worker": settings["worker"], "edge": settings["edge"]},
+            operator=settings["operator"],
+            passwords=guarded.passwords,
+        )
+        refused = guarded.refusals()
+        with guarded.client("admin") as admin:
+            await until(lambda: bool(admin.zcard(KEYS.standbys)))
+            admin.config_set("appendonly", "yes")
+        outcomes = await examine(patient(CHECKS), means, within_s=PATIENCE_S)
+        assert [code for each in outcomes for code in codes(each) if not code.startswith("?")] == []
+        assert guarded.refusals() == refused

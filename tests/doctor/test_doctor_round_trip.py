@@ -23,7 +23,7 @@ from bridge.journal.connect import RedisAddress
 from bridge.journal.embedded import EmbeddedServer
 from bridge.journal.orders import Orders
 from bridge.settings import load_settings
-from tests.support.healthy import KEEPING, codes, healthy, judged
+from tests.support.healthy import KEEPING, codes, healthy, judged, patient
 from tests.support.nginx import running_nginx
 from tests.support.processes import free_port
 from tests.support.stage import KEYS, SECRET, StageWriter, leading_writer, running_edge
@@ -102,7 +102,7 @@ async def test_a_healthy_stack_behind_the_shipped_file_is_green(
             RedisAddress(server.url).client() as redis,
         ):
             await until(lambda: _stands_by(redis))
-            outcomes = await examine(CHECKS, stage.means(), within_s=PATIENCE_S)
+            outcomes = await examine(patient(CHECKS), stage.means(), within_s=PATIENCE_S)
             said = {each.check: codes(each) for each in outcomes}
             assert not [code for each in said.values() for code in each if not code.startswith("?")]
             assert exit_code(outcomes) == 0, said
@@ -162,10 +162,16 @@ async def test_an_idle_time_below_a_heartbeat_is_found(
     """The proxy cuts what is quiet for two seconds; the doctor waits for a heartbeat that does not come."""
     quick = {"proxy_read_timeout 120s;": "proxy_read_timeout 2s;"}
     async with proxied(require_binary("nginx"), redis_url, tmp_path, quick) as means:
-        said = codes(await outcome(Means(units=means.units, operator=means.operator, idle_s=32)))
-        # A heartbeat may happen to come first, on one of the two.
-        assert "idle-cut" in said
-        assert set(said) == {"idle-cut", INSIDE}
+        said: list[str] = []
+
+        async def is_found() -> bool:
+            nonlocal said
+            said = codes(await outcome(Means(units=means.units, operator=means.operator, idle_s=32)))
+            assert set(said) <= {"idle-cut", INSIDE}
+            return "idle-cut" in said
+
+        # A heartbeat may happen to come first, and on both lines, which are neighbours in its round.
+        await until(is_found)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +202,7 @@ async def test_without_a_public_url_the_edge_of_this_host_is_asked(tmp_path: Pat
     with EmbeddedServer(tmp_path / "redis", config=KEEPING) as server:
         async with healthy(server, **listen) as stage, RedisAddress(server.url).client() as redis:
             await until(lambda: _stands_by(redis))
-            outcomes = await examine(CHECKS, stage.means(), within_s=PATIENCE_S)
+            outcomes = await examine(patient(CHECKS), stage.means(), within_s=PATIENCE_S)
             said = {each.check: codes(each) for each in outcomes}
             assert said["round trip"] == ["?no-public-url", INSIDE]
             assert not [code for name, each in said.items() if name != "round trip" for code in each if code[0] != "?"]

@@ -32,16 +32,5 @@ async def connect(url: str, transport: str, query: str = "", mailbox: str = BOB,
     return await OPENERS[transport](url, PATHS[transport] + query, **(bearer(mailbox) | headers))
 
 
-async def let_in(url: str, transport: str = "websocket", query: str = "", **headers: str) -> Any:
-    """A client who has been told his snapshot; he comes again while he is told to come later, as browsers do."""
-    while True:
-        client = await connect(url, transport, query, **headers)
-        frame = await client.frame()
-        if frame.type == "exmail.snapshot":
-            return client
-        assert frame.data["data"]["code"] == 3013, frame.data
-        client.drop()
-
-
 def ids(events: list[dict[str, Any]]) -> list[str]:
     return [event["data"]["mail_id"] for event in events]

@@ -8,10 +8,9 @@ import pytest
 
 from bridge.journal.reports import Reports
 from tests.support.redis_proxy import redis_proxy
-from tests.support.stage import KEYS, bearer, leading_writer, mail, running_edge
+from tests.support.stage import KEYS, bearer, leading_writer, let_in, mail, running_edge
 from tests.support.waiting import until
 
-from .conftest import let_in
 from .test_deaf_feed import QUICK
 
 HOUR_S = 3600

@@ -15,10 +15,8 @@ from bridge.journal.reports import Deafness, Reports
 from bridge.obs.metrics import Metrics
 from tests.support.browser_side import open_ws
 from tests.support.redis_proxy import redis_proxy
-from tests.support.stage import ANN, KEYS, bearer, leading_writer, mail, running_edge
+from tests.support.stage import ANN, KEYS, bearer, leading_writer, let_in, mail, running_edge
 from tests.support.waiting import PATIENCE_S, until
-
-from .conftest import let_in
 
 QUICK = Pace(probe_s=0.05, deaf_s=0.3, tops_s=3600, reconnect_s=0.02)
 

@@ -140,7 +140,8 @@ async def test_a_service_from_start_to_stop(words: tuple[str, ...], at_path: Man
         AWAY,
         free_port(),
         NOTIFY_SOCKET=at_path.name,
-        WATCHDOG_USEC="300000",
+        # A socket holds ten notices, and more are lost: nobody may be fed more often than it is read.
+        WATCHDOG_USEC="3000000",
         BRIDGE_PROVIDER_CLIENT_ID="corp",
         BRIDGE_PROVIDER_CLIENT_SECRET="key",
         BRIDGE_EDGE_JWT_SECRET=SECRET,

@@ -24,6 +24,7 @@ from tests.support.browser_side import open_sse, open_ws
 from tests.support.clicks import credentials
 from tests.support.contracts import document, faults_of, faults_of_answer
 from tests.support.stage import ANN, BOB, QUICK, bearer, count, leading_writer, mail, running_edge, token
+from tests.support.waiting import PATIENCE_S
 from tests.support.workers import KEYS, Told, running_worker, simulating
 
 USERS = 20
@@ -44,10 +45,13 @@ async def told(redis_url: str) -> AsyncIterator[Told]:
 
 
 class Heard:
-    """Everything on the channels of the namespace, by channel."""
+    """Everything on the channels of the namespace, by channel, up to the end of the block."""
+
+    _END = "exmail:private:end"
 
     def __init__(self, redis: Any) -> None:
         self.messages: dict[str, list[bytes]] = defaultdict(list)
+        self._redis = redis
         self._bus = redis.pubsub()
 
     async def __aenter__(self) -> Heard:
@@ -57,12 +61,15 @@ class Heard:
 
     async def _read(self) -> None:
         async for message in self._bus.listen():
+            if message["channel"] == self._END.encode():
+                return
             if message["type"] == "pmessage" and b":private:" not in message["channel"]:
                 self.messages[message["channel"].decode()].append(message["data"])
 
     async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        # What was published before is read before.
+        await self._redis.publish(self._END, b"")
+        await asyncio.wait_for(self._task, PATIENCE_S)
         await self._bus.aclose()
 
 

@@ -11,6 +11,7 @@ import pytest
 from bridge.app.fitness import check_fitness
 from bridge.settings import Present, Settings, SettingsError, load_settings
 from bridge.settings.table import TABLE
+from tests.support.waiting import PATIENCE_S
 
 JWT = "a-secret-for-tests-of-32-bytes-or-more"
 OTHER = {
@@ -139,7 +140,7 @@ async def test_whoever_waits_hears_of_a_reload_that_failed_too() -> None:
     heard = asyncio.ensure_future(anext(reloads))
     await asyncio.sleep(0)
     present.reload()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await heard
     await reloads.aclose()
 

@@ -112,7 +112,7 @@ async def test_a_signal_asks_for_the_shutdown(number):
     before = signal.getsignal(signal.SIGTERM)
     with Shutdown() as shutdown:
         os.kill(os.getpid(), number)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await shutdown.wait()
     assert signal.getsignal(signal.SIGTERM) is before
     assert signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_DFL)
@@ -123,7 +123,7 @@ async def test_a_repeated_sigterm_is_harmless():
     """A parent may pass on what the process group has already got."""
     with Shutdown() as shutdown:
         os.kill(os.getpid(), signal.SIGTERM)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await shutdown.wait()
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.sleep(0)

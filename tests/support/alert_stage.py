@@ -170,6 +170,8 @@ def worker_of(redis_url: str, simulator: Simulator, port: int) -> dict[str, str]
         redis_url,
         simulator,
         BRIDGE_WORKER_ADMIN_LISTEN=f"127.0.0.1:{port}",
+        # Two take the lead from each other here, and are waited for each time.
+        BRIDGE_WORKER_LEASE="5",
         BRIDGE_PROVIDER_LISTEN_SILENCE="1",
         BRIDGE_PROVIDER_CONFLICT_PAUSE="3",
         BRIDGE_EVENTS_MAX="1000",

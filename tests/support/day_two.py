@@ -21,6 +21,8 @@ from tests.support.waiting import until
 
 PAGE = Page(ROOT / "docs" / "day-two.md")
 RUNBOOK = Page(ROOT / "docs" / "operations.md")
+_MOST_UNDER_WAY = 100
+"""Half of what a history holds."""
 SETTINGS = """\
 [redis]
 url = "redis://{redis}:6379/0"
@@ -118,26 +120,32 @@ class Audience:
     def deliver(self, count: int) -> list[str]:
         return [mail.mail_id for mail in self.provider.world.deliver_many(count, BOB)]
 
+    def have_been_told(self, mail_ids: Iterable[str]) -> bool:
+        """Whether every browser was told of these, live or in a snapshot."""
+        wanted = set(mail_ids)
+        return all(wanted <= {event["data"].get("mail_id") for event in seen_by(each)} for each in self.browsers)
+
     async def are_told(self, mail_ids: Iterable[str]) -> None:
-        """Return when every browser was told of these, live or in a snapshot, and shows the provider's count."""
+        """Return when every browser was told of these, and shows the provider's count."""
         wanted = set(mail_ids)
 
         def all_told() -> bool:
-            return all(
-                wanted <= {event["data"].get("mail_id") for event in seen_by(browser)}
-                and browser.unread == self.provider.world.unread[BOB]
-                for browser in self.browsers
-            )
+            count = self.provider.world.unread[BOB]
+            return self.have_been_told(wanted) and all(browser.unread == count for browser in self.browsers)
 
         await until(all_told)
 
     @asynccontextmanager
     async def under_mail(self, every_s: float = 0.1) -> AsyncIterator[None]:
-        """Mails come without end until the block ends; no more in a pause than a history holds."""
+        """Mails come without end until the block ends; no more in a pause than a history holds, however long it is."""
 
         async def flow() -> None:
+            under_way: list[str] = []
             while True:
-                self.deliver(1)
+                if len(under_way) == _MOST_UNDER_WAY and self.have_been_told(under_way):
+                    under_way = []
+                if len(under_way) < _MOST_UNDER_WAY:
+                    under_way += self.deliver(1)
                 await asyncio.sleep(every_s)
 
         flowing = asyncio.create_task(flow(), name="mails")

@@ -3,9 +3,9 @@ a worker that leads and one that stands by, an edge."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bridge.doctor.check import Check, examine
@@ -15,12 +15,10 @@ from bridge.journal.embedded import EmbeddedServer
 from bridge.settings import load_settings
 from bridge.simulator import Simulator
 from tests.support.stage import SECRET, running_edge
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.workers import RunningWorker, running_worker, simulating, worker_environment
 
 KEEPING = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
-# What the doctor does in this process must not cost the leader its lease.
-LEASE = {"BRIDGE_WORKER_LEASE": "10"}
 
 
 @dataclass
@@ -43,9 +41,9 @@ async def healthy(server: EmbeddedServer, *, edge: bool = True, **environ: str) 
     """All of it, until the end of the block."""
     async with AsyncExitStack() as stack:
         simulator = await stack.enter_async_context(simulating())
-        worker = await stack.enter_async_context(running_worker(server.url, simulator, **LEASE))
+        worker = await stack.enter_async_context(running_worker(server.url, simulator))
         await worker.until_leading()
-        standby = await stack.enter_async_context(running_worker(server.url, simulator, **LEASE))
+        standby = await stack.enter_async_context(running_worker(server.url, simulator))
         if edge:
             await stack.enter_async_context(running_edge(server.url, **environ))
         given = worker_environment(server.url, simulator, BRIDGE_EDGE_JWT_SECRET=SECRET, **environ)
@@ -53,9 +51,14 @@ async def healthy(server: EmbeddedServer, *, edge: bool = True, **environ: str) 
         yield Stage(simulator, worker, standby, given)
 
 
-async def judged(check: Check, means: Means, *, within_s: float = 20.0) -> Outcome:
+def patient(checks: Sequence[Check]) -> list[Check]:
+    """The same, with as much time as tests have."""
+    return [replace(check, within_s=PATIENCE_S) for check in checks]
+
+
+async def judged(check: Check, means: Means) -> Outcome:
     """What one check comes to."""
-    [outcome] = await examine([check], means, within_s=within_s)
+    [outcome] = await examine(patient([check]), means, within_s=PATIENCE_S)
     return outcome
 
 

@@ -37,7 +37,7 @@ NEEDED_PROGRAMS = {
 }
 """With the Debian package that brings each."""
 PLACES = ("etc", "opt", "var", "run", "usr/local/bin")
-WITHIN_S = 60
+WITHIN_S = 300
 # What a machine's own installation of Redis has, with what the pages ask for. Nothing here waits for the next second.
 REDIS_CONF = """\
 bind {address}

@@ -20,6 +20,7 @@ from tests.support.stage import SECRET
 from tests.support.waiting import PATIENCE_S, until
 
 ROOT = Path(__file__).parents[2]
+_LONGEST_LINE = 2**22
 
 
 class Program:
@@ -97,7 +98,8 @@ class Program:
 
     async def ended(self) -> int:
         code = await asyncio.wait_for(self.process.wait(), PATIENCE_S)
-        await self._reading
+        # Children of its own may still have the other end.
+        await asyncio.wait_for(self._reading, PATIENCE_S)
         return code
 
 
@@ -113,6 +115,7 @@ async def program(
         stdin=stdin,
         stderr=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
+        limit=_LONGEST_LINE,
     )
     running = Program(process)
     try:
@@ -164,15 +167,16 @@ async def http_get(host: str, port: int, path: str) -> tuple[int, str]:
     return int(head.split()[1]), body.decode()
 
 
-_STRETCH = 1500
+_FIRST_PORT, _MANY_PORTS = 20_000, 12_000
 
 
 def _ports() -> Iterator[int]:
     """Ports below the ephemeral ones, each again only after all others; each process of a run has its own."""
-    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8
-    first = random.randrange(_STRETCH)
+    count = max(8, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    process, stretch = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % count, _MANY_PORTS // count
+    first = random.randrange(stretch)
     for number in itertools.count(first):
-        yield 20_000 + process * _STRETCH + number % _STRETCH
+        yield _FIRST_PORT + process * stretch + number % stretch
 
 
 _PORTS = _ports()

@@ -44,14 +44,14 @@ class Prometheus:
         found: list[Any] = (await self.get("query", query=expression))["result"]
         return found
 
-    async def holds(self, expression: str, *, within_s: float = 20) -> None:
+    async def holds(self, expression: str) -> None:
         """Return when the expression finds something."""
 
         async def found() -> bool:
             return bool(await self.query(expression))
 
         try:
-            await until(found, within_s=within_s)
+            await until(found)
         except TimeoutError:
             raise TimeoutError(f"{expression} finds nothing; firing: {await self.firing()}") from None
 

@@ -24,7 +24,7 @@ class Place:
 
     ``edge_port``, ``health_port``: the same on each of the addresses ``EDGES``. ``chain``: with TLS and HTTP/2, by this
     certificate and key. ``page``: what it answers to ``/page.html``. ``patience_s``: how long it waits for streams when
-    it ends, and HAProxy after a reload.
+    it ends, and HAProxy after a reload. ``try_s``: for how long Caddy looks for an edge that takes a request.
     """
 
     port: int
@@ -34,6 +34,7 @@ class Place:
     chain: Path | None = None
     page: Path | None = None
     patience_s: int = 1
+    try_s: int = 1
 
     @property
     def url(self) -> str:
@@ -82,7 +83,9 @@ async def running_haproxy(program: str, folder: Path, place: Place) -> AsyncIter
         ("log /dev/log local0", "log stdout format raw local0"),
         ("    user haproxy\n    group haproxy\n", ""),
         ("maxconn 32768", "maxconn 4000"),
+        # Asked often; and an edge that is slow on this machine is none that is away.
         ("inter 1s", "inter 200ms"),
+        ("timeout check 2s", "timeout check 60s"),
         ("hard-stop-after 60s", f"hard-stop-after {place.patience_s}s"),
         ("    bind :80\n", f"    {bind}\n" + (f"    {page}\n" if place.page else "")),
         (":8080", f":{place.edge_port}"),
@@ -108,6 +111,8 @@ async def running_caddy(program: str, folder: Path, place: Place) -> AsyncIterat
     page = f"handle /page.html {{\nroot * {place.page.parent}\nfile_server\n}}" if place.page else ""
     changes = [
         ("health_interval 1s", "health_interval 200ms"),
+        ("health_timeout 2s", "health_timeout 60s"),
+        ("lb_try_duration 1s", f"lb_try_duration {place.try_s}s"),
         ("grace_period 3s", f"grace_period {place.patience_s}s\nauto_https disable_redirects"),
         ("{\n\t# A Caddy that", f"{{\nadmin unix/{folder}/admin\n\t# A Caddy that"),
         ("oa.corp.com {", f"{site} {{\n{tls}\nbind 127.0.0.1\n{page}\n"),

@@ -23,6 +23,7 @@ from bridge.journal.writer import Writer
 from bridge.obs.metrics import Metrics
 from bridge.obs.readiness import Unready
 from bridge.settings import load_settings
+from tests.support.browser_side import OPENERS
 from tests.support.waiting import PATIENCE_S
 
 SECRET = "a-secret-for-tests-of-32-bytes-or-more"
@@ -44,6 +45,18 @@ def token(mailbox: str = BOB, *, life_s: float = 600, **claims: Any) -> str:
 def bearer(mailbox: str = BOB, **claims: Any) -> dict[str, str]:
     """The header, as keyword arguments of the clients."""
     return {"Authorization": f"Bearer {token(mailbox, **claims)}"}
+
+
+async def let_in(url: str, transport: str = "websocket", query: str = "", *, mailbox: str = BOB, **headers: str) -> Any:
+    """A client who has been told his snapshot; he comes again while he is told to come later, as browsers do."""
+    while True:
+        path = {"websocket": "/ws", "sse": "/events"}[transport] + query
+        client = await OPENERS[transport](url, path, **(bearer(mailbox) | headers))
+        frame = await client.frame()
+        if frame.type == "exmail.snapshot":
+            return client
+        assert frame.data["data"]["code"] == 3013, frame.data
+        client.drop()
 
 
 def mail(mail_id: str, unread: int = 1, mailbox: str = BOB, *, subject: str = "你好") -> RecordMail:

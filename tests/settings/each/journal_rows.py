@@ -15,6 +15,7 @@ from bridge.provider.pushes import MailArrived, UnreadChanged
 from bridge.worker.translate import Translator
 from tests.settings.each.bench import Bench, Row
 from tests.support.stage import BOB, KEYS
+from tests.support.waiting import PATIENCE_S
 
 
 def a_mail(namespace: str = "exmail", *, at_s: float | None = None, mail_id: str = "Z1") -> RecordMail:
@@ -31,9 +32,9 @@ async def namespace(bench: Bench, value: str) -> None:
     writer = await bench.writer(settings)
     async with bench.redis.pubsub() as heard:
         await heard.psubscribe("*")
-        await heard.get_message(timeout=5)
+        await heard.get_message(timeout=PATIENCE_S)
         await writer.commit([a_mail(value)])
-        channels = {(await heard.get_message(timeout=5))["channel"].decode() for _ in range(2)}
+        channels = {(await heard.get_message(timeout=PATIENCE_S))["channel"].decode() for _ in range(2)}
     assert channels == {f"{value}:mailbox:{BOB}", f"{value}:mail.new"}
     assert {key.decode().partition("}")[0] for key in await bench.redis.keys()} == {f"{{{value}"}
 

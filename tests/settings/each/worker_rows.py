@@ -131,9 +131,16 @@ async def egress_ca_file(bench: Bench, value: str) -> None:
 
 
 async def lease(bench: Bench, value: str) -> None:
-    await bench.writer(bench.settings(BRIDGE_WORKER_LEASE=value))
-    lease_ms = float(value) * 1000
-    assert lease_ms - 900 < await bench.redis.pttl(KEYS.lease) <= lease_ms
+    lease_ms, clock = float(value) * 1000, asyncio.get_running_loop().time
+    passed_ms = left = 0.0
+    while left <= 0:
+        # Once more where it ran out before it was looked at.
+        assert left == 0 or passed_ms > lease_ms
+        began = clock()
+        await bench.writer(bench.settings(BRIDGE_WORKER_LEASE=value))
+        left = await bench.redis.pttl(KEYS.lease)
+        passed_ms = (clock() - began) * 1000
+    assert lease_ms - passed_ms - 1 <= left <= lease_ms
 
 
 async def backlog(bench: Bench, value: str) -> None:
