@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
-PATIENCE_S = 10
+from tests.support.waiting import PATIENCE_S
 
 
 @dataclass

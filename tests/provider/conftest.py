@@ -11,8 +11,9 @@ import aiohttp
 import pytest
 
 from bridge.provider.bizmail.client import ProviderClient
-from tests.provider.bare_provider import PATIENCE_S, BareProvider
+from tests.provider.bare_provider import BareProvider
 from tests.provider.listening import LONG_S, Listen, Listening
+from tests.support.waiting import PATIENCE_S
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 

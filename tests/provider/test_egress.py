@@ -16,9 +16,10 @@ from bridge.provider.bizmail.client import ProviderClient
 from bridge.provider.egress import Egress, ProxyRefused, reason
 from bridge.provider.faults import AddressNotAllowed, ProviderAway
 from bridge.provider.pushes import MailArrived, Online
-from tests.provider.bare_provider import PATIENCE_S, BareProvider
+from tests.provider.bare_provider import BareProvider
 from tests.support.certificates import Authority, make_authority
 from tests.support.connect_proxy import ConnectProxy, connect_proxy
+from tests.support.waiting import PATIENCE_S
 
 COUNT = "/openapi/mail/newcount"
 MAIL = b'{"UserName":"a@x","MailId":"m","NewCount":1}'

@@ -27,7 +27,8 @@ from bridge.provider.faults import (
     ProviderRefused,
     UnreadableAnswer,
 )
-from tests.provider.bare_provider import PATIENCE_S, BareProvider, Request
+from tests.provider.bare_provider import BareProvider, Request
+from tests.support.waiting import PATIENCE_S
 
 COUNT, SYNC, TOKEN, LIST = "/openapi/mail/newcount", "/openapi/user/sync", "/cgi-bin/token", "/openapi/user/list"
 ONE = b'{"NewCount":1}'

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from bridge.provider.bizmail.client import ProviderClient
+from bridge.provider.bizmail.listen import ListenSession
 from bridge.provider.faults import (
     ListenEnded,
     ListenSilent,
@@ -16,7 +17,7 @@ from bridge.provider.faults import (
 )
 from bridge.provider.pushes import Online, Push, VersionChanged
 from tests.provider.bare_provider import BareProvider
-from tests.provider.listening import CHUNKED, ENDLESS, LONG_S, RET, Listen, count, counts, framed, piece
+from tests.provider.listening import CHUNKED, ENDLESS, LONG_S, RET, Listen, Listening, count, counts, framed, piece
 from tests.support.waiting import PATIENCE_S, until
 
 
@@ -87,6 +88,40 @@ async def test_long_poll_that_closes(provider: BareProvider, listen: Listen) -> 
             await request.send(wire)
             request.close()
             await listening.gave(*counts(n))
+
+
+async def test_what_came_while_we_stood_still_is_read_before_the_silence_is_judged(
+    provider: BareProvider, client: ProviderClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that was suspended for longer than the limit has pushes in its socket: the provider was not silent."""
+    loop, ahead_s = asyncio.get_running_loop(), [0.0]
+    real = loop.time
+
+    def now() -> float:
+        return real() + ahead_s[0]
+
+    monkeypatch.setattr(loop, "time", now)
+    session = ListenSession(
+        transport=client._transport,
+        tokens=client._call.tokens,
+        ver=lambda: 0,
+        on_ver=lambda ver: True,
+        silence_s=LONG_S,
+        now=now,
+    )
+    listening = Listening(session)
+    running = asyncio.create_task(listening.run())
+    request = await provider.listen()
+    await request.send(CHUNKED + piece(RET))
+    await listening.gave(Online(0))
+    # Nothing ran between this push and the end of the time.
+    request.writer.write(piece(count(1)))
+    ahead_s[0] = 4 * LONG_S
+    await listening.gave(*counts(1))
+    assert listening.error is None
+    ahead_s[0] += 4 * LONG_S
+    await listening.ended(ListenSilent)
+    await running
 
 
 async def test_request_into_a_closing_connection(provider: BareProvider, listen: Listen) -> None:

@@ -163,11 +163,13 @@ class ListenSession:
             return
         if self._failure is not None:
             return
+        was_silent = self._asking.is_silent
         self._batch = await self._read()
         if self.acknowledged_at is None and self._asking.is_online:
             self.acknowledged_at = self._now()
             self._happened.append(Acknowledged())
-        if not self._batch and self._asking.is_silent:
+        # Whoever stood still himself finds the time over beside bytes that came in it: a further read takes them.
+        if not self._batch and was_silent and self._asking.is_silent:
             self._failure = ListenSilent(self._now() - self.last_byte_at)
 
     # Asking.
