@@ -96,6 +96,10 @@ class Told:
         return None if state is None else state.decode()
 
 
+CLOCK_MS = 5000
+"""How far a worker's idea of Redis's clock may be from that of this process: half of what its first look took."""
+
+
 async def lapsed(redis: Any) -> None:
     """The lease runs out now: its holder has slept for as long as it lasts."""
     await redis.delete(KEYS.lease)

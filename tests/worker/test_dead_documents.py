@@ -186,7 +186,8 @@ async def test_a_flood_is_counted_and_little_of_it_kept(
         assert [data["mail_id"] for data in found] == mails
         await until(lambda: dropped(worker, "unknown-shape") == 2000)
         assert 20 <= len(await in_grave(redis)) < 100
-        assert len(await told.data("upstream.missed")) < 5
+        # Ever more seldom, so that this holds however long it took.
+        assert len(await told.data("upstream.missed")) < 10
 
 
 class Clock:

@@ -9,6 +9,7 @@ import pytest
 from bridge.journal.owed import Owed
 from bridge.simulator import Kind, Simulator
 from bridge.worker.debts import Debts, Timetable
+from bridge.worker.directory import DirectoryPace
 from bridge.worker.guard import Guard
 from bridge.worker.known import Known
 from bridge.worker.notices import Notices
@@ -126,6 +127,11 @@ def test_who_goes_on_to_be_owed_is_asked_ever_more_seldom() -> None:
     assert timetable.next_s() == 2
     timetable.follow({})
     assert timetable.next_s() is None
+
+
+def test_a_second_look_is_taken_two_seconds_later() -> None:
+    """A push outruns the provider's data; who has left must not stay for long."""
+    assert DirectoryPace().second_look_s == 2
 
 
 def test_a_provider_that_refuses_all_is_left_in_peace() -> None:

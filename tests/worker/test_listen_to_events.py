@@ -12,7 +12,16 @@ from bridge.settings import load_settings
 from bridge.simulator import Cut, Defect, Dialect, Framing, KeyCase, Kind, Simulator
 from bridge.simulator.seeded import seeded
 from tests.support.waiting import until
-from tests.support.workers import BOB, RunningWorker, Told, Truth, running_worker, simulating, worker_environment
+from tests.support.workers import (
+    BOB,
+    CLOCK_MS,
+    RunningWorker,
+    Told,
+    Truth,
+    running_worker,
+    simulating,
+    worker_environment,
+)
 
 QUICK = {"BRIDGE_PROVIDER_LISTEN_SILENCE": "1"}
 
@@ -59,8 +68,8 @@ async def test_what_happens_is_told_once_and_in_order(redis_url: str, told: Told
         assert worker.metric("documents_dropped_total", reason="bad-json") == 0
         assert worker.metric("upstream_connected") == worker.metric("leader") == 1
         assert worker.metric("cursor_ver") == world.ver
-        assert worker.metric("commit_seconds_count") > 0
-        assert worker.metric("backlog_pushes") == 0
+        # What is told can be read before whoever committed it has the answer.
+        await until(lambda: worker.metric("commit_seconds_count") > 0 and worker.metric("backlog_pushes") == 0)
     assert worker.metric("listen_sessions_total", outcome="shutdown") == 1
     assert worker.metric("leader") == 0
 
@@ -85,7 +94,7 @@ async def test_one_mail_for_two_mailboxes_is_two_events_and_a_repeated_push_none
             (BOB, last.mail_id),
         ]
         assert [each[2] for each in found if each[0] == BOB] == [first.unread, first.unread + 1, first.unread + 2]
-        assert worker.metric("commits_total", result="published") >= 4
+        await until(lambda: worker.metric("commits_total", result="published") >= 4)
 
 
 @pytest.mark.parametrize("defect", [*Defect])
@@ -155,8 +164,8 @@ async def test_a_gap_is_told_and_counts_are_asked_for(
         lost = world.deliver_mail(BOB)
         assert not lost.pushed
         [missed] = await told.wait("upstream.missed")
-        assert missed["since"] <= lost.time_s * 1000 + 1
-        assert missed["until"] >= lost.time_s * 1000
+        assert missed["since"] <= lost.time_s * 1000 + CLOCK_MS
+        assert missed["until"] >= lost.time_s * 1000 - CLOCK_MS
         await told.wait("mail.unread")
         [corrected] = await told.data("mail.unread")
         assert (corrected["unread"], corrected["reason"]) == (world.unread[BOB], "reconcile")
@@ -177,8 +186,13 @@ async def test_a_silent_listener_is_degraded_then_renewed(redis_url: str, simula
         await told.wait("upstream.missed")
         [gone] = await told.data("upstream.disconnected")
         assert "no byte" in gone["why"]
-        simulator.world.deliver_mail(BOB)
-        await told.wait_mails(1)
+
+        async def goes_through() -> bool:
+            # Whoever is so impatient may have left once more: then this one is missed, and the next is not.
+            simulator.world.deliver_mail(BOB)
+            return bool(await told.data("mail.new"))
+
+        await until(goes_through)
 
 
 async def test_a_token_that_expires_in_mid_listen_is_renewed(redis_url: str, simulator: Simulator, told: Told) -> None:
@@ -291,7 +305,7 @@ async def test_a_pushed_ver_brings_the_delta(redis_url: str, simulator: Simulato
         assert updated["profile"]["name"] == "Robert"
         await until(lambda: worker.metric("cursor_ver") == simulator.world.ver)
         assert worker.metric("directory_syncs_total", kind="full", outcome="changed") == 1
-        assert worker.metric("directory_syncs_total", kind="delta", outcome="changed") == 1
+        await until(lambda: worker.metric("directory_syncs_total", kind="delta", outcome="changed") == 1)
         assert worker.metric("pushes_total", type="version") >= 1
         assert 0 <= worker.metric("cursor_age_seconds") < 60
 

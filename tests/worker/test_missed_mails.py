@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridge.simulator import Cut, Kind, Simulator
 from tests.support.waiting import until
-from tests.support.workers import BOB, Told, running_worker
+from tests.support.workers import BOB, CLOCK_MS, Told, running_worker
 
 from .test_listen_to_events import listening
 
@@ -32,7 +32,7 @@ async def test_mails_of_a_gap_are_announced_as_missed(redis_url: str, simulator:
         simulator.faults.clear()
         [missed] = await told.wait("mail.missed")
         assert (missed["mailbox"], missed["at_least"]) == (BOB, 2)
-        assert missed["since"] <= before.time_s * 1000 + 1000 <= missed["until"] + 1000
+        assert missed["since"] - CLOCK_MS <= before.time_s * 1000 <= missed["until"] + CLOCK_MS
         await counted(told, before.unread + 2)
         await until(lambda: worker.metric("mails_missed_total") == 2)
 

@@ -32,7 +32,7 @@ async def test_forgetting_does_not_wait_for_a_long_fill(
     async with running_worker(redis_url, simulator):
         await simulator.calls.wait("user/get", 20, timeout_s=WAIT_S)
         # From the second part on the provider takes its time.
-        simulator.faults.on(Kind.DELAY, endpoint="user/get", value=0.03)
+        simulator.faults.on(Kind.DELAY, endpoint="user/get", value=0.1)
         assert (await orders.ask("forget", BOB, within_s=WAIT_S))["ok"]
         assert await _mails(told) == 0
         assert not await told.redis.exists(KEYS.ver)

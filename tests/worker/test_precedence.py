@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import orjson
+import pytest
 
 from bridge.journal.orders import Orders
 from bridge.simulator import Simulator
 from bridge.simulator.faults.faults import Kind
+from bridge.worker.directory import USUAL_PACE, Directory
 from bridge.worker.precedence import Precedence
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.workers import BOB, KEYS, Told, running_worker
 
 from .conftest import nothing_waits
 from .test_listen_to_events import listening
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever leaves an address stays for as long as the test takes, instead of some seconds."""
+    defaults: Any = Directory.__init__.__kwdefaults__
+    monkeypatch.setitem(defaults, "pace", replace(USUAL_PACE, push_s=PATIENCE_S))
+
+
+@pytest.mark.usefixtures("patient")
 async def test_a_mail_that_the_news_of_its_mailbox_outran_is_not_the_next_holders(
     redis_url: str, simulator: Simulator, told: Told
 ) -> None:
@@ -32,7 +43,7 @@ async def test_a_mail_that_the_news_of_its_mailbox_outran_is_not_the_next_holder
         world.delete_user(BOB)
         world.add_user(BOB, name="Another")
         # The news of it waits behind the slow document, too; an order makes the leader ask.
-        await Orders(told.redis, KEYS).ask("refuse", digest="none")
+        await Orders(told.redis, KEYS).ask("refuse", digest="none", within_s=PATIENCE_S)
         await until(lambda: _has(told, slow.mail_id))
         await until(lambda: _is_another(told))
         last = world.deliver_mail(BOB)
@@ -51,6 +62,7 @@ async def _is_another(told: Told) -> Any:
     return await told.redis.zscore(KEYS.moved, BOB)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_what_was_read_is_committed_before_an_address_changes_hands(
     redis_url: str, simulator: Simulator, told: Told
 ) -> None:

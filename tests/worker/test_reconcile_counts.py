@@ -68,7 +68,7 @@ async def test_after_a_gap_the_counts_of_online_and_active_mailboxes_are_right(
     online, active, right, other, expired = simulator.world.accounts
     reconciler = await parts.reconciler()
     unread = simulator.world.unread
-    await parts.redis.zadd(KEYS.online, {online: time.time() + 60, expired: time.time() - 60})
+    await parts.redis.zadd(KEYS.online, {online: time.time() + 3600, expired: time.time() - 60})
     await reconciler._writer.commit([count(active, unread[active] + 3), count(right, unread[right])])
     async with running(reconciler):
         reconciler.agenda.after_gap()
@@ -111,7 +111,7 @@ async def test_after_a_gap_an_answer_that_a_push_overtook_is_asked_for_again(
 ) -> None:
     """Doubt remains until an answer applied."""
     truth = simulator.world.unread[BOB]
-    await parts.redis.zadd(KEYS.online, {BOB: time.time() + 60})
+    await parts.redis.zadd(KEYS.online, {BOB: time.time() + 3600})
     reconciler = await parts.reconciler()
     simulator.faults.on(Kind.DELAY, endpoint="mail/newcount", value=0.3, times=1)
     async with running(reconciler):
@@ -228,7 +228,7 @@ async def test_what_an_absent_provider_did_not_answer_is_asked_for_later(
 async def test_questions_wait_for_their_turn(parts: Parts, simulator: Simulator) -> None:
     """A budget of one call in 1000 seconds: one call, however many are wanted; browsers before the rest."""
     wanted, *others = simulator.world.accounts
-    await parts.redis.zadd(KEYS.online, dict.fromkeys(others, time.time() + 60))
+    await parts.redis.zadd(KEYS.online, dict.fromkeys(others, time.time() + 3600))
     await want(parts, wanted)
     reconciler = await parts.reconciler(rate=0.001)
     async with running(reconciler):
@@ -243,7 +243,7 @@ async def test_a_gap_that_is_told_while_redis_is_away_is_not_forgotten(
     parts: Parts, simulator: Simulator, redis_url: str
 ) -> None:
     """Who may notice is asked for when Redis is back, and nobody has to tell of the gap again."""
-    await parts.redis.zadd(KEYS.online, {BOB: time.time() + 60})
+    await parts.redis.zadd(KEYS.online, {BOB: time.time() + 3600})
     async with redis_proxy(redis_url) as way:
         client = RedisAddress(way.url).client()
         reconciler = await replace(parts, mirror=Mirror(client, KEYS)).reconciler()
@@ -271,7 +271,7 @@ async def test_an_answer_beside_pushes_that_are_not_told_accuses_nobody(
 
     reconciler = await parts.reconciler(caught_up=caught_up)
     await reconciler._writer.commit([count(BOB, simulator.world.unread[BOB] - 1), GAP])
-    await parts.redis.zadd(KEYS.online, {BOB: time.time() + 60})
+    await parts.redis.zadd(KEYS.online, {BOB: time.time() + 3600})
     async with running(reconciler):
         reconciler.agenda.after_gap()
         [missed] = await told.wait("mail.missed")
@@ -292,7 +292,7 @@ def test_a_budget_spaces_its_turns_evenly() -> None:
 
 async def test_a_push_that_just_came_is_given_time(parts: Parts, simulator: Simulator, told: Told) -> None:
     """A push outruns the provider's own count: right after one, the answer could be the older one."""
-    await parts.redis.zadd(KEYS.online, {BOB: time.time() + 60})
+    await parts.redis.zadd(KEYS.online, {BOB: time.time() + 3600})
     reconciler = await parts.reconciler(settle_s=0.2)
     await reconciler._writer.commit([count(BOB, 99)])
     [pushed], _ = await parts.mirror.counted([BOB])

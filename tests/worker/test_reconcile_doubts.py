@@ -32,7 +32,7 @@ async def doubting(parts: Parts, simulator: Simulator) -> tuple[Reconciler, Hear
     hearing = Hearing()
     reconciler = await parts.reconciler(hearing=hearing)
     await reconciler._writer.commit([count(BOB, simulator.world.unread[BOB] - 1), GAP])
-    await parts.redis.zadd(KEYS.online, {BOB: time.time() + 60})
+    await parts.redis.zadd(KEYS.online, {BOB: time.time() + 3600})
     return reconciler, hearing
 
 
