@@ -12,6 +12,7 @@ from bridge.journal.errors import JournalAway, JournalUnreached, NotAdmitted, tr
 from bridge.journal.raw import RawConnection
 
 _LAST_ANSWERS_S: Final = 1.0
+_TIMEOUT_S: Final = 5.0
 
 
 class _Wire(RawConnection):
@@ -62,12 +63,15 @@ class _Wire(RawConnection):
 
 
 class Pipe:
-    """Asks Redis over one connection of ``redis``'s pool, which is dialled when needed and again when it is lost."""
+    """Asks Redis over one connection of ``redis``'s pool, which is dialled when needed and again when it is lost.
 
-    def __init__(self, redis: Redis, *, timeout_s: float = 5.0) -> None:
+    An answer is waited for as long as ``redis`` waits for its own.
+    """
+
+    def __init__(self, redis: Redis) -> None:
         # redis-py's type of the pool lacks what the subclass in use can do.
         self._pool: Any = redis.connection_pool
-        self._timeout_s = timeout_s
+        self._timeout_s: float = self._pool.connection_kwargs.get("socket_timeout") or _TIMEOUT_S
         self._connection: Any = None
         self._wire: _Wire | None = None
         self._dialling = asyncio.Lock()

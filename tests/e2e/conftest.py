@@ -38,7 +38,9 @@ async def browser(require_binary: Callable[[str], str]) -> AsyncIterator[Browser
     """One Chromium for all: to start it takes longer than most tests."""
     async with async_playwright() as playwright:
         program = await playwright.chromium.launch(
-            executable_path=require_binary("chromium"), args=["--no-sandbox", "--disable-gpu"]
+            executable_path=require_binary("chromium"),
+            timeout=PATIENCE_S * 1000,
+            args=["--no-sandbox", "--disable-gpu"],
         )
         yield program
         await program.close()
@@ -77,5 +79,6 @@ async def tab(page: Page, edge: ScriptedEdge) -> Page:
     await page.add_init_script(RECORD)
     await page.goto(edge.url)
     # An installed clock still runs with the world's; only a paused one moves by what the test says and nothing else.
-    await page.clock.pause_at(await page.evaluate("Date.now() / 1000") + 1)
+    # Ahead of what it may show by then: no clock is set back.
+    await page.clock.pause_at(await page.evaluate("Date.now() / 1000") + 600)
     return page

@@ -102,10 +102,12 @@ async def test_back_to_a_page_does_not_announce_again(edge: ScriptedEdge, requir
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=require_binary("chromium"),
+            timeout=PATIENCE_S * 1000,
             args=["--no-sandbox", "--disable-gpu"],
             ignore_default_args=["--disable-back-forward-cache"],
         )
         tab = await browser.new_page()
+        tab.set_default_timeout(PATIENCE_S * 1000)
         await tab.add_init_script(RECORD)
         edge.pages["/next"] = PAGE
         await tab.goto(edge.url)

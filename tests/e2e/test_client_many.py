@@ -161,4 +161,4 @@ async def test_before_a_real_edge(redis_url: str, context: BrowserContext, trans
         await oa.writer.commit([count(1, ANN)])
         await tab.wait_for_function("mail.unread === 1")
         assert await tab.evaluate("mail.state") == "open"
-        assert oa.open() == 1
+        await until_true(lambda: oa.open() == 1)

@@ -221,7 +221,7 @@ async def test_one_notification_a_mail_over_all_tabs(oa: Oa, many: int, wanted: 
 
 async def test_a_tab_that_is_frozen_does_not_keep_it_back(edge: ScriptedEdge, context: BrowserContext) -> None:
     """Whoever was to notify and does not say that it did, is not waited for; thawed it says nothing of it any more."""
-    edge.pings_every_ms = 250
+    edge.pings_every_ms = 500
     await context.add_init_script(RECORD)
     await context.add_init_script(DESKTOP)
     tabs = []

@@ -10,6 +10,7 @@ from playwright.async_api import Page, async_playwright
 
 from tests.support.client_tab import RECORD, until
 from tests.support.scripted_edge import ScriptedEdge, scripted_edge, snapshot
+from tests.support.waiting import PATIENCE_S
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -18,9 +19,11 @@ async def public_page(require_binary: Callable[[str], str]) -> AsyncIterator[Pag
     async with scripted_edge() as oa, async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=require_binary("chromium"),
+            timeout=PATIENCE_S * 1000,
             args=["--no-sandbox", "--disable-gpu", f"--ip-address-space-overrides={oa.url.split('/')[2]}=public"],
         )
         page = await browser.new_page()
+        page.set_default_timeout(PATIENCE_S * 1000)
         await page.add_init_script(RECORD)
         await page.goto(oa.url)
         yield page

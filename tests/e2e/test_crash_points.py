@@ -25,9 +25,9 @@ from tests.support.stage import KEYS
 from tests.support.waiting import until
 
 Start = Callable[[str, str], AbstractAsyncContextManager[Program]]
-_LEAD_S = 15.0
+_LEAD_S = 60.0
 """Until a leader listens: the lock of the provider's token blocks for 3 s where its holder was killed."""
-_PASS_S = 2.0
+_PASS_S = 5.0
 """Then, until it passes its point: some are passed only where something goes another way than the first time."""
 _AT_ONCE = 3
 """Bridges that run at the same time; each of them mostly waits."""

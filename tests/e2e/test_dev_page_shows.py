@@ -10,6 +10,7 @@ from playwright.async_api import BrowserContext, Page, expect
 
 from tests.support.dev_program import ROOT, DevProgram
 from tests.support.processes import free_port
+from tests.support.waiting import PATIENCE_S
 
 PHONE = {"width": 390, "height": 844}
 PALE = """() => {
@@ -133,6 +134,7 @@ async def test_on_a_phone_the_badge_stays_in_sight(context: BrowserContext, dev:
     """Whatever is pressed, wherever the page stands; nothing is wider than the phone, nothing too pale to read."""
     assert context.browser is not None
     phone = await context.browser.new_context(viewport=PHONE, color_scheme=scheme, locale="zh-CN")  # type: ignore[arg-type,unused-ignore]  # one of its two
+    phone.set_default_timeout(PATIENCE_S * 1000)
     page = await phone.new_page()
     foreign: list[str] = []
     page.on("request", lambda request: None if request.url.startswith(dev.url) else foreign.append(request.url))

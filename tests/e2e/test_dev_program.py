@@ -122,7 +122,7 @@ def test_the_next_start_after_a_kill(start: Callable[..., DevProgram], tmp_path:
     secret = first.settings["edge"]["jwt_secret"]
     server = redis_pid(tmp_path)
     os.kill(first.process.pid, signal.SIGKILL)
-    first.process.wait(30)
+    first.process.wait(PATIENCE_S)
     second = start()
     assert second.url
     assert not alive(server)
@@ -319,7 +319,7 @@ def test_what_it_says_to_try_can_be_pasted(dev: DevProgram, require_binary: Call
     first = next(number for number, line in enumerate(dev.said) if line.lstrip().startswith("try "))
     pasted = dev.said[first].replace("try ", "", 1) + dev.said[first + 1]
     shell = subprocess.Popen(
-        ["sh", "-c", pasted.replace("curl ", "exec curl -s --max-time 20 ")],
+        ["sh", "-c", pasted.replace("curl ", "exec curl -s --max-time 120 ")],
         cwd=dev.folder,
         env=environment(),
         stdout=subprocess.PIPE,

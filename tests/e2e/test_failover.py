@@ -26,8 +26,6 @@ from tests.support.sentinel import DataServer, SentinelSet
 from tests.support.stage import BOB, KEYS
 from tests.support.waiting import until
 
-WAIT_S = 30.0
-
 
 @pytest.fixture
 async def provider() -> AsyncIterator[Simulator]:
@@ -100,7 +98,7 @@ def seen_by(browser: Follower) -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def product(redis_url: str, provider: Simulator, *, lease_s: int = 6) -> AsyncIterator[Product]:
+async def product(redis_url: str, provider: Simulator, *, lease_s: int = 30) -> AsyncIterator[Product]:
     """The programs, and browsers that are connected. A failover that outlasts the lease begins a generation."""
     port = free_port()
     environ = worker_environ(redis_url, provider, BRIDGE_WORKER_LEASE=str(lease_s))
@@ -147,9 +145,7 @@ async def test_a_master_that_is_killed_while_mails_flow(tmp_path: Path, provider
         old.kill()
         await servers.promoted(new)
         told = [len(browser.events) for browser in running.browsers]
-        await until(
-            lambda: all(len(b.events) > n + 20 for b, n in zip(running.browsers, told, strict=True)), within_s=WAIT_S
-        )
+        await until(lambda: all(len(b.events) > n + 20 for b, n in zip(running.browsers, told, strict=True)))
         flowing.cancel()
         await running.arrived(running.deliver(5))
         running.assert_no_position_twice()

@@ -234,6 +234,9 @@ async def test_an_edge_process_that_hangs_is_noticed_and_replaced(redis_url: str
         signal_pid(children[0], signal.SIGSTOP)
 
         async def named() -> bool:
+            if parent.said("edge process hangs, it is ended"):
+                # This test was not there to see it.
+                return True
             status, text = await parent.admin("/readyz")
             return status == 503 and "has said nothing for" in text
 

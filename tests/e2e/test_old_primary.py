@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from bridge.journal.inquiry import Inquiries
 from bridge.journal.writer import Writer
 from tests.support.browser_side import open_ws
 from tests.support.stage import BOB, KEYS, LEASE_S, bearer, mail, running_edge
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 
 class Moved:
@@ -67,9 +68,10 @@ def moved(tmp_path: Path) -> Iterator[Moved]:
 @asynccontextmanager
 async def leading(url: str) -> AsyncIterator[Writer]:
     """A worker's writer; a new one remembers nothing, and asks the edges."""
-    redis = RedisAddress(url).client()
+    redis = RedisAddress(url).client(timeout_s=PATIENCE_S)
+    recollect = partial(Inquiries(redis, KEYS).recollect, within_s=PATIENCE_S)
     await redis.delete(KEYS.lease)
-    writer = Writer(redis, KEYS, lease_s=LEASE_S, retention=Retention(), recollect=Inquiries(redis, KEYS).recollect)
+    writer = Writer(redis, KEYS, lease_s=LEASE_S, retention=Retention(), recollect=recollect)
     assert await writer.claim() is not None
     yield writer
     await redis.aclose()

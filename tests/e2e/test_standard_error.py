@@ -18,8 +18,6 @@ from tests.support.processes import ROOT, edge_environ, free_port, http_get, wor
 from tests.support.stage import BOB
 from tests.support.waiting import PATIENCE_S, until
 
-END_S = 20.0
-
 
 @contextlib.contextmanager
 def full_pipe():

@@ -11,9 +11,8 @@ from tests.support.browser_side import OPENERS, HandshakeRefused
 from tests.support.stage import bearer
 
 PATHS = {"websocket": "/ws", "sse": "/events"}
-SILENCE_S = 10.0
-"""How long a browser waits for an answer or a frame before it tries another connection. Heartbeats come more seldom in
-some tests, and then it comes back where all was well: that loses nothing."""
+SILENCE_S = 60.0
+"""How long a browser waits for an answer or a frame before it tries another connection, as ``/client.js`` does."""
 _PAUSE_S = 0.05
 
 

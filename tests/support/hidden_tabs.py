@@ -94,7 +94,7 @@ async def hidden_tabs(program: str, folder: Path) -> AsyncIterator[HiddenTabs]:
     )
     where = folder / "DevToolsActivePort"
     try:
-        await waiting.until(lambda: where.exists() and where.read_text().count("\n") > 0)
+        await waiting.until(lambda: where.exists() and len(where.read_text().split()) == 2)
         port, path = where.read_text().split()
         async with (
             aiohttp.ClientSession() as http,

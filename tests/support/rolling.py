@@ -14,13 +14,12 @@ from typing import Any
 
 from bridge.journal.writer import Writer
 from tests.support.browser_side import HandshakeRefused, open_sse, open_ws
+from tests.support.follower import SILENCE_S
 from tests.support.processes import Program, edge_environ, free_port, program
 from tests.support.stage import ANN, BOB, bearer, leading_writer, mail
 from tests.support.waiting import PATIENCE_S, until
 
 SHUTTING_DOWN = 3001
-SILENCE_S = 60.0
-"""A page takes a silence of so long for an error: heartbeats come three times as often."""
 
 
 class HintedPage:

@@ -129,7 +129,7 @@ class Harness:
         self.provider = await stack.enter_async_context(
             await Simulator.start(self.world, dialect=self._dialect, rules=rules)
         )
-        self.redis: Redis = RedisAddress(self.server.url).client()
+        self.redis: Redis = RedisAddress(self.server.url).client(timeout_s=PATIENCE_S)
         stack.push_async_callback(self.redis.aclose)
         await self.redis.xgroup_create(KEYS.events, GROUP, id="0", mkstream=True)
         self.ways = {
@@ -254,7 +254,7 @@ class Harness:
             with suppress(TimeoutError):
                 await until(
                     lambda last=last: all(f.mail_ids[-1:] == [last[f.mailbox]] for f in self.followers),  # type: ignore[misc]
-                    within_s=4,
+                    within_s=10,
                 )
                 break
         else:
