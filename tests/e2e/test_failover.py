@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from bridge.journal.embedded import EmbeddedServer
 from bridge.simulator import Simulator, World
@@ -238,9 +240,15 @@ async def test_a_dump_of_yesterday(
     # No restart outlives this lease: that would be a generation more.
     async with product(own_server.url, provider, lease_s=60) as running:
         await running.arrived(running.deliver(2))
+        # The worker stands still, and what it sent is stored: a call that is lost here would be a generation more.
+        running.worker.signal(signal.SIGSTOP)
+        with redis.Redis.from_url(own_server.url) as client:
+            assert client.ping()
+            assert client.ping()
         own_server.kill()
         shutil.copytree(folder, kept)
         own_server.restart()
+        running.worker.signal(signal.SIGCONT)
         today = running.deliver(3)
         await running.arrived(today)
         [first_lost] = [e for e in running.browsers[0].events if e["data"].get("mail_id") == today[0]]
