@@ -7,6 +7,7 @@ One embedded server serves the session, emptied before each test; a test that ki
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import shutil
@@ -128,6 +129,19 @@ def require_binary() -> Callable[[str], str]:
         pytest.skip(f"{name} is missing: apt install {package}")
 
     return require
+
+
+@pytest.fixture
+async def leap(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """``leap(60)``: for the event loop a minute has passed at once, as where its machine was suspended."""
+    loop = asyncio.get_running_loop()
+    real, ahead_s = loop.time, [0.0]
+    monkeypatch.setattr(loop, "time", lambda: real() + ahead_s[0])
+
+    def leap(seconds: float) -> None:
+        ahead_s[0] += seconds
+
+    return leap
 
 
 @pytest.fixture

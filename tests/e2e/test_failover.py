@@ -144,6 +144,7 @@ async def test_a_master_that_is_killed_while_mails_flow(tmp_path: Path, provider
         flowing = asyncio.create_task(running.flow(), name="mails")
         await until(lambda: all(len(browser.mail_ids) > 20 for browser in running.browsers))
         old, new = servers.servers
+        servers.watch_closely()
         old.kill()
         await servers.promoted(new)
         told = [len(browser.events) for browser in running.browsers]
@@ -174,6 +175,7 @@ async def test_commits_that_no_replica_got_are_never_told_as_others(tmp_path: Pa
         lost = running.deliver(4)
         await running.arrived(lost)
         [first_lost] = [e for e in running.browsers[0].events if e["data"].get("mail_id") == lost[0]]
+        servers.watch_closely()
         old.pause()
         await servers.promoted(new)
         await running.arrived(running.deliver(2))
@@ -206,6 +208,7 @@ async def test_a_cluster_fails_over_and_moves_the_namespace(tmp_path: Path, prov
         owner, replica = cluster.owner, cluster.servers[3]
         with owner.client() as client:
             await until(lambda: client.wait(1, 0) == 1)
+        cluster.watch_closely()
         owner.kill()
         await cluster.promoted(replica)
         await running.arrived(running.deliver(3))

@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from bridge.journal.embedded import EmbeddedServer, EmbeddedServerError, find_server_binary
+from tests.support.waiting import PATIENCE_S
 
 _OWNER = """
 import pathlib, sys
@@ -42,7 +43,7 @@ def wait_gone(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         descriptor = os.pidfd_open(pid)
     if descriptor is not None:
-        assert select.select([descriptor], [], [], 10)[0], f"process {pid} still lives"
+        assert select.select([descriptor], [], [], PATIENCE_S)[0], f"process {pid} still lives"
         os.close(descriptor)
 
 
@@ -91,13 +92,13 @@ def test_next_start_ends_the_recorded_orphan(tmp_path):
         (tmp_path / "embedded.pid").write_text(f"{orphan.pid}\n{path}\n")
         with EmbeddedServer(tmp_path) as server:
             assert server.pid != orphan.pid
-            assert orphan.wait(10) is not None
+            assert orphan.wait(PATIENCE_S) is not None
     assert not folder.exists()
 
 
 def test_a_foreign_process_with_the_recorded_number_is_left_alone(tmp_path):
     """Process numbers are given again: a process without our socket in its title is not ours to end."""
-    with subprocess.Popen(["sleep", "60"]) as stranger:
+    with subprocess.Popen(["sleep", "600"]) as stranger:
         (tmp_path / "embedded.pid").write_text(f"{stranger.pid}\n/tmp/exmail-bridge-none/redis.sock\n")
         with EmbeddedServer(tmp_path):
             assert stranger.poll() is None

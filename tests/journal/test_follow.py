@@ -17,6 +17,7 @@ from bridge.journal.errors import FormatTooNew, JournalAway
 from bridge.journal.follow import BEGINNING, Followed, Follower, StreamId, gap_between, parse_stream_id
 from bridge.journal.keys import Keys
 from bridge.journal.writer import Writer
+from tests.support.waiting import PATIENCE_S
 
 KEYS = Keys("exmail")
 
@@ -31,7 +32,7 @@ def mail(mail_id: str, time_s: float | None = None) -> RecordMail:
 
 @pytest.fixture
 async def follower(redis_url: str) -> AsyncIterator[Follower]:
-    async with Follower(RedisAddress(redis_url), KEYS, block_s=5) as follower:
+    async with Follower(RedisAddress(redis_url), KEYS, block_s=PATIENCE_S) as follower:
         yield follower
 
 

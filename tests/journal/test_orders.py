@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -12,7 +13,7 @@ import pytest
 from bridge.events import to_json
 from bridge.journal.orders import NotAnswered, Orders
 from bridge.journal.writer import Writer
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 from .conftest import BOB, KEYS
 
@@ -55,20 +56,26 @@ async def test_an_order_that_nobody_takes_is_withdrawn(redis: Any, orders: Order
     assert not await redis.exists(KEYS.orders)
 
 
-async def test_an_order_that_is_not_finished_in_time_goes_on(redis: Any, orders: Orders, writer: Writer) -> None:
+async def test_an_order_that_is_not_finished_in_time_goes_on(
+    redis: Any, orders: Orders, writer: Writer, leap: Callable[[float], None]
+) -> None:
     """The command cannot say what became of it, and says that."""
-    asking = asyncio.create_task(orders.ask("release", within_s=0.3))
+    asking = asyncio.create_task(orders.ask("release", within_s=PATIENCE_S))
     await until(lambda: _waiting(redis, 1))
     assert await orders.take() is not None
+    leap(PATIENCE_S)
     with pytest.raises(NotAnswered, match="goes on"):
         await asking
 
 
-async def test_an_order_that_was_begun_is_the_next_leader_s(redis: Any, orders: Orders, writer: Writer) -> None:
+async def test_an_order_that_was_begun_is_the_next_leader_s(
+    redis: Any, orders: Orders, writer: Writer, leap: Callable[[float], None]
+) -> None:
     """Until it is done, also when nobody waits any more: its sender was told that it goes on."""
-    asking = asyncio.create_task(orders.ask("forget", BOB, within_s=0.2))
+    asking = asyncio.create_task(orders.ask("forget", BOB, within_s=PATIENCE_S))
     await until(lambda: _waiting(redis, 1))
     begun = await orders.take()
+    leap(PATIENCE_S)
     with pytest.raises(NotAnswered, match="goes on"):
         await asking
     next_leader = Orders(redis, KEYS)
@@ -100,7 +107,7 @@ async def test_the_senders_clock_does_not_matter(
     for skew_s in (-3600, 3600):
         now = time.time() + skew_s
         monkeypatch.setattr(time, "time", lambda now=now: now)
-        asking = asyncio.create_task(orders.ask("resync", within_s=30))
+        asking = asyncio.create_task(orders.ask("resync", within_s=PATIENCE_S))
         await until(lambda: _waiting(redis, 1))
         taken = await orders.take()
         assert taken is not None

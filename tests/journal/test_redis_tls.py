@@ -138,7 +138,7 @@ def secured_sentinel(folder: Path, binary: Path, authority: Authority, master: i
 def answers(port: int, authority: Authority) -> bool:
     """Whether the sentinel has started."""
     with (
-        suppress(redis_sync.ConnectionError),
+        suppress(redis_sync.ConnectionError, redis_sync.TimeoutError),
         redis_sync.Redis(port=port, ssl=True, ssl_ca_certs=str(authority.ca_file), password=HUSH) as client,
     ):
         return bool(client.ping())

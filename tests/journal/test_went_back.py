@@ -228,7 +228,7 @@ async def test_edges_are_asked_until_one_hears(redis: Any) -> None:
     pubsub = redis.pubsub()
     memory = Memory(7, 3, {BOB: ("abcdefgh", 2)})
     asked = await looks(redis)
-    asking = asyncio.create_task(inquiries.recollect(within_s=20))
+    asking = asyncio.create_task(inquiries.recollect(within_s=PATIENCE_S))
     await until(lambda: have_grown(redis, asked + 2))
     await pubsub.subscribe(KEYS.inquiry_channel)
     await pubsub.get_message(timeout=PATIENCE_S)

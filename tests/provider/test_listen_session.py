@@ -91,23 +91,16 @@ async def test_long_poll_that_closes(provider: BareProvider, listen: Listen) -> 
 
 
 async def test_what_came_while_we_stood_still_is_read_before_the_silence_is_judged(
-    provider: BareProvider, client: ProviderClient, monkeypatch: pytest.MonkeyPatch
+    provider: BareProvider, client: ProviderClient, leap: Callable[[float], None]
 ) -> None:
     """A machine that was suspended for longer than the limit has pushes in its socket: the provider was not silent."""
-    loop, ahead_s = asyncio.get_running_loop(), [0.0]
-    real = loop.time
-
-    def now() -> float:
-        return real() + ahead_s[0]
-
-    monkeypatch.setattr(loop, "time", now)
     session = ListenSession(
         transport=client._transport,
         tokens=client._call.tokens,
         ver=lambda: 0,
         on_ver=lambda ver: True,
         silence_s=LONG_S,
-        now=now,
+        now=asyncio.get_running_loop().time,
     )
     listening = Listening(session)
     running = asyncio.create_task(listening.run())
@@ -116,10 +109,10 @@ async def test_what_came_while_we_stood_still_is_read_before_the_silence_is_judg
     await listening.gave(Online(0))
     # Nothing ran between this push and the end of the time.
     request.writer.write(piece(count(1)))
-    ahead_s[0] = 4 * LONG_S
+    leap(4 * LONG_S)
     await listening.gave(*counts(1))
     assert listening.error is None
-    ahead_s[0] += 4 * LONG_S
+    leap(4 * LONG_S)
     await listening.ended(ListenSilent)
     await running
 

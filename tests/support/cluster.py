@@ -10,7 +10,7 @@ from redis.crc import key_slot
 from bridge.journal.embedded import find_server_binary
 from tests.support.processes import free_port
 from tests.support.sentinel import DataServer, in_pairs
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 SLOT = key_slot(b"{exmail}")
 _RANGES = ((0, 5460), (5461, 10922), (10923, 16383))
@@ -65,6 +65,16 @@ class ClusterSet:
             await until(lambda id=id, replica=replica: id in _text(replica.run("CLUSTER", "NODES")))  # type: ignore[misc]
             replica.run("CLUSTER", "REPLICATE", id)
         await until(self.settled)
+        # Nobody is taken for dead who merely stands still, before a test wants it: see ``watch_closely``.
+        self._set_patience(PATIENCE_S)
+
+    def watch_closely(self) -> None:
+        """From now on a node that is silent for a second is taken for dead."""
+        self._set_patience(1)
+
+    def _set_patience(self, seconds: float) -> None:
+        for server in self.servers:
+            server.run("CONFIG", "SET", "cluster-node-timeout", int(seconds * 1000))
 
     def _info(self, server: DataServer) -> dict[str, str]:
         return dict(line.split(":") for line in _text(server.run("CLUSTER", "INFO")).split())
@@ -113,7 +123,9 @@ class ClusterSet:
         self.begin_migration(source, target)
         with source.client() as client:
             while keys := client.execute_command("CLUSTER", "GETKEYSINSLOT", SLOT, 100):
-                client.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+                client.execute_command(
+                    "MIGRATE", "127.0.0.1", target.port, "", 0, int(PATIENCE_S * 1000), "KEYS", *keys
+                )
         for server in (target, source, *self.servers):
             if server.server.pid is not None and server.role == "master":
                 server.run("CLUSTER", "SETSLOT", SLOT, "NODE", self.id_of(target))

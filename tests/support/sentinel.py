@@ -13,7 +13,7 @@ import redis as redis_sync
 
 from bridge.journal.embedded import EmbeddedServer, find_server_binary
 from tests.support.processes import free_port
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 MASTER = "mymaster"
 _DATA = {
@@ -58,7 +58,7 @@ class DataServer:
 
     def demoted(self) -> bool:
         """Whether this one is a replica now. Who demotes it cuts its clients, whoever asks among them."""
-        with suppress(redis_sync.ConnectionError):
+        with suppress(redis_sync.RedisError):
             return self.role == "slave"
         return False
 
@@ -127,8 +127,9 @@ class SentinelSet:
         (place / "sentinel.conf").write_text(
             f"port {port}\nbind 127.0.0.1\ndir {place}\nlogfile {place}/log\n"
             f"sentinel monitor {MASTER} 127.0.0.1 {self.servers[0].port} {self._quorum}\n"
-            f"sentinel down-after-milliseconds {MASTER} 500\n"
-            f"sentinel failover-timeout {MASTER} 3000\n"
+            # Nobody is taken for dead who merely stands still, before a test wants it: see ``watch_closely``.
+            f"sentinel down-after-milliseconds {MASTER} {PATIENCE_S * 1000:.0f}\n"
+            f"sentinel failover-timeout {MASTER} 10000\n"
         )
         return subprocess.Popen([self._binary, str(place / "sentinel.conf"), "--sentinel"], stdout=subprocess.DEVNULL)
 
@@ -154,14 +155,16 @@ class SentinelSet:
                 found.append(next(server for server in self.servers if server.port == port))
         return found
 
-    @property
-    def master(self) -> DataServer:
-        """The server that the first sentinel that answers names."""
-        return self.named()[0]
+    def watch_closely(self) -> None:
+        """From now on a server that is silent for half a second is taken for dead."""
+        for number in range(len(self.ports)):
+            self.ask(number, "SENTINEL", "SET", MASTER, "down-after-milliseconds", "500")
 
     def replicated(self) -> bool:
-        """Whether the replica has everything that the master has."""
-        with self.master.client() as client:
+        """Whether the replica has everything that the master has; not while no sentinel names one."""
+        if not (named := self.named()):
+            return False
+        with named[0].client() as client:
             told = client.info("replication")
         replica = told.get("slave0")
         return bool(replica) and replica["state"] == "online" and replica["offset"] == told["master_repl_offset"]
@@ -175,18 +178,20 @@ class SentinelSet:
         await until(is_master)
 
     async def failed_over(self) -> None:
-        """A failover that an operator orders, from the present master to the other."""
-        other = next(server for server in self.servers if server is not self.master)
+        """A failover that an operator orders, from the present master to the other; again, if it is given up."""
+        await until(lambda: bool(self.named()))
+        master = self.named()[0]
 
         def ordered() -> bool:
+            if master not in (named := self.named()):
+                return bool(named)
             # INPROG or NOGOODSLAVE: the sentinels have not settled yet.
             with suppress(redis_sync.RedisError):
                 self.ask(0, "SENTINEL", "FAILOVER", MASTER)
-                return True
             return False
 
         await until(ordered)
-        await self.promoted(other)
+        await self.promoted(next(server for server in self.servers if server is not master))
 
     def name(self, server: DataServer, *sentinels: int) -> None:
         """These sentinels name this server from now on, as if they never had heard of another."""
