@@ -21,6 +21,7 @@ import pytest
 import redis
 
 from bridge.journal.embedded import EmbeddedServer
+from tests.support.waiting import PATIENCE_S
 from tests.support.wrapped import LIBRARIES, find_library
 
 # Whoever looks at the clock beside each example fails on a machine that stands still for a moment.
@@ -101,7 +102,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedS
 @pytest.fixture
 def redis_url(redis_server: EmbeddedServer) -> str:
     """``unix://`` URL of an empty Valkey: no keys, no scripts, no clients left from another test."""
-    with redis.Redis.from_url(redis_server.url) as client:
+    with redis.Redis.from_url(redis_server.url, socket_timeout=PATIENCE_S) as client:
         client.client_kill_filter(skipme=True)
         client.flushall()
         client.script_flush()

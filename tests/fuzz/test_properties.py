@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.mutate import Mutator
 from tests.fuzz.targets import TARGETS
+from tests.support.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 NAMES = list(TARGETS)
@@ -63,13 +65,10 @@ def test_some_mutations_hold(name: str) -> None:
 def test_the_program(tmp_path: Path) -> None:
     """It counts, ends by itself, and runs one input again."""
     program = [sys.executable, "-m", "tests.fuzz", "position"]
-    told = subprocess.run(
-        [*program, "--bytes", "2000", "--plain"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
-    )
+    ran = partial(subprocess.run, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    told = ran([*program, "--bytes", "2000", "--plain"])
     assert told.stdout.startswith("position: 2,0")
     assert "seed 1" in told.stdout
     (tmp_path / "input").write_bytes(b"k3f9a2xq-42")
-    told = subprocess.run(
-        [*program, "--input", str(tmp_path / "input")], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
-    )
+    told = ran([*program, "--input", str(tmp_path / "input")])
     assert told.stdout == "holds\n"

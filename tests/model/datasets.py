@@ -15,6 +15,7 @@ import orjson
 import redis as redis_sync
 
 from bridge.journal.keys import Keys
+from tests.support.waiting import PATIENCE_S
 
 KEYS: Final = Keys("model")
 MAILBOX: Final = "bob@gzdev.com"
@@ -86,7 +87,7 @@ class Datasets:
     """All datasets met so far. ``source`` is the text of the script, perhaps a spoilt one; ``backward``: see Bounds."""
 
     def __init__(self, url: str, source: bytes, *, backward: bool = False) -> None:
-        self._redis: Any = redis_sync.Redis.from_url(url)
+        self._redis: Any = redis_sync.Redis.from_url(url, socket_timeout=PATIENCE_S)
         self._source = source
         self._backward = backward
         self._scripts: dict[int, str] = {}

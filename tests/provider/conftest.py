@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
 from bridge.provider.bizmail.client import ProviderClient
+from bridge.provider.bizmail.listen import ListenSession
 from tests.provider.bare_provider import BareProvider
 from tests.provider.listening import LONG_S, Listen, Listening
 from tests.support.waiting import PATIENCE_S
@@ -59,6 +61,14 @@ def client(provider: BareProvider, http: aiohttp.ClientSession, calls: list[tupl
 def sample() -> Callable[[str], bytes]:
     """An example of the protocol document, as printed."""
     return lambda name: (SAMPLES / f"{name}.json").read_bytes()
+
+
+@pytest.fixture
+async def leaping(leap: Callable[[float], None], monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """``leap``, of which listen sessions know: so much time has passed, and nothing has run meanwhile."""
+    defaults: Any = ListenSession.__init__.__kwdefaults__
+    monkeypatch.setitem(defaults, "now", asyncio.get_running_loop().time)
+    return leap
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from bridge.provider.faults import ProviderError
 from tests.fuzz.answers import CALLED, READERS, SEEDS
 from tests.provider.bare_provider import BareProvider
 from tests.provider.test_every_endpoint import minimal
+from tests.support.waiting import PATIENCE_S
 
 TOKEN = b'{"access_token":"token-1","expires_in":86400}'
 BODIES = st.sampled_from([seed[2:] for seed in SEEDS]) | st.binary(max_size=60)
@@ -61,7 +62,7 @@ def ask() -> Iterator[Callable[[Endpoint, bytes], Any]]:
             client_id="admin",
             client_secret=lambda: "key-of-admin",
             session=session,
-            timeout_s=5,
+            timeout_s=PATIENCE_S,
             busy_wait_s=0,
         )
 

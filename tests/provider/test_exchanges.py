@@ -28,7 +28,7 @@ from bridge.provider.faults import (
     UnreadableAnswer,
 )
 from tests.provider.bare_provider import BareProvider, Request
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, until
 
 COUNT, SYNC, TOKEN, LIST = "/openapi/mail/newcount", "/openapi/user/sync", "/cgi-bin/token", "/openapi/user/list"
 ONE = b'{"NewCount":1}'
@@ -103,13 +103,15 @@ def short_lived() -> Iterator[ShortLived]:
 
 
 async def test_who_waits_for_a_connection_has_not_been_sent(
-    provider: BareProvider, client_with: Callable[..., ProviderClient]
+    provider: BareProvider, client_with: Callable[..., ProviderClient], leap: Callable[[float], None]
 ) -> None:
     """Two at once over one connection: the one that was not sent is told so while the other is under way."""
-    client = client_with(limit=1, wait_s=0.5)
+    client = client_with(limit=1, wait_s=60, timeout_s=3600)
     await client.token()
     provider.silent.add(SYNC)
     adding = [asyncio.create_task(client.user_add(f"{name}@x", name=name, password="123456")) for name in "ab"]
+    await until(lambda: len(provider.calls(SYNC)) == 1)
+    leap(61)
     [ended], [under_way] = await asyncio.wait(adding, return_when=asyncio.FIRST_COMPLETED)
     under_way.cancel()
     away = ended.exception()
@@ -119,30 +121,36 @@ async def test_who_waits_for_a_connection_has_not_been_sent(
 
 
 async def test_what_was_sent_and_not_answered_may_be_done(
-    provider: BareProvider, client_with: Callable[..., ProviderClient]
+    provider: BareProvider, client_with: Callable[..., ProviderClient], leap: Callable[[float], None]
 ) -> None:
     """And is not repeated, a read neither: it has taken its time."""
-    client = client_with(timeout_s=0.2)
+    client = client_with(timeout_s=60)
     await client.token()
     provider.silent |= {SYNC, COUNT}
-    for call in (client.user_delete("a@x"), client.newcount("a@x")):
+    for path, call in ((SYNC, client.user_delete("a@x")), (COUNT, client.newcount("a@x"))):
+        calling: asyncio.Future[object] = asyncio.ensure_future(call)
+        await until(lambda path=path: len(provider.calls(path)) == 1)  # type: ignore[misc]
+        leap(61)
         with pytest.raises(ProviderAway, match="no answer in time") as away:
-            await call
+            await calling
         assert (away.value.sent, away.value.timed_out) == (True, True)
         assert (PERHAPS_DONE in str(away.value)) == (away.value.endpoint == "user/sync")
     assert len(provider.calls(SYNC)) == len(provider.calls(COUNT)) == 1
 
 
 async def test_the_clock_of_a_call_starts_when_it_is_sent(
-    provider: BareProvider, client_with: Callable[..., ProviderClient], monkeypatch: pytest.MonkeyPatch
+    provider: BareProvider,
+    client_with: Callable[..., ProviderClient],
+    monkeypatch: pytest.MonkeyPatch,
+    leap: Callable[[float], None],
 ) -> None:
     """Thirty at once over one connection, each answered within its time: all of them are, however long that takes."""
-    client = client_with(limit=1, timeout_s=1)
+    client = client_with(limit=1, timeout_s=60, wait_s=3600)
     await client.token()
     answer = provider._answer
 
     async def slow(request: Request) -> None:
-        await asyncio.sleep(0.05)
+        leap(20)
         await answer(request)
 
     monkeypatch.setattr(provider, "_answer", slow)

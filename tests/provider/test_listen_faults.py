@@ -102,9 +102,11 @@ async def test_each_connection_is_announced_before_it_is_made(provider: BareProv
 
 @pytest.mark.parametrize("refused_first", [False, True])
 async def test_between_two_long_polls_is_a_gap_where_the_next_is_refused(
-    provider: BareProvider, listen: Listen, refused_first: bool
+    provider: BareProvider, listen: Listen, refused_first: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the provider keeps between two polls it keeps for a moment; a refusal is no sign of being listened to."""
+    # The moment is as long as this test may stand still.
+    monkeypatch.setattr("bridge.provider.bizmail.listen._BETWEEN_S", PATIENCE_S)
     gaps: list[None] = []
     async with listen(settle_s=0.02, on_gap=lambda: gaps.append(None)) as listening:
         request = await provider.listen()

@@ -9,7 +9,6 @@ import aiohttp
 import pytest
 
 from bridge.provider.bizmail.client import ProviderClient
-from bridge.provider.bizmail.listen import ListenSession
 from bridge.provider.faults import (
     ListenEnded,
     ListenSilent,
@@ -17,7 +16,7 @@ from bridge.provider.faults import (
 )
 from bridge.provider.pushes import Online, Push, VersionChanged
 from tests.provider.bare_provider import BareProvider
-from tests.provider.listening import CHUNKED, ENDLESS, LONG_S, RET, Listen, Listening, count, counts, framed, piece
+from tests.provider.listening import CHUNKED, ENDLESS, LONG_S, RET, Listen, count, counts, framed, piece
 from tests.support.waiting import PATIENCE_S, until
 
 
@@ -91,30 +90,20 @@ async def test_long_poll_that_closes(provider: BareProvider, listen: Listen) -> 
 
 
 async def test_what_came_while_we_stood_still_is_read_before_the_silence_is_judged(
-    provider: BareProvider, client: ProviderClient, leap: Callable[[float], None]
+    provider: BareProvider, listen: Listen, leaping: Callable[[float], None]
 ) -> None:
     """A machine that was suspended for longer than the limit has pushes in its socket: the provider was not silent."""
-    session = ListenSession(
-        transport=client._transport,
-        tokens=client._call.tokens,
-        ver=lambda: 0,
-        on_ver=lambda ver: True,
-        silence_s=LONG_S,
-        now=asyncio.get_running_loop().time,
-    )
-    listening = Listening(session)
-    running = asyncio.create_task(listening.run())
-    request = await provider.listen()
-    await request.send(CHUNKED + piece(RET))
-    await listening.gave(Online(0))
-    # Nothing ran between this push and the end of the time.
-    request.writer.write(piece(count(1)))
-    leap(4 * LONG_S)
-    await listening.gave(*counts(1))
-    assert listening.error is None
-    leap(4 * LONG_S)
-    await listening.ended(ListenSilent)
-    await running
+    async with listen() as listening:
+        request = await provider.listen()
+        await request.send(CHUNKED + piece(RET))
+        await listening.gave(Online(0))
+        # Nothing ran between this push and the end of the time.
+        request.writer.write(piece(count(1)))
+        leaping(4 * LONG_S)
+        await listening.gave(*counts(1))
+        assert listening.error is None
+        leaping(4 * LONG_S)
+        await listening.ended(ListenSilent)
 
 
 async def test_request_into_a_closing_connection(provider: BareProvider, listen: Listen) -> None:
@@ -175,7 +164,7 @@ async def test_bare_documents(provider: BareProvider, listen: Listen) -> None:
 
 async def test_acknowledged_long_poll_is_paced(provider: BareProvider, listen: Listen) -> None:
     """Acknowledgements that come at once are asked behind, ever more slowly, never in a spin."""
-    async with listen(settle_s=0.02, silence_s=0.2) as listening:
+    async with listen(settle_s=0.02) as listening:
         for _ in range(5):
             request = await provider.listen()
             await request.send(framed(RET))
@@ -190,11 +179,16 @@ async def test_silence_is_probed_then_ended(provider: BareProvider, listen: List
         await listening.ended(ListenSilent)
 
 
-async def test_silence_inside_a_body_is_not_probed(provider: BareProvider, listen: Listen) -> None:
+async def test_silence_inside_a_body_is_not_probed(
+    provider: BareProvider, listen: Listen, leaping: Callable[[float], None]
+) -> None:
     """Nothing is written while a body is open."""
-    async with listen(silence_s=0.05) as listening:
+    async with listen() as listening:
         request = await provider.listen()
         await request.send(CHUNKED + piece(RET))
+        await listening.gave(Online(0))
+        for _ in range(3):
+            leaping(LONG_S)
         await listening.ended(ListenSilent)
         assert provider.listens.empty()
 

@@ -260,17 +260,17 @@ async def test_a_token_anew(issuer: Issuer) -> None:
 
 async def test_threads_share_a_store() -> None:
     """Each with an event loop and a source of its own: one fetch, and nobody hangs or hears of another's loop."""
-    store = MemoryTokenStore()
+    store = MemoryTokenStore(lock_s=PATIENCE_S)
     fetches: list[int] = []
     together = threading.Barrier(8)
 
     async def fetch() -> Token:
         fetches.append(1)
         await asyncio.sleep(0.05)
-        return Token(f"t{len(fetches)}", time.time() + 100)
+        return Token(f"t{len(fetches)}", time.time() + 3600)
 
     async def ask() -> str:
-        together.wait(10)
+        together.wait(PATIENCE_S)
         return await TokenSource(store, fetch).token()
 
     loop = asyncio.get_running_loop()

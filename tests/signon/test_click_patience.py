@@ -18,6 +18,7 @@ from bridge.signon.signon import SignOn
 from bridge.simulator import Kind, Simulator
 from tests.support.clicks import HTML, Browser, credentials
 from tests.support.stage import KEYS, SECRET
+from tests.support.waiting import PATIENCE_S
 
 
 async def test_a_silent_provider(redis_url: str, simulator: Simulator) -> None:
@@ -27,7 +28,7 @@ async def test_a_silent_provider(redis_url: str, simulator: Simulator) -> None:
         credentials(simulator, BRIDGE_REDIS_URL=redis_url, BRIDGE_EDGE_JWT_SECRET=SECRET, BRIDGE_SIGNON_RATE="5")
     )
     metrics = Metrics()
-    redis = redis_address(settings).client()
+    redis = redis_address(settings).client(timeout_s=PATIENCE_S)
     async with (
         running_verifier(settings) as verifier,
         running_client(settings, redis, metrics) as client,

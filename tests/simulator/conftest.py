@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from bridge.simulator import Dialect, Rules, Simulator, World
+from tests.support.processes import free_port
 from tests.support.waiting import PATIENCE_S
 
 NOW_S = 1386593148.546
@@ -105,7 +106,7 @@ def simulate(world: World, stack: AsyncExitStack) -> Callable[..., Awaitable[Sim
     async def start(**settings: Any) -> Simulator:
         rules = {name: settings.pop(name) for name in tuple(settings) if name in Rules.__dataclass_fields__}
         return await stack.enter_async_context(
-            await Simulator.start(world, dialect=Dialect(**settings), rules=Rules(**rules))
+            await Simulator.start(world, port=free_port(), dialect=Dialect(**settings), rules=Rules(**rules))
         )
 
     return start

@@ -14,8 +14,6 @@ from bridge.simulator import PlanError, Simulator, serve
 from bridge.simulator.serve import greet
 from tests.support.waiting import PATIENCE_S
 
-TIMEOUT_S = 5.0
-
 
 @asynccontextmanager
 async def serving(**settings: Any) -> AsyncIterator[asyncio.Task[None]]:

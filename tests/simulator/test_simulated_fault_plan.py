@@ -99,13 +99,14 @@ async def test_steps_are_done(simulate, dial, world, tmp_path):
     """A step switches a fault on, and off again after its time."""
     simulator = await simulate()
     wire = await dial(simulator)
-    step = "[[step]]\ndo = 'fault'\nkind = 'errcode'\nvalue = 1002\nendpoint = 'user/list'\nfor_s = 0.05"
+    step = "[[step]]\ndo = 'fault'\nkind = 'errcode'\nvalue = 1002\nendpoint = 'user/list'\nfor_s = 1"
     async with following(write(tmp_path / "plan.toml", step), simulator):
-        while "errcode" not in await wire.call("/openapi/user/list", "Ver=0"):
-            pass
-        assert simulator.calls.count("user/list", "1002") == 1
-        while "errcode" in await wire.call("/openapi/user/list", "Ver=0"):
-            pass
+        async with asyncio.timeout(PATIENCE_S):
+            while "errcode" not in await wire.call("/openapi/user/list", "Ver=0"):
+                pass
+            assert simulator.calls.count("user/list", "1002") == 1
+            while "errcode" in await wire.call("/openapi/user/list", "Ver=0"):
+                pass
     assert not simulator.faults.active
 
 

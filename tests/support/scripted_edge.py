@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from bridge.edge.scripts import read_scripts
+from tests.support.processes import free_port
 from tests.support.waiting import PATIENCE_S
 
 SCRIPTS = read_scripts()
@@ -110,9 +111,9 @@ class ScriptedEdge:
         self.asked: list[tuple[str, str, str | None]] = []
 
     async def listen(self, runner: web.AppRunner, port: int = 0) -> None:
-        """Begin to accept."""
+        """Begin to accept, on a port that nobody else is given while it is away."""
         self._runner = runner
-        self._site = web.TCPSite(runner, "127.0.0.1", port, reuse_address=True)
+        self._site = web.TCPSite(runner, "127.0.0.1", port or free_port(), reuse_address=True)
         await self._site.start()
         self.url = "http://{}:{}/".format(*runner.addresses[0][:2])
 

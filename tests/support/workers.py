@@ -18,6 +18,7 @@ from bridge.journal.keys import Keys
 from bridge.obs.metrics import Metrics
 from bridge.settings import Settings, load_settings
 from bridge.simulator import DirectoryEntry, Mail, Simulator, UnreadCount, World
+from tests.support.processes import free_port
 from tests.support.waiting import PATIENCE_S, until
 
 ROOT = Path(__file__).parents[2]
@@ -108,7 +109,8 @@ async def lapsed(redis: Any) -> None:
 @asynccontextmanager
 async def simulating(users: int = 5, *, seed: int = 1, **options: Any) -> AsyncIterator[Simulator]:
     """A provider that runs; ``options`` go to ``Simulator.start``."""
-    async with await Simulator.start(World(seed, users=users), **options) as simulator:
+    # It may refuse for a while, and listens on the same port again.
+    async with await Simulator.start(World(seed, users=users), **{"port": free_port(), **options}) as simulator:
         yield simulator
 
 
