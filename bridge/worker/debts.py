@@ -14,6 +14,7 @@ from typing import Final
 from bridge.journal.owed import DELETED, MISSING, Owed
 from bridge.provider.faults import ProviderError
 from bridge.provider.members import Members
+from bridge.worker.allowance import Allowance
 from bridge.worker.profiles import Fetch
 from bridge.worker.registrar import Registrar
 from bridge.worker.step import Step
@@ -90,6 +91,7 @@ class Debts:
         registrar: Registrar,
         fields: Collection[str],
         timetable: Timetable,
+        allowance: Allowance,
         *,
         named: Callable[[], Awaitable[Collection[str] | None]],
     ) -> None:
@@ -98,6 +100,7 @@ class Debts:
         self._registrar = registrar
         self._fields = fields
         self._timetable = timetable
+        self._allowance = allowance
 
     def next_s(self) -> float | None:
         """Seconds until there is something to ask; ``None``: nothing is owed."""
@@ -115,7 +118,7 @@ class Debts:
         due = timetable.due()
         if not due:
             return False
-        fetch = Fetch(self._members, self._fields, due, looks_again=True)
+        fetch = Fetch(self._members, self._fields, self._allowance, due, looks_again=True)
         try:
             await fetch.run()
         except ProviderError as error:

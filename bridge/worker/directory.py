@@ -19,6 +19,7 @@ from bridge.journal.writer import Writer
 from bridge.obs.labels import SyncKind
 from bridge.obs.metrics import Metrics
 from bridge.provider.members import Members
+from bridge.worker.allowance import Allowance
 from bridge.worker.answer import Answer
 from bridge.worker.debts import Debts, Timetable
 from bridge.worker.decisions import Decisions
@@ -99,7 +100,8 @@ class Directory:
         self._stage = Stage(scribe, mirror, notices, self._fields)
         self._decisions = Decisions(self._registrar, scribe, mirror, notices)
         timetable = Timetable(second_look_s=pace.second_look_s)
-        self._debts = Debts(members, self._registrar, self._fields, timetable, named=self._named)
+        self._allowance = Allowance()
+        self._debts = Debts(members, self._registrar, self._fields, timetable, self._allowance, named=self._named)
         self._questions = Questions(members, self._registrar, metrics, wall=wall)
         self._work: Work | None = None
         self._compared: Callable[[], Awaitable[None]] | None = None
@@ -308,7 +310,7 @@ class Directory:
         work = self._work
         if work is None:
             return
-        fetch = Fetch(self._members, self._fields, ())
+        fetch = Fetch(self._members, self._fields, self._allowance)
         before = self.cursor
         part = work.fill(fetch, self._stage) if work.fills else work.compare(fetch, self._registrar)
         if await self._questions.counted(work.kind, part):

@@ -18,9 +18,9 @@ from bridge.provider.faults import (
     UnreadableAnswer,
 )
 from bridge.provider.members import Members
+from bridge.worker.allowance import Allowance
 from bridge.worker.fold import slaves_of, stored_profile
 
-AT_ONCE: Final = 8
 _ALIKE: Final = 5
 _STOPS: Final = 3
 _LARGEST: Final = 64 * 1024
@@ -56,12 +56,14 @@ class Fetch:
 
     ``found`` and ``unread`` (alias → why, in the words of :mod:`bridge.journal.owed`) fill while it runs. A run that
     follows a fault goes on where that broke off. ``stopped_by``: the accounts whose refusals ended the last run.
-    ``looks_again``: the accounts are said to be gone, so many missing ones in a row mean nothing.
+    ``looks_again``: the accounts are said to be gone, so many missing ones in a row mean nothing. ``allowance`` is
+    shared by all that read accounts for one leader.
     """
 
     members: Members
     fields: Collection[str]
-    aliases: Sequence[str]
+    allowance: Allowance
+    aliases: Sequence[str] = ()
     found: dict[str, Account] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
     stopped_by: Sequence[str] = ()
@@ -97,19 +99,30 @@ class Fetch:
 
     async def _all(self, waiting: Sequence[str]) -> None:
         aliases = iter(waiting)
+        readers = 0
 
-        async def fetch_on() -> None:
+        async def read_on(group: asyncio.TaskGroup) -> None:
+            nonlocal readers
             for alias in aliases:
                 await self._one(alias)
+                self.allowance.answered(readers)
+                if readers < self.allowance.now:
+                    begin(group)
+            readers -= 1
 
-        tasks = [asyncio.create_task(fetch_on(), name="fetch accounts") for _ in range(min(AT_ONCE, len(waiting)))]
+        def begin(group: asyncio.TaskGroup) -> None:
+            nonlocal readers
+            readers += 1
+            group.create_task(read_on(group), name="fetch accounts")
+
         try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                await asyncio.wait(tasks)
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self.allowance.now, len(waiting))):
+                    begin(group)
+        except ExceptionGroup as errors:
+            # The first one ended it; what others that were under way met says the same.
+            self.allowance.troubled(readers)
+            raise errors.exceptions[0] from None
 
     async def _one(self, alias: str) -> None:
         answer = await read_account(self.members, alias, self.fields)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from bridge.obs.acceptor import affordable_connections
 from bridge.sizing.corporation import Corporation
 from bridge.sizing.memory import bytes_of_events, redis_memory, still_to_come
-from bridge.sizing.need import CALLS_AT_ONCE, PER_PROCESS, Need, need_of
-from bridge.worker.profiles import AT_ONCE
+from bridge.sizing.need import ACCOUNT_READ_S, CALLS_AT_ONCE, PER_PROCESS, Need, need_of
+from bridge.worker.allowance import MOST
 
 CORPORATIONS = st.builds(
     Corporation,
@@ -128,6 +128,7 @@ def test_what_is_still_to_come_is_what_is_needed_without_what_is_there() -> None
 
 def test_the_first_reading_goes_at_the_workers_pace() -> None:
     """The worker asks for so many accounts at a time."""
-    assert CALLS_AT_ONCE == AT_ONCE
-    need = need_of(replace(TODAY, accounts=8000, call_s=0.1)).provider
-    assert (need.fill, need.fill_s) == (8001, pytest.approx(100))
+    assert CALLS_AT_ONCE == MOST
+    need = need_of(replace(TODAY, accounts=6400, call_s=0.1)).provider
+    assert (need.fill, need.fill_s) == (6401, pytest.approx(10))
+    assert need_of(replace(TODAY, accounts=6400, call_s=0.001)).provider.fill_s == pytest.approx(6400 * ACCOUNT_READ_S)

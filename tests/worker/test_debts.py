@@ -8,6 +8,7 @@ import pytest
 
 from bridge.journal.owed import Owed
 from bridge.simulator import Kind, Simulator
+from bridge.worker.allowance import Allowance
 from bridge.worker.debts import Debts, Timetable
 from bridge.worker.directory import DirectoryPace
 from bridge.worker.guard import Guard
@@ -104,7 +105,7 @@ async def settling(parts: Parts, timetable: Timetable, *names: str) -> tuple[Deb
     async def named() -> Collection[str]:
         return names
 
-    return Debts(parts.members, registrar, ALL_FIELDS, timetable, named=named), known
+    return Debts(parts.members, registrar, ALL_FIELDS, timetable, Allowance(), named=named), known
 
 
 def test_who_goes_on_to_be_owed_is_asked_ever_more_seldom() -> None:
