@@ -114,9 +114,7 @@ class Mirror:
 
     async def slaves(self) -> Mapping[str, str]:
         """All slaves (别名): slave → account."""
-        with translated():
-            pairs = await self._redis.hgetall(self._keys.slaves)
-        return {slave.decode(): alias.decode() for slave, alias in pairs.items()}
+        return await self._pairs(self._keys.slaves)
 
     async def barred(self) -> set[str]:
         """Addresses that may not be opened: accounts that are disabled or deleted."""
@@ -153,9 +151,15 @@ class Mirror:
 
     async def staged_slaves(self) -> Mapping[str, str]:
         """The slaves (别名) in the stage of a first fill: slave → account."""
+        return await self._pairs(self._keys.slaves_next)
+
+    async def _pairs(self, key: str) -> dict[str, str]:
+        """A hash that may have hundreds of thousands of fields; read in pieces, so that nobody is blocked."""
+        found = {}
         with translated():
-            pairs = await self._redis.hgetall(self._keys.slaves_next)
-        return {slave.decode(): alias.decode() for slave, alias in pairs.items()}
+            async for name, value in self._redis.hscan_iter(key, count=_SCAN):
+                found[name.decode()] = value.decode()
+        return found
 
     async def now_ms(self) -> int:
         """Redis's clock, which all processes share; epoch ms."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
@@ -13,6 +14,7 @@ from bridge.obs.metrics import Metrics
 from bridge.worker.pieces import Piece
 
 _DOUBTED_MS: Final = 86_400_000
+_PIECE: Final = 5000
 
 
 class Known:
@@ -62,13 +64,12 @@ class Known:
             await mirror.doubted(),
         )
         self._ahead_ms = await mirror.now_ms() - self._monotonic() * 1000
+        slaves_of = await _grouped(slaves)
         # Pushes are translated between two awaits, and need the slaves: clear and fill them without one.
         self.accounts, self.barred, self.owed, self._doubted = accounts, barred, owed, doubted
         self.slaves.clear()
         self.slaves.update(slaves)
-        self._slaves_of = {}
-        for slave, alias in slaves.items():
-            self._slaves_of.setdefault(alias, set()).add(slave)
+        self._slaves_of = slaves_of
         self._cursor(ver)
         self.now_held(held)
         self._metrics.directory_owed.set(len(owed))
@@ -160,6 +161,16 @@ class Known:
 
     def _owed_age_s(self) -> float:
         return max(0.0, (self.now_ms() - min(owed.since for owed in self.owed.values())) / 1000) if self.owed else 0.0
+
+
+async def _grouped(slaves: Mapping[str, str]) -> dict[str, set[str]]:
+    """Account → its slaves; in pieces, so that pushes are read meanwhile."""
+    found: dict[str, set[str]] = {}
+    for number, (slave, alias) in enumerate(slaves.items()):
+        if number % _PIECE == 0:
+            await asyncio.sleep(0)
+        found.setdefault(alias, set()).add(slave)
+    return found
 
 
 def nobody_knows(metrics: Metrics) -> None:

@@ -13,8 +13,8 @@ from typing import Final
 from bridge.events import Event
 from bridge.journal.calls import Advance, Call, Carry, Forget
 
-MOST: Final = 2000
-MOST_BYTES: Final = 512 * 1024
+MOST: Final = 500
+MOST_BYTES: Final = 256 * 1024
 _NAME_BYTES: Final = 100
 
 

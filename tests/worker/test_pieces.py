@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from bridge.simulator import Simulator
 from bridge.worker.pieces import MOST, Piece, joined
 from tests.support.members import fresh, mirrored, mirrored_slaves, slaves_of
-from tests.support.workers import Told
+from tests.support.workers import KEYS, Told
 
 from .conftest import ALL_FIELDS, Parts, pulled
 
@@ -79,3 +81,27 @@ async def test_a_large_change_takes_many_calls(parts: Parts, simulator: Simulato
     assert await mirrored_slaves(parts.redis) == slaves_of(simulator.world)
     assert await parts.mirror.held() is None
     assert [data["deleted"] for data in await told.data("directory.synced")] == [0, 0, many]
+
+
+async def test_a_leader_reads_hundreds_of_thousands_of_slaves_without_blocking_anybody(parts: Parts) -> None:
+    """In pieces, from Redis and into its own index: a hash is not asked for whole, and pushes are read meanwhile."""
+    stored = {f"s{number}@gzdev.com": f"u{number // 3}@gzdev.com" for number in range(20_000)}
+    await parts.redis.hset(KEYS.slaves, mapping=stored)
+    await parts.redis.config_resetstat()
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    meanwhile = asyncio.create_task(others())
+    directory = await parts.directory()
+    meanwhile.cancel()
+    assert parts.slaves == stored
+    assert turns > len(stored) / 1000
+    asked = await parts.redis.info("commandstats")
+    assert asked["cmdstat_hscan"]["calls"] > len(stored) / 1000
+    known = directory._known
+    assert known.related(["u7@gzdev.com"], []) == {f"s{number}@gzdev.com": "u7@gzdev.com" for number in (21, 22, 23)}
