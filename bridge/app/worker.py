@@ -35,6 +35,7 @@ from bridge.journal.reports import Reports
 from bridge.journal.standbys import Standbys
 from bridge.journal.writer import Writer
 from bridge.obs.admin import Admin
+from bridge.obs.garbage import Garbage
 from bridge.obs.metrics import Metrics
 from bridge.obs.readiness import Unready
 from bridge.obs.systemd import Notices, Watched
@@ -58,6 +59,7 @@ _REDIS_S: Final = 2.0
 async def run_worker(present: Present) -> None:
     """Run a worker until SIGTERM or Ctrl-C."""
     metrics = Metrics(namespace=present.settings.namespace, version=__version__, edge=False)
+    Garbage()
     watched = Watched()
     with Shutdown(reload=on_hangup(present, watched)) as shutdown:
         async with watched.attend(shutdown.event):

@@ -19,8 +19,8 @@ from bridge.access import codes
 from bridge.edge.connection import Connection
 from bridge.edge.cursor import Cursor
 from bridge.edge.frames import HEARTBEAT, Frame
-from bridge.edge.garbage import Garbage
 from bridge.events import Position
+from bridge.obs.garbage import Garbage
 from bridge.obs.labels import Transport, close_of
 from bridge.obs.metrics import Metrics
 

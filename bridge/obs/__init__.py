@@ -2,7 +2,8 @@
 
 :mod:`.metrics` declares every metric, :mod:`.labels` what their labels may say, :mod:`.logs` how a log line looks.
 :mod:`.admin` serves ``/metrics``, ``/livez`` and ``/readyz``. :mod:`.acceptor` and :mod:`.port` are shared by the
-public ports. Imports no other room. Begin with :mod:`.metrics`.
+public ports; :mod:`.garbage` keeps Python's collector out of the way. Imports no other room. Begin with
+:mod:`.metrics`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Keep Python's cycle collector from delaying delivery.
+"""Keep Python's cycle collector from delaying mails, in a worker and in an edge.
 
-With ten thousand connections a full collection takes tens of milliseconds and finds nothing: connections are part of no
-reference cycle, and the cycle in a closed transport is broken (:mod:`bridge.obs.acceptor`). So long-lived objects are
-frozen, and collections made rarer.
+A full collection walks through everything: a program's own code alone takes it 50 ms, ten thousand connections tens
+more, and it finds nothing. Connections are part of no reference cycle, and the cycle in a closed transport is broken
+(:mod:`bridge.obs.acceptor`). So long-lived objects are frozen, and collections made rarer.
 """
 
 from __future__ import annotations
