@@ -39,7 +39,9 @@ _KILL_S = 2.0
 """A child ends by itself in time, unless it is stopped (SIGSTOP); this is the time it gets on top."""
 _SILENT_S = 5.0
 """A child that is silent for this long is not ready; after twice as long it is replaced."""
-
+_START_S = 60.0
+"""A child that has not said anything yet may be silent for this long: on a busy machine a start takes its time, and the
+next one would take no less."""
 
 _STARTING = Unready("starting", "starting")
 
@@ -58,6 +60,10 @@ class _Child:
         """Seconds since its last report."""
         return time.monotonic() - self.heard_at
 
+    def hangs(self) -> bool:
+        """Whether it is to be replaced."""
+        return self.silent_s() > (2 * _SILENT_S if self.listens else _START_S)
+
     def hang_up(self) -> None:
         """Have it read its settings again: now, or when it is up, because until then the signal would end it."""
         self.owes_reload = not self.listens
@@ -67,7 +73,7 @@ class _Child:
 
     def verdict(self) -> Unready | None:
         """Why it is not ready; ``None`` if it is."""
-        if self.silent_s() > _SILENT_S:
+        if self.listens and self.silent_s() > _SILENT_S:
             return Unready("process", f"edge process {self.number} has said nothing for {self.silent_s():.0f} s")
         return self.why_not_ready
 
@@ -149,7 +155,7 @@ async def _keep(
         stopping = asyncio.create_task(stop.wait())
         listening = asyncio.create_task(_listen(child, process))
         try:
-            while not stop.is_set() and not listening.done() and child.silent_s() < 2 * _SILENT_S:
+            while not stop.is_set() and not listening.done() and not child.hangs():
                 await asyncio.wait([stopping, listening], timeout=_TELL_S, return_when=asyncio.FIRST_COMPLETED)
                 beat()
             if not stop.is_set() and not listening.done():
