@@ -23,7 +23,7 @@ from tests.support.history.harness import DURABLE, EDGES, WORKERS, Harness
 from tests.support.history.injection import play_one
 from tests.support.processes import free_port, program, worker_environ
 from tests.support.stage import KEYS
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.wrapped import Clock, wrapper
 
 APART_S: Final = 100
@@ -89,7 +89,7 @@ async def test_a_server_whose_clock_is_behind_is_promoted(tmp_path: Path, librar
         EmbeddedServer(tmp_path / "first", config=DURABLE, port=free_port()) as first,
         EmbeddedServer(tmp_path / "second", config=DURABLE, binary=slow) as second,
     ):
-        replica = RedisAddress(second.url).client()
+        replica = RedisAddress(second.url).client(timeout_s=PATIENCE_S)
         await replica.execute_command("REPLICAOF", "127.0.0.1", first.tcp_url.rpartition(":")[2].partition("/")[0])
         async with Harness(first, 7) as harness:
             await play_one(harness, "cut_upstream")
@@ -105,7 +105,7 @@ async def test_a_server_whose_clock_is_behind_is_promoted(tmp_path: Path, librar
 
 async def promoted(harness: Harness, replica: Any, server: EmbeddedServer) -> None:
     """In order, as an operator does it: nothing is written any more, the replica has all, everybody goes there."""
-    await harness.redis.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+    await harness.redis.execute_command("CLIENT", "PAUSE", 600_000, "WRITE")
     offset = (await harness.redis.info("replication"))["master_repl_offset"]
 
     async def has_all() -> bool:

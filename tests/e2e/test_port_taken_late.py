@@ -32,15 +32,19 @@ async def test_a_port_that_is_taken_meanwhile_is_named_in_one_line(own_server: E
             lines.append(line)
 
     reading = asyncio.create_task(read())
-    await until(lambda: any(b"Redis" in line or b"journal away" in line for line in lines))
-    with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        other.bind(("127.0.0.1", port))
-        other.listen()
-        own_server.restart()
-        async with asyncio.timeout(PATIENCE_S):
-            code = await process.wait()
-            await reading
+    try:
+        await until(lambda: any(b"Redis" in line or b"journal away" in line for line in lines))
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind(("127.0.0.1", port))
+            other.listen()
+            own_server.restart()
+            async with asyncio.timeout(PATIENCE_S):
+                code = await process.wait()
+                await reading
+    finally:
+        if process.returncode is None:
+            process.kill()
     assert code == 1
     assert json.loads(lines[-1])["why"] == f"cannot listen on 127.0.0.1:{port}: Address already in use"
     assert not [line for line in lines if b"descriptors" in line or b"Traceback" in line]

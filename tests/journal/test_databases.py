@@ -13,7 +13,7 @@ from bridge.journal.connect import RedisAddress
 from bridge.journal.databases import Databases
 from bridge.journal.keys import Keys
 from bridge.worker.neighbours import NeighbourWatch
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 KEYS = Keys("exmail")
 SAID = "another bridge of this namespace leads in another database of this server"
@@ -21,7 +21,7 @@ SAID = "another bridge of this namespace leads in another database of this serve
 
 async def test_who_leads_elsewhere_is_found(redis: Any, redis_url: str) -> None:
     """A lease counts, data alone do not; from either side; another namespace is nobody's business."""
-    other = RedisAddress(f"{redis_url}?db=3").client()
+    other = RedisAddress(f"{redis_url}?db=3").client(timeout_s=PATIENCE_S)
     here, there = Databases(redis, KEYS), Databases(other, KEYS)
     try:
         assert await here.led_elsewhere() == []
@@ -41,7 +41,7 @@ async def test_who_leads_elsewhere_is_found(redis: Any, redis_url: str) -> None:
 async def test_who_may_not_look_finds_none(redis: Any, redis_url: str) -> None:
     """Rights that somebody else gives may lack it; that is no reason to end."""
     await redis.execute_command("ACL", "SETUSER", "poor", "on", ">x", "~*", "+get", "-info")
-    client = RedisAddress(redis_url, "poor", lambda: "x").client()
+    client = RedisAddress(redis_url, "poor", lambda: "x").client(timeout_s=PATIENCE_S)
     try:
         assert await Databases(client, KEYS).led_elsewhere() == []
     finally:

@@ -13,6 +13,7 @@ from bridge.journal.calls import Advance
 from bridge.journal.errors import FormatTooNew, JournalRefused, TakesNoWrites
 from bridge.journal.reader import Opened, OpenRequest, Reader
 from bridge.journal.writer import Writer
+from tests.support.waiting import PATIENCE_S
 
 from .conftest import BOB, KEYS, announcement, count, mail
 
@@ -267,7 +268,7 @@ async def test_a_reader_without_rights_is_told_so(redis_url: str, redis: Any) ->
     from bridge.journal.connect import RedisAddress
 
     await redis.acl_setuser("weak", enabled=True, passwords=["+pw"], commands=["+ping"], keys=["*"])
-    weak = RedisAddress(redis_url, "weak", lambda: "pw").client()
+    weak = RedisAddress(redis_url, "weak", lambda: "pw").client(timeout_s=PATIENCE_S)
     try:
         with pytest.raises(JournalRefused, match=r"NOPERM|permission"):
             await Reader(weak, KEYS, history_events=5, history_s=60).check()

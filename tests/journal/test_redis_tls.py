@@ -76,7 +76,9 @@ async def test_a_private_authority_is_named_in_the_url(tmp_path: Path, server_bi
     (tmp_path / "other").mkdir()
     authority, other = make_authority(tmp_path), make_authority(tmp_path / "other")
     with secured(tmp_path / "redis", server_binary, authority) as port:
-        redis = RedisAddress(f"rediss://localhost:{port}/0?ssl_ca_certs={authority.ca_file}").client()
+        redis = RedisAddress(f"rediss://localhost:{port}/0?ssl_ca_certs={authority.ca_file}").client(
+            timeout_s=PATIENCE_S
+        )
         assert await redis.ping()
         await redis.aclose()
         for wrong in ("", f"?ssl_ca_certs={other.ca_file}"):
@@ -103,10 +105,12 @@ async def test_a_certificate_of_ours(tmp_path: Path, server_binary: Path, author
     """Where the server wants one (its default), nobody is let in without; it is named in the URL too."""
     with secured(tmp_path / "redis", server_binary, authority, clients="yes") as port:
         url = f"rediss://localhost:{port}/0?ssl_ca_certs={authority.ca_file}"
-        stranger = RedisAddress(url).client()
+        stranger = RedisAddress(url).client(timeout_s=PATIENCE_S)
         with pytest.raises(redis_sync.ConnectionError):
             await stranger.ping()
-        redis = RedisAddress(f"{url}&ssl_certfile={authority.chain}&ssl_keyfile={authority.chain}").client()
+        redis = RedisAddress(f"{url}&ssl_certfile={authority.chain}&ssl_keyfile={authority.chain}").client(
+            timeout_s=PATIENCE_S
+        )
         assert await redis.ping()
         for client in (stranger, redis):
             await client.aclose()

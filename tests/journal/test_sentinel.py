@@ -164,7 +164,7 @@ async def test_what_the_sentinels_refuse_is_said_plainly(tmp_path: Path):
         assert "BRIDGE_REDIS_SENTINEL_PASSWORD" in await refused(
             RedisAddress(servers.url, sentinel_password=lambda: "other"), WrongCredentials
         )
-        redis = RedisAddress(servers.url, sentinel_password=lambda: "hush").client()
+        redis = RedisAddress(servers.url, sentinel_password=lambda: "hush").client(timeout_s=PATIENCE_S)
         assert await redis.ping()
         await redis.aclose()
     assert "no sentinel answers" in await refused(RedisAddress(servers.url), JournalAway)
@@ -204,7 +204,7 @@ async def test_a_replica_at_a_plain_address_says_that_it_is_one(tmp_path: Path):
     """``redis://`` of a replica: nothing is written, the reason is named; once promoted it will do."""
     async with SentinelSet(tmp_path) as servers:
         replica = servers.servers[1]
-        redis = RedisAddress(replica.server.tcp_url).client()
+        redis = RedisAddress(replica.server.tcp_url).client(timeout_s=PATIENCE_S)
         reader = Reader(redis, KEYS, history_events=1, history_s=1)
         with pytest.raises(JournalMoved, match="is a replica and takes no writes; its master is needed"):
             await reader.check()

@@ -179,7 +179,7 @@ async def test_a_user_of_yesterdays_file_is_told_what_it_lacks(standings: Standi
         *("ACL", "SETUSER", "old", "on", "nopass", "resetkeys", "+@all", f"~{KEYS.slaves}", f"~{KEYS.barred}")
     )
     url = redis.connection_pool.connection_kwargs["path"]
-    weak = RedisAddress(f"unix://{url}", username="old", password=lambda: "x").client()
+    weak = RedisAddress(f"unix://{url}", username="old", password=lambda: "x").client(timeout_s=PATIENCE_S)
     try:
         with pytest.raises(JournalRefused, match=r"kicked.*users\.acl") as refused:
             await Standings(weak, KEYS).check()

@@ -20,9 +20,10 @@ from tests.support.history.evidence import around_a_sight, before_and_after
 from tests.support.history.harness import Harness
 from tests.support.history.persons import People, check_persons, differences, taken
 from tests.support.stage import KEYS
+from tests.support.waiting import PATIENCE_S
 
 _SLACK_MS: Final = 1500
-_TRIES: Final = 50
+_TRIES: Final = int(PATIENCE_S / 0.2)
 _COUNTED: Final = ("reason", "unread", "as_of", "mail_id")
 _EXPLAINED: Final = ("expired", "epoch")
 _RESTARTS: Final = ("kill_redis", "restart_redis", "promote")

@@ -36,8 +36,6 @@ SILENCE_S: Final = 1
 DURABLE: Final = {"appendfsync": "always"}
 """How the server is configured, at each of its starts: what is confirmed is on disk, or a restart would lose it."""
 
-"""For what takes a moment on an idle machine."""
-
 HOSTILE: Final = (
     "\u202egnp.exe\u202c \u2066x\u2069",
     "<img src=x onerror=alert(1)>",
