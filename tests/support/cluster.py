@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from tests.support.sentinel import DataServer, in_pairs
 from tests.support.waiting import PATIENCE_S, until
 
 SLOT = key_slot(b"{exmail}")
+_HANDSHAKES_S = 10
 _RANGES = ((0, 5460), (5461, 10922), (10923, 16383))
 
 
@@ -55,10 +57,10 @@ class ClusterSet:
             server.run("CLUSTER", "SET-CONFIG-EPOCH", number)
         for number, server in enumerate(self.servers[3:], start=4):
             server.run("CLUSTER", "SET-CONFIG-EPOCH", number)
-        for server in self.servers[1:]:
-            self.servers[0].run("CLUSTER", "MEET", "127.0.0.1", server.port, self._bus[server])
-        everybody = str(len(self.servers))
-        await until(lambda: all(self._info(server)["cluster_known_nodes"] == everybody for server in self.servers))
+        self._meet()
+        while not await self._have_met():
+            # A handshake that takes longer than a second is given up.
+            self._meet()
         masters = sorted(self.servers[:3], key=lambda server: server is not self.owner)
         for master, replica in zip(masters, self.servers[3:], strict=False):
             id = self.id_of(master)
@@ -67,6 +69,20 @@ class ClusterSet:
         await until(self.settled)
         # Nobody is taken for dead who merely stands still, before a test wants it: see ``watch_closely``.
         self._set_patience(PATIENCE_S)
+
+    def _meet(self) -> None:
+        for server in self.servers[1:]:
+            self.servers[0].run("CLUSTER", "MEET", "127.0.0.1", server.port, self._bus[server])
+
+    async def _have_met(self) -> bool:
+        everybody = str(len(self.servers))
+        with suppress(TimeoutError):
+            await until(
+                lambda: all(self._info(server)["cluster_known_nodes"] == everybody for server in self.servers),
+                within_s=_HANDSHAKES_S,
+            )
+            return True
+        return False
 
     def watch_closely(self) -> None:
         """From now on a node that is silent for a second is taken for dead."""

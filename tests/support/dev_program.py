@@ -36,7 +36,8 @@ class DevProgram:
         self.process = subprocess.Popen(
             [*COMMAND, "dev", *(words or ("--port", "0"))],
             cwd=folder,
-            env=environment(**environ),
+            # None of its tests is about a lease that runs out while everything stands still.
+            env=environment(**{"BRIDGE_WORKER_LEASE": "60", **environ}),
             stdout=subprocess.PIPE,
             stderr=(folder / "stderr.txt").open("w"),
             text=True,

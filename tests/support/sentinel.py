@@ -148,12 +148,15 @@ class SentinelSet:
 
     def named(self) -> list[DataServer]:
         """The master in the eyes of each sentinel that answers."""
-        found = []
-        for number in range(len(self.ports)):
-            with suppress(redis_sync.RedisError):
-                port = int(self.ask(number, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER)[1])
-                found.append(next(server for server in self.servers if server.port == port))
-        return found
+        found = [self._named_by(number) for number in range(len(self.ports))]
+        return [server for server in found if server is not None]
+
+    def _named_by(self, number: int) -> DataServer | None:
+        """``None``: it does not answer."""
+        with suppress(redis_sync.RedisError):
+            port = int(self.ask(number, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER)[1])
+            return next(server for server in self.servers if server.port == port)
+        return None
 
     def watch_closely(self) -> None:
         """From now on a server that is silent for half a second is taken for dead."""
@@ -181,17 +184,19 @@ class SentinelSet:
         """A failover that an operator orders, from the present master to the other; again, if it is given up."""
         await until(lambda: bool(self.named()))
         master = self.named()[0]
+        other = next(server for server in self.servers if server is not master)
 
-        def ordered() -> bool:
-            if master not in (named := self.named()):
-                return bool(named)
-            # INPROG or NOGOODSLAVE: the sentinels have not settled yet.
-            with suppress(redis_sync.RedisError):
-                self.ask(0, "SENTINEL", "FAILOVER", MASTER)
+        def is_other() -> bool:
+            if set(self.named()) == {other} and other.role == "master":
+                return True
+            # Ordered of whoever has done it already it would lead back again.
+            if self._named_by(0) is master:
+                # INPROG or NOGOODSLAVE: the sentinels have not settled yet.
+                with suppress(redis_sync.RedisError):
+                    self.ask(0, "SENTINEL", "FAILOVER", MASTER)
             return False
 
-        await until(ordered)
-        await self.promoted(next(server for server in self.servers if server is not master))
+        await until(is_other)
 
     def name(self, server: DataServer, *sentinels: int) -> None:
         """These sentinels name this server from now on, as if they never had heard of another."""
