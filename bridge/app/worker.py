@@ -133,6 +133,7 @@ async def serve_worker(
                 recollect=recollect,
                 name=f"{secrets.token_hex(8)}@{this_process()}",
                 on_batch=lambda seconds, outcomes: observe(metrics, seconds, outcomes),
+                one_server=address.names_one_server,
             )
             worker = Worker(
                 Means(

@@ -180,6 +180,11 @@ class RedisAddress:
         connection: Connection = self._pool(timeout_s, 1).make_connection()
         return connection
 
+    @property
+    def names_one_server(self) -> bool:
+        """Whether it is a server's own, and not that of sentinels or of a cluster, which say where one is."""
+        return self._route is None
+
     async def watch(self) -> None:
         """Cut what is connected to a server that is not the one any more, until cancelled.
 

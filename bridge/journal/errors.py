@@ -27,9 +27,13 @@ class JournalAway(JournalError):
 
 
 class JournalUnreached(JournalAway):
-    """There was no connection to Redis; nothing was sent."""
+    """There was no connection to Redis; nothing was sent.
+
+    ``vacant``: nobody listens where the last connection led.
+    """
 
     applied = 0
+    vacant = False
 
 
 class JournalMoved(JournalAway):

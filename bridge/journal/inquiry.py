@@ -69,6 +69,11 @@ class Memory:
         ]
 
 
+async def nobody_remembers() -> Memory:
+    """In the place of edges, where there are none."""
+    return Memory()
+
+
 class Inquiries:
     """Asks and answers. ``clock`` is monotonic seconds."""
 

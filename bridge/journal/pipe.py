@@ -62,6 +62,20 @@ class _Wire(RawConnection):
             self._ending.cancel()
 
 
+def is_vacant(error: BaseException, peer: Any) -> bool:
+    """Whether the reason is that nobody listens at ``peer``, the address of the last connection (a path: of a socket).
+
+    Of several addresses only one may have been refused, or another than that of before: then it is not known.
+    """
+    why: BaseException | None = error
+    while why is not None and not isinstance(why, OSError):
+        why = why.__cause__ or why.__context__
+    if isinstance(peer, tuple):
+        # Only the text has the address.
+        return isinstance(why, ConnectionRefusedError) and str(why).endswith(f"Connect call failed {peer}")
+    return isinstance(why, ConnectionRefusedError | FileNotFoundError)
+
+
 class Pipe:
     """Asks Redis over one connection of ``redis``'s pool, which is dialled when needed and again when it is lost.
 
@@ -74,6 +88,7 @@ class Pipe:
         self._timeout_s: float = self._pool.connection_kwargs.get("socket_timeout") or _TIMEOUT_S
         self._connection: Any = None
         self._wire: _Wire | None = None
+        self._peer: Any = None
         self._dialling = asyncio.Lock()
 
     async def ask(self, packed: bytes, count: int) -> list[Any]:
@@ -91,7 +106,9 @@ class Pipe:
             except NotAdmitted:
                 raise
             except JournalAway as error:
-                raise JournalUnreached(str(error)) from error
+                unreached = JournalUnreached(str(error))
+                unreached.vacant = self._peer is not None and is_vacant(error, self._peer)
+                raise unreached from error
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await wire.ask(packed, count)
@@ -116,5 +133,5 @@ class Pipe:
                 await self._connection.disconnect(nowait=True)
             wire = _Wire()
             await wire.dial(self._connection)
-            self._wire = wire
+            self._wire, self._peer = wire, wire.peer
             return wire

@@ -55,6 +55,11 @@ class RawConnection(asyncio.Protocol, ABC):
         """Whether bytes can be sent."""
         return self._transport is not None and not self._transport.is_closing()
 
+    @property
+    def peer(self) -> Any:
+        """The address at the other end, as :meth:`socket.socket.getpeername` has it; ``None`` before the first dial."""
+        return None if self._transport is None else self._transport.get_extra_info("peername")
+
     def send(self, data: bytes) -> None:
         """Write; only while :attr:`open`."""
         assert self._transport is not None

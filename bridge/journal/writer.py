@@ -17,15 +17,17 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from bridge.journal.calls import Call, Retention
+from bridge.journal.claim import Claim
 from bridge.journal.corporation import NotOurs
 from bridge.journal.epochs import new_epoch
 from bridge.journal.errors import JournalAway, LeaseLost
-from bridge.journal.inquiry import Memory
+from bridge.journal.inquiry import Memory, nobody_remembers
 from bridge.journal.keys import Keys
-from bridge.journal.layout import FORMAT, too_new
+from bridge.journal.layout import too_new
 from bridge.journal.made import Made
 from bridge.journal.outcomes import Claimed, Outcome, Result, read_outcomes
 from bridge.journal.script import Argument, Runs, Script
+from bridge.journal.witness import Witness, time_of_boot
 
 __all__ = ["Claimed", "Outcome", "Result", "Writer"]
 
@@ -33,10 +35,6 @@ log = logging.getLogger(__name__)
 
 _ERASED: Final = 500
 _FIRST_PAUSE_S: Final = 0.05
-
-
-async def _nobody_remembers() -> Memory:
-    return Memory()
 
 
 class Writer:
@@ -47,6 +45,7 @@ class Writer:
     first commit of each leadership, because a server that another had replaced cannot tell that its data are old.
     ``pause`` waits between tries while Redis is away. ``on_batch`` gets the seconds and outcomes of each round trip.
     ``name`` tells writers apart, and is random unless it is given; ``script`` may stand between us and Redis.
+    ``one_server`` and ``clock``: see :class:`Witness`.
     """
 
     def __init__(
@@ -57,14 +56,17 @@ class Writer:
         lease_s: float,
         retention: Retention,
         corporation: str = "",
-        recollect: Callable[[], Awaitable[Memory]] = _nobody_remembers,
+        recollect: Callable[[], Awaitable[Memory]] = nobody_remembers,
         pause: Callable[[float], Any] = asyncio.sleep,
         on_batch: Callable[[float, Sequence[Outcome]], None] = lambda seconds, outcomes: None,
         name: str | None = None,
         script: Runs | None = None,
+        one_server: bool = False,
+        clock: Callable[[], float] = time_of_boot,
     ) -> None:
         self._redis = redis
-        self._script = Script(redis) if script is None else script
+        self._witness = Witness(script or Script(redis), lease_s=lease_s, one_server=one_server, clock=clock)
+        self._script: Runs = self._witness
         self._keys = keys
         self._lease_ms = int(lease_s * 1000)
         self._retention = retention
@@ -127,39 +129,40 @@ class Writer:
 
     async def _claim(self, *, resending: bool, remembered: int | None = None, over: str = "") -> Claimed | None:
         """``remembered``: the greatest generation of those who remember more than this server has."""
-        keys = self._keys
         # The fence of another leader counts too: a server with a lower one has gone back.
         known = max(self._seen_fence, self._fence or 0)
-        own = (known or "", self._confirmed if known == self._fence else "")
-        [answer] = await self._script.run(
-            [
-                (
-                    (
-                        *(keys.lease, keys.commits, keys.generation, keys.fence, keys.server, keys.format),
-                        *(keys.upstream, keys.corporation),
-                    ),
-                    (
-                        *("claim", self._name, self._lease_ms, *own, FORMAT),
-                        *(self._generation, self._sent, self._server, "" if remembered is None else remembered),
-                        *(self._corporation, max(self._seen_generation, self._generation), over),
-                    ),
-                )
-            ]
+        asked_at = self._witness.now()
+        claim = Claim(
+            token=self._name,
+            lease_ms=self._lease_ms,
+            known_fence=known or "",
+            known_commits=self._confirmed if known == self._fence else "",
+            known_generation=self._generation,
+            sent=self._sent,
+            last_server=self._server,
+            remembered="" if remembered is None else remembered,
+            ours=self._corporation,
+            seen_generation=max(self._seen_generation, self._generation),
+            over=over,
+            **self._witness.testimony(),
         )
+        [answer] = await self._script.run([claim.as_call(self._keys)])
         self._held = ""
         if answer[0] == 0:
             if answer[1] == b"format":
                 raise too_new(answer[2])
             if answer[1] == b"corporation":
                 self._lease = None
-                raise NotOurs(keys.namespace)
+                raise NotOurs(self._keys.namespace)
             self._lease = None
             self._seen_fence = max(self._seen_fence, answer[2])
             self._server = answer[3].decode()
             self._seen_generation = max(self._seen_generation, answer[4])
             self._held = answer[5].decode(errors="replace")
+            self._witness.forget()
             return None
-        _, fence, commits, generation, heard, server, former = answer
+        _, fence, commits, generation, heard, server, granted_ms, former = answer
+        self._witness.granted(asked_at, granted_ms)
         claimed = Claimed(
             fence=fence,
             generation=generation,
@@ -193,18 +196,15 @@ class Writer:
         lease, confirmed, sent, server = self._lease, self._confirmed, self._sent, self._server
         if lease is None:
             raise LeaseLost("no lease is held")
-        [answer] = await self._script.run(
-            [
-                (
-                    (self._keys.lease, self._keys.commits, self._keys.server, self._keys.upstream),
-                    ("renew", lease, self._lease_ms, confirmed, "" if heard_ms is None else heard_ms, sent, server),
-                )
-            ]
-        )
+        asked_at = self._witness.now()
+        keys = (self._keys.lease, self._keys.commits, self._keys.server, self._keys.upstream)
+        heard = "" if heard_ms is None else heard_ms
+        [answer] = await self._script.run([(keys, ("renew", lease, self._lease_ms, confirmed, heard, sent, server))])
         if answer[0] == 0:
             raise LeaseLost(f"not renewed: {answer[1].decode()}")
         if self._lease == lease:
             self._server = answer[1].decode()
+            self._witness.granted(asked_at, answer[2])
 
     async def keep(self, *, heard_ms: int | None = None) -> None:
         """Renew the lease; if it has merely run out, or Redis went back, claim it again.
@@ -266,6 +266,7 @@ class Writer:
     async def release(self) -> None:
         """Give up the lease, so that another worker can lead at once."""
         lease, self._lease = self._lease, None
+        self._witness.forget()
         if lease is not None:
             await self._script.run([((self._keys.lease,), ("release", lease))])
 

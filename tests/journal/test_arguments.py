@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Final
 
 import pytest
 
 from bridge.journal.calls import Advance, Bury, Call, Carry, Forget, RecordMail, Retention, Scrub
+from bridge.journal.claim import Claim
 from bridge.journal.script import SOURCE
 
 from .conftest import BOB, KEYS, announcement, count, mail, member_event, poll
@@ -70,6 +72,12 @@ def test_a_call_gives_what_its_verb_reads(call: Call) -> None:
     read = reading(verb)
     assert (list(arguments), int(read[2])) == (names(read[1]), OWN)
     assert read[4] is not None or not more
+
+
+def test_a_claim_gives_what_its_verb_reads() -> None:
+    """The same names in the same order, behind the verb."""
+    read = reading("claim")
+    assert ([each.name for each in fields(Claim)], int(read[2])) == (names(read[1]), 2)
 
 
 def test_every_verb_is_asked_for() -> None:

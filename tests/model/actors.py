@@ -18,17 +18,17 @@ from redis.asyncio import Redis
 
 from bridge.events import DIRECTORY, MAIL_NEW, MAIL_UNREAD, USER_ADDED, Event, build_event
 from bridge.journal.calls import Advance, RecordMail, Retention
-from bridge.journal.errors import JournalAway, LeaseLost
+from bridge.journal.errors import JournalAway, JournalUnreached, LeaseLost
 from bridge.journal.inquiry import Memory
 from bridge.journal.writer import Writer
-from tests.model.datasets import KEYS, MAILBOX, RECOLLECT, Asked
+from tests.model.datasets import CLOCK_STEP_S, KEYS, MAILBOX, RECOLLECT, Asked
 
 Item = Literal["mails", "mail", "directory", "rest"]
 Session = tuple[str, int]
 """Which leadership of which life of a worker."""
 
 _session: ContextVar[int] = ContextVar("session")
-_HOUR_S: Final = 3600.0
+LEASE_S: Final = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,7 @@ class View:
     leads: bool
     rests: bool
     done: bool
+    watches: bool
 
 
 class _Gate:
@@ -85,9 +86,14 @@ class _Gate:
 
 
 class Actor:
-    """One life of a worker, called ``name``, that has ``items`` to commit. ``asks``: others remember, ask them."""
+    """One life of a worker, called ``name``, that has ``items`` to commit. ``asks``: others remember, ask them.
 
-    def __init__(self, name: str, items: Sequence[Item], undialled: Redis, *, asks: bool = False) -> None:
+    ``at_s`` and ``ahead_s`` together are its clock: the time where it is, and how much it differs from the server's.
+    """
+
+    def __init__(
+        self, name: str, items: Sequence[Item], undialled: Redis, *, asks: bool = False, one_server: bool = False
+    ) -> None:
         self.name = name
         self.gate = _Gate(name)
         self.reports: list[Report] = []
@@ -100,15 +106,19 @@ class Actor:
         self._tick = asyncio.Event()
         self._wake = asyncio.Event()
         self.rests = False
+        self.at_s = CLOCK_STEP_S
+        self.ahead_s = 0
         recollect = {"recollect": self._recollect} if asks else {}
         self.writer = Writer(
             undialled,
             KEYS,
-            lease_s=_HOUR_S,
+            lease_s=LEASE_S,
             retention=Retention(),
             pause=self._pause,
             name=name,
             script=self.gate,
+            one_server=one_server,
+            clock=lambda: self.at_s + self.ahead_s,
             **recollect,
         )
         self.tasks: list[asyncio.Task[Any]] = []
@@ -122,6 +132,13 @@ class Actor:
     def tick(self) -> None:
         """It is time to renew the lease."""
         self._tick.set()
+
+    def refused(self, at_s: int) -> None:
+        """Nobody listens where the server was, at ``at_s``."""
+        self.at_s = at_s
+        error = JournalUnreached("nobody listens")
+        error.vacant = True
+        self.gate.fail(error)
 
     def wake(self) -> None:
         """There is something to commit again, or a pause is over."""

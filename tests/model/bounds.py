@@ -13,6 +13,7 @@ _NOTHING: Final = Bounds(
 _DIRECTORY: Final = replace(
     _NOTHING, items=(("directory",), ("directory",)), items_after_crash=("directory",), failovers=1
 )
+_RESTART: Final = replace(_NOTHING, one_server=True, restarts=1, looks=1, expiries=1)
 
 QUICK: Final = {
     "crash and cut": replace(_NOTHING, items=(("mails",), ("mail",)), crashes=1, cuts=1),
@@ -36,12 +37,21 @@ QUICK: Final = {
         _NOTHING, items=(("mail", "rest", "mail"), ("mail",)), failovers=1, restores=True, backward=True, asks=True
     ),
     "published, lost and sent again": replace(_NOTHING, items=(("mail", "mail"), ()), failovers=1, cuts=1, ticks=1),
+    "a restart for longer than the lease": replace(_RESTART, items=(("mail", "rest", "mail"), ()), restores=True),
+    "a restart after another has led": replace(_RESTART, items=(("rest", "mail"), ("mail",)), lag=2),
+    "a restart that cost an answer": replace(_RESTART, items=(("mail", "mail"), ()), cuts=1),
+    "a restart of Redis and of a worker": replace(_RESTART, items=(("mail", "mail"), ()), crashes=1),
+    "a restart, and a clock that jumped": replace(_RESTART, items=(("mail",), ("mail",)), lag=2, jumps=True),
+    "two restarts": replace(_RESTART, items=(("mail", "mail"), ()), restarts=2),
+    "a replica in its place": replace(_RESTART, restarts=0, failovers=1, lag=2, astray=True),
     "directory and failover": replace(_DIRECTORY, expiries=1),
     "directory and cut": replace(_DIRECTORY, failovers=0, cuts=1, crashes=1),
 }
 """Two faults and more of each kind, in seconds."""
 
 DEEP: Final = {
+    "two restarts, and another that led": replace(_RESTART, restarts=2, lag=2),
+    "refused by what stands in between": replace(_RESTART, lag=2, astray=True, asks=True),
     "mails": Bounds(items=(("mails", "rest", "mail"), ("mail",))),
     "directory": Bounds(items=(("mail", "directory"), ("directory",)), items_after_crash=("directory",)),
     "two failovers": Bounds(items=(("mail", "mail"), ("mail",)), failovers=2, expiries=2, crashes=0, lag=1),

@@ -28,12 +28,18 @@ _PRELUDE: Final = """
 local redis = (function(real)
   return {call = function(command, ...)
     if command == 'TIME' then return {'%d', '0'} end
-    if command == 'INFO' then return 'run_id:server%d' end
+    if command == 'INFO' then return [[run_id:server%d %s ]] end
     return real.call(command, ...)
   end}
 end)(redis)
 """
-_CLOCK_STEP_S: Final = 1000
+_SINGLE: Final = """uptime_in_seconds:0
+role:master
+connected_slaves:0
+repl_backlog_active:%d
+master_replid2:0000
+cluster_enabled:0"""
+CLOCK_STEP_S: Final = 1000
 _SERVERS_MOST: Final = 20
 _LOAD: Final = b"""
 redis.call('FLUSHALL')
@@ -80,6 +86,7 @@ class Dataset:
     generation: int
     server: str
     lease: str
+    leader: str
     names: frozenset[str] = field(repr=False)
 
 
@@ -90,11 +97,11 @@ class Datasets:
         self._redis: Any = redis_sync.Redis.from_url(url, socket_timeout=PATIENCE_S)
         self._source = source
         self._backward = backward
-        self._scripts: dict[int, str] = {}
+        self._scripts: dict[tuple[int, bool], str] = {}
         self._numbers: dict[Any, int] = {}
         self._dumps: list[tuple[list[bytes], list[bytes]]] = []
         self._facts: list[Dataset] = []
-        self._after: dict[tuple[int, int, Asked], tuple[Any, int]] = {}
+        self._after: dict[tuple[int, int, bool, Asked], tuple[Any, int]] = {}
         self._without_lease: dict[int, int] = {}
         self._redis.flushall()
         self._load, self._read_all = self._redis.script_load(_LOAD), self._redis.script_load(_READ_ALL)
@@ -115,11 +122,12 @@ class Datasets:
         """Let go of the server."""
         self._redis.close()
 
-    def apply(self, dataset: int, server: int, asked: Asked) -> tuple[Any, int]:
-        """The answer to a call, and the dataset after it. Servers differ by ``run_id`` and clock."""
-        known = self._after.get((dataset, server, asked))
+    def apply(self, dataset: int, server: int, asked: Asked, *, promoted: bool = False) -> tuple[Any, int]:
+        """The answer to a call, and the dataset after it. Servers differ by ``run_id`` and clock, and a promoted one by
+        what it says of its replication."""
+        known = self._after.get((dataset, server, promoted, asked))
         if known is None:
-            known = self._after[dataset, server, asked] = self._run(dataset, server, asked)
+            known = self._after[dataset, server, promoted, asked] = self._run(dataset, server, promoted, asked)
         return known
 
     def without_lease(self, dataset: int) -> int:
@@ -128,14 +136,15 @@ class Datasets:
             self._without_lease[dataset] = self._ask(dataset, ("DEL", KEYS.lease))[1]
         return self._without_lease[dataset]
 
-    def _run(self, dataset: int, server: int, asked: Asked) -> tuple[Any, int]:
+    def _run(self, dataset: int, server: int, promoted: bool, asked: Asked) -> tuple[Any, int]:
         keys, arguments = asked
         if not keys:
             return self._ask(dataset, ("GET", arguments[0]))
-        if server not in self._scripts:
-            prelude = _PRELUDE % (_CLOCK_STEP_S * (_SERVERS_MOST - server if self._backward else server + 1), server)
-            self._scripts[server] = self._redis.script_load(prelude.encode() + self._source)
-        return self._ask(dataset, ("EVALSHA", self._scripts[server], len(keys), *keys, *arguments))
+        if (server, promoted) not in self._scripts:
+            clock_s = CLOCK_STEP_S * (_SERVERS_MOST - server if self._backward else server + 1)
+            prelude = _PRELUDE % (clock_s, server, _SINGLE % promoted)
+            self._scripts[server, promoted] = self._redis.script_load(prelude.encode() + self._source)
+        return self._ask(dataset, ("EVALSHA", self._scripts[server, promoted], len(keys), *keys, *arguments))
 
     def _ask(self, dataset: int, command: tuple[Any, ...]) -> tuple[Any, int]:
         """The answer to a command and the dataset that it makes of this one, in one round trip."""
@@ -186,6 +195,7 @@ def _read(values: dict[bytes, Any]) -> Dataset:
         generation=int(text(KEYS.generation) or 0),
         server=text(KEYS.server),
         lease=text(KEYS.lease),
+        leader=dict(values.get(KEYS.upstream.encode(), ())).get(b"leader", b"").decode(),
         names=frozenset(entry.name for entry in entries),
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.model.actors import Request, Session
 from tests.model.datasets import RECOLLECT, Asked, Datasets
+from tests.model.outages import began_s, came_about, can_be_refused, last_look_s, outages
 from tests.model.promises import (
     NUMBERED,
     Broken,
@@ -16,13 +17,14 @@ from tests.model.promises import (
     check_call,
     check_claim,
     check_dataset,
+    check_kept,
     check_told,
     deposed_by,
     given_after,
     remembered,
 )
 from tests.model.state import Bounds, Seat, Server, State, Stray
-from tests.model.states import ended_holder, is_claim, ordered, seated, trace_to, used_again
+from tests.model.states import ended_holder, is_claim, ordered, seated, trace_to
 from tests.model.worker_states import WorkerStates
 
 
@@ -39,7 +41,7 @@ class Explorer:
 
     def __init__(self, datasets: Datasets, bounds: Bounds, *, exact: bool = False) -> None:
         self.datasets = datasets
-        self.workers = WorkerStates(exact=exact, asks=bounds.asks)
+        self.workers = WorkerStates(exact=exact, asks=bounds.asks, one_server=bounds.one_server)
         self._bounds = bounds
         self._given: list[Given] = [{}]
         self._given_numbers: dict[frozenset[Any], int] = {frozenset(): 0}
@@ -72,6 +74,8 @@ class Explorer:
             bounds.expiries,
             bounds.failovers,
             bounds.returns,
+            bounds.restarts,
+            bounds.looks,
             0,
             frozenset(),
         )
@@ -115,6 +119,8 @@ class Explorer:
                 yield name
                 if is_claim(view.waiting[0]) and ended_holder(self.datasets[here.dataset].lease, state.seats):
                     yield f"{name}-over"
+            if state.looks and can_be_refused(view, seat, here, self._bounds):
+                yield f"{name}-refused"
             if seat.server < newest:
                 yield f"{name}-moves"
             elif view.waiting and state.cuts:
@@ -131,17 +137,7 @@ class Explorer:
                 yield f"{name}-wakes"
         for n in range(len(state.strays)):
             yield f"stray{n}"
-        if state.expiries:
-            for n, server in enumerate(state.servers):
-                if server is not None and self.datasets[server.dataset].lease:
-                    yield f"expiry{n}"
-        if state.failovers:
-            lags = range(min(self._bounds.lag, len(state.past) - 1) + 1)
-            yield from (f"failover{lag}" for lag in lags)
-            if self._bounds.restores:
-                yield "restore"
-        if state.returns:
-            yield from (f"return{n}" for n, server in enumerate(state.servers[:-1]) if server is not None)
+        yield from outages(state, self._bounds, self.datasets)
 
     def act(self, state: State, action: str) -> State:
         """The state after that.
@@ -152,16 +148,9 @@ class Explorer:
         name, _, step = action.partition("-")
         if name in ("a", "b", "c"):
             return self._tidy(getattr(self, f"_{step or 'step'}")(state, "abc".index(name)))
-        number = int(action[-1]) if action[-1].isdigit() else 0
         if action.startswith("stray"):
-            return self._tidy(self._stray(state, number))
-        if action.startswith("expiry"):
-            return self._tidy(self._expire(state, number))
-        if action.startswith("return"):
-            return self._tidy(used_again(state, number))
-        past = state.past[:1] if action == "restore" else state.past[: len(state.past) - number]
-        promoted = past[-1]._replace(run=len(state.servers))
-        return self._tidy(state._replace(servers=(*state.servers, promoted), past=past, failovers=state.failovers - 1))
+            return self._tidy(self._stray(state, int(action[5:])))
+        return self._tidy(came_about(state, action, self.datasets, self.workers))
 
     def _tidy(self, state: State) -> State:
         """Forget what can make no difference any more: then states are the same that look different."""
@@ -172,7 +161,7 @@ class Explorer:
         if newest and not state.returns:
             reached = {newest, *(seat.server for seat in state.seats), *(stray.server for stray in strays)}
             servers = tuple(each if n in reached else None for n, each in enumerate(servers))
-        if not state.failovers:
+        if not state.failovers and not state.restarts:
             past = past[-1:]
         # Only the order of grants matters, and only while a lease can run out.
         grants = sorted({each.granted for each in (*past, *servers) if each is not None}) if state.expiries else []
@@ -231,9 +220,19 @@ class Explorer:
         seat = seat._replace(state=self.workers.hear(seat.state, "unreached"))
         return seated(state, n, seat)._replace(cuts=state.cuts - 1)
 
+    def _refused(self, state: State, n: int) -> State:
+        seat = state.seats[n]
+        seat = seat._replace(state=self.workers.hear(seat.state, "refused", last_look_s(seat.server)))
+        return seated(state, n, seat)._replace(looks=state.looks - 1)
+
     def _moves(self, state: State, n: int) -> State:
         state = self._cut_off(state, n)
-        return seated(state, n, state.seats[n]._replace(server=len(state.servers) - 1))
+        return seated(state, n, self._timed(state.seats[n]._replace(server=len(state.servers) - 1)))
+
+    def _timed(self, seat: Seat) -> Seat:
+        """Where the clock counts, it is as late as it is there."""
+        at_s = began_s(seat.server)
+        return seat._replace(state=self.workers.hear(seat.state, "clock", at_s)) if self._bounds.one_server else seat
 
     def _tick(self, state: State, n: int) -> State:
         seat = state.seats[n]
@@ -247,7 +246,7 @@ class Explorer:
         state = self._cut_off(state, n)
         life, ticks = state.seats[n].life + 1, state.seats[n].ticks
         born = self.workers.begin(f"{'abc'[n]}{life}", self._bounds.items_after_crash)
-        seat = Seat(born, len(state.servers) - 1, (), life, ticks)
+        seat = self._timed(Seat(born, len(state.servers) - 1, (), life, ticks))
         return seated(state, n, seat)._replace(crashes=state.crashes - 1)
 
     def _cut_off(self, state: State, n: int) -> State:
@@ -270,21 +269,6 @@ class Explorer:
         _, state = self._apply(state, stray.server, session, first)
         return state._replace(strays=ordered(strays))
 
-    def _expire(self, state: State, n: int) -> State:
-        server = state.servers[n]
-        assert server is not None
-
-        def later(each: Server) -> Server:
-            if each.granted > server.granted:
-                return each
-            return each._replace(dataset=self.datasets.without_lease(each.dataset))
-
-        return state._replace(
-            servers=tuple(each and later(each) for each in state.servers),
-            past=tuple(later(each) for each in state.past),
-            expiries=state.expiries - 1,
-        )
-
     # -- what comes of it
 
     def _apply(self, state: State, n: int, session: Session, asked: Asked) -> tuple[Any, State]:
@@ -293,12 +277,13 @@ class Explorer:
         assert server is not None
         if asked[1][0] == RECOLLECT:
             return self._remembered(state.given), state
-        answer, number = self.datasets.apply(server.dataset, server.run, asked)
+        answer, number = self.datasets.apply(server.dataset, server.run, asked, promoted=server.promoted)
         same = number == server.dataset
         before, after = self.datasets[server.dataset], self.datasets[number]
         check_call(asked, answer, before, after, same=same, deposed=session in server.deposed)
         if asked[1][0] == "claim" and answer[0] == 1:
             check_claim(asked, before, after, run=server.run, given=self._given[state.given])
+            check_kept(asked, before, after, given=self._given[state.given], single=not server.promoted)
         self._check_sound(number)
         given = state.given if same else self._give(state.given, server.dataset, number)
         server = server._replace(dataset=number)

@@ -14,10 +14,14 @@ MUTATIONS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "another server begins no generation": (
         "failover of an idle leader",
-        "local back = lost or (moved and not (mine and same))",
+        "local back = lost or (moved and not (same and (mine or kept)))",
         "local back = lost",
     ),
-    "a lease that ran out is as good as one that is held": ("failover and pause", "not (mine and same)", "not same"),
+    "a lease that ran out is as good as one that is held": (
+        "failover and pause",
+        "not (same and (mine or kept))",
+        "not same",
+    ),
     "a renewal makes any server the recorded one": (
         "failover and pause",
         "if commits < tonumber(sent) then return {0, 'back'} end",
@@ -73,6 +77,37 @@ MUTATIONS: Final[dict[str, tuple[str, str, str]]] = {
         "leader == known_fence .. ':' .. known_generation .. ':' .. token",
         "fence == last_fence",
     ),
+    "whoever led last goes on": (
+        "a restart after another has led",
+        "not (same and (mine or kept))",
+        "not same",
+    ),
+    "whoever saw the end of the server goes on": (
+        "a restart that cost an answer",
+        "or (same and moved and commits < tonumber(sent))",
+        "",
+    ),
+    "whoever remembers nothing goes on": (
+        "a restart of Redis and of a worker",
+        "not (same and (mine or kept))",
+        "(confirmed and not (same and (mine or kept)))",
+    ),
+    "nobody goes on who saw the end of the server": (
+        "a restart for longer than the lease",
+        "same and (mine or kept)",
+        "same and mine",
+    ),
+    "a clock that ran ahead ended no lease": (
+        "a restart, and a clock that jumped",
+        "now_ms() <= granted + since + lease_ms / 3",
+        "true",
+    ),
+    "any process of the server is the next": (
+        "two restarts, and another that led",
+        "unwatched <= lease_ms / 2 + 1000",
+        "true",
+    ),
+    "a promoted replica is the server": ("a replica in its place", " and is_single()\n", "\n"),
     "the fence stays": ("pause and cut", "if not mine or back then fence =", "if false then fence ="),
     "a mailbox outlives its generation": (
         "failover of an idle leader",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, Final
 
+from bridge.journal.claim import Claim
 from tests.model.actors import Report, Session
 from tests.model.datasets import Asked, Dataset, Entry
 
@@ -14,6 +16,10 @@ Given = Mapping[tuple[str, str], bytes]
 _NOTHING_DONE: Final = (0, 5)
 NUMBERED: Final = ("mail", "push", "poll", "advance")
 """The verbs of the model's calls that have a number."""
+
+
+_CLAIM: Final = ("verb", *(each.name for each in fields(Claim)))
+_TOO_LATE_MS: Final = 1_800_000
 
 
 class Broken(Exception):
@@ -79,6 +85,22 @@ def check_claim(asked: Asked, before: Dataset, after: Dataset, *, run: int, give
     remembers = any(asked[1][number] != "" for number in (3, 8, 9))
     if before.generation and before.server == f"server{run}" and complete and not remembers:
         _hold(after.generation == before.generation, "reset: a generation began on a server that lost nothing")
+
+
+def check_kept(asked: Asked, before: Dataset, after: Dataset, *, given: Given, single: bool) -> None:
+    """A leader that saw the end of its server, and finds everything there, resets nobody.
+
+    Raises:
+        Broken
+    """
+    arguments = dict(zip(_CLAIM, asked[1], strict=True))
+    there = {("events", entry.id): entry.content for entry in before.entries}
+    complete = all(there.get(place) == content for place, content in given.items() if place[0] == "events")
+    mine = before.leader == f"{arguments['known_fence']}:{arguments['known_generation']}:{arguments['token']}"
+    saw = arguments["granted"] != "" and arguments["over"] == arguments["remembered"] == ""
+    in_time = saw and int(arguments["vacant"]) < _TOO_LATE_MS and int(arguments["since"]) >= 0
+    if single and mine and in_time and complete and before.commits == int(arguments["sent"]):
+        _hold(after.generation == before.generation, "reset: a generation began where nothing can have been lost")
 
 
 def remembered(given: Given) -> tuple[int, tuple[tuple[str, tuple[str, int]], ...]]:

@@ -25,6 +25,13 @@ class Bounds:
     ``returns``: an operator stops the server that counts and uses again one that was left, with its data of then; its
     own run id stands in them, so that it cannot know that it went back. ``asks``: somebody who was given all positions
     (an edge) is asked by each leader. ``backward``: the clock of each further server is behind the one before.
+
+    ``one_server``: the workers are told that there is one place for the server; ``looks``: how often one of them finds
+    that nobody listens there, when that is so. ``restarts``: the server ends, and another process takes its place, with
+    ``lag`` and ``restores`` as above. Between two of its processes 1000 seconds pass, and a worker looks whether
+    somebody listens until the next begins. Where a lease runs out its holder's clock shows that, unless it is the
+    server's clock that ``jumps``. ``astray``: what stands between a worker and a server that runs may say that nobody
+    listens there.
     """
 
     items: tuple[tuple[Item, ...], ...] = (("mails", "directory"), ("mail", "directory"))
@@ -39,11 +46,17 @@ class Bounds:
     returns: int = 0
     asks: bool = False
     backward: bool = False
+    one_server: bool = False
+    restarts: int = 0
+    looks: int = 0
+    jumps: bool = False
+    astray: bool = False
 
 
 class Server(NamedTuple):
     """A server: its run id, what it holds, who claimed last there, and who must not write there any more.
 
+    ``promoted``: it was a replica, and says so.
     ``granted``: leases that were claimed or renewed earlier have a lower number, and run out earlier. A lease has an
     absolute end, which a replica knows too: where it has run out on one server, it has on all.
     """
@@ -54,6 +67,7 @@ class Server(NamedTuple):
     leader: Session | None
     deposed: frozenset[Session]
     stopped: bool = False
+    promoted: bool = False
 
 
 class Seat(NamedTuple):
@@ -85,5 +99,7 @@ class State(NamedTuple):
     expiries: int
     failovers: int
     returns: int
+    restarts: int
+    looks: int
     given: int
     reports: frozenset[Report]

@@ -33,20 +33,3 @@ def trace_to(came_from: Mapping[int, tuple[int, str]], here: int) -> tuple[str, 
         trace.append(step[1])
         here = step[0]
     return tuple(reversed(trace))
-
-
-def used_again(state: State, n: int) -> State:
-    """A server that was left counts again. Whoever had stayed with it is where he was; one place, one process."""
-    again, newest = state.servers[n], len(state.servers)
-    stopped = state.servers[-1]
-    assert again is not None
-    assert stopped is not None
-    again = again._replace(stopped=False)
-    kept = [stray for stray in state.strays if stray.server != newest - 1]
-    return state._replace(
-        servers=(*state.servers[:n], None, *state.servers[n + 1 : -1], stopped._replace(stopped=True), again),
-        past=(state.past[0], again),
-        seats=tuple(seat._replace(server=newest) if seat.server == n else seat for seat in state.seats),
-        strays=tuple(stray._replace(server=newest) if stray.server == n else stray for stray in kept),
-        returns=state.returns - 1,
-    )

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bridge.journal import witness
 from bridge.journal.script import SOURCE
 from tests.model.bounds import DEEP, QUICK
 from tests.model.datasets import Datasets
@@ -51,6 +52,12 @@ def test_every_promise_holds_in_every_state(redis_url: str, name: str) -> None:
 def test_a_spoilt_script_is_found_out(redis_url: str, name: str) -> None:
     """The model can fail: each guard of the script that is taken away breaks a promise somewhere."""
     assert explored(redis_url, MUTATIONS[name][0], spoilt(SOURCE, name)) is not None
+
+
+def test_an_end_that_is_seen_too_late_proves_nothing(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leader that believes what it sees after its lease is found out: another has led by then, and is lost."""
+    monkeypatch.setattr(witness, "_STOOD", 9)
+    assert explored(redis_url, "a restart after another has led") is not None
 
 
 def test_a_trace_can_be_replayed() -> None:

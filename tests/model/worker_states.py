@@ -15,19 +15,20 @@ from tests.model.actors import Actor, Item, View
 News = tuple[Any, ...]
 """``("answered", answers)`` · ``("cut",)``: no answer · ``("unreached",)``: not even sent
 
-``("tick",)``: time to renew · ``("wakes",)``: a pause is over."""
+``("refused", at_s)``: nobody listens there · ``("clock", at_s)``: as late as that · ``("ahead", by_s)``: its clock is
+ahead of the server's by so much more · ``("tick",)``: time to renew · ``("wakes",)``: a pause is over."""
 
 
 class WorkerStates:
     """All states that workers can be in, each with a number.
 
     Two histories lead to the same state if the writer and its coroutines remember the same; with ``exact`` they never
-    do. ``asks``: each leader asks others what they remember.
+    do. ``asks``: each leader asks others what they remember. ``one_server``: see Bounds.
     """
 
-    def __init__(self, *, exact: bool = False, asks: bool = False) -> None:
+    def __init__(self, *, exact: bool = False, asks: bool = False, one_server: bool = False) -> None:
         self._exact = exact
-        self._asks = asks
+        self._options = {"asks": asks, "one_server": one_server}
         # Every question goes to a gate, so this client never dials.
         self._undialled = RedisAddress("redis://127.0.0.1").client()
         self._loop = asyncio.new_event_loop()
@@ -63,7 +64,7 @@ class WorkerStates:
 
     async def _played(self, name: str, items: tuple[Item, ...], history: tuple[News, ...]) -> int:
         with _numbered_epochs(name) as epochs:
-            actor = Actor(name, items, self._undialled, asks=self._asks)
+            actor = Actor(name, items, self._undialled, **self._options)
             try:
                 await self._rest()
                 for kind, *news in history:
@@ -73,6 +74,12 @@ class WorkerStates:
                         actor.gate.fail(JournalAway("cut"))
                     elif kind == "unreached":
                         actor.gate.fail(JournalUnreached("no connection"))
+                    elif kind == "refused":
+                        actor.refused(news[0])
+                    elif kind == "clock":
+                        actor.at_s = news[0]
+                    elif kind == "ahead":
+                        actor.ahead_s += news[0]
                     elif kind == "wakes":
                         actor.wake()
                     else:
@@ -99,6 +106,7 @@ class WorkerStates:
             leads=actor.leads and not actor.keeps,
             rests=actor.rests,
             done=actor.main.done(),
+            watches=actor.writer._witness.saw_the_end,
         )
         name = (view, (actor.name, items, history) if self._exact else memory)
         if name not in self._numbers:
@@ -118,6 +126,7 @@ def _memory(actor: Actor) -> tuple[Any, ...]:
     return (
         _plain(vars(actor)),
         _plain(vars(actor.writer)),
+        _plain(vars(actor.writer._witness)),
         tuple(actor.writer._tried.items()),
         tuple(actor._items),
         tuple(frames),

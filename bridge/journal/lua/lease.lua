@@ -25,6 +25,24 @@ local function run_id()
   return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
 end
 
+-- A master that has no replica, was none, and belongs to no cluster, as far as it knows itself.
+local function is_single()
+  local replication, cluster = redis.call('INFO', 'replication'), redis.call('INFO', 'cluster')
+  return string.find(replication, 'role:master%s') and string.find(replication, 'connected_slaves:0%s')
+    and string.find(replication, 'repl_backlog_active:0%s') and string.find(replication, 'master_replid2:0+%s')
+    and string.find(cluster, 'cluster_enabled:0%s')
+end
+
+-- Whether this process came straight after the one that ended while the claimer's lease stood: what the claimer saw of
+-- that, compared with the clock and the age of this one. A clock that ran ahead may have ended the lease before its time.
+-- A process that began long after the last look at the place, or before it, is not the next one there. uptime_in_seconds
+-- is a difference of whole seconds.
+local function is_next(granted, since, vacant, lease_ms)
+  local age = tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)') or '-1') * 1000
+  local unwatched = vacant - age
+  return now_ms() <= granted + since + lease_ms / 3 and unwatched >= -1000 and unwatched <= lease_ms / 2 + 1000
+end
+
 -- ------------------------------------------------------------------------------------------ the lease
 -- Two things prove that Redis went back: commits below those that were confirmed to the worker; or, on another server
 -- process than the one that answered it last, below those that it sent (an answer may be lost together with its commit).
@@ -41,12 +59,14 @@ end
 --   remembered: the greatest generation of those who remember more than this server has ('' = nobody does)
 --   ours: the corporation that the namespace must belong to ('' = any)  seen_generation: the greatest generation that it
 --   led in or saw another lead in  over: a lease whose holder's process has ended ('' = none); it is as good as run out
---   returns {1, fence, commits, generation, heard, run id, former}: the fence grew by one, or by more if another led in
---   between; former: '<fence>:<generation>:<token>' of who led on this server before our claim was first applied;
+--   granted: '' or, if the URL names one server and nobody listened there while the claimer's lease stood, nor at any look
+--   since: when that lease was granted, by Redis's clock  since, vacant: ms since it was asked for, since the last look
+--   returns {1, fence, commits, generation, heard, run id, granted now, former}: the fence grew by one, or by more if
+--   another led in between; former: '<fence>:<generation>:<token>' of who led here before our claim was first applied;
 --   or {0, 'held', the holder's fence, run id, generation, the lease}, {0, 'format', number}, {0, 'corporation'}
 if verb == 'claim' then
   local token, lease_ms, known_fence, known_commits, known_format, known_generation, sent, last_server, remembered, ours,
-    seen_generation, over = unpack(ARGV, 2, 13)
+    seen_generation, granted, since, vacant, over = unpack(ARGV, 2, 16)
   local holder, server = redis.call('GET', KEYS[1]), run_id()
   if holder == over then holder = false end
   local corporation = redis.call('GET', KEYS[8])
@@ -75,8 +95,12 @@ if verb == 'claim' then
   local moved = is_another(server, redis.call('GET', KEYS[5]), (judged or begun) and '' or last_server)
   local lost = generation == 0 or (last_fence and fence < last_fence) or (same and commits < confirmed)
     or (same and moved and commits < tonumber(sent)) or (proven and proven >= generation)
-  -- Another server may lack what the one before it published for another worker, who led after our lease had run out.
-  local back = lost or (moved and not (mine and same))
+  -- Another server may lack what the one before it published for another worker, who led after our lease had run out:
+  -- unless the claimer saw that this cannot be, and all is here that it sent and was given, its last lease too.
+  local leased = tonumber(redis.call('HGET', KEYS[7], 'leased') or '0')
+  local kept = same and granted ~= '' and leased >= tonumber(granted)
+    and is_next(tonumber(granted), tonumber(since), tonumber(vacant), tonumber(lease_ms)) and is_single()
+  local back = lost or (moved and not (same and (mine or kept)))
   local former = judged and redis.call('HGET', KEYS[7], 'former') or leader
   if back then
     -- Above everything that anybody remembers: this server's clock may be behind, and readers need growing ids.
@@ -85,7 +109,8 @@ if verb == 'claim' then
   end
   if not mine or back then fence = math.max(fence, (last_fence or 0) + (another and 1 or 0)) + 1 end
   leader = whole(fence) .. ':' .. whole(generation) .. ':' .. token
-  redis.call('HSET', KEYS[7], 'former', former, 'leader', leader)
+  local now = now_ms()
+  redis.call('HSET', KEYS[7], 'former', former, 'leader', leader, 'leased', whole(now))
   redis.call('SET', KEYS[4], whole(fence))
   redis.call('SET', KEYS[1], whole(fence) .. ':' .. token, 'PX', lease_ms)
   redis.call('SET', KEYS[3], whole(generation))
@@ -94,8 +119,8 @@ if verb == 'claim' then
   if ours ~= '' then redis.call('SET', KEYS[8], ours) end
   local heard = redis.call('HGET', KEYS[7], 'heard')
   -- A leader may read pushes and die before its first commit: a gap would have to begin here.
-  redis.call('HSETNX', KEYS[7], 'heard', whole(now_ms()))
-  return {1, fence, commits, generation, heard, server, former}
+  redis.call('HSETNX', KEYS[7], 'heard', whole(now))
+  return {1, fence, commits, generation, heard, server, now, former}
 end
 
 -- compare: KEYS 1 lease 2 commits 3 generation 4 the state of a stream 5 forgotten
@@ -120,7 +145,8 @@ end
 
 -- renew: KEYS 1 lease 2 commits 3 server 4 upstream
 --   known_commits: those confirmed to this worker  heard: when the provider was last heard ('' = not)  sent: the highest
---   call number that it sent  last_server: run id of the server that answered it last   returns {1, run id}
+--   call number that it sent  last_server: run id of the server that answered it last
+--   returns {1, run id, granted now}: when, by Redis's clock
 if verb == 'renew' then
   local lease, lease_ms, known_commits, heard, sent, last_server = unpack(ARGV, 2, 7)
   if redis.call('GET', KEYS[1]) ~= lease then return {0, 'lease'} end
@@ -132,8 +158,10 @@ if verb == 'renew' then
     redis.call('SET', KEYS[3], server)
   end
   if heard ~= '' then redis.call('HSET', KEYS[4], 'heard', heard) end
+  local now = now_ms()
+  redis.call('HSET', KEYS[4], 'leased', whole(now))
   redis.call('PEXPIRE', KEYS[1], lease_ms)
-  return {1, server}
+  return {1, server, now}
 end
 
 -- adopt: KEYS 1 lease 2 corporation 3 token 4 ver
