@@ -38,8 +38,29 @@ class RedisProxy:
     subscribed: int = 0
     turned_away: int = 0
     held: int = 0
+    _server: asyncio.Server | None = None
     _ways: set[_Way] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def listen(self) -> None:
+        """Take the place before the server, the same one each time."""
+        port = urlsplit(self.url).port or 0
+        self._server = await asyncio.start_server(self.serve, "127.0.0.1", port)
+        self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+
+    def leave(self) -> None:
+        """Whoever comes from now on finds that nobody listens, as where a server has ended."""
+        if self._server is not None:
+            self._server.close()
+        self.cut()
+
+    async def close(self) -> None:
+        """End, with all that goes through it."""
+        self.leave()
+        for task in list(self._tasks):
+            task.cancel()
+        if self._server is not None:
+            await self._server.wait_closed()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         target = urlsplit(self.target)
@@ -94,13 +115,8 @@ class RedisProxy:
 async def redis_proxy(target: str) -> AsyncIterator[RedisProxy]:
     """A proxy on a free port until the block ends."""
     proxy = RedisProxy(target)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-    proxy.url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+    await proxy.listen()
     try:
         yield proxy
     finally:
-        server.close()
-        proxy.cut()
-        for task in list(proxy._tasks):
-            task.cancel()
-        await server.wait_closed()
+        await proxy.close()

@@ -33,6 +33,7 @@ WORKERS: Final = ("worker 1", "worker 2")
 EDGES: Final = ("edge 1", "edge 2")
 GROUP: Final = "workflow"
 SILENCE_S: Final = 1
+LEASE_S: Final = 1
 DURABLE: Final = {"appendfsync": "always"}
 """How the server is configured, at each of its starts: what is confirmed is on disk, or a restart would lose it."""
 
@@ -137,7 +138,7 @@ class Harness:
         worker = worker_environ(
             self.ways["workers"].url,
             self.provider,
-            BRIDGE_WORKER_LEASE="1",
+            BRIDGE_WORKER_LEASE=str(LEASE_S),
             BRIDGE_PROVIDER_LISTEN_SILENCE=str(SILENCE_S),
             BRIDGE_PROVIDER_CONFLICT_PAUSE="1",
         )

@@ -10,7 +10,7 @@ import signal
 from redis.asyncio import Redis
 
 from tests.support.files_bounded import files_bounded
-from tests.support.history.harness import EDGES, WORKERS, Harness
+from tests.support.history.harness import EDGES, LEASE_S, WORKERS, Harness
 from tests.support.history.registry import breaks
 
 # -- the programs
@@ -88,6 +88,19 @@ async def kill_redis(harness: Harness, dice: random.Random) -> None:
 @breaks("redis")
 async def restart_redis(harness: Harness, dice: random.Random) -> None:
     await asyncio.to_thread(harness.server.restart)
+
+
+@breaks("redis")
+async def restart_redis_slowly(harness: Harness, dice: random.Random) -> None:
+    """For longer than the lease. Perhaps the workers find that nobody listens; perhaps what is between them answers."""
+    harness.server.kill()
+    seen = dice.random() < 0.7
+    if seen:
+        harness.ways["workers"].leave()
+    await asyncio.sleep(LEASE_S * dice.uniform(1.2, 2.0))
+    await asyncio.to_thread(harness.server.restart)
+    if seen:
+        await harness.ways["workers"].listen()
 
 
 @breaks("redis")
