@@ -53,7 +53,8 @@ async def test_a_session_is_recorded_beside_the_worker_and_told_again(
         assert (await orders.ask("recorded"))["ok"] is False
     lines = answer["lines"]
     said = pushes_in(lines)
-    for word in ("secret", "工资", "138001", BOB, "bob@"):
+    # Nothing shorter: a stand-in may happen to be any three letters.
+    for word in ("secret", "工资", "138001", BOB, "gzdev"):
         assert word not in said
     assert said.count("NewCount") == 4
     assert all(line["at_ms"] >= 0 for line in lines[1:])

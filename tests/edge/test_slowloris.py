@@ -117,7 +117,8 @@ async def test_a_kept_connection_may_be_used_again(redis_url: str) -> None:
                 began = asked_at = loop.time()
                 return False
             asked_at = loop.time()
-            assert head.startswith(b"HTTP/1.1 200")
+            # Where its Redis stood still an edge says 503, and keeps the connection all the same.
+            assert head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 503"))
             return asked_at - began > 2 * TIMEOUT_S
 
         await until(asked_for_long)
