@@ -111,8 +111,9 @@ def redis_url(redis_server: EmbeddedServer) -> str:
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    """A server for this test alone, which may ``kill()`` and ``restart()`` it."""
-    with EmbeddedServer(tmp_path / "valkey") as server:
+    """A server for this test alone, which may ``kill()`` and ``restart()`` it: what it confirmed is there again."""
+    # With everysec it also writes later than it answers, while the disk is busy.
+    with EmbeddedServer(tmp_path / "valkey", config={"appendfsync": "always"}) as server:
         yield server
 
 

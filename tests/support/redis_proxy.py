@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from tests.support.processes import free_port
+
 
 @dataclass(eq=False)
 class _Way:
@@ -44,7 +46,7 @@ class RedisProxy:
 
     async def listen(self) -> None:
         """Take the place before the server, the same one each time."""
-        port = urlsplit(self.url).port or 0
+        port = urlsplit(self.url).port or free_port()
         self._server = await asyncio.start_server(self.serve, "127.0.0.1", port)
         self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
 
