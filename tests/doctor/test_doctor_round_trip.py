@@ -228,7 +228,8 @@ async def test_where_somebody_is_missing_that_is_said(
             redis.delete(KEYS.lease)
         assert codes(await outcome(means)) == [INSIDE, "?round-without-leader"]
     assert codes(await outcome(means)) == ["public-unreachable"]
-    nowhere = load_settings({"BRIDGE_EDGE_JWT_SECRET": SECRET})
+    # Not at the usual port: something of this machine's own may listen there.
+    nowhere = load_settings({"BRIDGE_EDGE_JWT_SECRET": SECRET, "BRIDGE_EDGE_LISTEN": f"127.0.0.1:{free_port()}"})
     assert codes(await outcome(Means(units={"edge": nowhere}, operator=nowhere))) == ["?no-public-url"]
     (tmp_path / "two").mkdir()
     port = free_port()
