@@ -1,8 +1,12 @@
-"""The worker's reads: cursor, directory mirror, who is online, which counts are wanted."""
+"""The worker's reads: cursor, directory mirror, who is online, which counts are wanted.
+
+What grows with the corporation is read in pieces of some hundred entries: whoever asks Redis for all of it at once
+blocks everybody there, and then the own event loop with reading the answer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -21,6 +25,10 @@ from bridge.journal.made import Made, read_made
 from bridge.journal.owed import Owed, read_owed
 
 _SCAN: Final = 500
+"""Entries of a piece."""
+_LOOKED_AT: Final = 2000
+_LOOKS: Final = 16
+"""Places of a set that are looked at in one call, and calls: enough for all who are on line."""
 
 
 class Mirror:
@@ -29,6 +37,7 @@ class Mirror:
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = typed(redis)
         self._keys = keys
+        self._wanted_at = 0
 
     async def check(self) -> None:
         """Find out by trying whether this user has a leader's rights, and whether keys have their types.
@@ -71,23 +80,24 @@ class Mirror:
 
     async def aliases(self) -> set[str]:
         """The main addresses of all accounts."""
-        with translated():
-            return {alias.decode() for alias in await self._redis.hkeys(self._keys.directory)}
+        return {alias.decode() async for alias, _ in self._fields(self._keys.directory)}
 
     async def profiles(self, aliases: Sequence[str]) -> list[bytes | None]:
         """The stored profiles (JSON) of these accounts, in this order."""
-        if not aliases:
-            return []
-        with translated():
-            return await self._redis.hmget(self._keys.directory, list(aliases))
+        found: list[bytes | None] = []
+        for start in range(0, len(aliases), _SCAN):
+            with translated():
+                found += await self._redis.hmget(self._keys.directory, list(aliases[start : start + _SCAN]))
+        return found
 
     async def everybody(self) -> dict[str, Mapping[str, Any]]:
-        """All profiles by alias; read in pieces, so that Redis is not blocked."""
-        found = {}
-        with translated():
-            async for alias, text in self._redis.hscan_iter(self._keys.directory, count=_SCAN):
-                found[alias.decode()] = from_json(text)
-        return found
+        """All profiles by alias."""
+        return {alias: profile async for alias, profile in self.each_profile()}
+
+    async def each_profile(self) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
+        """Every account and its profile, one after the other; one that is stored meanwhile may be missing."""
+        async for alias, text in self._fields(self._keys.directory):
+            yield alias.decode(), from_json(text)
 
     async def made(self) -> Made:
         """The settings and the revision that the stored data were made with."""
@@ -119,7 +129,7 @@ class Mirror:
     async def barred(self) -> set[str]:
         """Addresses that may not be opened: accounts that are disabled or deleted."""
         with translated():
-            return {address.decode() for address in await self._redis.smembers(self._keys.barred)}
+            return {address.decode() async for address in self._redis.sscan_iter(self._keys.barred, count=_SCAN)}
 
     async def held(self) -> Held | None:
         """The deletions that wait for an operator's decision."""
@@ -129,9 +139,7 @@ class Mirror:
 
     async def owed(self) -> dict[str, Owed]:
         """The accounts for which an answer of the provider is still owed."""
-        with translated():
-            found = await self._redis.hgetall(self._keys.owed)
-        return {alias.decode(): read_owed(text) for alias, text in found.items()}
+        return {alias.decode(): read_owed(text) async for alias, text in self._fields(self._keys.owed)}
 
     async def doubted(self) -> dict[str, int]:
         """Accounts that were admitted again and may belong to another person → when (epoch ms of Redis's clock).
@@ -139,27 +147,28 @@ class Mirror:
         Entries older than a day may still be there.
         """
         with translated():
-            found = await self._redis.zrange(self._keys.doubted, 0, -1, withscores=True)
-        return {alias.decode(): int(when) for alias, when in found}
+            each = self._redis.zscan_iter(self._keys.doubted, count=_SCAN)
+            return {alias.decode(): int(when) async for alias, when in each}
 
     async def staged(self) -> tuple[str, set[str]]:
         """What the stage of a first fill records about its beginning (empty = no stage), and the accounts in it."""
         with translated():
             beginning = await self._redis.get(self._keys.ver_next)
-            aliases = await self._redis.hkeys(self._keys.directory_next)
-        return (beginning or b"").decode(), {alias.decode() for alias in aliases}
+        aliases = {alias.decode() async for alias, _ in self._fields(self._keys.directory_next)}
+        return (beginning or b"").decode(), aliases
 
     async def staged_slaves(self) -> Mapping[str, str]:
         """The slaves (别名) in the stage of a first fill: slave → account."""
         return await self._pairs(self._keys.slaves_next)
 
     async def _pairs(self, key: str) -> dict[str, str]:
-        """A hash that may have hundreds of thousands of fields; read in pieces, so that nobody is blocked."""
-        found = {}
+        return {name.decode(): value.decode() async for name, value in self._fields(key)}
+
+    async def _fields(self, key: str) -> AsyncIterator[tuple[bytes, bytes]]:
+        """The fields of a hash and their values."""
         with translated():
-            async for name, value in self._redis.hscan_iter(key, count=_SCAN):
-                found[name.decode()] = value.decode()
-        return found
+            async for pair in self._redis.hscan_iter(key, count=_SCAN):
+                yield pair
 
     async def now_ms(self) -> int:
         """Redis's clock, which all processes share; epoch ms."""
@@ -210,7 +219,8 @@ class Mirror:
         """Mailboxes with an open browser connection; entries expire by Redis's clock."""
         with translated():
             now_s = await self._time_s()
-            return [m.decode() for m in await self._redis.zrangebyscore(self._keys.online, now_s, "+inf")]
+            each = self._redis.zscan_iter(self._keys.online, count=_SCAN)
+            return [mailbox.decode() async for mailbox, until_s in each if until_s >= now_s]
 
     async def online_count(self) -> int:
         """How many mailboxes have an open browser connection at any edge."""
@@ -236,10 +246,22 @@ class Mirror:
         return [mailbox for mailbox in dict.fromkeys(mailboxes) if mailbox]
 
     async def take_wanted(self, most: int) -> list[str]:
-        """Take up to ``most`` mailboxes whose count a browser is waiting for."""
+        """Take up to ``most`` mailboxes whose count a browser is waiting for.
+
+        Not by SPOP: of a set that was large, and which a server does not make smaller while it saves, it looks for
+        random entries for hundreds of milliseconds. Each call here looks at a bounded part of the set.
+        """
+        found: dict[bytes, None] = {}
         with translated():
-            taken = await self._redis.spop(self._keys.wanted, most)
-        return [mailbox.decode() for mailbox in taken or ()]
+            for _ in range(_LOOKS):
+                self._wanted_at, names = await self._redis.sscan(self._keys.wanted, self._wanted_at, count=_LOOKED_AT)
+                found |= dict.fromkeys(names)
+                if len(found) >= most or not self._wanted_at:
+                    break
+            taken = list(found)[:most]
+            if taken:
+                await self._redis.srem(self._keys.wanted, *taken)
+        return [mailbox.decode() for mailbox in taken]
 
     async def want(self, mailboxes: Iterable[str]) -> None:
         """Put back mailboxes whose count could not be asked for."""

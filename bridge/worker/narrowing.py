@@ -37,19 +37,18 @@ class Narrowing:
             LeaseLost, JournalAway, JournalRefused
         """
         mirror, now = self._mirror, self._now
-        accounts, is_used = await mirror.aliases(), await mirror.is_used()
-        before = await mirror.made()
+        is_used, before = await mirror.is_used(), await mirror.made()
         if is_used and before.is_wider_than(now):
             log.warning(
                 "stored under a wider privacy: taken out, a new generation begins",
                 extra={"before": before.privacy, "now": now.privacy},
             )
             await self._cut_profiles()
-            addresses = accounts | await mirror.addresses_of_events()
+            addresses = await mirror.aliases() | await mirror.addresses_of_events()
             await self._writer.erase_logs(sorted(addresses))
             await self._writer.begin_generation(Made(now.privacy, self._kept(before), before.revision))
         # Of what was taken out nothing is missing: what was too little before is it now.
-        if accounts and before.is_poorer_than(now):
+        if before.is_poorer_than(now) and await mirror.size():
             return True
         await self.noted()
         return False
