@@ -28,6 +28,7 @@ HEARTBEAT_S: Final = 25
 _PONG_S: Final = 10
 _BACKED_UP_S: Final = 30.0
 _TICK_S: Final = 1.0
+_PIECE: Final = 500
 _LEFT_MOST: Final = 4096
 _LIFE_SPREAD: Final = 0.2
 """Lives differ by so much either way, so that those who came together do not leave together."""
@@ -145,10 +146,13 @@ class Hub:
         name = connection.transport_name
         self._left.append(Left(cursor.ring.mailbox, name, connection.since, until, cursor.position, code))
 
-    def broadcast(self, frame: Frame) -> None:
-        """Write one frame of the edge itself to every connection."""
-        for connection in self.everybody():
-            connection.say(frame)
+    async def broadcast(self, frame: Frame) -> None:
+        """Write one frame of the edge itself to every connection that is open now, in pieces: mails come meanwhile."""
+        connections = self.everybody()
+        for start in range(0, len(connections), _PIECE):
+            for connection in connections[start : start + _PIECE]:
+                connection.say(frame)
+            await asyncio.sleep(0)
 
     def end_all(self, code: int) -> None:
         """Close every connection at once, and refuse new ones from now on."""

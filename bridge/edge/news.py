@@ -56,7 +56,7 @@ class News:
                 if upstream != self.upstream:
                     self.upstream = upstream
                     self.number += 1
-                    self._hub.broadcast(upstream_frame(upstream))
+                    await self._hub.broadcast(upstream_frame(upstream))
             try:
                 async with asyncio.timeout(self._look_s):
                     await self._wake.wait()
