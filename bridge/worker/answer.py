@@ -19,7 +19,9 @@ _NOBODY: Final = Claims((), ())
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A refused listing has no claims."""
+    """A refused listing has no claims. One whose claims are read has no lines: they are objects by the ten thousand,
+    through which Python's collector would walk for as long as the answer is being applied.
+    """
 
     listing: Listing
     claims: Claims = _NOBODY
@@ -43,8 +45,9 @@ async def read_answer(listing: Listing, kind: SyncKind) -> Answer:
 def _read(listing: Listing, kind: SyncKind) -> Answer:
     if kind == "delta":
         claims = read_claims(listing.changes)
-        return Answer(listing, claims if listing.settled or not listing.short else replace(claims, gone=()))
+        believed = claims if listing.settled or not listing.short else replace(claims, gone=())
+        return Answer(replace(listing, changes=()), believed)
     claims = read_everybody(listing.changes)
     if not claims.present:
         return Answer(Listing(0, refused="the full listing is empty", answered=listing.ver, newer=True))
-    return Answer(listing, claims if listing.whole else replace(claims, gone=()))
+    return Answer(replace(listing, changes=()), claims if listing.whole else replace(claims, gone=()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from heapq import nsmallest
 from typing import Final
 
 from bridge.journal.owed import DELETED, MISSING, Owed
@@ -51,8 +52,8 @@ class Timetable:
         now = self._now()
         if now < self._rest_until:
             return []
-        found = sorted((at, alias) for alias, (_, at, _) in self._due.items() if at <= now)
-        return [alias for _, alias in found[:_AT_A_TIME]]
+        found = nsmallest(_AT_A_TIME, ((at, alias) for alias, (_, at, _) in self._due.items() if at <= now))
+        return [alias for _, alias in found]
 
     def next_s(self) -> float | None:
         """Seconds until somebody is due; ``None``: nothing is owed."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from bridge.journal.held import Held
 from bridge.journal.mirror import Mirror
 from bridge.journal.owed import Owed, read_owed
 from bridge.obs.metrics import Metrics
 from bridge.worker.pieces import Piece
+from bridge.worker.portions import PORTION, given_up
 
 _DOUBTED_MS: Final = 86_400_000
-_PIECE: Final = 5000
 
 
 class Known:
@@ -37,7 +37,8 @@ class Known:
         self._metrics = metrics
         self._monotonic = monotonic
         self._ahead_ms = 0.0
-        self._slaves_of: dict[str, set[str]] = {}
+        # Tuples, not sets: Python's collector does not walk through tuples of texts.
+        self._slaves_of: dict[str, tuple[str, ...]] = {}
         self.slaves = slaves
         self.stored_ver: str | None = None
         self.ver: int | None = None
@@ -46,6 +47,8 @@ class Known:
         self.held: Held | None = None
         self._held: frozenset[str] = frozenset()
         self.owed: dict[str, Owed] = {}
+        self.leaving: set[str] = set()
+        """Accounts that are said to be gone, until a second look."""
         self._doubted: dict[str, int] = {}
         metrics.directory_held_age.set_function(self._held_age_s)
         metrics.directory_owed_age.set_function(self._owed_age_s)
@@ -65,23 +68,22 @@ class Known:
         )
         self._ahead_ms = await mirror.now_ms() - self._monotonic() * 1000
         slaves_of = await _grouped(slaves)
+        outdated: list[list[Any]] = [list(self.slaves), list(self.slaves.values()), list(self.accounts)]
+        outdated.append(list(self._slaves_of.values()))
         # Pushes are translated between two awaits, and need the slaves: clear and fill them without one.
         self.accounts, self.barred, self.owed, self._doubted = accounts, barred, owed, doubted
+        self.leaving = {alias for alias, each in owed.items() if each.is_gone}
         self.slaves.clear()
         self.slaves.update(slaves)
         self._slaves_of = slaves_of
         self._cursor(ver)
         self.now_held(held)
         self._metrics.directory_owed.set(len(owed))
+        await given_up(*outdated)
 
     def now_ms(self) -> int:
         """Redis's clock, as it was at the last :meth:`read` and has gone on since; epoch ms."""
         return int(self._monotonic() * 1000 + self._ahead_ms)
-
-    @property
-    def leaving(self) -> set[str]:
-        """Accounts that are said to be gone, until a second look."""
-        return {alias for alias, owed in self.owed.items() if owed.is_gone}
 
     @property
     def waiting(self) -> set[str]:
@@ -119,7 +121,14 @@ class Known:
         for slave, alias in slaves.items():
             self._no_slave(slave)
             self.slaves[slave] = alias
-            self._slaves_of.setdefault(alias, set()).add(slave)
+            self._slaves_of[alias] = (*self._slaves_of.get(alias, ()), slave)
+
+    async def expect_all(self, slaves: Mapping[str, str]) -> None:
+        """The same for a mirror that is about to be stored whole and read again: in pieces, because pushes come."""
+        pairs = list(slaves.items())
+        for start in range(0, len(pairs), PORTION):
+            self.slaves.update(pairs[start : start + PORTION])
+            await asyncio.sleep(0)
 
     def learn(self, piece: Piece) -> None:
         """A piece is stored."""
@@ -127,9 +136,12 @@ class Known:
         self.accounts.update(piece.profiles)
         self.barred.difference_update(piece.unbarred)
         self.barred.update(piece.barred)
+        owed = {alias: read_owed(text) for alias, text in piece.owed.items()}
         for alias in piece.settled:
             self.owed.pop(alias, None)
-        self.owed.update({alias: read_owed(text) for alias, text in piece.owed.items()})
+        self.owed.update(owed)
+        self.leaving.difference_update(piece.settled, owed)
+        self.leaving.update(alias for alias, each in owed.items() if each.is_gone)
         self._metrics.directory_owed.set(len(self.owed))
         for alias in piece.trusted:
             self._doubted.pop(alias, None)
@@ -144,13 +156,20 @@ class Known:
 
     def now_held(self, held: Held | None) -> None:
         """Note which deletions wait for an operator from now on."""
+        if held is self.held:
+            # Each part of a change comes by here, and tens of thousands may be held.
+            return
         self.held, self._held = held, frozenset(() if held is None else held.aliases)
         self._metrics.directory_held.set(0 if held is None else len(held.aliases))
 
     def _no_slave(self, slave: str) -> None:
         alias = self.slaves.pop(slave, None)
         if alias is not None:
-            self._slaves_of.get(alias, set()).discard(slave)
+            left = tuple(each for each in self._slaves_of.get(alias, ()) if each != slave)
+            if left:
+                self._slaves_of[alias] = left
+            else:
+                self._slaves_of.pop(alias, None)
 
     def _cursor(self, stored: str | None) -> None:
         self.stored_ver, self.ver = stored, self.cursor_of(stored)
@@ -163,13 +182,13 @@ class Known:
         return max(0.0, (self.now_ms() - min(owed.since for owed in self.owed.values())) / 1000) if self.owed else 0.0
 
 
-async def _grouped(slaves: Mapping[str, str]) -> dict[str, set[str]]:
+async def _grouped(slaves: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """Account → its slaves; in pieces, so that pushes are read meanwhile."""
-    found: dict[str, set[str]] = {}
+    found: dict[str, tuple[str, ...]] = {}
     for number, (slave, alias) in enumerate(slaves.items()):
-        if number % _PIECE == 0:
+        if number % PORTION == 0:
             await asyncio.sleep(0)
-        found.setdefault(alias, set()).add(slave)
+        found[alias] = (*found.get(alias, ()), slave)
     return found
 
 

@@ -23,6 +23,7 @@ from bridge.provider.counts import Counts
 from bridge.provider.faults import CONCERNS_ALL, NotFound, ProviderError, ProviderRefused
 from bridge.provider.pace import Pace
 from bridge.worker.agenda import Agenda
+from bridge.worker.portions import in_order
 from bridge.worker.translate import Translator
 
 log = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ class Reconciler:
     async def _sweep_all(self) -> None:
         """Put every account whose stored count is doubtful on the agenda, a piece at a time, until the next gap."""
         with suppress(JournalAway):
-            accounts = sorted(await self._mirror.aliases())
+            accounts = await in_order(await self._mirror.aliases())
             for start in range(0, len(accounts), _SWEPT):
                 if not await self.agenda.room():
                     return

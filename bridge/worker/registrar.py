@@ -8,7 +8,7 @@ that are said to be gone, are owed a second look from the same call on.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from bridge.worker.fold import Fold, fold
 from bridge.worker.guard import Guard
 from bridge.worker.known import Known
 from bridge.worker.notices import Applied, Notices
-from bridge.worker.pieces import Piece, joined
+from bridge.worker.pieces import MOST, Piece, joined
 from bridge.worker.profiles import Account
 from bridge.worker.renamed import alone, matched
 from bridge.worker.scribe import Scribe
@@ -64,10 +64,11 @@ class Registrar:
         known = self.known
         # Deleted and created again, and not readable: the former holder is gone, whoever the new one is.
         strangers = {alias for alias in step.unread if self._is_anew(step, alias)}
-        gone = [alias for alias in step.gone if not known.is_held(alias)]
-        held_back = self._guard.holds([*gone, *strangers], known.accounts, known.waiting)
-        to_hold = [alias for alias in gone if held_back and alias in known.accounts and not known.is_waiting(alias)]
-        leaving = set(gone).difference(to_hold)
+        if step.is_judged:
+            held_back = bool(strangers) and self._guard.holds(strangers, known.accounts, known.waiting)
+            leaving, to_hold = set(step.gone), step.held
+        else:
+            leaving, to_hold, held_back = self._judge(step.gone, strangers)
         changes = await self._changes(step, leaving)
         carried = await self._carried(step, leaving)
         parts = as_pieces(changes, known, self._notices, step.ver, carried)
@@ -96,6 +97,22 @@ class Registrar:
             if change.type == USER_ADDED:
                 self._appeared(change.alias)
         return counts
+
+    def judge(self, gone: Collection[str]) -> tuple[set[str], list[str]]:
+        """Of all that an answer says to be gone: who leaves, and who is held because they are too many."""
+        leaving, to_hold, _ = self._judge(gone, ())
+        return leaving, to_hold
+
+    def _judge(self, said: Collection[str], strangers: Collection[str]) -> tuple[set[str], list[str], bool]:
+        known = self.known
+        gone = [alias for alias in said if not known.is_held(alias)]
+        if not gone and not strangers:
+            return set(), [], False
+        waiting = known.waiting
+        if not self._guard.holds([*gone, *strangers], known.accounts, waiting):
+            return set(gone), [], False
+        to_hold = [alias for alias in gone if alias in known.accounts and alias not in waiting]
+        return set(gone).difference(to_hold), to_hold, True
 
     async def announce_held(self, why: str, answered: int | None) -> None:
         """Announce that an answer was not believed; nothing changes.
@@ -152,19 +169,24 @@ class Registrar:
             for alias, account in step.found.items()
             if account.ext_id and alias not in known.accounts and alias not in known.barred
         }
-        going = sorted(known.accounts.intersection(known.leaving.union(leaving))) if came else []
+        going = list(known.accounts.intersection(known.leaving.union(leaving))) if came else []
         if not going:
             return {}
-        profiles = await self._mirror.profiles(going)
-        went = {alias: _ext_id(from_json(text)) for alias, text in zip(going, profiles, strict=True) if text}
+        went: dict[str, str] = {}
+        for start in range(0, len(going), MOST):
+            some = going[start : start + MOST]
+            profiles = await self._mirror.profiles(some)
+            went |= {alias: _ext_id(from_json(text)) for alias, text in zip(some, profiles, strict=True) if text}
         # A new main address that was another account's slave says nothing of who has it now.
         pairs = {new: old for new, old in matched(came, went).items() if known.slaves.get(new, old) == old}
         if not pairs:
             return {}
-        stored = await self._mirror.everybody()
-        everybody = [(alias, _ext_id(profile)) for alias, profile in stored.items() if alias not in step.found]
-        everybody += [(alias, account.ext_id) for alias, account in step.found.items()]
-        return alone(pairs, came, everybody)
+        asked = {came[new] for new in pairs}
+        holders = [(alias, account.ext_id) for alias, account in step.found.items()]
+        async for alias, profile in self._mirror.each_profile():
+            if (ext_id := _ext_id(profile)) in asked and alias not in step.found:
+                holders.append((alias, ext_id))
+        return alone(pairs, came, holders)
 
     def _is_off(self, account: Account) -> bool:
         """Whether an account is disabled; if the provider does not say, it is as before."""
@@ -218,13 +240,15 @@ class Registrar:
                 parts.append(Piece(owed={alias: owed.as_json()}, barred=[alias] if bars else []))
         return parts
 
-    def _held_after(self, step: Step, to_hold: Sequence[str]) -> Held | None:
+    def _held_after(self, step: Step, to_hold: Collection[str]) -> Held | None:
         """What waits for a decision after a step: an account that was read is there again, all others stay held."""
         before = self.known.held
+        if not to_hold and not any(map(self.known.is_held, step.found)):
+            return before
         left = [alias for alias in before.aliases if alias not in step.found] if before is not None else []
         if not to_hold:
             return replace(before, aliases=tuple(left)) if before is not None and left else None
-        aliases = tuple(sorted({*left, *to_hold}))
+        aliases = tuple(sorted([*left, *to_hold]))
         if before is None:
             return Held(self.known.now_ms(), self.known.ver, step.ver, step.kind, _TOO_MANY, aliases)
         kind: SyncKind = "full" if "full" in (before.kind, step.kind) else "delta"

@@ -95,7 +95,7 @@ class Stage:
         known = self._scribe.known
         counts = Applied(added=self._count)
         event = self._notices.synced(known.ver, ver, counts, initial=True)
-        known.expect(await self._mirror.staged_slaves())
+        await known.expect_all(await self._mirror.staged_slaves())
         await self._scribe.commit(Advance(known.stored_ver, ver, "swap", events=[event], held=b""))
         await known.read(self._mirror)
         return counts

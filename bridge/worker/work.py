@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bridge.journal.owed import ABSENT, DELETED
 from bridge.obs.labels import SyncKind
 from bridge.worker.answer import Answer
 from bridge.worker.notices import Applied
+from bridge.worker.portions import in_order
 from bridge.worker.profiles import Fetch
 from bridge.worker.registrar import Registrar
 from bridge.worker.stage import Stage
 from bridge.worker.step import Step
 
 AT_A_TIME: Final = 250
+FIRST: Final = 32
+"""Of changes the first part is small, and each is twice as large as the one before: what comes first is told soon."""
 
 
 @dataclass(slots=True)
@@ -37,6 +40,10 @@ class Work:
     is_begun: bool = False
     fetch: Fetch | None = None
     everybody: Collection[str] = field(default_factory=frozenset)
+    most: int = FIRST
+    leaving: list[str] | None = None
+    held: Sequence[str] = ()
+    is_exodus: bool = False
 
     @property
     def parts_read(self) -> int:
@@ -50,7 +57,7 @@ class Work:
             ProviderError: some could not be read yet; those that were are kept.
         """
         if self.fetch is None:
-            fetch.aliases = [self.waiting[at] for at in range(min(AT_A_TIME, len(self.waiting)))]
+            fetch.aliases = [self.waiting[at] for at in range(min(self.most, len(self.waiting)))]
             self.fetch = fetch
         await self.fetch.run()
         return self.fetch, len(self.fetch.aliases) == len(self.waiting)
@@ -61,13 +68,24 @@ class Work:
             self.waiting.popleft()
         self.fetch = None
         self.is_begun = True
+        self.most = min(2 * self.most, AT_A_TIME)
 
     async def compare(self, fetch: Fetch, registrar: Registrar) -> bool:
         """Apply the next part to the mirror; return whether it was the last.
 
+        Of many who are gone, those come first: for them nobody has to be asked.
+
         Raises:
             ProviderError, CursorElsewhere, JournalAway, LeaseLost, JournalRefused
         """
+        if self.leaving is None:
+            leaving, self.held = registrar.judge(await in_order(self._gone(registrar.known.accounts)))
+            self.leaving = await in_order(leaving)
+            self.leaving.reverse()
+            self.is_exodus = len(self.leaving) + len(self.held) > AT_A_TIME
+        if self.is_exodus and (self.leaving or self.held):
+            await self._let_go(self.leaving, registrar)
+            return False
         done, is_last = await self.fetched(fetch)
         claims, moves = self.answer.claims, is_last and self.answer.listing.settled
         self.applied = await registrar.apply(
@@ -77,8 +95,10 @@ class Work:
                 moves,
                 done.found,
                 done.unread,
-                gone=() if self.is_begun else self._gone(registrar.known.accounts),
-                why_gone=DELETED if self.kind == "delta" else ABSENT,
+                gone=self.leaving,
+                held=self.held,
+                is_judged=True,
+                why_gone=self._why,
                 added=claims.added,
                 anew=claims.anew,
                 after_refusal=self.after_refusal,
@@ -86,15 +106,30 @@ class Work:
                 before=self.applied,
             )
         )
+        self.leaving, self.held = [], ()
         self.past(done)
         return is_last
+
+    async def _let_go(self, leaving: list[str], registrar: Registrar) -> None:
+        """Apply what needs no answer of the provider: who is held, or the next of those who are gone."""
+        step = Step(self.ver, self.kind, why_gone=self._why, is_judged=True, completes=False, before=self.applied)
+        if self.held:
+            self.applied = await registrar.apply(replace(step, held=self.held))
+            self.held = ()
+        else:
+            self.applied = await registrar.apply(replace(step, gone=leaving[-AT_A_TIME:]))
+            del leaving[-AT_A_TIME:]
+
+    @property
+    def _why(self) -> str:
+        return DELETED if self.kind == "delta" else ABSENT
 
     def _gone(self, accounts: Collection[str]) -> Collection[str]:
         """Who is said to be gone: by a line, or by a whole listing that leaves him out."""
         claims = self.answer.claims
         is_whole = self.kind == "full" and self.answer.listing.whole
         absent = set(accounts).difference(claims.present) if is_whole else set()
-        return sorted(absent.union(claims.gone))
+        return absent.union(claims.gone)
 
     async def fill(self, fetch: Fetch, stage: Stage) -> bool:
         """Stage the next part, and swap the stage in after the last; return whether it was the last.
@@ -103,6 +138,8 @@ class Work:
             ProviderError, CursorElsewhere, JournalAway, LeaseLost, JournalRefused
         """
         if not self.is_begun:
+            # Nobody sees any of it before the last part.
+            self.most = AT_A_TIME
             self.ver, staged = await stage.begin(self.ver)
             self.everybody = staged.union(self.waiting)
             self.waiting = deque(alias for alias in self.waiting if alias not in staged)

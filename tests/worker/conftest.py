@@ -97,7 +97,12 @@ class Parts:
         return writer
 
     async def directory(
-        self, fields: Collection[str] = ALL_FIELDS, *, writer: Writer | None = None, **pace: Any
+        self,
+        fields: Collection[str] = ALL_FIELDS,
+        *,
+        writer: Writer | None = None,
+        guard: Guard | None = None,
+        **pace: Any,
     ) -> Directory:
         """A new leader's directory, loaded."""
         directory = Directory(
@@ -107,7 +112,7 @@ class Parts:
             self.metrics,
             self.slaves,
             namespace="exmail",
-            guard=Guard(),
+            guard=guard or Guard(),
             fields=fields,
             appeared=self.appeared.append,
             caught_up=self.caught_up,
