@@ -60,13 +60,29 @@ class Calls:
             ProviderError: what came of it.
         """
         form = fill(endpoint, values)
-        answer: dict[str, Any] = await self._patience(endpoint)(self._with_token, endpoint, form)
-        return answer
+        return await self._patiently(endpoint, lambda: self._with_token(endpoint, form))
 
-    def _patience(self, endpoint: Endpoint) -> AsyncRetrying:
+    async def _patiently(self, endpoint: Endpoint, ask: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         """Ask again, a bounded number of times: a busy provider where asking twice does no harm, and one that broke
         off where nothing is written. What was not answered in time is not asked again: that took its time already.
         """
+        try:
+            return await ask()
+        except (Busy, ProviderAway) as error:
+            failed = [error]
+
+        # tenacity's objects refer to each other in circles, which Python's collector has to find. A hundred thousand
+        # calls that need no patience would make it stop the worker for 40 ms at a time, so only a fault makes them.
+        async def ask_again() -> dict[str, Any]:
+            if failed:
+                raise failed.pop()
+            return await ask()
+
+        answer: dict[str, Any] = await self._patience(endpoint)(ask_again)
+        return answer
+
+    def _patience(self, endpoint: Endpoint) -> AsyncRetrying:
+        """The pauses and their bounds; the first try is counted too."""
 
         def is_worth_it(error: BaseException) -> bool:
             if isinstance(error, Busy):
@@ -121,7 +137,7 @@ class Calls:
             raise
 
     async def _fetch_token_as(self, style: TokenStyle) -> Token:
-        answer: dict[str, Any] = await self._patience(endpoints.TOKEN)(self._ask_token, style)
+        answer = await self._patiently(endpoints.TOKEN, lambda: self._ask_token(style))
         return answers.read_token(answer, fetched_at=self._now())
 
     async def _ask_token(self, style: TokenStyle) -> dict[str, Any]:
