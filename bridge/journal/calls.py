@@ -298,7 +298,7 @@ class Bury:
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """Member changes and the cursor, in one step. At most about 500 profiles a call.
+    """Member changes and the cursor, in one step. Some hundred entries a call.
 
     ``expect_ver``/``to_ver``: the Ver that must be stored (None = none yet), and the one to store (None = unchanged).
     ``into``: ``now`` changes the mirror, ``next`` fills the stage (or clears it, if there is nothing to fill in),

@@ -27,5 +27,5 @@ class Guard:
         All are counted together. Otherwise a crowd could pass one by one, and held accounts as soon as enough people
         are hired.
         """
-        known = {alias for alias in new if alias in accounts and alias not in waiting}
+        known = set(new).intersection(accounts).difference(waiting)
         return bool(known) and self.refuses(len(known) + len(waiting), len(accounts))

@@ -13,7 +13,7 @@ from typing import Final
 from bridge.events import Event
 from bridge.journal.calls import Advance, Call, Carry, Forget
 
-MOST: Final = 500
+MOST: Final = 250
 MOST_BYTES: Final = 256 * 1024
 _NAME_BYTES: Final = 100
 

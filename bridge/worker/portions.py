@@ -22,6 +22,7 @@ async def in_order(texts: Collection[str]) -> list[str]:
         await asyncio.sleep(0)
     # Of portions that are sorted Python makes one list by few comparisons.
     found.sort()
+    await asyncio.sleep(0)
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -70,6 +70,7 @@ class Fetch:
     looks_again: bool = False
     _alike: list[str] = field(default_factory=list)
     _stops: int = 0
+    _readers: int = 0
 
     async def run(self) -> None:
         """Read every account, with a bounded number of calls under way.
@@ -99,30 +100,29 @@ class Fetch:
 
     async def _all(self, waiting: Sequence[str]) -> None:
         aliases = iter(waiting)
-        readers = 0
-
-        async def read_on(group: asyncio.TaskGroup) -> None:
-            nonlocal readers
-            for alias in aliases:
-                await self._one(alias)
-                self.allowance.answered(readers)
-                if readers < self.allowance.now:
-                    begin(group)
-            readers -= 1
-
-        def begin(group: asyncio.TaskGroup) -> None:
-            nonlocal readers
-            readers += 1
-            group.create_task(read_on(group), name="fetch accounts")
-
+        self._readers = 0
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self.allowance.now, len(waiting))):
-                    begin(group)
+                    self._begin(group, aliases)
         except ExceptionGroup as errors:
             # The first one ended it; what others that were under way met says the same.
-            self.allowance.troubled(readers)
+            self.allowance.troubled(self._readers)
             raise errors.exceptions[0] from None
+
+    # Methods, not functions in one another: those would refer to each other in a circle, which keeps all that was found
+    # until Python's collector stops everybody to look for it.
+    def _begin(self, group: asyncio.TaskGroup, aliases: Iterator[str]) -> None:
+        self._readers += 1
+        group.create_task(self._read_on(group, aliases), name="fetch accounts")
+
+    async def _read_on(self, group: asyncio.TaskGroup, aliases: Iterator[str]) -> None:
+        for alias in aliases:
+            await self._one(alias)
+            self.allowance.answered(self._readers)
+            if self._readers < self.allowance.now:
+                self._begin(group, aliases)
+        self._readers -= 1
 
     async def _one(self, alias: str) -> None:
         answer = await read_account(self.members, alias, self.fields)

@@ -105,7 +105,7 @@ class Registrar:
 
     def _judge(self, said: Collection[str], strangers: Collection[str]) -> tuple[set[str], list[str], bool]:
         known = self.known
-        gone = [alias for alias in said if not known.is_held(alias)]
+        gone = [alias for alias in said if not known.is_held(alias)] if known.held is not None else said
         if not gone and not strangers:
             return set(), [], False
         waiting = known.waiting

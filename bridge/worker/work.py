@@ -79,7 +79,8 @@ class Work:
             ProviderError, CursorElsewhere, JournalAway, LeaseLost, JournalRefused
         """
         if self.leaving is None:
-            leaving, self.held = registrar.judge(await in_order(self._gone(registrar.known.accounts)))
+            gone = self._gone(registrar.known.accounts)
+            leaving, self.held = registrar.judge(await in_order(gone))
             self.leaving = await in_order(leaving)
             self.leaving.reverse()
             self.is_exodus = len(self.leaving) + len(self.held) > AT_A_TIME

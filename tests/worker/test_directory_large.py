@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 from collections.abc import Sequence
 
@@ -12,10 +13,12 @@ from bridge.events import to_json
 from bridge.journal.made import REVISION, Made
 from bridge.provider.faults import ProviderAway
 from bridge.simulator import Kind, Simulator
+from bridge.worker.allowance import Allowance
 from bridge.worker.directory import Directory
 from bridge.worker.fold import FIELDS
 from bridge.worker.guard import Guard
 from bridge.worker.portions import PORTION, given_up, in_order
+from bridge.worker.profiles import Fetch
 from tests.support.busy import watched
 from tests.support.workers import KEYS, Told
 
@@ -140,3 +143,20 @@ async def test_large_lists_are_sorted_and_freed_in_portions() -> None:
     assert names == []
     assert turns >= 20
     others.cancel()
+
+
+async def test_accounts_that_were_read_are_freed_without_the_collector(parts: Parts, simulator: Simulator) -> None:
+    """What a part has found goes when the part is stored: nothing of a run refers to itself."""
+    aliases = [simulator.world.add_user(f"new{number}@gzdev.com").alias for number in range(200)]
+    fetch = Fetch(parts.members, FIELDS, Allowance(), aliases)
+    await fetch.run()
+    assert len(fetch.found) == 200
+    gc.collect()
+    gc.disable()
+    try:
+        fetch = Fetch(parts.members, FIELDS, Allowance(), aliases)
+        await fetch.run()
+        del fetch
+        assert gc.collect() < 200
+    finally:
+        gc.enable()
