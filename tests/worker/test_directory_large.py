@@ -160,3 +160,16 @@ async def test_accounts_that_were_read_are_freed_without_the_collector(parts: Pa
         assert gc.collect() < 200
     finally:
         gc.enable()
+
+
+async def test_whether_somebody_was_renamed_is_found_out_a_piece_at_a_time(
+    parts: Parts, simulator: Simulator, told: Told
+) -> None:
+    """Nobody else may have the ExtId: everybody's is looked at, and only those that matter are kept."""
+    directory = await filled(parts, Guard())
+    simulator.world.add_user("new@gzdev.com", ext_id="E7")
+    lists(simulator, [(1, alias(7)), (2, "new@gzdev.com")])
+    with watched("directory") as busy:
+        await pulled(directory)
+    assert await parts.redis.hexists(KEYS.directory, "new@gzdev.com")
+    assert busy.most < PORTION
