@@ -14,8 +14,8 @@ from bridge.events import DIRECTORY, SYSTEM, Event
 from bridge.journal.keys import Keys
 from bridge.journal.script import Argument
 
-_SEEN_MS: Final = 7 * 86_400_000
-_SEEN_ENTRIES: Final = 1000
+SEEN_MS: Final = 7 * 86_400_000
+SEEN_ENTRIES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,8 @@ class Retention:
 
 Rendered = tuple[Sequence[str], str, Mapping[str, Argument], Sequence[Argument]]
 """A call as the script takes it: the keys from the fourth on; the verb; its arguments, with the names and in the order
-in which the verb reads them (a test compares the two); and the lists that some verbs take after them."""
+in which the verb reads them (a test compares the two); and the lists that some verbs take after them. Of a call that
+goes into a run with others: its keys, kind and arguments there."""
 
 
 class Call(Protocol):
@@ -56,8 +57,8 @@ def _history(retention: Retention) -> Mapping[str, Argument]:
 
 
 def _count_keys(keys: Keys, mailbox: str) -> tuple[str, ...]:
-    """The keys of mail, push and poll."""
-    return keys.state(mailbox), keys.log(mailbox), keys.events, keys.seen(mailbox), keys.upstream, keys.wanted
+    """The keys of a mail or count."""
+    return keys.state(mailbox), keys.log(mailbox), keys.seen(mailbox)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +78,15 @@ class RecordMail:
 
     def render(self, keys: Keys, retention: Retention) -> Rendered:
         mailbox = self.event.stream
-        record_keys = _count_keys(keys, mailbox)
         return (
-            (*record_keys, keys.dead) if self.dead else record_keys,
+            _count_keys(keys, mailbox),
             "mail",
             {
-                "mailbox": mailbox,
                 "mail_id": self.mail_id,
                 "unread": "" if self.unread is None else self.unread,
                 "body": self.event.body,
                 "correction": self.correction.body,
                 "dead": self.dead,
-                "seen_ms": _SEEN_MS,
-                "seen_max": _SEEN_ENTRIES,
-                "history_max": retention.history_events,
-                "history_ms": retention.history_s * 1000,
-                "events_max": retention.events_max,
-                "mailbox_channel": keys.mailbox_channel(mailbox),
-                "mail_new_channel": keys.kind_channel("mail.new"),
-                "mail_unread_channel": keys.kind_channel("mail.unread"),
             },
             (),
         )
@@ -109,22 +100,7 @@ class RecordCount:
     unread: int
 
     def render(self, keys: Keys, retention: Retention) -> Rendered:
-        mailbox = self.event.stream
-        return (
-            _count_keys(keys, mailbox),
-            "push",
-            {
-                "mailbox": mailbox,
-                "unread": self.unread,
-                "body": self.event.body,
-                "history_max": retention.history_events,
-                "history_ms": retention.history_s * 1000,
-                "events_max": retention.events_max,
-                "mailbox_channel": keys.mailbox_channel(mailbox),
-                "mail_unread_channel": keys.kind_channel("mail.unread"),
-            },
-            (),
-        )
+        return _count_keys(keys, self.event.stream), "push", {"unread": self.unread, "body": self.event.body}, ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,26 +119,22 @@ class RecordPoll:
     proven: int | None = None
 
     def render(self, keys: Keys, retention: Retention) -> Rendered:
-        mailbox = self.event.stream
         return (
-            _count_keys(keys, mailbox),
+            _count_keys(keys, self.event.stream),
             "poll",
             {
-                "mailbox": mailbox,
                 "unread": self.unread,
                 "asked_at": self.asked_at,
                 "proven": "" if self.proven is None else self.proven,
                 "body": self.event.body,
                 "missed_body": self.missed.body,
-                "history_max": retention.history_events,
-                "history_ms": retention.history_s * 1000,
-                "events_max": retention.events_max,
-                "mailbox_channel": keys.mailbox_channel(mailbox),
-                "mail_unread_channel": keys.kind_channel("mail.unread"),
-                "mail_missed_channel": keys.kind_channel("mail.missed"),
             },
             (),
         )
+
+
+Count = RecordMail | RecordCount | RecordPoll
+"""What a mailbox is told: many such calls go into one run of the script, see :mod:`bridge.journal.runs`."""
 
 
 @dataclass(frozen=True, slots=True)

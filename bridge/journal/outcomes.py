@@ -49,13 +49,16 @@ class Claimed:
 
 
 def read_outcomes(answers: Sequence[Sequence[Any]]) -> list[Outcome]:
-    """The outcomes of a batch of calls, up to the first one refused because of the lease or because Redis went back.
+    """The outcomes of a batch of calls, from the answers of its runs.
+
+    Up to the first call that was refused because of the lease or because Redis went back.
 
     Raises:
         JournalRefused: a call was refused for another reason.
     """
     outcomes: list[Outcome] = []
-    for answer in answers:
+    each = [one for answer in answers for one in ([answer] if isinstance(answer[0], int) else answer)]
+    for answer in each:
         code = answer[0]
         if code == 0:
             if answer[1] not in (b"lease", b"back"):

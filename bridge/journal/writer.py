@@ -19,13 +19,13 @@ from redis.asyncio import Redis
 from bridge.journal.calls import Call, Retention
 from bridge.journal.claim import Claim
 from bridge.journal.corporation import NotOurs
-from bridge.journal.epochs import new_epoch
 from bridge.journal.errors import JournalAway, LeaseLost
 from bridge.journal.inquiry import Memory, nobody_remembers
 from bridge.journal.keys import Keys
 from bridge.journal.layout import too_new
 from bridge.journal.made import Made
 from bridge.journal.outcomes import Claimed, Outcome, Result, read_outcomes
+from bridge.journal.runs import MOST_CALLS, in_runs
 from bridge.journal.script import Argument, Runs, Script
 from bridge.journal.witness import Witness, time_of_boot
 
@@ -45,7 +45,8 @@ class Writer:
     first commit of each leadership, because a server that another had replaced cannot tell that its data are old.
     ``pause`` waits between tries while Redis is away. ``on_batch`` gets the seconds and outcomes of each round trip.
     ``name`` tells writers apart, and is random unless it is given; ``script`` may stand between us and Redis.
-    ``one_server`` and ``clock``: see :class:`Witness`.
+    ``one_server`` and ``clock``: see :class:`Witness`. ``together``: how many mails and counts go into one run of the
+    script at most.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Writer:
         script: Runs | None = None,
         one_server: bool = False,
         clock: Callable[[], float] = time_of_boot,
+        together: int = MOST_CALLS,
     ) -> None:
         self._redis = redis
         self._witness = Witness(script or Script(redis), lease_s=lease_s, one_server=one_server, clock=clock)
@@ -71,6 +73,7 @@ class Writer:
         self._lease_ms = int(lease_s * 1000)
         self._retention = retention
         self._corporation = corporation
+        self._together = together
         self._recollect = recollect
         self._recollected = False
         self._pause = pause
@@ -354,26 +357,22 @@ class Writer:
         lease = self._lease
         if lease is None:
             raise LeaseLost("no lease is held")
-        keys = self._keys
-        first = (keys.lease, keys.commits, keys.generation)
         # Another server than the one that answered last must refuse: a claim has to find out first what it lacks. The
-        # first call names the server; if more may have been published than was confirmed, every call does.
+        # first run names the server; if more may have been published than was confirmed, every run does.
         unsure = self._sent > base
-        rendered = []
-        for number, call in enumerate(calls, base + 1):
-            more_keys, verb, named, more = call.render(keys, self._retention)
-            server = self._server if unsure or number == base + 1 else ""
-            arguments = (verb, lease, number, new_epoch(), server, *named.values(), *more)
-            rendered.append(((*first, *more_keys), arguments))
+        runs = in_runs(
+            calls, base + 1, self._keys, self._retention, lease, self._server, unsure=unsure, together=self._together
+        )
         sent, self._sent = self._sent, max(self._sent, base + len(calls))
         try:
-            answers = await self._script.run(rendered)
+            answers = await self._script.run([run.call for run in runs])
         except JournalAway as error:
             if error.applied is not None:
-                self._sent = max(sent, base + error.applied)
+                # A run is refused before it writes, or not at all.
+                self._sent = max(sent, base + sum(run.size for run in runs[: error.applied]))
             raise
         outcomes = read_outcomes(answers)
-        if len(outcomes) < len(answers):
+        if len(outcomes) < len(calls):
             # No call after the refused one was applied.
             self._sent = max(sent, base + len(outcomes))
             return None

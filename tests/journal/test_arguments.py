@@ -9,14 +9,17 @@ from typing import Final
 
 import pytest
 
-from bridge.journal.calls import Advance, Bury, Call, Carry, Forget, RecordMail, Retention, Scrub
+from bridge.journal.calls import Advance, Bury, Call, Carry, Count, Forget, RecordMail, Retention, Scrub
 from bridge.journal.claim import Claim
+from bridge.journal.runs import in_runs, record_arguments
 from bridge.journal.script import SOURCE
 
 from .conftest import BOB, KEYS, announcement, count, mail, member_event, poll
 
 CODE: Final = "\n".join(line.split("--")[0] for line in SOURCE.decode().splitlines())
-READ: Final = re.compile(r"local ([\w,\s]+?) =\s+unpack\(ARGV, (\d+), (\d+)\)(?:\s+local more = (\d+))?")
+READ: Final = re.compile(
+    r"local ([\w,\s]+?) =\s+unpack\(ARGV, (\d+), (\d+)\)(?:\s+local more(?:, more_keys)? = (\d+))?"
+)
 OWN: Final = 6
 """A numbered verb's own arguments begin here."""
 
@@ -46,6 +49,18 @@ def names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
 
 
+READ_IN_A_RUN: Final = re.compile(r"local ([\w,\s]+?) =\s+unpack\(ARGV, more, more \+ (\d+)\)\s+more = more \+ (\d+)\n")
+
+
+def reading_in_a_run(kind: str) -> list[str]:
+    """The names of what a kind of call has in a run, in its first line."""
+    [begins] = re.finditer(rf"function apply\.{kind}\(\)\n", CODE)
+    read = READ_IN_A_RUN.match(CODE[begins.end() :].lstrip())
+    assert read is not None, kind
+    assert len(names(read[1])) == int(read[2]) + 1 == int(read[3]), kind
+    return names(read[1])
+
+
 def reading(verb: str) -> re.Match[str]:
     """Where a verb gives its arguments names: its first line."""
     [begins] = re.finditer(rf"if verb == '{verb}' then\n", CODE)
@@ -69,9 +84,26 @@ def test_arguments_are_read_by_name_alone() -> None:
 def test_a_call_gives_what_its_verb_reads(call: Call) -> None:
     """The same names in the same order; what stands behind them only where the verb takes a list."""
     _, verb, arguments, more = call.render(KEYS, Retention())
+    if isinstance(call, Count):
+        assert (list(arguments), list(more)) == (reading_in_a_run(verb), [])
+        return
     read = reading(verb)
     assert (list(arguments), int(read[2])) == (names(read[1]), OWN)
     assert read[4] is not None or not more
+
+
+def test_a_run_gives_what_its_calls_share() -> None:
+    """The same names in the same order, and the calls behind them; three keys for each call, behind the ten."""
+    read = reading("record")
+    shared = record_arguments(KEYS, Retention())
+    assert (list(shared), int(read[2])) == (names(read[1]), OWN)
+    [run] = in_runs([mail("Z1"), count(3)], 7, KEYS, Retention(), "1:a", "", unsure=False)
+    keys, arguments = run.call
+    assert tuple(arguments[:3]) == ("record", "1:a", 7)
+    assert arguments[OWN - 1 + len(shared)] == "mail"
+    assert read[4] == str(OWN + len(shared))
+    [more_keys] = re.findall(r"local more, more_keys = \d+, (\d+)\n", CODE)
+    assert keys[int(more_keys) - 1 :] == [KEYS.state(BOB), KEYS.log(BOB), KEYS.seen(BOB)] * 2
 
 
 def test_a_claim_gives_what_its_verb_reads() -> None:
@@ -83,6 +115,7 @@ def test_a_claim_gives_what_its_verb_reads() -> None:
 def test_every_verb_is_asked_for() -> None:
     """The calls above are all that there are behind the place where the call number is looked at."""
     _, numbered = CODE.split("local lease, call_number,")
-    assert {call.render(KEYS, Retention())[1] for call in CALLS} == set(
-        re.findall(r"if verb == '(\w+)' then\n", numbered)
-    )
+    alone = {call.render(KEYS, Retention())[1] for call in CALLS if not isinstance(call, Count)}
+    assert {*alone, "record"} == set(re.findall(r"if verb == '(\w+)' then\n", numbered))
+    together = {call.render(KEYS, Retention())[1] for call in CALLS if isinstance(call, Count)}
+    assert together == set(re.findall(r"function apply\.(\w+)\(\)\n", numbered))

@@ -118,6 +118,10 @@ async def test_a_mail_id_older_than_seven_days_is_forgotten(redis: Any, writer: 
     await redis.zadd(SEEN, {"Z1": seven_days_ago, "Z0": seven_days_ago})
     [outcome] = await writer.commit([mail("Z1")])
     assert outcome.result == "published"
+    # What nobody asks for any more goes at every sixteenth event of the mailbox.
+    await writer.commit([count(number) for number in range(2, 15)])
+    assert await redis.zrange(SEEN, 0, -1) == [b"Z0", b"Z1"]
+    await writer.commit([count(15)])
     assert await redis.zrange(SEEN, 0, -1) == [b"Z1"]
 
 
@@ -131,10 +135,17 @@ async def test_what_was_seen_lasts_seven_days_after_the_last_mail(redis: Any, wr
 
 
 async def test_seen_keeps_the_thousand_newest(redis: Any, writer: Writer) -> None:
-    """At most 1,000 MailIds a mailbox."""
-    await redis.zadd(SEEN, {f"old{number}": 3e12 + number for number in range(1000)})
-    await writer.commit([mail("Z1")])
-    assert await redis.zcard(SEEN) == 1000
+    """At most 1,000 MailIds a mailbox, and hardly fewer: the oldest of them go at every sixteenth event."""
+    found = []
+    for first in range(0, 1104, 16):
+        await writer.commit([mail(f"Z{number}") for number in range(first, first + 15)])
+        found.append(await redis.zcard(SEEN))
+        await writer.commit([mail(f"Z{first + 15}")])
+        found.append(await redis.zcard(SEEN))
+    assert max(found) == 1000
+    assert found[-1] == 985
+    assert await redis.zscore(SEEN, "Z1103") is not None
+    assert await redis.zscore(SEEN, "Z0") is None
 
 
 async def test_a_pushed_count_that_is_no_news_publishes_nothing(redis: Any, writer: Writer) -> None:

@@ -92,7 +92,14 @@ class Actor:
     """
 
     def __init__(
-        self, name: str, items: Sequence[Item], undialled: Redis, *, asks: bool = False, one_server: bool = False
+        self,
+        name: str,
+        items: Sequence[Item],
+        undialled: Redis,
+        *,
+        asks: bool = False,
+        one_server: bool = False,
+        together: int = 1,
     ) -> None:
         self.name = name
         self.gate = _Gate(name)
@@ -119,6 +126,7 @@ class Actor:
             script=self.gate,
             one_server=one_server,
             clock=lambda: self.at_s + self.ahead_s,
+            together=together,
             **recollect,
         )
         self.tasks: list[asyncio.Task[Any]] = []

@@ -18,6 +18,9 @@ _RESTART: Final = replace(_NOTHING, one_server=True, restarts=1, looks=1, expiri
 QUICK: Final = {
     "crash and cut": replace(_NOTHING, items=(("mails",), ("mail",)), crashes=1, cuts=1),
     "pause and cut": replace(_NOTHING, items=(("mails",), ("mail",)), expiries=1, cuts=1),
+    "two in a run, crash and cut": replace(
+        _NOTHING, items=(("mails", "mail"), ("mail",)), crashes=1, cuts=1, together=2
+    ),
     "pause and renewal": replace(_NOTHING, items=(("mail", "mail"), ("mail",)), expiries=1, ticks=1),
     "failover of an idle leader": replace(_NOTHING, items=(("mail", "rest", "mails"), ("mail",)), failovers=1),
     "failover and pause": replace(_NOTHING, items=(("rest",), ("mail",)), failovers=1, expiries=1, ticks=1, lag=2),

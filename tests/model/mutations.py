@@ -6,7 +6,21 @@ from typing import Final
 
 MUTATIONS: Final[dict[str, tuple[str, str, str]]] = {
     "anybody may write": ("pause and cut", "if stored_lease ~= lease then return {0, 'lease'} end", ""),
-    "a call that was applied is applied again": ("crash and cut", "if call <= commits then return {5} end", ""),
+    "a call that was applied is applied again": (
+        "directory and cut",
+        "if call <= commits and verb ~= 'record' then return {5} end",
+        "",
+    ),
+    "a mail that was applied is applied again": (
+        "crash and cut",
+        "is_again = call <= commits",
+        "is_again = false",
+    ),
+    "a run is not counted": (
+        "two in a run, crash and cut",
+        "if used > commits then redis.call('SET', KEYS[2], whole(used)) end",
+        "if used > commits then redis.call('SET', KEYS[2], whole(call - 2)) end",
+    ),
     "numbers that Redis lost are not missed": (
         "failover of an idle leader",
         "if call > commits + 1 then return {0, 'back', commits} end",

@@ -32,6 +32,8 @@ class Bounds:
     somebody listens until the next begins. Where a lease runs out its holder's clock shows that, unless it is the
     server's clock that ``jumps``. ``astray``: what stands between a worker and a server that runs may say that nobody
     listens there.
+
+    ``together``: how many mails go into one run of the script, which is applied as a whole or not at all.
     """
 
     items: tuple[tuple[Item, ...], ...] = (("mails", "directory"), ("mail", "directory"))
@@ -51,6 +53,7 @@ class Bounds:
     looks: int = 0
     jumps: bool = False
     astray: bool = False
+    together: int = 1
 
 
 class Server(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from bridge.journal import writer as writer_module
+from bridge.journal import runs
 from bridge.journal.connect import RedisAddress
 from bridge.journal.errors import JournalAway, JournalUnreached
 from tests.model.actors import Actor, Item, View
@@ -23,12 +23,13 @@ class WorkerStates:
     """All states that workers can be in, each with a number.
 
     Two histories lead to the same state if the writer and its coroutines remember the same; with ``exact`` they never
-    do. ``asks``: each leader asks others what they remember. ``one_server``: see Bounds.
+    do. ``asks``: each leader asks others what they remember. ``one_server``,
+    ``together``: see Bounds.
     """
 
-    def __init__(self, *, exact: bool = False, asks: bool = False, one_server: bool = False) -> None:
+    def __init__(self, *, exact: bool = False, asks: bool = False, one_server: bool = False, together: int = 1) -> None:
         self._exact = exact
-        self._options = {"asks": asks, "one_server": one_server}
+        self._options = {"asks": asks, "one_server": one_server, "together": together}
         # Every question goes to a gate, so this client never dials.
         self._undialled = RedisAddress("redis://127.0.0.1").client()
         self._loop = asyncio.new_event_loop()
@@ -154,8 +155,8 @@ def _numbered_epochs(name: str) -> Iterator[list[str]]:
         given.append(f"{name}{len(given):0{8 - len(name)}}")
         return given[-1]
 
-    kept, writer_module.new_epoch = writer_module.new_epoch, new_epoch
+    kept, runs.new_epoch = runs.new_epoch, new_epoch
     try:
         yield given
     finally:
-        writer_module.new_epoch = kept
+        runs.new_epoch = kept

@@ -1,20 +1,43 @@
 -- ------------------------------------------------------------------------------------------ counts
--- mail, push, poll: a mail with its count, a count that was pushed, a count that was asked for. All three have
---   KEYS 7 seen  8 upstream  9 wanted  10 dead (only for a mail that was recovered from it)
+-- record: mails with their counts, counts that were pushed, counts that were asked for: many calls in one run, because
+-- what is done once for all of them is most of what one alone would cost. Call by call they have
+--   KEYS 4 the mailbox's state  5 its log  7 its seen, which are moved there from the end of KEYS
+--   8 upstream  9 wanted  10 dead (if a mail was recovered from it)  more_keys…: state, log and seen of each call
+--   more: of each call its kind (mail, push, poll), its mailbox, its new_epoch, and what the kind has
 --   unread: '' = not known (only with a mail)  body: the event up to its stamp
+-- The calls have one number after the other; all have one stamp. Returns the list of their answers. If one fails, those
+-- before it have been applied, and those behind it have not.
 -- After a gap in the pushes the count from before it is kept as the base, and mails published since are counted as its
 -- news. The provider's count, asked for later, then shows how many were missed. It is asked for twice, because the push
 -- of a mail that the first answer counts may still be under way, and then it was not missed. A mail whose count is higher
 -- than one mail explains is evidence of a gap too, in this mailbox only. A count that rises by a poll although no gap is
 -- known is suspected: the connection may have died unnoticed, and the gap found later reaches back before this poll.
 -- With 1 and 3 they also return how many mails were missed as far as is known, and 1 if that must be asked again.
-if verb == 'mail' or verb == 'push' or verb == 'poll' then
+if verb == 'record' then
+  local seen_ms, seen_max, history_max, history_ms, events_max, mailbox_channels, mail_new_channel, mail_unread_channel,
+    mail_missed_channel = unpack(ARGV, 6, 14)
+  local more, more_keys = 15, 11
   local now = now_ms()
+  local now_text, seen_since = whole(now), now - tonumber(seen_ms)
   local gap, lost = unpack(redis.call('HMGET', KEYS[8], 'gap', 'lost'))
   gap = gap or '0'
-  carried_base(state, lost)
-  local doubtful, had_base = is_doubtful(state, gap), state.base
-  local as_of = whole(math.max(now, tonumber(state.as_of or '0')))
+  -- Of the call that is applied now: whether it was applied before, its mailbox, its stamp, and what was known of the
+  -- mailbox before it.
+  local is_again, mailbox, as_of, doubtful, had_base
+  -- The highest call number that is used up.
+  local used = commits
+
+  -- Use up the call number; the rest of the step cannot fail.
+  local function commit() used = call end
+
+  local function publish_here(kind, body, stamp, kind_channel)
+    publish(kind, mailbox, body, stamp, history_max, history_ms, events_max, mailbox_channels .. mailbox, kind_channel)
+    -- Now and then is enough: whoever asks looks at the age too, and never more than seen_max are kept.
+    if seq % 16 == 0 then
+      redis.call('ZREMRANGEBYSCORE', KEYS[7], '-inf', whole(seen_since))
+      redis.call('ZREMRANGEBYRANK', KEYS[7], 0, 14 - tonumber(seen_max))
+    end
+  end
 
   -- Keep a base beside the count: the one that there is, or the current count.
   local function keep_base(suspect)
@@ -42,20 +65,25 @@ if verb == 'mail' or verb == 'push' or verb == 'poll' then
   local function store_count(unread, missed)
     if unread == '' then
       store_position()
-    else
-      redis.call('HSET', KEYS[4], 'generation', generation, 'epoch', epoch, 'seq', whole(seq), 'unread', unread,
+    elseif state.absent or state.gap ~= gap then
+      redis.call('HSET', KEYS[4], 'generation', generation, 'epoch', epoch, 'seq', seq_text, 'unread', unread,
         'as_of', as_of, 'gap', gap)
+    else
+      redis.call('HSET', KEYS[4], 'seq', seq_text, 'unread', unread, 'as_of', as_of)
     end
     return {1, epoch, seq, missed, pending()}
   end
 
+  local apply = {}
+
   -- mail: correction: body of the mail.unread to publish instead if the mail is known and its count is new
   --   dead: the entry that this mail was recovered from ('' = none); it is deleted in this step
-  if verb == 'mail' then
-    local mailbox, mail_id, unread, body, correction, dead, seen_ms, seen_max, history_max, history_ms, events_max,
-      mailbox_channel, mail_new_channel, mail_unread_channel = unpack(ARGV, 6, 19)
+  function apply.mail()
+    local mail_id, unread, body, correction, dead = unpack(ARGV, more, more + 4)
+    more = more + 5
+    if is_again then return {5} end
     local seen_at = mail_id ~= '' and redis.call('ZSCORE', KEYS[7], mail_id)
-    local known = seen_at and tonumber(seen_at) > now - tonumber(seen_ms)
+    local known = seen_at and tonumber(seen_at) > seen_since
     local leapt, uncounted = false, false
     if state.unread and not known then
       leapt = unread ~= '' and tonumber(unread) > tonumber(state.unread) + 1
@@ -64,8 +92,8 @@ if verb == 'mail' or verb == 'push' or verb == 'poll' then
     end
     if doubtful or leapt or uncounted then keep_base(nil) end
     if state.base and not known then state.news = whole(tonumber(state.news) + 1) end
-    if leapt then redis.call('SADD', KEYS[9], mailbox) end
     commit()
+    if leapt then redis.call('SADD', KEYS[9], mailbox) end
     if dead ~= '' then redis.call('XDEL', KEYS[10], dead) end
     if known and (unread == '' or unread == state.unread) then
       confirm(unread)
@@ -74,25 +102,21 @@ if verb == 'mail' or verb == 'push' or verb == 'poll' then
     begin_stream()
     note_base()
     if known then
-      publish('exmail.mail.unread', mailbox, correction .. as_of .. '}}', history_max, history_ms, events_max,
-        mailbox_channel, mail_unread_channel)
+      publish_here('exmail.mail.unread', correction, as_of .. '}}', mail_unread_channel)
       return store_count(unread, 0)
     end
     if mail_id ~= '' then
-      redis.call('ZADD', KEYS[7], whole(now), mail_id)
-      redis.call('ZREMRANGEBYSCORE', KEYS[7], '-inf', whole(now - tonumber(seen_ms)))
-      redis.call('ZREMRANGEBYRANK', KEYS[7], 0, -1 - tonumber(seen_max))
+      redis.call('ZADD', KEYS[7], now_text, mail_id)
       redis.call('PEXPIRE', KEYS[7], seen_ms)
     end
-    publish('exmail.mail.new', mailbox, body .. as_of .. '}}', history_max, history_ms, events_max,
-      mailbox_channel, mail_new_channel)
+    publish_here('exmail.mail.new', body, as_of .. '}}', mail_new_channel)
     return store_count(unread, 0)
   end
 
-  -- push
-  if verb == 'push' then
-    local mailbox, unread, body, history_max, history_ms, events_max, mailbox_channel, mail_unread_channel =
-      unpack(ARGV, 6, 13)
+  function apply.push()
+    local unread, body = unpack(ARGV, more, more + 1)
+    more = more + 2
+    if is_again then return {5} end
     if doubtful then keep_base(nil) end
     commit()
     if unread == state.unread then
@@ -101,16 +125,16 @@ if verb == 'mail' or verb == 'push' or verb == 'poll' then
     end
     begin_stream()
     note_base()
-    publish('exmail.mail.unread', mailbox, body .. as_of .. '}}', history_max, history_ms, events_max,
-      mailbox_channel, mail_unread_channel)
+    publish_here('exmail.mail.unread', body, as_of .. '}}', mail_unread_channel)
     return store_count(unread, 0)
   end
 
   -- poll: asked_at: seq when the question was sent  proven: the count of an earlier answer ('' = this is the first)
   --   missed_body: of the mail.missed that may have to be published too, up to its first number
-  if verb == 'poll' then
-    local mailbox, unread, asked_at, proven, body, missed_body, history_max, history_ms, events_max, mailbox_channel,
-      mail_unread_channel, mail_missed_channel = unpack(ARGV, 6, 17)
+  function apply.poll()
+    local unread, asked_at, proven, body, missed_body = unpack(ARGV, more, more + 4)
+    more = more + 5
+    if is_again then return {5} end
     if tonumber(asked_at) ~= seq then
       commit()
       return {4, seq}
@@ -141,16 +165,38 @@ if verb == 'mail' or verb == 'push' or verb == 'poll' then
     begin_stream()
     note_base()
     if is_missed then
-      publish('exmail.mail.missed', mailbox, missed_body .. whole(tonumber(missed_since)) .. ',"until":' .. as_of
-        .. ',"at_least":' .. whole(missed) .. '}}', history_max, history_ms, events_max, mailbox_channel,
-        mail_missed_channel)
+      publish_here('exmail.mail.missed', missed_body, whole(tonumber(missed_since)) .. ',"until":' .. as_of
+        .. ',"at_least":' .. whole(missed) .. '}}', mail_missed_channel)
     end
     if unread ~= state.unread then
-      publish('exmail.mail.unread', mailbox, body .. as_of .. '}}', history_max, history_ms, events_max, mailbox_channel,
-        mail_unread_channel)
+      publish_here('exmail.mail.unread', body, as_of .. '}}', mail_unread_channel)
     end
     return store_count(unread, missed)
   end
+
+  local answers = {}
+  local is_whole, fault = pcall(function()
+    while more <= #ARGV do
+      local kind, first_epoch
+      kind, mailbox, first_epoch = unpack(ARGV, more, more + 2)
+      more = more + 3
+      KEYS[4], KEYS[5], KEYS[7] = unpack(KEYS, more_keys, more_keys + 2)
+      more_keys = more_keys + 3
+      is_again = call <= commits
+      if not is_again then
+        enter_stream(first_epoch)
+        carried_base(state, lost)
+        doubtful, had_base = is_doubtful(state, gap), state.base
+        as_of = tonumber(state.as_of or '0') > now and state.as_of or now_text
+      end
+      answers[#answers + 1] = apply[kind]()
+      call = call + 1
+    end
+  end)
+  -- Once for all of them, and also if one failed: what was published before must not be published again.
+  if used > commits then redis.call('SET', KEYS[2], whole(used)) end
+  if not is_whole then error(fault) end
+  return answers
 end
 
 return {0, 'verb', verb}

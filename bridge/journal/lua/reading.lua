@@ -2,10 +2,14 @@
 -- A stream's state, KEYS[4], with named fields; one that is not stored is false or nil. The state of an older generation
 -- counts as absent: a new epoch, seq from 1. Its count stays in `old`, see carried_base.
 local function stream_state(generation, new_epoch)
-  local of, epoch, seq, unread, as_of, gap, base, base_at, news, suspect = unpack(redis.call('HMGET', KEYS[4],
-    'generation', 'epoch', 'seq', 'unread', 'as_of', 'gap', 'base', 'base_at', 'news', 'suspect'))
-  local s = {epoch = epoch, seq = tonumber(seq or '0'), unread = unread, as_of = as_of, gap = gap or '0', base = base,
-    base_at = base_at or '0', news = news or '0', suspect = suspect}
+  local of, epoch, seq, unread, as_of, gap, base = unpack(redis.call('HMGET', KEYS[4],
+    'generation', 'epoch', 'seq', 'unread', 'as_of', 'gap', 'base'))
+  local s = {epoch = epoch, seq = tonumber(seq or '0'), unread = unread, as_of = as_of, gap = gap or '0', base = base}
+  -- Few mailboxes have a base, and to look for a field that is not there takes longest.
+  if base then
+    local base_at, news, suspect = unpack(redis.call('HMGET', KEYS[4], 'base_at', 'news', 'suspect'))
+    s.base_at, s.news, s.suspect = base_at or '0', news or '0', suspect
+  end
   if epoch and of == generation then return s end
   return {epoch = new_epoch, seq = 0, gap = '0', absent = true, old = s, old_generation = tonumber(of or '0')}
 end
@@ -38,11 +42,11 @@ local function store_base(s)
   if s.suspect then redis.call('HSET', KEYS[4], 'suspect', s.suspect) else redis.call('HDEL', KEYS[4], 'suspect') end
 end
 
--- An event as it is published: its position in front of what the caller built.
-local function numbered(epoch, seq, body)
-  local n = whole(seq)
+-- An event as it is published: its position, the number n as text, in front of what the caller built, and the stamp
+-- behind it. Put together at once, because each step would copy the event.
+local function numbered(epoch, n, body, stamp)
   return '{"specversion":"1.0","id":"' .. epoch .. '-' .. n .. '","sequence":"'
-    .. string.rep('0', 16 - #n) .. n .. '",' .. body
+    .. string.sub('0000000000000000', #n + 1) .. n .. '",' .. body .. stamp
 end
 
 -- An entry of a log is an id, '<seq>-0', and one field, the event.
@@ -276,7 +280,7 @@ if verb == 'canary' then
   local generation = redis.call('GET', KEYS[3]) or '0'
   local state = stream_state(generation, new_epoch)
   local seq = state.seq + 1
-  local heard = redis.pcall('PUBLISH', channel, numbered(state.epoch, seq, body))
+  local heard = redis.pcall('PUBLISH', channel, numbered(state.epoch, whole(seq), body, ''))
   if type(heard) ~= 'number' then return {2} end
   redis.call('HSET', KEYS[4], 'generation', generation, 'epoch', state.epoch, 'seq', whole(seq))
   return {1, state.epoch, seq, heard}

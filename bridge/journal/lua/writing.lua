@@ -3,20 +3,22 @@
 --   new_epoch: the epoch of a stream that begins here  server: run id of the server that answered this worker last
 --   ('' = do not compare); another server is refused, because the worker must first find out what it lacks. The first
 --   call of a batch has it, and every call that may have been applied before.
--- A verb's own arguments begin with the sixth; bridge/journal/calls.py has them under the same names.
+-- A verb's own arguments begin with the sixth; bridge/journal/calls.py has them under the same names. The verb `record`
+-- has many calls in one run, see counts.lua: its number is that of the first.
 local lease, call_number, new_epoch, server = unpack(ARGV, 2, 5)
 local stored_lease, stored_commits, generation = unpack(redis.call('MGET', KEYS[1], KEYS[2], KEYS[3]))
 local commits, call = tonumber(stored_commits or '0'), tonumber(call_number)
 if stored_lease ~= lease then return {0, 'lease'} end
 if server ~= '' and server ~= run_id() then return {0, 'back', commits} end
-if call <= commits then return {5} end
+if call <= commits and verb ~= 'record' then return {5} end
 if call > commits + 1 then return {0, 'back', commits} end
 
-local state = stream_state(generation, new_epoch)
-local epoch, seq, fresh = state.epoch, state.seq, state.absent
-
--- Use up the call number; the rest of the step cannot fail.
-local function commit() redis.call('SET', KEYS[2], call_number) end
+-- The stream that is written now.
+local state, epoch, seq, seq_text, fresh
+local function enter_stream(first_epoch)
+  state = stream_state(generation, first_epoch)
+  epoch, seq, fresh = state.epoch, state.seq, state.absent
+end
 
 -- Delete what an older generation left: the first write of every verb that publishes.
 local function begin_stream()
@@ -50,11 +52,13 @@ local function drop_over_age(oldest_ms)
   if first_kept then redis.call('XTRIM', KEYS[5], 'MINID', first_kept) end
 end
 
--- Number an event, append it to the stream's log and to events, and publish it: one atomic step.
-local function publish(kind, mailbox, body, history_max, history_ms, events_max, channel, kind_channel)
+-- Number an event, append it to the stream's log and to events, and publish it: one atomic step. stamp: its end, behind
+-- the body.
+local function publish(kind, mailbox, body, stamp, history_max, history_ms, events_max, channel, kind_channel)
   seq = seq + 1
-  local event = numbered(epoch, seq, body)
-  redis.call('XADD', KEYS[5], 'MAXLEN', history_max, whole(seq) .. '-0', 'event', event)
+  seq_text = whole(seq)
+  local event = numbered(epoch, seq_text, body, stamp)
+  redis.call('XADD', KEYS[5], 'MAXLEN', history_max, seq_text .. '-0', 'event', event)
   redis.call('PEXPIRE', KEYS[5], history_ms)
   if seq % 16 == 0 then drop_over_age(now_ms() - history_ms) end
   redis.call('XADD', KEYS[6], 'MAXLEN', '~', events_max, generation .. '-*', 'event', event, 'type', kind,
@@ -64,7 +68,12 @@ local function publish(kind, mailbox, body, history_max, history_ms, events_max,
 end
 
 -- Store the stream's position after an event without a count.
-local function store_position() redis.call('HSET', KEYS[4], 'generation', generation, 'epoch', epoch, 'seq', whole(seq)) end
+local function store_position() redis.call('HSET', KEYS[4], 'generation', generation, 'epoch', epoch, 'seq', seq_text) end
+
+if verb ~= 'record' then enter_stream(new_epoch) end
+
+-- Use up the call number; the rest of the step cannot fail.
+local function commit() redis.call('SET', KEYS[2], call_number) end
 
 -- announce: KEYS 7 upstream
 --   more: fields of the upstream hash to set, and their values; the value '+1' increments the field
@@ -77,7 +86,7 @@ if verb == 'announce' then
     local field, value = ARGV[i], ARGV[i + 1]
     if value == '+1' then redis.call('HINCRBY', KEYS[7], field, 1) else redis.call('HSET', KEYS[7], field, value) end
   end
-  publish(type, '', body, history_max, history_ms, events_max, channel, '')
+  publish(type, '', body, '', history_max, history_ms, events_max, channel, '')
   store_position()
   return {1, epoch, seq, 0}
 end
@@ -218,7 +227,7 @@ if verb == 'advance' then
   end
   if events.size > 0 then
     begin_stream()
-    events.each(function(type, body) publish(type, '', body, history_max, history_ms, events_max, channel, '') end)
+    events.each(function(type, body) publish(type, '', body, '', history_max, history_ms, events_max, channel, '') end)
     store_position()
   end
   if to_ver ~= '' then redis.call('SET', KEYS[7], to_ver) end
