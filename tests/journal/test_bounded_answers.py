@@ -81,6 +81,14 @@ async def test_the_recent_mails_have_the_same_bound(writer: Writer, reader: Read
     assert badge.events == []
 
 
+async def test_a_count_is_answered_without_a_look_at_the_log(writer: Writer, reader: Reader, redis: Any) -> None:
+    """Badges ask often, and would each have read twenty mails for nothing."""
+    await writer.commit([large(number) for number in range(1, 6)])
+    before = [await asked(redis, command) for command in ("xrevrange", "xrange")]
+    assert await reader.unread(BOB) == (BOB, 5, (await reader.open([OpenRequest(BOB, mails=False)]))[0].as_of)
+    assert [await asked(redis, command) for command in ("xrevrange", "xrange")] == before
+
+
 async def test_a_log_of_counts_is_not_read_to_its_end(writer: Writer, reader: Reader, redis: Any) -> None:
     """Looking for mails behind thousands of counts would hold up everybody."""
     await writer.commit([mail("Z1", 1), *(count(number % 2 + 5) for number in range(3000))])
