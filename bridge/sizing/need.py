@@ -10,7 +10,7 @@ from bridge.sizing.corporation import DAY_S, Corporation
 from bridge.sizing.measured import MEASURED
 from bridge.sizing.memory import RedisMemory, redis_memory
 
-CALLS_AT_ONCE: Final = 64
+CALLS_AT_ONCE: Final = 96
 """How many accounts the worker asks the provider for at a time, if it is let."""
 ACCOUNT_READ_S: Final = 0.0006
 """What reading one takes of a core, on the machine of the other figures: 4,000 in a first fill."""

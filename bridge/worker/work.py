@@ -9,6 +9,7 @@ from typing import Final
 
 from bridge.journal.owed import ABSENT, DELETED
 from bridge.obs.labels import SyncKind
+from bridge.provider.faults import ProviderError
 from bridge.worker.answer import Answer
 from bridge.worker.notices import Applied
 from bridge.worker.portions import in_order
@@ -18,6 +19,8 @@ from bridge.worker.stage import Stage
 from bridge.worker.step import Step
 
 AT_A_TIME: Final = 250
+ROUNDS: Final = 16
+"""How many answers come after one another in a part of a fill."""
 FIRST: Final = 32
 """Of changes the first part is small, and each is twice as large as the one before: what comes first is told soon."""
 
@@ -44,6 +47,7 @@ class Work:
     leaving: list[str] | None = None
     held: Sequence[str] = ()
     is_exodus: bool = False
+    kept: set[str] = field(default_factory=set)
 
     @property
     def parts_read(self) -> int:
@@ -139,15 +143,32 @@ class Work:
             ProviderError, CursorElsewhere, JournalAway, LeaseLost, JournalRefused
         """
         if not self.is_begun:
-            # Nobody sees any of it before the last part.
-            self.most = AT_A_TIME
             self.ver, staged = await stage.begin(self.ver)
             self.everybody = staged.union(self.waiting)
             self.waiting = deque(alias for alias in self.waiting if alias not in staged)
             self.is_begun = True
-        done, is_last = await self.fetched(fetch)
-        await stage.add(done.found, done.unread, self.everybody)
+        # At the end of a part the last answers are waited for, and then nothing is under way: so that takes little of
+        # the time where many calls are, and an order waits for few where they are not.
+        self.most = max(AT_A_TIME, ROUNDS * fetch.allowance.now)
+        try:
+            done, is_last = await self.fetched(fetch)
+        except ProviderError:
+            # Who leads next need not ask for those again.
+            await self._stage(stage)
+            raise
+        await self._stage(stage)
+        await stage.add({}, done.unread, self.everybody)
+        self.kept.clear()
         self.past(done)
         if is_last and self.answer.listing.settled:
             self.applied = await stage.swap(self.ver)
         return is_last
+
+    async def _stage(self, stage: Stage) -> None:
+        """Stage what was found and is not staged yet, some at a time."""
+        found = {} if self.fetch is None else self.fetch.found
+        fresh = [alias for alias in found if alias not in self.kept]
+        for start in range(0, len(fresh), AT_A_TIME):
+            some = fresh[start : start + AT_A_TIME]
+            await stage.add({alias: found[alias] for alias in some}, {}, self.everybody)
+            self.kept.update(some)

@@ -129,6 +129,6 @@ def test_what_is_still_to_come_is_what_is_needed_without_what_is_there() -> None
 def test_the_first_reading_goes_at_the_workers_pace() -> None:
     """The worker asks for so many accounts at a time."""
     assert CALLS_AT_ONCE == MOST
-    need = need_of(replace(TODAY, accounts=6400, call_s=0.1)).provider
-    assert (need.fill, need.fill_s) == (6401, pytest.approx(10))
+    need = need_of(replace(TODAY, accounts=9600, call_s=0.1)).provider
+    assert (need.fill, need.fill_s) == (9601, pytest.approx(10))
     assert need_of(replace(TODAY, accounts=6400, call_s=0.001)).provider.fill_s == pytest.approx(6400 * ACCOUNT_READ_S)

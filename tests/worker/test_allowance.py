@@ -73,7 +73,7 @@ async def test_a_limit_is_found_and_kept_to(limit: int) -> None:
 
 
 def test_what_was_not_made_use_of_says_nothing_of_more() -> None:
-    """One call after the other is answered all day: that the provider would take 64 at once is not known."""
+    """One call after the other is answered all day: that the provider would take them all at once is not known."""
     allowance = Allowance()
     for _ in range(1000):
         allowance.answered(1)

@@ -65,7 +65,8 @@ async def test_a_big_first_fill_is_staged_and_goes_on_after_a_crash(
     simulator.faults.on(Kind.HTTP_STATUS, endpoint="user/get", value=502)
     with pytest.raises(ProviderAway):
         await pulling
-    assert await parts.redis.hlen(KEYS.directory_next) == 500
+    staged = await parts.redis.hlen(KEYS.directory_next)
+    assert staged >= 500
     assert not await parts.redis.exists(KEYS.directory, KEYS.slaves, KEYS.ver)
     assert await told.events() == []
     simulator.faults.clear()
@@ -77,7 +78,7 @@ async def test_a_big_first_fill_is_staged_and_goes_on_after_a_crash(
     read = simulator.calls.count("user/get")
     after = await parts.directory()
     await pulled(after)
-    assert simulator.calls.count("user/get") - read == MANY - 500
+    assert simulator.calls.count("user/get") - read == MANY - staged
     [synced] = await told.data("directory.synced")
     assert (synced["added"], synced["to_ver"], synced["initial"]) == (MANY, first_ver, True)
     assert not await parts.redis.exists(KEYS.directory_next, KEYS.slaves_next, KEYS.ver_next)
