@@ -26,6 +26,8 @@ async def test_forgetting_does_not_wait_for_a_long_fill(
     redis_url: str, parts: Parts, simulator: Simulator, told: Told
 ) -> None:
     """It is done between two parts of it, and the fill goes on."""
+    for number in range(1800):
+        simulator.world.add_user(f"new{number}@gzdev.com")
     await (await parts.writer()).commit([mail("Z1", mailbox=BOB)])
     await told.redis.delete(KEYS.lease)
     orders = Orders(told.redis, KEYS)
