@@ -12,6 +12,7 @@ import re
 import string
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import orjson
@@ -92,8 +93,9 @@ class Event:
     stamped: bool = False
 
 
+@lru_cache(maxsize=4)
 def timestamp(epoch_s: float) -> str:
-    """RFC 3339 in UTC with milliseconds, as in the ``time`` member."""
+    """RFC 3339 in UTC with milliseconds, as in the ``time`` member. Of what was read together all have the same."""
     return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from bridge.journal.calls import SEEN_ENTRIES, SEEN_MS, Call, Count, Rendered, Retention
-from bridge.journal.epochs import new_epoch
+from bridge.journal.epochs import new_epochs
 from bridge.journal.keys import Keys
 from bridge.journal.script import Argument, ScriptCall
 
@@ -76,7 +76,7 @@ def _alone(call: Call, number: int, keys: Keys, retention: Retention, lease: str
     own_keys, verb, named, more = call.render(keys, retention)
     return (
         (keys.lease, keys.commits, keys.generation, *own_keys),
-        (verb, lease, number, new_epoch(), server, *named.values(), *more),
+        (verb, lease, number, new_epochs(1)[0], server, *named.values(), *more),
     )
 
 
@@ -96,9 +96,9 @@ def _record(
     all_keys = [keys.lease, keys.commits, keys.generation, state, log, keys.events, seen]
     all_keys += (keys.upstream, keys.wanted, dead)
     arguments: list[Argument] = ["record", lease, number, "", server, *record_arguments(keys, retention).values()]
-    for mailbox, (own_keys, kind, named, _) in calls:
+    for (mailbox, (own_keys, kind, named, _)), epoch in zip(calls, new_epochs(len(calls)), strict=True):
         all_keys += own_keys
-        arguments += (kind, mailbox, new_epoch())
+        arguments += (kind, mailbox, epoch)
         arguments += named.values()
     return all_keys, arguments
 

@@ -87,7 +87,7 @@ MEASURED: Final = Measured(
     idle_bytes=1.6,
     worker_process=60_000_000,
     account_in_worker=680,
-    push_cpu_us=47,
-    push_redis_us=51,
-    push_commands=17,
+    push_cpu_us=33,
+    push_redis_us=31,
+    push_commands=10,
 )

@@ -151,12 +151,12 @@ def _numbered_epochs(name: str) -> Iterator[list[str]]:
     """Epochs that are told apart by who gave them, as random ones would be, and the same in each replay."""
     given: list[str] = []
 
-    def new_epoch() -> str:
-        given.append(f"{name}{len(given):0{8 - len(name)}}")
-        return given[-1]
+    def new_epochs(n: int) -> list[str]:
+        given.extend(f"{name}{number:0{8 - len(name)}}" for number in range(len(given), len(given) + n))
+        return given[len(given) - n :]
 
-    kept, runs.new_epoch = runs.new_epoch, new_epoch
+    kept, runs.new_epochs = runs.new_epochs, new_epochs
     try:
         yield given
     finally:
-        runs.new_epoch = kept
+        runs.new_epochs = kept

@@ -138,3 +138,16 @@ def test_a_polled_count_says_that_it_is_one() -> None:
     assert (poll.unread, poll.asked_at) == (3, 9)
     assert b'"reason":"reconcile"' in poll.event.body
     assert b'"reason":"push"' in translator().unread(UnreadChanged(BOB, 1), time_s=0).event.body
+
+
+@pytest.mark.parametrize(
+    "mailbox", [BOB, '"data":{"type":"exmail.mail.new"@gzdev.com', "\\u0022@gzdev.com", "小明@gzdev.com"]
+)
+@pytest.mark.parametrize("unread", [0, 7, None])
+def test_a_correction_is_the_count_as_if_it_had_been_pushed(mailbox: str, unread: int | None) -> None:
+    """Byte for byte, whatever stands in the mail that it came with."""
+    subject = '"data":{"type":"exmail.mail.new"'
+    for namespace in ("exmail", "type"):
+        translate = Translator(namespace, "full", {})
+        correction = translate.mail(push(mailbox=mailbox, unread=unread, subject=subject), time_s=1.5).correction
+        assert correction == translate._count(mailbox, unread, "push", 1.5)
