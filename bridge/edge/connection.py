@@ -8,6 +8,7 @@ backed up is cut; its client comes back and resumes.
 from __future__ import annotations
 
 import asyncio
+import os
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import ClassVar, Protocol
@@ -16,6 +17,7 @@ from bridge.access import codes
 from bridge.access.access import Identity
 from bridge.edge.cursor import Cursor, Ring
 from bridge.edge.frames import Entry, Frame, Transport, withdrawn_frame
+from bridge.edge.kernel import descriptor_of
 from bridge.edge.places import Place
 from bridge.events import Position
 
@@ -48,7 +50,8 @@ class Registry(Protocol):
 class Connection(asyncio.Protocol, ABC):
     """What both transports share. ``transport_name`` labels metrics; ``render`` picks a frame's bytes.
 
-    ``code`` is the close code, 0 until the connection ends. ``since``: epoch seconds. ``behind_since``: monotonic
+    ``code`` is the close code, 0 until the connection ends. ``descriptor``: the socket's, -1 if only its transport may
+    write to it. ``since``: epoch seconds. ``behind_since``: monotonic
     seconds since when bytes are unsent, 0 if none are. ``ends_at``: monotonic seconds. ``place`` is given back when the
     connection ends.
     """
@@ -57,6 +60,7 @@ class Connection(asyncio.Protocol, ABC):
         "behind_since",
         "code",
         "cursors",
+        "descriptor",
         "ends_at",
         "frames",
         "hub",
@@ -75,6 +79,7 @@ class Connection(asyncio.Protocol, ABC):
         # A tuple, because ten thousand connections have one cursor each.
         self.cursors: tuple[Cursor, ...] = ()
         self.transport: asyncio.Transport | None = None
+        self.descriptor = -1
         self.code = 0
         self.slot = 0
         self.since = 0.0
@@ -111,6 +116,7 @@ class Connection(asyncio.Protocol, ABC):
         """Start on a socket that is ours now."""
         self.transport = transport
         transport.set_write_buffer_limits(high=0)
+        self.descriptor = descriptor_of(transport)
         self.hub.add(self)
 
     def follow(
@@ -136,6 +142,19 @@ class Connection(asyncio.Protocol, ABC):
         """Write a frame of the edge itself, behind whatever the first cursor still has to write."""
         if self.cursors:
             self.cursors[0].say(frame)
+
+    def write_live(self, data: bytes) -> None:
+        """Write where nothing is unsent: at once what the kernel takes, past the transport, which keeps the rest.
+
+        Whoever calls this must know that nothing waits in the transport: a live cursor does.
+        """
+        try:
+            sent = os.write(self.descriptor, data)
+        except OSError:
+            # Full or broken, which the transport finds, too; or not ours to write to.
+            sent = 0
+        if sent < len(data) and self.transport is not None:
+            self.transport.write(data[sent:])
 
     def beat(self, frame: Frame) -> None:
         """Write a heartbeat, unless bytes are unsent anyway."""
@@ -217,7 +236,8 @@ class Connection(asyncio.Protocol, ABC):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._hold()
-        self.transport = None
+        # The kernel gives the number to somebody else as soon as the socket is closed.
+        self.transport, self.descriptor = None, -1
         self.hub.discard(self)
         if self.place is not None:
             self.place.give_back()

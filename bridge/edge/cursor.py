@@ -53,6 +53,9 @@ class Sink(Protocol):
     def render(self, frame: Frame | Entry) -> bytes:
         """The frame's bytes for this transport."""
 
+    def write_live(self, data: bytes) -> None:
+        """Write where nothing is unsent."""
+
     def expires_in(self) -> int:
         """Seconds until the credential expires."""
 

@@ -1,4 +1,4 @@
-"""How much of what we wrote the kernel still has to deliver."""
+"""What the kernel has of a connection: its descriptor, and how much of what we wrote it still has to deliver."""
 
 from __future__ import annotations
 
@@ -7,6 +7,19 @@ import fcntl
 import socket
 import struct
 import termios
+
+
+def descriptor_of(transport: asyncio.Transport) -> int:
+    """The descriptor of a socket that may be written to while its transport has nothing to write; else -1.
+
+    The transports of asyncio itself write at once what the kernel takes, so that nothing is overtaken. Others keep what
+    they are given for a moment (uvloop), or change it on its way (TLS).
+    """
+    sock = transport.get_extra_info("socket")
+    if sock is None or type(transport).__module__ != "asyncio.selector_events":
+        return -1
+    descriptor: int = sock.fileno()
+    return descriptor
 
 
 def unacknowledged(transport: asyncio.Transport) -> int:

@@ -18,8 +18,7 @@ class SseCursor(Cursor):
             self.live = delivery.last
             connection = self.connection
             connection.frames["sse"] += 1
-            # A cursor that is live has a transport.
-            connection.transport.write(delivery.for_sse or delivery.sse())  # type: ignore[union-attr]
+            connection.write_live(delivery.for_sse or delivery.sse())
         else:
             self._wait_or_catch_up(delivery)
 
@@ -40,8 +39,7 @@ class ManySseCursor(Cursor):
             connection.frames["sse"] += 1
             # A line of its own for each entry: a client that is cut off in between continues from the right one.
             blocks = b"".join([self.render(entry) for entry in delivery.entries])
-            # A cursor that is live has a transport.
-            connection.transport.write(blocks)  # type: ignore[union-attr]
+            connection.write_live(blocks)
         else:
             self._wait_or_catch_up(delivery)
 

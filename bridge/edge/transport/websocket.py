@@ -28,8 +28,7 @@ class WebSocketCursor(Cursor):
             self.live = delivery.last
             connection = self.connection
             connection.frames["websocket"] += 1
-            # A cursor that is live has a transport.
-            connection.transport.write(delivery.for_websocket or delivery.websocket())  # type: ignore[union-attr]
+            connection.write_live(delivery.for_websocket or delivery.websocket())
         else:
             self._wait_or_catch_up(delivery)
 

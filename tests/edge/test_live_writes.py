@@ -1,0 +1,145 @@
+"""What is written live goes straight to the descriptor; nothing is overtaken, cut short or given to somebody else."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bridge.access.access import Identity
+from bridge.edge.connection import Connection
+from bridge.edge.cursor import Cursor
+from bridge.edge.frames import Entry
+from bridge.edge.hub import Hub
+from bridge.edge.kernel import descriptor_of
+from bridge.edge.tail import Tail
+from bridge.edge.transport.sse import SseConnection
+from bridge.edge.transport.websocket import WebSocketConnection
+from bridge.events import Position
+from bridge.journal.reader import Opened, UpstreamStatus
+from bridge.obs.metrics import Metrics
+from tests.support.waiting import PATIENCE_S, until
+
+KINDS: list[type[Connection]] = [WebSocketConnection, SseConnection]
+EPOCH = b"abcdefgh"
+OPENED = Opened("bob@gzdev.com", Position("abcdefgh", 0), None, None, "first", [], False, UpstreamStatus("", 0, ""))
+
+
+class NoLoader:
+    """The ring of a test is long enough."""
+
+    def read_cold(self, cursor: Cursor) -> None:
+        raise AssertionError(cursor.position)
+
+
+class Line:
+    """A connection that has joined a mailbox, and what came at its other end."""
+
+    def __init__(self, kind: type[Connection]) -> None:
+        self.connection = kind(Hub(Metrics()), Identity(("bob@gzdev.com",), None, frozenset(), 1e12))
+        self.tail = Tail("bob@gzdev.com", NoLoader())
+        self.tail.adopt(OPENED)
+        ours, self.peer = socket.socketpair()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        self.peer.setblocking(False)
+        self.ours = ours
+        self._seq = 0
+
+    async def join(self) -> None:
+        transport, _ = await asyncio.get_running_loop().create_connection(lambda: self.connection, sock=self.ours)
+        self.connection.begin(transport)
+        self.connection.follow(self.tail).begin(OPENED, None)
+        await self.heard()
+
+    def deliver(self, size: int) -> bytes:
+        """Append one event; return the frame that a browser must get."""
+        self._seq += 1
+        event = b'{"specversion":"1.0","id":"abcdefgh-%d","x":"%b"}' % (self._seq, b"x" * size)
+        self.tail.append(EPOCH, self._seq, event)
+        self.tail.flush()
+        return self.connection.render(Entry(EPOCH, self._seq, event))
+
+    async def heard(self, size: int = 1) -> bytes:
+        found = b""
+        while len(found) < size:
+            some = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self.peer, 1 << 20), PATIENCE_S)
+            assert some
+            found += some
+        return found
+
+
+@pytest.fixture(params=KINDS)
+async def line(request: pytest.FixtureRequest) -> AsyncIterator[Line]:
+    line = Line(request.param)
+    await line.join()
+    yield line
+    line.connection.end(3001)
+    line.peer.close()
+
+
+async def test_a_frame_that_the_kernel_takes_in_part_comes_whole_and_before_the_next(line: Line) -> None:
+    """What is left over waits in the transport, and everything later waits behind it."""
+    frames = [line.deliver(size) for size in (10, 300_000, 20, 30_000, 1)]
+    assert line.connection.behind_since
+    expected = b"".join(frames)
+    assert await line.heard(len(expected)) == expected
+    await until(lambda: not line.connection.behind_since)
+    again = line.deliver(5)
+    assert await line.heard(len(again)) == again
+
+
+async def test_a_kernel_that_takes_nothing_loses_nothing(line: Line) -> None:
+    """The socket is full before the frame, though the transport has nothing to write: others write to it, too."""
+    filled = 0
+    try:
+        while True:
+            filled += line.ours.send(b"\0" * 4096)
+    except BlockingIOError:
+        pass
+    frame = line.deliver(100)
+    assert line.connection.behind_since
+    assert await line.heard(filled + len(frame)) == b"\0" * filled + frame
+
+
+async def test_whoever_is_gone_is_written_to_no_more(line: Line) -> None:
+    """Its number belongs to somebody else at once: what a connection has of it is forgotten before that."""
+    number = line.connection.descriptor
+    assert number == line.ours.fileno()
+    line.peer.close()
+    await until(lambda: line.connection.transport is None)
+    assert line.connection.descriptor == -1
+    one, other = socket.socketpair()
+    with one, other:
+        assert number in (one.fileno(), other.fileno())
+        for size in (1, 10):
+            line.deliver(size)
+        line.connection.write_live(b"late")
+        for each in (one, other):
+            each.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                each.recv(1)
+
+
+async def test_a_peer_that_has_just_gone_ends_the_connection_as_ever(line: Line) -> None:
+    """The loop has not noticed yet; a write finds out, and nothing is raised."""
+    line.peer.close()
+    line.deliver(100)
+    line.deliver(100)
+    await until(lambda: line.connection.transport is None)
+
+
+async def test_a_transport_that_is_not_asyncios_own_writes_itself(line: Line) -> None:
+    """uvloop keeps what it is given for a moment, TLS changes it: past those nothing may be written."""
+
+    class Another(asyncio.Transport):
+        """Not from asyncio.selector_events."""
+
+    transport = line.connection.transport
+    assert transport is not None
+    assert descriptor_of(transport) == line.ours.fileno()
+    assert descriptor_of(Another({"socket": transport.get_extra_info("socket")})) == -1
+    line.connection.descriptor = -1
+    frame = line.deliver(100)
+    assert await line.heard(len(frame)) == frame
