@@ -21,7 +21,7 @@ from bridge.journal.standing import Asker, Standing, Standings, named
 
 log = logging.getLogger(__name__)
 
-_PIECE: Final = 512
+_PIECE: Final = 256
 _MOST_NAMED: Final = 256
 
 

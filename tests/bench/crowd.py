@@ -150,8 +150,9 @@ class Crowd:
         time.sleep(SETTLED_S)
         stands = [edge.longest() for edge in self.edges]
         slow = sorted(self.client.slowlog_get(1000), key=lambda call: -call["duration"])
-        with suppress(ProcessLookupError, OSError):
-            remarks.append(f"worker {self.worker.cpu_s - cpu_s:.1f} s of CPU")
+        if (spent_s := self.worker.cpu_s - cpu_s) > 0:
+            # It is less after a restart.
+            remarks.append(f"worker {spent_s:.1f} s of CPU")
         redis = f"{slow[0]['duration'] / 1000:.0f} ms, {_named(slow[0]['command'])}" if slow else "–"
         if over := sum(call["duration"] > 20_000 for call in slow):
             redis += f"; {over} of {len(slow)} over {SLOW_US / 1000:.0f} ms over 20 ms"
