@@ -6,6 +6,7 @@ received positions in the meantime can. Commits are ordered, so the streams with
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Final
 
 from bridge.edge.tail import Tail
@@ -19,7 +20,8 @@ class Recollection:
     """The latest streams, up to a bound, and the greatest generation with the number of its commits."""
 
     def __init__(self) -> None:
-        self._tails: dict[Tail, None] = {}
+        # Not a dict: to find its first key it walks over all that were taken out before.
+        self._tails: OrderedDict[Tail, None] = OrderedDict()
         self._generation = 0
         self._commits = 0
 
@@ -29,10 +31,13 @@ class Recollection:
             return  # what Redis loses of it is no loss
         if tail.generation > self._generation:
             self._generation, self._commits = tail.generation, 0
-        self._tails.pop(tail, None)
-        self._tails[tail] = None
-        if len(self._tails) > _MOST:
-            del self._tails[next(iter(self._tails))]
+        tails = self._tails
+        if tail in tails:
+            tails.move_to_end(tail)
+            return
+        tails[tail] = None
+        if len(tails) > _MOST:
+            tails.popitem(last=False)
 
     def dropped(self, tail: Tail) -> None:
         """Forget a tail that has no connections any more."""
