@@ -85,6 +85,7 @@ class Work:
         if self.leaving is None:
             gone = self._gone(registrar.known.accounts)
             leaving, self.held = registrar.judge(await in_order(gone))
+            # Also where nobody leaves: what comes next takes as long again.
             self.leaving = await in_order(leaving)
             self.leaving.reverse()
             self.is_exodus = len(self.leaving) + len(self.held) > AT_A_TIME

@@ -10,13 +10,14 @@ import re
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from tests.bench.around import leading_worker, port_of, post, provider, redis_cpu, until
 from tests.bench.load import stamp
-from tests.bench.product import CannotMeasure, Product
+from tests.bench.product import HERE, CannotMeasure, Product
 from tests.bench.stage import MEASURED, REST, Process, Publisher, edge, event, place, subscribers, valkey
 
 Figures = dict[str, float]
@@ -59,6 +60,14 @@ _OF_BROADCAST: Final = ("ws-1000", "sse-1000", "ws-5000", "sse-5000")
 _OF_WORKER: Final = ("worker", "worker-cpu", "redis-cpu")
 _OF_WAY: Final = ("way-p50", "way-p99")
 _PARTS: Final = (_OF_UNICAST, *((name,) for name in _OF_BROADCAST), _OF_WORKER, _OF_WAY)
+
+
+Around = Callable[[int], AbstractContextManager[None]]
+"""What is done with a process (its pid) while it is under full load."""
+
+
+def _nothing(_pid: int) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +163,9 @@ def broadcast(
     return n * events / (process.cpu_s - cpu)
 
 
-def _unicast(process: Process, port: int, client: Any, publisher: Publisher, scale: Scale) -> Figures:
+def _unicast(
+    process: Process, port: int, client: Any, publisher: Publisher, scale: Scale, around: Around = _nothing
+) -> Figures:
     """Connections with a mailbox each: opened, idle, then each event to one of them, fast and at a rate."""
     n = scale.connections(10_000)
     mailboxes = [f"u{number}@bench.cn" for number in range(n)]
@@ -179,7 +190,8 @@ def _unicast(process: Process, port: int, client: Any, publisher: Publisher, sca
                 made.append((_channel(mailboxes[at]), event(mailboxes[at], seqs[at], stamp())))
             publisher.publish(made)
 
-        fast = unicast("unicast", process, count, send, scale)
+        with around(process.pid):
+            fast = unicast("unicast", process, count, send, scale)
         events = unicast_events(scale)
         paced = int(_PACED_S * scale.seconds)
         answer = count(paced)
@@ -219,7 +231,7 @@ def unicast(
     return events / (process.cpu_s - cpu)
 
 
-def _worker(product: Product, scale: Scale) -> Figures:
+def _worker(product: Product, scale: Scale, around: Around = _nothing) -> Figures:
     """From the provider's socket to committed events, one worker."""
     users, bursts = scale.connections(1000), max(1, int(15 * scale.seconds))
     with (
@@ -230,15 +242,27 @@ def _worker(product: Product, scale: Scale) -> Figures:
         until(lambda: _follows(client, users), within_s=120)
         base = client.xlen("{exmail}:events")
         redis_s, cpu, started = redis_cpu(client), process.cpu_s, time.monotonic()
-        for _ in range(bursts):
-            post(url, "burst", {"n": 1000})
         pushes = bursts * 1000
-        until(lambda: client.xlen("{exmail}:events") - base >= pushes)
+        with around(process.pid):
+            for _ in range(bursts):
+                post(url, "burst", {"n": 1000})
+            until(lambda: client.xlen("{exmail}:events") - base >= pushes)
         return {
             "worker": pushes / (time.monotonic() - started),
             "worker-cpu": (process.cpu_s - cpu) / pushes * 1e6,
             "redis-cpu": (redis_cpu(client) - redis_s) / pushes * 1e6,
         }
+
+
+def edge_under_load(scale: Scale, around: Around) -> None:
+    """Each event to one of its subscribers, as fast as it goes."""
+    with valkey() as (server, client), edge(server.tcp_url) as (process, port):
+        _unicast(process, port, client, Publisher(port_of(server)), scale, around)
+
+
+def worker_under_load(scale: Scale, around: Around) -> None:
+    """Pushes as fast as it takes them."""
+    _worker(HERE, scale, around)
 
 
 def _whole_way(product: Product, scale: Scale) -> Figures:
