@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import ANY
 
 import orjson
 import pytest
@@ -105,3 +106,17 @@ async def test_a_batch_that_was_refused_in_part_was_sent_so_far(redis: Any, new_
     assert [outcome.result for outcome in outcomes] == ["again"] * sent[0] + ["published"] * (9 - sent[0])
     assert sent[0] in (3, 6)
     assert int(await redis.get(KEYS.commits)) == 9
+
+
+async def test_a_count_is_stored_with_the_gap_that_it_came_after(redis: Any, writer: Writer) -> None:
+    """Also where it follows mails without a count, which leave nothing to compare it with; what is as it was is not
+    stored again."""
+    await writer.commit([mail("Z1", None), mail("Z2", None), count(3)])
+    assert await redis.hgetall(STATE) == {
+        b"generation": await redis.get(KEYS.generation),
+        b"epoch": ANY,
+        b"seq": b"3",
+        b"unread": b"3",
+        b"as_of": ANY,
+        b"gap": b"0",
+    }

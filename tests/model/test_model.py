@@ -69,6 +69,6 @@ def test_a_trace_can_be_replayed() -> None:
         text=True,
         check=True,
     )
-    assert "a: mail 1:a1 1" in shown.stdout
+    assert "a: record 1:a1 1" in shown.stdout
     assert shown.stdout.count("server 1:") == 4
     assert set(DEEP).isdisjoint(QUICK)

@@ -65,7 +65,7 @@ if verb == 'record' then
   local function store_count(unread, missed)
     if unread == '' then
       store_position()
-    elseif state.absent or state.gap ~= gap then
+    elseif state.absent or not state.has_gap or state.gap ~= gap then
       redis.call('HSET', KEYS[4], 'generation', generation, 'epoch', epoch, 'seq', seq_text, 'unread', unread,
         'as_of', as_of, 'gap', gap)
     else

@@ -4,7 +4,8 @@
 local function stream_state(generation, new_epoch)
   local of, epoch, seq, unread, as_of, gap, base = unpack(redis.call('HMGET', KEYS[4],
     'generation', 'epoch', 'seq', 'unread', 'as_of', 'gap', 'base'))
-  local s = {epoch = epoch, seq = tonumber(seq or '0'), unread = unread, as_of = as_of, gap = gap or '0', base = base}
+  local s = {epoch = epoch, seq = tonumber(seq or '0'), unread = unread, as_of = as_of, gap = gap or '0', base = base,
+    has_gap = gap and true}
   -- Few mailboxes have a base, and to look for a field that is not there takes longest.
   if base then
     local base_at, news, suspect = unpack(redis.call('HMGET', KEYS[4], 'base_at', 'news', 'suspect'))
