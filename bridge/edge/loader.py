@@ -130,8 +130,11 @@ class Loader:
         while True:
             await self.work.wait()
             self.work.clear()
-            await before()
-            while self._openings or self._gaps or self._cold:
+            while True:
+                # In each round: neither questions that fail nor many that do not keep somebody new from his channel.
+                await before()
+                if not (self._openings or self._gaps or self._cold):
+                    break
                 try:
                     await self._ask()
                 except (JournalAway, NotLetIn) as error:

@@ -219,7 +219,8 @@ async def test_a_probe_that_cannot_be_sent_says_nothing(redis_url: str) -> None:
 
 
 async def test_a_gap_waits_while_redis_is_away(redis_url: str) -> None:
-    """The question failed; it is asked again, without a next message."""
+    """The question failed; it is asked again, without a next message. Who comes meanwhile is told so, and not kept
+    waiting for the channel of his mailbox."""
     async with (
         redis_proxy(redis_url) as way,
         leading_writer(redis_url) as (writer, _),
@@ -233,6 +234,8 @@ async def test_a_gap_waits_while_redis_is_away(redis_url: str) -> None:
             await writer.commit([mail("Z1")])
         await writer.commit([mail("Z2")])
         await until(lambda: edge.count("feed_gaps_total", kind="seq") >= 1)
+        # The question has failed more than once: whoever comes now comes between two tries.
+        await until(lambda: way.turned_away >= 2)
         with pytest.raises(JournalAway):
             await edge.open(ANN)
         way.closed = False

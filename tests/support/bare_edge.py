@@ -45,7 +45,8 @@ class BareEdge:
     peers: list[socket.socket] = field(default_factory=list)
 
     async def open(self, mailbox: str = BOB, after: Position | None = None, *, session: str = "") -> Opening:
-        return await self.feed.open(Asker(mailbox, session), after)
+        async with asyncio.timeout(PATIENCE_S):
+            return await self.feed.open(Asker(mailbox, session), after)
 
     async def join(
         self,
