@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from shutil import which
 
 import pytest
 import pytest_asyncio
@@ -33,17 +36,34 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevProgram]:
         yield program
 
 
+@asynccontextmanager
+async def launched(program: str) -> AsyncIterator[Browser]:
+    """A Chromium until the block ends."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=program, timeout=PATIENCE_S * 1000, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        await browser.close()
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(require_binary: Callable[[str], str]) -> AsyncIterator[Browser]:
-    """One Chromium for all: to start it takes longer than most tests."""
-    async with async_playwright() as playwright:
-        program = await playwright.chromium.launch(
-            executable_path=require_binary("chromium"),
-            timeout=PATIENCE_S * 1000,
-            args=["--no-sandbox", "--disable-gpu"],
-        )
-        yield program
-        await program.close()
+    """One Chromium for all: to start it takes longer than most tests.
+
+    Where the system has the one that never has a window, it is that one: engine and network are the same, and a page
+    costs a third. ``BRIDGE_TEST_WHOLE_BROWSER=1`` takes the whole one all the same.
+    """
+    without_window = None if os.environ.get("BRIDGE_TEST_WHOLE_BROWSER") == "1" else which("chromium-headless-shell")
+    async with launched(without_window or require_binary("chromium")) as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def whole_browser(require_binary: Callable[[str], str]) -> AsyncIterator[Browser]:
+    """Chromium as people have it, for what belongs to the browser around the page: what it blocks, say."""
+    async with launched(require_binary("chromium")) as browser:
+        yield browser
 
 
 @pytest_asyncio.fixture(loop_scope="session")

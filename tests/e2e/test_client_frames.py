@@ -6,11 +6,17 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from playwright.async_api import Frame, Page, async_playwright
+from playwright.async_api import Browser, Frame, Page, async_playwright
 
 from tests.support.client_tab import RECORD, begin, told, until
 from tests.support.scripted_edge import EPOCH, PAGE, Connection, ScriptedEdge, event, snapshot
 from tests.support.waiting import PATIENCE_S
+
+
+@pytest.fixture
+def browser(whole_browser: Browser) -> Browser:
+    """What a browser keeps from other sites' frames is no affair of the engine."""
+    return whole_browser
 
 
 async def test_a_page_that_is_left_and_found_again(tab: Page, edge: ScriptedEdge) -> None:

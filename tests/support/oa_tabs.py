@@ -13,6 +13,7 @@ from aiohttp import web
 from playwright.async_api import Browser, BrowserContext, Frame, Page
 from redis.asyncio import Redis
 
+from bridge.edge.pace import Pace
 from bridge.journal.writer import Writer
 from bridge.obs.metrics import Metrics
 from tests.support.stage import BOB, bearer, leading_writer, running_edge, token
@@ -95,13 +96,13 @@ def add_page(app: web.Application) -> None:
 
 @asynccontextmanager
 async def running_oa(
-    redis_url: str, context: BrowserContext, url: str, *, port: int, **environ: str
+    redis_url: str, context: BrowserContext, url: str, *, port: int, pace: Pace | None = None, **environ: str
 ) -> AsyncIterator[Oa]:
     """An edge on ``port`` that browsers reach below ``/exmail/`` of ``url``."""
     public = {"BRIDGE_EDGE_LISTEN": f"127.0.0.1:{port}", "BRIDGE_EDGE_PUBLIC_URL": f"{url}/exmail/"}
     async with (
         leading_writer(redis_url) as (writer, redis),
-        running_edge(redis_url, add_routes=add_page, **public, **environ) as (_, metrics),
+        running_edge(redis_url, pace, add_routes=add_page, **public, **environ) as (_, metrics),
     ):
         yield Oa(url, metrics, writer, redis, context)
 
