@@ -18,15 +18,19 @@ from bridge.access.access import Identity
 from bridge.edge.cursor import Cursor, Ring
 from bridge.edge.frames import Entry, Frame, Transport, withdrawn_frame
 from bridge.edge.kernel import descriptor_of
+from bridge.edge.lean import lean_transport
 from bridge.edge.places import Place
+from bridge.edge.watch import Watch
 from bridge.events import Position
 
 
 class Registry(Protocol):
-    """Where connections are registered. ``behind``: those with unsent bytes; ``frames``: how many were written."""
+    """Where connections are registered. ``behind``: those with unsent bytes; ``frames``: how many were written;
+    ``watch`` tells when their sockets can be read and written."""
 
     behind: set[Connection]
     frames: dict[Transport, int]
+    watch: Watch
 
     def now(self) -> float:
         """Monotonic seconds."""
@@ -113,10 +117,13 @@ class Connection(asyncio.Protocol, ABC):
     # -- the life of a connection
 
     def begin(self, transport: asyncio.Transport) -> None:
-        """Start on a socket that is ours now."""
-        self.transport = transport
-        transport.set_write_buffer_limits(high=0)
-        self.descriptor = descriptor_of(transport)
+        """Start on a socket that is ours now; ``transport`` may be left for a leaner one."""
+        lean = lean_transport(transport, self, self.hub.watch)
+        if lean is not None:
+            self.transport, self.descriptor = lean, lean.descriptor
+        else:
+            transport.set_write_buffer_limits(high=0)
+            self.transport, self.descriptor = transport, descriptor_of(transport)
         self.hub.add(self)
 
     def follow(
@@ -159,7 +166,7 @@ class Connection(asyncio.Protocol, ABC):
     def beat(self, frame: Frame) -> None:
         """Write a heartbeat, unless bytes are unsent anyway."""
         if self.transport is not None and not self.behind_since and not self.code:
-            self.transport.write(self.render(frame))
+            self.write_live(self.render(frame))
 
     def renew(self, identity: Identity) -> None:
         """Go on with what the credential proves now; end if that is another person or session.

@@ -1,7 +1,8 @@
 """The registry of this process's browser connections, and the one timer that serves them.
 
-The timer ticks once a second, for all connections together. Each tick sends heartbeats and pings to a twenty-fifth of
-them and checks pong deadlines, expired tokens and sockets that stay backed up.
+The timer steps ten times a second, for all connections together. Each connection has its turn once a second, at which
+it is looked whether its token has expired, and once in twenty-five seconds it gets a heartbeat and a ping. So a mail
+waits for what is due to a few dozen connections, and not to a twenty-fifth of all.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from bridge.access import codes
 from bridge.edge.connection import Connection
 from bridge.edge.cursor import Cursor
 from bridge.edge.frames import HEARTBEAT, Frame
+from bridge.edge.watch import Watch
 from bridge.events import Position
 from bridge.obs.garbage import Garbage
 from bridge.obs.labels import Transport, close_of
@@ -27,7 +29,10 @@ from bridge.obs.metrics import Metrics
 HEARTBEAT_S: Final = 25
 _PONG_S: Final = 10
 _BACKED_UP_S: Final = 30.0
-_TICK_S: Final = 1.0
+STEPS: Final = 10
+"""Of a second."""
+_LATE_S: Final = 1.0
+"""What was missed is made up for, unless it is more than this."""
 _PIECE: Final = 500
 _LEFT_MOST: Final = 4096
 _LIFE_SPREAD: Final = 0.2
@@ -69,14 +74,17 @@ class Hub:
         self.behind: set[Connection] = set()
         self.frames: dict[Transport, int] = {"websocket": 0, "sse": 0}
         self.closing = False
+        self.watch = Watch()
         self.now = clock
         self._life_s = life_s
         self._wall = wall
         self._metrics = metrics
-        self._slots: list[set[Connection]] = [set() for _ in range(HEARTBEAT_S)]
-        self._next_slot = 0
+        # One for each step of the period: the steps of the first second, of the next one, and so on.
+        self._slots: list[set[Connection]] = [set() for _ in range(HEARTBEAT_S * STEPS)]
+        self._added = 0
         self._left: deque[Left] = deque(maxlen=_LEFT_MOST)
-        self._beat = 0
+        # Who comes first has his first turn after a whole period.
+        self._step = STEPS
         self._connections = metrics.edge_connections
         self._connects = metrics.edge_connects
         self._frames = metrics.edge_frames
@@ -113,9 +121,10 @@ class Hub:
         connection.since = self._wall()
         spread = random.uniform(1 - _LIFE_SPREAD, 1 + _LIFE_SPREAD)  # noqa: S311 - no secret
         connection.ends_at = self.now() + self._life_s() * spread
-        # Connections are spread over the slots, and each slot gets a heartbeat once a period.
-        connection.slot = self._next_slot
-        self._next_slot = (self._next_slot + 1) % HEARTBEAT_S
+        # Connections are spread over the seconds of the period first, and over the steps of each second then.
+        second, step = self._added % HEARTBEAT_S, self._added // HEARTBEAT_S % STEPS
+        self._added += 1
+        connection.slot = second * STEPS + step
         self._slots[connection.slot].add(connection)
         self.count += 1
         self._connections[connection.transport_name].inc()
@@ -163,30 +172,42 @@ class Hub:
                 connection.transport.close()
 
     async def run(self) -> None:
-        """Tick until cancelled."""
+        """Step until cancelled."""
         garbage = Garbage()
+        loop = asyncio.get_running_loop()
+        due = loop.time()
         while True:
-            await asyncio.sleep(_TICK_S)
-            self.tick()
+            for _ in range(STEPS):
+                due = max(due + 1 / STEPS, loop.time() - _LATE_S)
+                await asyncio.sleep(due - loop.time())
+                self.step()
             self._ticked()
             garbage.grown(self.count)
 
     def tick(self) -> None:
-        """Do what is due; called once a second."""
+        """All steps of a second at once."""
+        for _ in range(STEPS):
+            self.step()
+
+    def step(self) -> None:
+        """Do what is due; called ten times a second."""
         wall, now = self._wall(), self.now()
+        slots, number = self._slots, self._step
+        self._step = (number + 1) % len(slots)
+        if not number % STEPS:
+            self._count_frames()
+            for connection in [s for s in self.behind if now - s.behind_since > _BACKED_UP_S]:
+                connection.cut()
+        for slot in slots[number % STEPS :: STEPS]:
+            for connection in [s for s in slot if s.identity.expires <= wall or s.ends_at <= now]:
+                connection.end(codes.EXPIRED if connection.identity.expires <= wall else codes.SHUTTING_DOWN)
+        for connection in list(slots[number]):
+            connection.beat(HEARTBEAT)
+        for connection in list(slots[(number - _PONG_S * STEPS) % len(slots)]):
+            connection.check_pong()
+
+    def _count_frames(self) -> None:
         for transport, frames in self.frames.items():
             # Counted in plain numbers until now: a Counter would add a tenth to the cost of each write.
             self._frames[transport].inc(frames)
             self.frames[transport] = 0
-        for slot in self._slots:
-            for connection in [s for s in slot if s.identity.expires <= wall]:
-                connection.end(codes.EXPIRED)
-            for connection in [s for s in slot if s.ends_at <= now]:
-                connection.end(codes.SHUTTING_DOWN)
-        for connection in [s for s in self.behind if now - s.behind_since > _BACKED_UP_S]:
-            connection.cut()
-        self._beat = (self._beat + 1) % HEARTBEAT_S
-        for connection in list(self._slots[self._beat]):
-            connection.beat(HEARTBEAT)
-        for connection in list(self._slots[(self._beat - _PONG_S) % HEARTBEAT_S]):
-            connection.check_pong()

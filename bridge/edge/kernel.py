@@ -24,12 +24,20 @@ def descriptor_of(transport: asyncio.Transport) -> int:
 
 def unacknowledged(transport: asyncio.Transport) -> int:
     """Bytes that the peer has not acknowledged yet; 0 if the kernel cannot say (not TCP, not Linux)."""
-    sock = transport.get_extra_info("socket")
-    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return 0
+    descriptor = transport.get_extra_info("descriptor")
+    if descriptor is None:
+        known = transport.get_extra_info("socket")
+        descriptor = -1 if known is None else known.fileno()
     try:
-        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
-    except OSError:
+        sock = socket.socket(fileno=descriptor)
+        try:
+            if sock.family not in (socket.AF_INET, socket.AF_INET6):
+                return 0
+            answer = fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4))
+        finally:
+            # The number is the transport's.
+            sock.detach()
+    except (OSError, ValueError):
         return 0
     waiting: int = struct.unpack("i", answer)[0]
     return waiting

@@ -16,17 +16,20 @@ from bridge.access.access import Identity
 from bridge.edge.connection import Connection
 from bridge.edge.cursor import Cursor
 from bridge.edge.frames import Frame
-from bridge.edge.hub import HEARTBEAT_S, Hub
+from bridge.edge.hub import HEARTBEAT_S, STEPS, Hub
 from bridge.edge.kernel import unacknowledged
 from bridge.edge.tail import Tail
 from bridge.edge.transport.sse import SseConnection
 from bridge.edge.transport.websocket import WebSocketConnection
+from bridge.edge.transport.wire import FRAMES_A_SECOND, PONG, TEXT
 from bridge.events import Position
 from bridge.journal.reader import Opened, UpstreamStatus
 from bridge.obs.metrics import Metrics
+from tests.edge.test_wire import client_frame
 from tests.support.waiting import PATIENCE_S, until
 from tests.support.workers import sample
 
+CONTINUATION = 0
 KINDS: list[type[Connection]] = [WebSocketConnection, SseConnection]
 OPENED = Opened(
     mailbox="bob@gzdev.com",
@@ -131,6 +134,52 @@ async def test_connections_are_spread_over_the_period(rig: Rig) -> None:
     assert ready == 1
 
 
+async def test_a_step_of_the_timer_is_for_few(rig: Rig) -> None:
+    """A mail that comes meanwhile waits for all of it: of those who came together each step takes its share."""
+    crowd = [await rig.join(SseConnection) for _ in range(HEARTBEAT_S * STEPS)]
+    written = []
+    for _ in range(HEARTBEAT_S * STEPS):
+        rig.hub.step()
+        written.append(sum(_is_there(peer) for _, peer in crowd))
+    assert written == [1] * len(crowd)
+
+
+def _is_there(peer: socket.socket) -> bool:
+    """Whether something has come, which is taken."""
+    try:
+        return bool(peer.recv(10_000))
+    except BlockingIOError:
+        return False
+
+
+async def test_pongs_that_nobody_asked_for_are_frames_like_others(rig: Rig) -> None:
+    """The one that is awaited is not counted; a flood of them is not let go on, however it is cut."""
+    pong = b"\x8a\x80\x00\x00\x00\x00"
+    connection, _ = await rig.join(WebSocketConnection)
+    rig.pass_time(HEARTBEAT_S)
+    for _ in range(FRAMES_A_SECOND + 1):
+        connection.data_received(pong)
+    assert connection.code == 0
+    rig.pass_time(1)
+    for _ in range(FRAMES_A_SECOND + 1):
+        connection.data_received(pong)
+    assert connection.code == 3501
+
+
+async def test_a_message_in_pieces_is_put_together_over_heartbeats(rig: Rig) -> None:
+    """What is incomplete is not forgotten while time passes, and a pong may come in its middle."""
+    connection, peer = await rig.join(WebSocketConnection)
+    connection.data_received(client_frame(b"one", TEXT, final=False))
+    for _ in range(HEARTBEAT_S):
+        rig.pass_time(1)
+        connection.data_received(client_frame(b"", PONG))
+    connection.data_received(client_frame(b"two", CONTINUATION))
+    assert connection.code == 0
+    connection.data_received(client_frame(b"x", CONTINUATION))
+    assert connection.code == 1002
+    peer.close()
+
+
 async def test_who_does_not_answer_a_ping_is_closed_with_3012(rig: Rig) -> None:
     """Within ten seconds; who answers stays."""
     silent, silent_peer = await rig.join(WebSocketConnection)
@@ -214,7 +263,7 @@ async def test_a_ping_that_waits_in_the_kernel_says_nothing_yet(rig: Rig) -> Non
         rig.pass_time(2 * HEARTBEAT_S)
         assert slow.code == 0
         read = asyncio.create_task(_read_all(theirs))
-        await until(lambda: unacknowledged(transport) == 0)
+        await until(lambda: slow.transport is not None and unacknowledged(slow.transport) == 0)
         rig.pass_time(HEARTBEAT_S)
         assert slow.code == 3012
         read.cancel()

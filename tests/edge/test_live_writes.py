@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 
 import pytest
 
@@ -14,6 +17,7 @@ from bridge.edge.cursor import Cursor
 from bridge.edge.frames import Entry
 from bridge.edge.hub import Hub
 from bridge.edge.kernel import descriptor_of
+from bridge.edge.lean import LeanTransport
 from bridge.edge.tail import Tail
 from bridge.edge.transport.sse import SseConnection
 from bridge.edge.transport.websocket import WebSocketConnection
@@ -34,22 +38,39 @@ class NoLoader:
         raise AssertionError(cursor.position)
 
 
-class Line:
-    """A connection that has joined a mailbox, and what came at its other end."""
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """What is open stays; nothing can be opened."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
-    def __init__(self, kind: type[Connection]) -> None:
+
+class Line:
+    """A connection that has joined a mailbox, and what came at its other end. With ``lean`` on a transport of ours,
+    otherwise on asyncio's, which stays where no descriptor is left for another."""
+
+    def __init__(self, kind: type[Connection], *, lean: bool) -> None:
+        self._lean = lean
         self.connection = kind(Hub(Metrics()), Identity(("bob@gzdev.com",), None, frozenset(), 1e12))
         self.tail = Tail("bob@gzdev.com", NoLoader())
         self.tail.adopt(OPENED)
         ours, self.peer = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         self.peer.setblocking(False)
-        self.ours = ours
+        # The same socket by a number of the test's own: the connection leaves the one that it is given.
+        self.ours = ours.dup()
+        self._given = ours
         self._seq = 0
 
     async def join(self) -> None:
-        transport, _ = await asyncio.get_running_loop().create_connection(lambda: self.connection, sock=self.ours)
-        self.connection.begin(transport)
+        transport, _ = await asyncio.get_running_loop().create_connection(lambda: self.connection, sock=self._given)
+        with nullcontext() if self._lean else no_descriptor_left():
+            self.connection.begin(transport)
+        assert isinstance(self.connection.transport, LeanTransport) == self._lean
         self.connection.follow(self.tail).begin(OPENED, None)
         await self.heard()
 
@@ -70,13 +91,19 @@ class Line:
         return found
 
 
+@pytest.fixture(params=[True, False], ids=["lean", "asyncio"])
+def lean(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 @pytest.fixture(params=KINDS)
-async def line(request: pytest.FixtureRequest) -> AsyncIterator[Line]:
-    line = Line(request.param)
+async def line(request: pytest.FixtureRequest, lean: bool) -> AsyncIterator[Line]:
+    line = Line(request.param, lean=lean)
     await line.join()
     yield line
     line.connection.end(3001)
     line.peer.close()
+    line.ours.close()
 
 
 async def test_a_frame_that_the_kernel_takes_in_part_comes_whole_and_before_the_next(line: Line) -> None:
@@ -106,17 +133,18 @@ async def test_a_kernel_that_takes_nothing_loses_nothing(line: Line) -> None:
 async def test_whoever_is_gone_is_written_to_no_more(line: Line) -> None:
     """Its number belongs to somebody else at once: what a connection has of it is forgotten before that."""
     number = line.connection.descriptor
-    assert number == line.ours.fileno()
+    assert os.fstat(number).st_ino == os.fstat(line.ours.fileno()).st_ino
     line.peer.close()
     await until(lambda: line.connection.transport is None)
     assert line.connection.descriptor == -1
-    one, other = socket.socketpair()
-    with one, other:
-        assert number in (one.fileno(), other.fileno())
+    with ExitStack() as others:
+        new: list[socket.socket] = []
+        while not any(each.fileno() == number for each in new):
+            new += [others.enter_context(each) for each in socket.socketpair()]
         for size in (1, 10):
             line.deliver(size)
         line.connection.write_live(b"late")
-        for each in (one, other):
+        for each in new:
             each.setblocking(False)
             with pytest.raises(BlockingIOError):
                 each.recv(1)
@@ -136,10 +164,12 @@ async def test_a_transport_that_is_not_asyncios_own_writes_itself(line: Line) ->
     class Another(asyncio.Transport):
         """Not from asyncio.selector_events."""
 
-    transport = line.connection.transport
-    assert transport is not None
-    assert descriptor_of(transport) == line.ours.fileno()
+    ours, theirs = socket.socketpair()
+    transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
+    assert descriptor_of(transport) == ours.fileno()
     assert descriptor_of(Another({"socket": transport.get_extra_info("socket")})) == -1
+    transport.abort()
+    theirs.close()
     line.connection.descriptor = -1
     frame = line.deliver(100)
     assert await line.heard(len(frame)) == frame

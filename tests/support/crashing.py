@@ -20,6 +20,8 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from bridge.cli import run_command_line
+from bridge.edge.connection import Connection
+from bridge.edge.lean import LeanTransport
 from bridge.journal.raw import RawConnection
 from bridge.journal.script import Script
 from bridge.journal.subscription import Subscription
@@ -106,6 +108,8 @@ def wrap(points: Points) -> None:
     points.around_sync(asyncio.StreamWriter, "write", lambda *_: "provider listen")
     points.around(asyncio.StreamReader, "read", lambda *_: "provider push")
     points.around_sync(selector_events._SelectorSocketTransport, "write", _written)  # type: ignore[attr-defined]
+    points.around_sync(LeanTransport, "write", _written)
+    points.around_sync(Connection, "write_live", _written)
 
 
 def _written(_transport: Any, data: bytes) -> str | None:

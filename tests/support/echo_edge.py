@@ -47,13 +47,12 @@ async def _echo(request: web.Request) -> web.StreamResponse:
     nobody = Identity(("nobody@example.com",), None, frozenset(), time.time() + 3600)
     connection = WebSocketConnection(Hub(Metrics()), nobody)
     connection._reader = _EchoReader(connection)
-    connection.transport = transport
-    connection.hub.add(connection)
     transport.set_protocol(connection)
     transport.write(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: " + accept.encode() + b"\r\n\r\n"
     )
+    connection.begin(transport)
     if early:
         connection.data_received(early)
     return web.Response(status=101)

@@ -36,16 +36,17 @@ class WebSocketCursor(Cursor):
 class WebSocketConnection(Connection):
     """Sends events; takes pings, pongs and a close. Text is ignored up to 4 KiB, and a flood of frames ends it."""
 
-    __slots__ = ("_allowed_at", "_pong_due", "_reader")
+    __slots__ = ("_deaf", "_pong_due", "_reader")
     transport_name = "websocket"
     cursor_type = WebSocketCursor
     many_cursor_type = WebSocketCursor
 
     def __init__(self, hub: Registry, identity: Identity, place: Place | None = None) -> None:
         super().__init__(hub, identity, place)
-        self._reader: wire.FrameReader | None = wire.FrameReader()
+        # Most browsers send nothing but pongs, for which none is needed.
+        self._reader: wire.FrameReader | None = None
+        self._deaf = False
         self._pong_due = False
-        self._allowed_at = 0.0
 
     def render(self, frame: Frame | Entry) -> bytes:
         return frame.for_websocket or frame.websocket()
@@ -58,27 +59,34 @@ class WebSocketConnection(Connection):
         asyncio.get_running_loop().call_later(_GOODBYE_S, transport.abort)
 
     def beat(self, frame: Frame) -> None:
-        super().beat(frame)
         if self.transport is not None and not self.behind_since and not self.code:
             self._pong_due = True
-            self.transport.write(_PING)
+            # One write: the system call is most of what a heartbeat costs.
+            self.write_live(self.render(frame) + _PING)
 
     def check_pong(self) -> None:
         """End the connection if the last ping was not answered.
 
-        While the kernel still has bytes to deliver, the ping may be among them, and a missing pong proves nothing. The
-        kernel itself gives up on a peer that acknowledges nothing.
+        While we or the kernel still have bytes to deliver, the ping may be among them, and a missing pong proves
+        nothing. The kernel itself gives up on a peer that acknowledges nothing.
         """
-        if self._pong_due and self.transport is not None and not unacknowledged(self.transport):
+        is_due = self._pong_due and not self.behind_since
+        if is_due and self.transport is not None and not unacknowledged(self.transport):
             self.end(codes.NO_PONG)
+        if self._reader is not None and self._reader.is_resting:
+            self._reader = None
 
     def data_received(self, data: bytes) -> None:
         transport, reader = self.transport, self._reader
-        if transport is None or reader is None:
+        if transport is None or self._deaf:
             return
-        if (now := self.hub.now()) >= self._allowed_at + 1.0:
-            self._allowed_at = now
-            reader.allowance = wire.FRAMES_A_SECOND
+        if reader is None:
+            if self._pong_due and wire.is_empty_pong(data):
+                # One for each heartbeat; any other is counted with all frames.
+                self._pong_due = False
+                return
+            reader = self._reader = wire.FrameReader()
+        reader.passed(self.hub.now())
         try:
             for message in reader.feed(data):
                 if message.opcode == wire.PONG:
@@ -105,7 +113,7 @@ class WebSocketConnection(Connection):
         Only our half of the socket is closed. If the client's bytes reached a closed socket, the kernel would answer
         with a reset, which would overtake the last frame.
         """
-        self._reader = None
+        self._reader, self._deaf = None, True
         self._hold()
         if not self.code:
             self.code = code

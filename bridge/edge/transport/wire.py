@@ -45,19 +45,31 @@ class Message:
 class FrameReader:
     """Cut a client's bytes into messages.
 
-    ``most`` bounds a message's payload, in bytes. ``allowance`` is how many more frames are accepted; the caller
+    ``most`` bounds a message's payload, in bytes. ``allowance`` is how many more frames are accepted; :meth:`passed`
     renews it every second.
     """
 
-    __slots__ = ("_buffer", "_kind", "_most", "_parts", "_text", "allowance")
+    __slots__ = ("_allowed_at", "_buffer", "_kind", "_most", "_parts", "_text", "allowance")
 
     def __init__(self, *, most: int = 4096) -> None:
         self._most = most
         self.allowance = FRAMES_A_SECOND
+        self._allowed_at = 0.0
         self._buffer = b""
         self._kind = 0
         self._parts = b""
         self._text: IncrementalDecoder | None = None
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether no frame and no message is incomplete, so that another reader could go on."""
+        return not self._buffer and not self._kind
+
+    def passed(self, now: float) -> None:
+        """Renew the allowance, if a second has passed since the last time (monotonic seconds)."""
+        if now >= self._allowed_at + 1.0:
+            self._allowed_at = now
+            self.allowance = FRAMES_A_SECOND
 
     def feed(self, chunk: bytes) -> Iterator[Message]:
         """Yield the messages that ``chunk`` completed. The caller takes them all, up to a close.
@@ -127,6 +139,11 @@ class FrameReader:
         message = Message(self._kind, self._parts)
         self._kind, self._parts, self._text = 0, b"", None
         return message
+
+
+def is_empty_pong(data: bytes) -> bool:
+    """Whether that is one whole pong without a payload, masked as a client's must be."""
+    return len(data) == 6 and data.startswith(b"\x8a\x80")
 
 
 def read_close(payload: bytes) -> int:
