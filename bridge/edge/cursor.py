@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Collection
 from typing import Final, Protocol
 
 from bridge.access.access import Identity
@@ -26,7 +27,16 @@ class Ring(Protocol):
     mailbox: str
     epoch: str
     top: int | None
-    cursors: dict[Cursor, None]
+
+    @property
+    def cursors(self) -> Collection[Cursor]:
+        """Those that have joined, in this order."""
+
+    def join(self, cursor: Cursor) -> None:
+        """Deliver to this one, too, from now on."""
+
+    def leave(self, cursor: Cursor) -> None:
+        """No more; nothing happens if it is not among them."""
 
     def after(self, epoch: str, seq: int) -> list[Entry] | None:
         """Entries after a place; ``None`` if the ring does not reach back that far."""
@@ -104,7 +114,7 @@ class Cursor(ABC):
 
     def begin(self, opened: Opened, after: Position | None) -> None:
         """Write the snapshot and what was missed, then join the ring."""
-        self.ring.cursors[self] = None
+        self.ring.join(self)
         self._restart(opened, after)
 
     def restart(self, opened: Opened) -> None:
@@ -115,7 +125,7 @@ class Cursor(ABC):
         """Leave the ring; return the edge's own frames that still waited, which concern no single mailbox."""
         self.hold()
         queue, self._queue = self._queue, None
-        self.ring.cursors.pop(self, None)
+        self.ring.leave(self)
         return [frame for frame in queue or () if isinstance(frame, Frame) and frame.position is None]
 
     def end(self, code: int) -> None:

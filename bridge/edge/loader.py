@@ -173,7 +173,7 @@ class Loader:
             restarting: dict[Cursor, None] = {}
             for number, tail, _ in gaps:
                 if _begins_anew(answers[number], tail):
-                    restarting.update(tail.cursors)
+                    restarting.update(dict.fromkeys(tail.cursors))
             restarting |= {reader: None for number, reader, _ in cold if _begins_anew(answers[number], reader.ring)}
             if restarting:
                 await self._look(list(restarting))

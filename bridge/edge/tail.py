@@ -25,10 +25,13 @@ class Tail:
 
     ``doubted``: something may have been lost before that. ``generation``: the one that ``top`` belongs to. ``ahead``: a
     position received in that generation which the journal no longer knows.
+
+    Ten thousand mailboxes have one connection each and nothing new. So there are lists only while something is in them,
+    and a dict of cursors only for more than one.
     """
 
     __slots__ = (
-        *("_epoch", "_fresh", "_ring", "ahead", "doubted", "epoch", "cursors", "generation"),
+        *("_cursors", "_epoch", "_fresh", "_ring", "ahead", "doubted", "epoch", "generation"),
         *("_loader", "idle_since", "mailbox", "opening", "top"),
     )
 
@@ -40,12 +43,40 @@ class Tail:
         self.top: int | None = None
         self.generation = 0
         self.ahead: Position | None = None
-        self.cursors: dict[Cursor, None] = {}
         self.opening = 0
         self.doubted = False
         self.idle_since = 0.0
-        self._ring: list[Entry] = []
-        self._fresh: list[Entry] = []
+        self._cursors: Cursor | dict[Cursor, None] | None = None
+        self._ring: list[Entry] | None = None
+        self._fresh: list[Entry] | None = None
+
+    @property
+    def cursors(self) -> Collection[Cursor]:
+        """The cursors over this mailbox, in the order in which they joined."""
+        cursors = self._cursors
+        if cursors is None:
+            return ()
+        return cursors if isinstance(cursors, dict) else (cursors,)
+
+    def join(self, cursor: Cursor) -> None:
+        """Deliver to this cursor, too, from now on."""
+        cursors = self._cursors
+        if cursors is None:
+            self._cursors = cursor
+        elif isinstance(cursors, dict):
+            cursors[cursor] = None
+        elif cursors is not cursor:
+            self._cursors = {cursors: None, cursor: None}
+
+    def leave(self, cursor: Cursor) -> None:
+        """Deliver to this cursor no more; nothing happens if it has not joined."""
+        cursors = self._cursors
+        if isinstance(cursors, dict):
+            cursors.pop(cursor, None)
+            if len(cursors) == 1:
+                [self._cursors] = cursors
+        elif cursors is cursor:
+            self._cursors = None
 
     @property
     def position(self) -> Position | None:
@@ -60,26 +91,27 @@ class Tail:
         entry = Entry(epoch, seq, event)
         if self.top is None:
             # The journal has not answered yet; adopt() will drop what its answer contains.
-            self._ring.append(entry)
+            self._keep([entry])
             return True
         if epoch != self._epoch or seq > self.top + 1:
             return False
         if seq <= self.top:
             return True
         self.top = seq
-        self._fresh.append(entry)
+        if self._fresh is None:
+            self._fresh = [entry]
+        else:
+            self._fresh.append(entry)
         return True
 
     def flush(self) -> int:
         """Deliver what was appended to all cursors; return the number of entries."""
         entries = self._fresh
-        if not entries:
+        if entries is None:
             return 0
-        self._fresh = []
+        self._fresh = None
         self._keep(entries)
-        delivery = entries[0] if len(entries) == 1 else Delivery(entries)
-        for cursor in list(self.cursors):
-            cursor.deliver(delivery)
+        self._deliver(entries[0] if len(entries) == 1 else Delivery(entries))
         return len(entries)
 
     def adopt(self, opened: Opened) -> bool:
@@ -91,9 +123,9 @@ class Tail:
         if self.top is not None:
             return opened.top.epoch == self.epoch
         self._begin(opened)
-        early, self._ring = self._ring, []
+        early, self._ring = self._ring, None
         complete = not self.doubted
-        for entry in early:
+        for entry in early or ():
             complete &= self.append(entry.epoch, entry.seq, entry.payload)
         self.flush()
         return complete
@@ -112,12 +144,10 @@ class Tail:
                 self.top = entries[-1].seq
                 self._keep(entries)
                 # The whole list that was read, which may be longer than the ring.
-                delivery = Delivery(entries)
-                for cursor in list(self.cursors):
-                    cursor.deliver(delivery)
+                self._deliver(Delivery(entries))
             return
         self._begin(opened)
-        self._ring = []
+        self._ring = None
         for cursor in list(self.cursors):
             if cursor in looked_at:
                 cursor.restart(opened)
@@ -147,8 +177,9 @@ class Tail:
             return None
         if seq == self.top:
             return []
-        first = self._ring[0].seq if self._ring else self.top + 1
-        return None if seq + 1 < first else self._ring[seq + 1 - first :]
+        ring = self._ring or []
+        first = ring[0].seq if ring else self.top + 1
+        return None if seq + 1 < first else ring[seq + 1 - first :]
 
     def read_for(self, cursor: Cursor) -> None:
         """Read the journal for a cursor that the ring does not reach back to."""
@@ -159,9 +190,20 @@ class Tail:
         if not self._ring or self.opening or self.top is None:
             return
         if all(cursor.caught_up for cursor in self.cursors):
-            self._ring = []
+            self._ring = None
+
+    def _deliver(self, delivery: Entry | Delivery) -> None:
+        cursors = self._cursors
+        if isinstance(cursors, dict):
+            for cursor in list(cursors):
+                cursor.deliver(delivery)
+        elif cursors is not None:
+            cursors.deliver(delivery)
 
     def _keep(self, entries: list[Entry]) -> None:
-        self._ring += entries
-        if len(self._ring) > 2 * _RING:
-            del self._ring[:-_RING]
+        ring = self._ring
+        if ring is None:
+            self._ring = ring = []
+        ring += entries
+        if len(ring) > 2 * _RING:
+            del ring[:-_RING]
