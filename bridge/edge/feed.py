@@ -87,6 +87,7 @@ class Feed:
             keys, reader, reports, metrics, name=name, pace=self._pace, clock=clock, redis_clock=redis_clock
         )
         self._tails: dict[bytes, Tail] = {}
+        self._arrived: set[Tail] = set()
         self._subscription: Subscription | None = None
         self.connected = asyncio.Event()
         self._confirming: dict[Tail, asyncio.Future[None]] = {}
@@ -150,6 +151,7 @@ class Feed:
     def joined(self, opening: Opening, cursor: Cursor) -> None:
         """The connection has its socket: give it what was broadcast since its mailbox was opened."""
         self.opened(opening.tail)
+        self._arrived.add(opening.tail)
         self.news.repeat(cursor, opening.news)
         self._rounds.joined(cursor, opening.rounds)
 
@@ -162,6 +164,11 @@ class Feed:
     def mailboxes(self) -> list[str]:
         """Mailboxes with an open connection here."""
         return [tail.mailbox for tail in self._tails.values() if tail.cursors and tail.mailbox != CANARY]
+
+    def take_arrived(self) -> list[str]:
+        """Mailboxes that got a connection since the last call, as far as they still have one."""
+        arrived, self._arrived = self._arrived, set()
+        return [tail.mailbox for tail in arrived if tail.cursors and tail.mailbox != CANARY]
 
     # -- subscriptions
 
@@ -330,7 +337,7 @@ class Feed:
             if commits == compared_at:
                 # Nothing was written since the last comparison, so nothing can have been lost.
                 continue
-            tails = [tail for tail in self._tails.values() if tail.position is not None]
+            tails = [tail for tail in self._tails.values() if tail.top is not None]
             for start in range(0, len(tails), _BATCH):
                 batch = tails[start : start + _BATCH]
                 mailboxes = [tail.mailbox for tail in batch]

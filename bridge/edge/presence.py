@@ -29,16 +29,15 @@ class Presence:
 
     async def run(self) -> None:
         """Enter and renew until cancelled."""
-        marked: set[str] = set()
         looks = 0
         while True:
-            now = set(self._feed.mailboxes)
-            due = now if looks % self._renew_looks == 0 else now - marked
+            # Those that are there already were entered for longer than until the next renewal.
+            arrived = self._feed.take_arrived()
+            due = self._feed.mailboxes if looks % self._renew_looks == 0 else arrived
             try:
                 await self._reader.mark_online(due, for_s=self._last_s)
             except JournalError:
                 # Enter all of them again at the next look.
-                now, looks = set(), -1
-            marked = now
+                looks = -1
             looks += 1
             await asyncio.sleep(self._look_s)

@@ -8,8 +8,7 @@ differ compare them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from redis.asyncio import Redis
 
@@ -21,16 +20,14 @@ _BATCH: Final = 256
 _WIDTH: Final = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Asker:
+class Asker(NamedTuple):
     """Somebody whose standing is asked for: the address in the credential, and its session ("" = none)."""
 
     address: str
     session: str
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """Somebody's standing at the time ``at``.
 
     ``account``: the account that the address means. ``moved``: when the address came to mean another person, because it

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from aiohttp import web
 
 from bridge.access.access import Access, Identity
@@ -59,7 +57,7 @@ class Door:
             raise ConnectionError(str(error)) from error
         try:
             # A barred account is refused later, by sign-on itself: it records whose click that was.
-            require_standing(identity, replace(standing, barred=False), window_s=self._kick_s)
+            require_standing(identity, standing._replace(barred=False), window_s=self._kick_s)
         except Refused as refused:
             raise TurnedAway(_verdict(refused)) from None
 
