@@ -3,7 +3,7 @@
 UV ?= uv
 COMPILE = $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate
 
-.PHONY: dev test lint bench bench-write bench-compare bundle rolling churn fuzz autobahn crash contracts lock model npm release settings soak
+.PHONY: dev test lint bench bench-write bench-compare bundle rolling churn fuzz autobahn crash contracts lock model npm release settings slope soak
 
 dev:
 	python3 -m bridge dev
@@ -30,6 +30,10 @@ ROUNDS ?= 5
 bench-compare:
 	@test -n "$(REV)" || { echo "bench-compare: which commit? REV=..." >&2; exit 2; }
 	.venv/bin/python -m tests.bench.compare $(REV) --rounds $(ROUNDS) $(if $(ROWS),--rows $(ROWS))
+
+# What one more idle connection costs an edge, and how long mails take beside 18,000 of them; some four minutes.
+slope:
+	.venv/bin/python -m tests.bench.slope $(BEFORE:%=--before %)
 
 # Three edges behind nginx are restarted one after the other under 3,000 pages and mail; some three minutes.
 rolling:

@@ -164,10 +164,11 @@ def main() -> None:
             closed=load.closed,
             p50_ms=timed[len(timed) // 2] / 1000,
             p99_ms=timed[int(len(timed) * 0.99)] / 1000,
+            **({"timed_us": timed} if order.get("timed") else {}),
         )
 
 
-def _answer(**fields: float) -> None:
+def _answer(**fields: float | list[int]) -> None:
     print(json.dumps(fields), flush=True)
 
 

@@ -195,7 +195,7 @@ def _unicast(
         events = unicast_events(scale)
         paced = int(_PACED_S * scale.seconds)
         answer = count(paced)
-        _paced(paced, _PACED_S, lambda first, size: send(events + first, size))
+        send_paced(paced, _PACED_S, lambda first, size: send(events + first, size))
         half = answer()
         _all_came("unicast-p99", half, paced)
     return {
@@ -303,7 +303,7 @@ def _all_came(name: str, result: Figures, frames: int) -> None:
         raise CannotMeasure(f"{name}: {missing:.0f} of {frames} frames are missing, {result['closed']:.0f} were closed")
 
 
-def _paced(events: int, rate: float, send: Callable[[int, int], None]) -> None:
+def send_paced(events: int, rate: float, send: Callable[[int, int], None]) -> None:
     """Send in small batches, each when it is due."""
     size = max(1, int(rate / 500))
     started = time.monotonic()

@@ -138,8 +138,8 @@ def program(*words: str, cores: set[int], product: Product = HERE, **environ: st
 
 
 @contextmanager
-def edge(redis_url: str, product: Product = HERE) -> Iterator[tuple[Process, int]]:
-    """One edge process, alone on its core."""
+def edge(redis_url: str, product: Product = HERE, **environ: str) -> Iterator[tuple[Process, int]]:
+    """One edge process, alone on its core; ``environ`` are further settings."""
     port, admin_port = free_port(), free_port()
     with program(
         "edge",
@@ -151,6 +151,7 @@ def edge(redis_url: str, product: Product = HERE) -> Iterator[tuple[Process, int
         BRIDGE_EDGE_DRAIN="0",
         BRIDGE_EDGE_HANDSHAKE_RATE="0",
         BRIDGE_EDGE_ADMIN_LISTEN=f"127.0.0.1:{admin_port}",
+        **environ,
     ) as process:
         process.admin_port = admin_port
         wait_for(port, process.is_alive)
