@@ -47,6 +47,9 @@ class Registry(Protocol):
     def discard(self, connection: Connection) -> None:
         """A connection has ended."""
 
+    def renewed(self, connection: Connection) -> None:
+        """A connection has another credential, which ends at another time."""
+
     def withdrew(self, cursor: Cursor, code: int) -> None:
         """A connection goes on without this one of its mailboxes."""
 
@@ -176,6 +179,7 @@ class Connection(asyncio.Protocol, ABC):
         before = self.identity
         if (identity.mailboxes, identity.session) == (before.mailboxes, before.session):
             self.identity = replace(identity, issued=before.issued)
+            self.hub.renewed(self)
         else:
             self.end(codes.EXPIRED)
 

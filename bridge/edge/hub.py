@@ -20,6 +20,7 @@ from bridge.access import codes
 from bridge.edge.connection import Connection
 from bridge.edge.cursor import Cursor
 from bridge.edge.frames import HEARTBEAT, Frame
+from bridge.edge.slot import Slot
 from bridge.edge.watch import Watch
 from bridge.events import Position
 from bridge.obs.garbage import Garbage
@@ -80,7 +81,7 @@ class Hub:
         self._wall = wall
         self._metrics = metrics
         # One for each step of the period: the steps of the first second, of the next one, and so on.
-        self._slots: list[set[Connection]] = [set() for _ in range(HEARTBEAT_S * STEPS)]
+        self._slots = [Slot() for _ in range(HEARTBEAT_S * STEPS)]
         self._added = 0
         self._left: deque[Left] = deque(maxlen=_LEFT_MOST)
         # Who comes first has his first turn after a whole period.
@@ -103,11 +104,11 @@ class Hub:
 
     def everybody(self) -> list[Connection]:
         """All connections that are open now."""
-        return [each for slot in self._slots for each in slot]
+        return [each for slot in self._slots for each in slot.connections]
 
     def cursors(self) -> list[Cursor]:
         """The cursors of all open connections."""
-        return [cursor for slot in self._slots for each in slot for cursor in each.cursors]
+        return [cursor for slot in self._slots for each in slot.connections for cursor in each.cursors]
 
     def of(self, mailbox: str) -> list[Cursor]:
         """The cursors over one mailbox. A search through all connections, for operators' questions only."""
@@ -132,7 +133,7 @@ class Hub:
 
     def discard(self, connection: Connection) -> None:
         self.behind.discard(connection)
-        slot = self._slots[connection.slot]
+        slot = self._slots[connection.slot].connections
         if connection not in slot:
             return
         slot.remove(connection)
@@ -145,6 +146,10 @@ class Hub:
             self._remember(cursor, until, code)
         if connection.code == codes.TOO_SLOW:
             self._metrics.edge_slow_cuts.inc()
+
+    def renewed(self, connection: Connection) -> None:
+        """Its credential ends at another time."""
+        self._slots[connection.slot].note(connection)
 
     def withdrew(self, cursor: Cursor, code: int) -> None:
         """Remember that a connection goes on without this mailbox."""
@@ -199,11 +204,11 @@ class Hub:
             for connection in [s for s in self.behind if now - s.behind_since > _BACKED_UP_S]:
                 connection.cut()
         for slot in slots[number % STEPS :: STEPS]:
-            for connection in [s for s in slot if s.identity.expires <= wall or s.ends_at <= now]:
+            for connection in slot.due(wall, now):
                 connection.end(codes.EXPIRED if connection.identity.expires <= wall else codes.SHUTTING_DOWN)
-        for connection in list(slots[number]):
+        for connection in list(slots[number].connections):
             connection.beat(HEARTBEAT)
-        for connection in list(slots[(number - _PONG_S * STEPS) % len(slots)]):
+        for connection in list(slots[(number - _PONG_S * STEPS) % len(slots)].connections):
             connection.check_pong()
 
     def _count_frames(self) -> None:

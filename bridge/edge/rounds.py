@@ -21,7 +21,8 @@ from bridge.journal.standing import Asker, Standing, Standings, named
 
 log = logging.getLogger(__name__)
 
-_PIECE: Final = 256
+_PIECE: Final = 128
+_AT_ONCE: Final = 512
 _MOST_NAMED: Final = 256
 
 
@@ -128,9 +129,11 @@ class Rounds:
             JournalError: not all were checked.
         """
         # First of all, for this is known without Redis.
-        for cursor in cursors:
+        for number, cursor in enumerate(cursors, 1):
             if not self._believes(cursor.connection.identity.signer):
                 cursor.connection.end(codes.NO_CREDENTIAL)
+            if not number % _AT_ONCE:
+                await asyncio.sleep(0)
         for start in range(0, len(cursors), _PIECE):
             askers: dict[Asker, list[Cursor]] = {}
             for cursor in cursors[start : start + _PIECE]:
@@ -141,6 +144,8 @@ class Rounds:
 
     def _judge(self, standing: Standing, cursors: Iterable[Cursor]) -> None:
         for cursor in cursors:
+            if standing.says_nothing and standing.account == cursor.ring.mailbox:
+                continue
             code = ending(
                 cursor.connection.identity,
                 standing,

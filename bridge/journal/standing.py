@@ -18,6 +18,7 @@ from bridge.journal.script import Script
 
 _BATCH: Final = 256
 _WIDTH: Final = 5
+_NOTHING: Final = (False, None, None, None)
 
 
 class Asker(NamedTuple):
@@ -41,6 +42,11 @@ class Standing(NamedTuple):
     moved: int | None
     out_until: int | None
     ended: int | None
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether there is nothing but the account, as of almost everybody."""
+        return self[2:] == _NOTHING
 
     @property
     def is_out(self) -> bool:

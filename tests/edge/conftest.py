@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from bridge.journal.writer import Writer
 from tests.support.browser_side import OPENERS
 from tests.support.stage import BOB, QUICK, bearer, leading_writer, running_edge
+from tests.support.timed_hub import Rig
 
 PATHS = {"websocket": "/ws", "sse": "/events"}
 
@@ -26,6 +27,16 @@ async def stage(redis_url: str) -> AsyncIterator[tuple[str, Writer, Redis]]:
     """An edge's URL, a writer that leads, and Redis."""
     async with leading_writer(redis_url) as (writer, redis), running_edge(redis_url, QUICK) as (url, _):
         yield url, writer, redis
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    """A hub without an edge around it, whose time the test moves."""
+    rig = Rig()
+    yield rig
+    rig.hub.end_all(3001)
+    for peer in rig.peers:
+        peer.close()
 
 
 async def connect(url: str, transport: str, query: str = "", mailbox: str = BOB, **headers: str) -> Any:

@@ -7,91 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 
 from bridge.access.access import Identity
 from bridge.edge.connection import Connection
-from bridge.edge.cursor import Cursor
 from bridge.edge.frames import Frame
-from bridge.edge.hub import HEARTBEAT_S, STEPS, Hub
+from bridge.edge.hub import HEARTBEAT_S
 from bridge.edge.kernel import unacknowledged
 from bridge.edge.tail import Tail
 from bridge.edge.transport.sse import SseConnection
 from bridge.edge.transport.websocket import WebSocketConnection
-from bridge.edge.transport.wire import FRAMES_A_SECOND, PONG, TEXT
 from bridge.events import Position
-from bridge.journal.reader import Opened, UpstreamStatus
-from bridge.obs.metrics import Metrics
-from tests.edge.test_wire import client_frame
-from tests.support.waiting import PATIENCE_S, until
+from tests.support.timed_hub import OPENED, NoLoader, Rig
+from tests.support.waiting import until
 from tests.support.workers import sample
 
-CONTINUATION = 0
 KINDS: list[type[Connection]] = [WebSocketConnection, SseConnection]
-OPENED = Opened(
-    mailbox="bob@gzdev.com",
-    top=Position("abcdefgh", 0),
-    unread=None,
-    as_of=None,
-    status="first",
-    events=[],
-    known=False,
-    upstream=UpstreamStatus("connected", 1, ""),
-)
-
-
-class NoLoader:
-    """Nobody here is too far behind for the ring."""
-
-    def read_cold(self, cursor: Cursor) -> None:
-        raise AssertionError(cursor.position)
-
-
-@dataclass
-class Rig:
-    """A hub with a clock that the test moves, and connections whose other ends are plain sockets."""
-
-    seconds: float = 1000.0
-    life_s: float = 1e9
-    peers: list[socket.socket] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.metrics = Metrics()
-        self.hub = Hub(self.metrics, life_s=lambda: self.life_s, clock=lambda: self.seconds, wall=lambda: self.seconds)
-        self.tail = Tail("bob@gzdev.com", NoLoader())
-        self.tail.adopt(OPENED)
-
-    async def join(self, kind: type[Connection], *, expires: float = 1e12) -> tuple[Connection, socket.socket]:
-        ours, theirs = socket.socketpair()
-        theirs.setblocking(False)
-        self.peers.append(theirs)
-        connection = kind(self.hub, Identity(("bob@gzdev.com",), None, frozenset(), expires))
-        transport, _ = await asyncio.get_running_loop().create_connection(lambda: connection, sock=ours)
-        connection.begin(transport)
-        connection.follow(self.tail).begin(OPENED, None)
-        await self.heard(theirs)
-        return connection, theirs
-
-    async def heard(self, peer: socket.socket) -> bytes:
-        """What has come, at least one byte; empty when the connection has ended."""
-        return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(peer, 1 << 20), PATIENCE_S)
-
-    def pass_time(self, seconds: int) -> None:
-        for _ in range(seconds):
-            self.seconds += 1
-            self.hub.tick()
-
-
-@pytest.fixture
-async def rig() -> AsyncIterator[Rig]:
-    rig = Rig()
-    yield rig
-    rig.hub.end_all(3001)
-    for peer in rig.peers:
-        peer.close()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -132,52 +65,6 @@ async def test_connections_are_spread_over_the_period(rig: Rig) -> None:
         except BlockingIOError:
             continue
     assert ready == 1
-
-
-async def test_a_step_of_the_timer_is_for_few(rig: Rig) -> None:
-    """A mail that comes meanwhile waits for all of it: of those who came together each step takes its share."""
-    crowd = [await rig.join(SseConnection) for _ in range(HEARTBEAT_S * STEPS)]
-    written = []
-    for _ in range(HEARTBEAT_S * STEPS):
-        rig.hub.step()
-        written.append(sum(_is_there(peer) for _, peer in crowd))
-    assert written == [1] * len(crowd)
-
-
-def _is_there(peer: socket.socket) -> bool:
-    """Whether something has come, which is taken."""
-    try:
-        return bool(peer.recv(10_000))
-    except BlockingIOError:
-        return False
-
-
-async def test_pongs_that_nobody_asked_for_are_frames_like_others(rig: Rig) -> None:
-    """The one that is awaited is not counted; a flood of them is not let go on, however it is cut."""
-    pong = b"\x8a\x80\x00\x00\x00\x00"
-    connection, _ = await rig.join(WebSocketConnection)
-    rig.pass_time(HEARTBEAT_S)
-    for _ in range(FRAMES_A_SECOND + 1):
-        connection.data_received(pong)
-    assert connection.code == 0
-    rig.pass_time(1)
-    for _ in range(FRAMES_A_SECOND + 1):
-        connection.data_received(pong)
-    assert connection.code == 3501
-
-
-async def test_a_message_in_pieces_is_put_together_over_heartbeats(rig: Rig) -> None:
-    """What is incomplete is not forgotten while time passes, and a pong may come in its middle."""
-    connection, peer = await rig.join(WebSocketConnection)
-    connection.data_received(client_frame(b"one", TEXT, final=False))
-    for _ in range(HEARTBEAT_S):
-        rig.pass_time(1)
-        connection.data_received(client_frame(b"", PONG))
-    connection.data_received(client_frame(b"two", CONTINUATION))
-    assert connection.code == 0
-    connection.data_received(client_frame(b"x", CONTINUATION))
-    assert connection.code == 1002
-    peer.close()
 
 
 async def test_who_does_not_answer_a_ping_is_closed_with_3012(rig: Rig) -> None:
