@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, Literal
 
+import msgspec
 import orjson
 
 MAIL_NEW: Final = "exmail.mail.new"
@@ -75,12 +76,13 @@ def normalise_address(text: str) -> str | None:
     Other letters stay as they are: Unicode's rules would merge addresses that a mail server distinguishes, such as
     ``kevin@`` written with the Kelvin sign.
     """
-    address = text.strip().translate(_LOWER)
+    address = text.strip()
+    address = address.lower() if address.isascii() else address.translate(_LOWER)
     return address if _ADDRESS.fullmatch(address) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+# A struct, not a dataclass: two are built for each mail.
+class Event(msgspec.Struct, frozen=True, gc=False):
     """An event that the journal has not numbered yet.
 
     ``body`` is the JSON from ``"source"`` on. If ``stamped``, it ends in ``"as_of":`` (or another member's name), and

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
+import msgspec
+
 from bridge.events import DIRECTORY, SYSTEM, Event
 from bridge.journal.keys import Keys
 from bridge.journal.script import Argument
@@ -61,8 +63,8 @@ def _count_keys(keys: Keys, mailbox: str) -> tuple[str, ...]:
     return keys.state(mailbox), keys.log(mailbox), keys.seen(mailbox)
 
 
-@dataclass(frozen=True, slots=True)
-class RecordMail:
+# Structs, not dataclasses, as the pushes that they come from: they are built once a push.
+class RecordMail(msgspec.Struct, frozen=True, gc=False):
     """A mail: published once for each (mailbox, ``mail_id``); an empty id is never de-duplicated.
 
     ``unread`` is the count that came with it, if any. ``correction`` is the ``mail.unread`` event to publish instead if
@@ -92,8 +94,7 @@ class RecordMail:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RecordCount:
+class RecordCount(msgspec.Struct, frozen=True, gc=False):
     """An unread count that was pushed; publishes nothing when it equals the stored one."""
 
     event: Event

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import msgspec
@@ -158,7 +158,7 @@ class Replayer:
                         # such mails would be taken for one.
                         mail_id = "" if _STARS.decode() in push.mail_id else push.mail_id
                         push = msgspec.structs.replace(push, unread=None, mail_id=mail_id)
-                        call = replace(self._translator.mail(push, time_s=self._wall()), dead=dead.id)
+                        call = msgspec.structs.replace(self._translator.mail(push, time_s=self._wall()), dead=dead.id)
                         calls.append(call)
                         self._agenda.changed([call.event.stream])
                     case UnreadChanged():

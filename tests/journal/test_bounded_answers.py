@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from bridge.events import Position, position_of
-from bridge.journal.calls import Retention
+from bridge.journal.calls import RecordMail, Retention
 from bridge.journal.errors import JournalSpoilt
 from bridge.journal.opened import Opened
 from bridge.journal.reader import OpenRequest, Reader
@@ -16,7 +17,7 @@ from bridge.journal.writer import Writer
 from .conftest import BOB, KEYS, count, mail
 
 ANN = "ann@gzdev.com"
-LARGE = "x" * 10_000
+LARGE = b"x" * 10_000
 MOST = 65_536
 
 
@@ -32,11 +33,10 @@ async def writer(new_writer: Any) -> Writer:
     return writer
 
 
-def large(number: int) -> Any:
+def large(number: int, subject: bytes = LARGE) -> RecordMail:
     record = mail(f"Z{number}", number)
-    body = record.event.body.replace("你好".encode(), LARGE.encode())
-    object.__setattr__(record.event, "body", body)
-    return record
+    body = record.event.body.replace("你好".encode(), subject)
+    return msgspec.structs.replace(record, event=msgspec.structs.replace(record.event, body=body))
 
 
 async def asked(redis: Any, command: str) -> int:
@@ -65,9 +65,7 @@ async def test_a_history_comes_in_pieces(writer: Writer, reader: Reader) -> None
 
 async def test_a_single_event_may_be_larger(writer: Writer, reader: Reader) -> None:
     """Else nobody would ever come past it."""
-    record = mail("Z1")
-    object.__setattr__(record.event, "body", record.event.body.replace("你好".encode(), b"x" * 2 * MOST))
-    [outcome] = await writer.commit([record])
+    [outcome] = await writer.commit([large(1, b"x" * 2 * MOST)])
     [resumed, fresh] = await reader.open([OpenRequest(BOB, Position(outcome.epoch, 0)), OpenRequest(BOB)])
     assert len(resumed.events) == len(fresh.events) == 1
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
@@ -91,7 +91,7 @@ async def test_a_mail_that_was_read_after_all_leaves_the_stream(
     """In the step that records it, also where it was known already; the others stay."""
     await writer.commit([bury(b"a"), bury(b"b")] + ([mail("Z1", 3)] if known else []))
     first = [each async for each in dead.newest()][1]
-    call = replace(mail("Z1", None), dead=first.id)
+    call = msgspec.structs.replace(mail("Z1", None), dead=first.id)
     [outcome] = await writer.commit([call])
     assert outcome.result == ("duplicate" if known else "published")
     assert await kept(dead) == [b"b"]
@@ -109,7 +109,7 @@ async def test_a_refused_call_takes_nothing_out(
     [first] = [each async for each in dead.newest()]
     await redis.delete(KEYS.lease)
     await new_writer().claim()
-    for call in (bury(b"b"), replace(mail("Z1"), dead=first.id), Scrub("dead", [first.id.encode()])):
+    for call in (bury(b"b"), msgspec.structs.replace(mail("Z1"), dead=first.id), Scrub("dead", [first.id.encode()])):
         with pytest.raises(LeaseLost):
             await writer.commit([call])
     assert await kept(dead) == [b"a"]
