@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -76,6 +77,15 @@ class Process:
     def cpu_s(self) -> float:
         """Of all its threads, to the nanosecond: /proc counts in ticks of 10 ms."""
         return time.clock_gettime((~self.pid << 3) | _ALL_THREADS)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """It stands still in the block."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     @property
     def rss_kb(self) -> int:
