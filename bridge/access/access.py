@@ -11,12 +11,12 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final, Literal, Protocol
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 
 from bridge.access import codes
+from bridge.access.asking import Asking
 from bridge.access.claims import LEEWAY_S, Rules, issued_of
 from bridge.access.cookies import cookie_values
 from bridge.access.identity import Identity
@@ -60,8 +60,8 @@ class Verifier(Protocol):
         """Return the claims of a token that is valid now; raise :class:`Refused` for any other."""
         ...
 
-    def signer(self, token: str) -> str:
-        """What the secret behind a token that was proved just now is called; ``""`` where it cannot be taken away."""
+    async def vouch(self, token: str) -> tuple[Mapping[str, Any], str]:
+        """As :meth:`verify`, with what the secret behind the token is called; ``""`` where it cannot be taken away."""
         ...
 
     def believes(self, signer: str) -> bool:
@@ -72,20 +72,20 @@ class Verifier(Protocol):
 class Herald(Protocol):
     """Says who asks without a credential of the browser's that we could look at: a proxy that signed people in."""
 
-    def speaks(self, request: web.Request) -> bool:
+    def speaks(self, request: Asking) -> bool:
         """Whether it says something of this request."""
 
-    def identify(self, request: web.Request) -> Identity:
+    def identify(self, request: Asking) -> Identity:
         """What it says; raise :class:`Refused` for what names nobody."""
 
 
 class Office(Protocol):
     """Says who asks with the cookies of its own sessions: the OA, which is asked."""
 
-    def speaks(self, request: web.Request) -> bool:
+    def speaks(self, request: Asking) -> bool:
         """Whether there is such a cookie."""
 
-    async def identify(self, request: web.Request) -> Identity:
+    async def identify(self, request: Asking) -> Identity:
         """Whose session that is; raise :class:`Refused` for nobody's, and if that cannot be known."""
         ...
 
@@ -120,26 +120,30 @@ class Access:
         self._claim = claim
         self._now = now
 
-    def credential(self, request: web.Request) -> Credential | None:
+    def credential(self, request: Asking) -> Credential | None:
         """Return which credential decides, without checking it."""
-        # Other schemes are ignored: a browser sends a proxy's Basic password with every request of the page.
-        if _bearer(request) is not None:
-            return "bearer"
-        if "ticket" in request.query:
-            return "ticket"
-        if self._herald is not None and self._herald.speaks(request):
-            return "header"
-        if self._office is not None and self._office.speaks(request):
-            return "oa"
-        if cookie_values(request, self._cookie_name):
-            return "cookie"
-        return None
+        return self._found(request)[0]
 
-    def goes_along(self, request: web.Request) -> bool:
+    def _found(self, request: Asking) -> tuple[Credential | None, Sequence[str]]:
+        """The credential that decides; of bearer, ticket and cookie the values too, of which there is at least one."""
+        # Other schemes are ignored: a browser sends a proxy's Basic password with every request of the page.
+        if (token := _bearer(request)) is not None:
+            return "bearer", (token,)
+        if (ticket := request.query.get("ticket")) is not None:
+            return "ticket", (ticket,)
+        if self._herald is not None and self._herald.speaks(request):
+            return "header", ()
+        if self._office is not None and self._office.speaks(request):
+            return "oa", ()
+        if cookies := cookie_values(request, self._cookie_name):
+            return "cookie", cookies
+        return None, ()
+
+    def goes_along(self, request: Asking) -> bool:
         """Whether the credential that decides goes along by itself, whoever's page asks."""
         return self.credential(request) in ("cookie", "header", "oa")
 
-    async def identify(self, request: web.Request, *, tickets: bool = True) -> Identity:
+    async def identify(self, request: Asking, *, tickets: bool = True) -> Identity:
         """Prove who asks. A ticket is spent by this, whatever follows.
 
         Without ``tickets`` a ticket is refused: it must not be exchanged for a fresh one.
@@ -147,13 +151,14 @@ class Access:
         Raises:
             Refused: there is no credential, or the one that decides is not valid.
         """
-        match self.credential(request):
+        credential, values = self._found(request)
+        match credential:
             case "bearer":
-                return await self._verified(_bearer(request) or "")
+                return await self._verified(values[0])
             case "ticket":
                 if not tickets:
                     raise _unproved("ticket", "a ticket opens one connection and nothing else; use bearer or cookie")
-                return await self._spend(request.query["ticket"])
+                return await self._spend(values[0])
             case "header":
                 assert self._herald is not None
                 return self._herald.identify(request)
@@ -161,22 +166,21 @@ class Access:
                 assert self._office is not None
                 return await self._office.identify(request)
             case "cookie":
-                return await self._of_cookies(cookie_values(request, self._cookie_name))
+                return await self._of_cookies(values)
             case None:
                 raise self._missing()
 
-    async def sessions(self, request: web.Request) -> list[str]:
+    async def sessions(self, request: Asking) -> list[str]:
         """The sessions that a request may end: of a valid signature, even if the token expired; of others none.
 
         Raises:
             Refused: there is no valid signature; a ticket has none.
         """
-        credential = self.credential(request)
+        credential, tokens = self._found(request)
         if credential == "ticket":
             raise _unproved("ticket", "a ticket ends no session; use bearer or cookie")
         if credential in ("header", "oa"):
             return []
-        tokens = [_bearer(request) or ""] if credential == "bearer" else cookie_values(request, self._cookie_name)
         if not tokens:
             raise self._missing()
         found: dict[str, None] = {}
@@ -193,7 +197,7 @@ class Access:
             raise _mildest(refusals)
         return list(found)
 
-    async def require_scope(self, request: web.Request, scope: str) -> None:
+    async def require_scope(self, request: Asking, scope: str) -> None:
         """Check that a program's bearer token has ``scope``; it need not name a mailbox.
 
         Raises:
@@ -229,9 +233,8 @@ class Access:
         return max(found, key=lambda identity: identity.expires)
 
     async def _verified(self, token: str) -> Identity:
-        claims = await self._verifier.verify(token)
-        identity = read_identity(claims, claim=self._claim, session=session_of(claims, token))
-        return replace(identity, signer=self._verifier.signer(token))
+        claims, signer = await self._verifier.vouch(token)
+        return read_identity(claims, claim=self._claim, session=session_of(claims, token), signer=signer)
 
     def _missing(self) -> Refused:
         ways = f"neither Authorization: Bearer, nor ?ticket=, nor {self._cookie_name}"
@@ -301,7 +304,7 @@ def session_of(claims: Mapping[str, Any], token: str) -> str:
     return sid if isinstance(sid, str) and sid else hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()
 
 
-def read_identity(claims: Mapping[str, Any], *, claim: str, session: str = "") -> Identity:
+def read_identity(claims: Mapping[str, Any], *, claim: str, session: str = "", signer: str = "") -> Identity:
     """Read the identity from proved claims; ``claim`` is the name of the one with the mailbox.
 
     Raises:
@@ -326,6 +329,7 @@ def read_identity(claims: Mapping[str, Any], *, claim: str, session: str = "") -
         float(claims["exp"]) + LEEWAY_S,
         session,
         issued_of(claims),
+        signer=signer,
     )
 
 
@@ -356,7 +360,7 @@ def _scope(value: object) -> frozenset[str]:
     raise _unproved("claim", f"claim 'scope' must be words between blanks or a list of them, not {quoted(value)}")
 
 
-def _bearer(request: web.Request) -> str | None:
+def _bearer(request: Asking) -> str | None:
     """The token of ``Authorization: Bearer``; ``None`` without such a header."""
     scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None

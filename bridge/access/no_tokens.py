@@ -24,9 +24,9 @@ class NoTokens:
         """Refuse it."""
         self._refuse()
 
-    def signer(self, token: str) -> str:
-        """Nobody signed it."""
-        return ""
+    async def vouch(self, token: str) -> tuple[Mapping[str, Any], str]:
+        """Refuse it."""
+        self._refuse()
 
     def believes(self, signer: str) -> bool:
         return True

@@ -21,10 +21,11 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import aiohttp
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 
 from bridge.access import codes
 from bridge.access.access import read_identity
+from bridge.access.asking import Asking
 from bridge.access.cookies import cookie_pairs
 from bridge.access.identity import Asked, Identity
 from bridge.access.refused import Refused, quoted
@@ -101,11 +102,11 @@ class AskedOffice:
         # The body's error leaves as itself, not inside a group.
         await self._tasks.__aexit__(None, None, None)
 
-    def speaks(self, request: web.Request) -> bool:
+    def speaks(self, request: Asking) -> bool:
         """Whether the browser sent one of the OA's cookies."""
         return bool(self._cookies(request))
 
-    async def identify(self, request: web.Request) -> Identity:
+    async def identify(self, request: Asking) -> Identity:
         """Whose session the cookies are, by an answer that still holds or by a new one.
 
         Raises:
@@ -130,7 +131,7 @@ class AskedOffice:
             return kept
         return await self._ask(asked.key, asked.cookies)
 
-    def _cookies(self, request: web.Request) -> str:
+    def _cookies(self, request: Asking) -> str:
         """The OA's cookies as the browser sent them: which of two of a name counts is the OA's affair."""
         found = "; ".join(f"{name}={value}" for name, value in cookie_pairs(request) if name in self._names and value)
         # What is no text cannot be sent on.

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 
 from bridge.access import codes
+from bridge.access.asking import Asking
 from bridge.access.refused import Refused, quoted
 from bridge.access.whence import Trusted, peer_is_trusted
 
@@ -39,7 +40,7 @@ class Origins:
         self._allowed: Final = allowed
         self._trusted: Final = trusted_proxies
 
-    def check(self, request: web.Request, *, cookie: bool, navigation: bool = False) -> str | None:
+    def check(self, request: Asking, *, cookie: bool, navigation: bool = False) -> str | None:
         """Return the origin that may read the answer, as the browser wrote it; ``None`` if it named none.
 
         ``cookie``: the credential is a cookie, which a foreign page can use without knowing it. ``navigation``: a
@@ -61,9 +62,8 @@ class Origins:
         origin = _normalised(written[0])
         if origin is None:
             raise _foreign(f"Origin {quoted(written[0])} is no origin of a web page")
-        hosts = self._hosts(request)
         listed = (*self._own, *self._allowed())
-        if origin not in listed and not _same_host(origin, hosts):
+        if origin not in listed and not _same_host(origin, hosts := self._hosts(request)):
             raise _foreign(
                 f"Origin {origin} is neither the Host ({_listing(map(quoted, hosts))}) "
                 f"nor the public URL or an allowed origin ({_listing(listed)})"
@@ -89,7 +89,7 @@ class Origins:
             headers[hdrs.ACCESS_CONTROL_MAX_AGE] = str(_PREFLIGHT_S)
         return headers
 
-    def _hosts(self, request: web.Request) -> list[str]:
+    def _hosts(self, request: Asking) -> list[str]:
         """Host names under which this request reached us, the last proxy's first."""
         hosts = request.headers.getall(hdrs.HOST, [])
         if peer_is_trusted(request.remote, self._trusted()):

@@ -9,10 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from aiohttp import web
-
 from bridge.access import codes
 from bridge.access.access import Identity, address_of
+from bridge.access.asking import Asking
 from bridge.access.refused import Refused
 from bridge.access.whence import Trusted, peer_is_trusted
 
@@ -32,11 +31,11 @@ class ProxyHeader:
         self._life_s = life_s
         self._now = now
 
-    def speaks(self, request: web.Request) -> bool:
+    def speaks(self, request: Asking) -> bool:
         """Whether a proxy that is trusted says something under the name."""
         return any(map(str.strip, self._said(request)))
 
-    def identify(self, request: web.Request) -> Identity:
+    def identify(self, request: Asking) -> Identity:
         """The mailbox that it names.
 
         Raises:
@@ -49,5 +48,5 @@ class ProxyHeader:
         now = self._now()
         return Identity((address,), None, frozenset(), now + self._life_s(), issued=now)
 
-    def _said(self, request: web.Request) -> list[str]:
+    def _said(self, request: Asking) -> list[str]:
         return request.headers.getall(self._name, []) if peer_is_trusted(request.remote, self._trusted()) else []

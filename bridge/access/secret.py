@@ -15,7 +15,7 @@ from typing import Any, Final
 import jwt
 
 from bridge.access.claims import Check, Rules
-from bridge.access.jws import Remembered, Sealed, require_algorithm, take_apart
+from bridge.access.jws import Remembered, Sealed, digest_of, require_algorithm, take_apart
 from bridge.access.keyring import Keyring
 
 ALGORITHMS: Final = ("HS256", "HS384", "HS512")
@@ -52,20 +52,19 @@ class SecretVerifier:
         """Whether the secret of this name is still there."""
         return self.keyring.believes(signer) or (self.keyring.reread() and self.keyring.believes(signer))
 
-    def signer(self, token: str) -> str:
-        """The name of the secret that a token, proved just now, is signed with."""
-        known = self._remembered.get(token)
-        return "" if known is None else known[1]
-
     async def verify(self, token: str) -> Mapping[str, Any]:
         """Return the claims of a token that is signed with one of the secrets and valid now.
 
         Raises:
             Refused: it is not; the message says which check failed.
         """
-        claims = await self.prove(token)
-        self.rules.enforce(claims)
-        return claims
+        return (await self.vouch(token))[0]
+
+    async def vouch(self, token: str) -> tuple[Mapping[str, Any], str]:
+        """As :meth:`verify`, with the name of the secret that the token is signed with."""
+        proved = self._proved(token)
+        self.rules.enforce(proved[0])
+        return proved
 
     async def prove(self, token: str) -> Mapping[str, Any]:
         """Return the claims of a token that is signed with one of the secrets, without checking them.
@@ -73,10 +72,14 @@ class SecretVerifier:
         Raises:
             Refused: it is not.
         """
+        return self._proved(token)[0]
+
+    def _proved(self, token: str) -> tuple[Mapping[str, Any], str]:
         if self._number != self.keyring.number:
             self._remembered.forget()
             self._number = self.keyring.number
-        known = self._remembered.get(token)
+        digest = digest_of(token)
+        known = self._remembered.get(digest)
         if known is None:
             sealed = take_apart(token)
             require_algorithm(sealed, ALGORITHMS)
@@ -86,8 +89,8 @@ class SecretVerifier:
             if signer is None:
                 self.check_signature(sealed).enforce()
             known = sealed.claims(), signer or ""
-            self._remembered.keep(token, known)
-        return known[0]
+            self._remembered.keep(digest, known)
+        return known
 
     def _signer_of(self, sealed: Sealed) -> str | None:
         algorithm = jwt.get_algorithm_by_name(sealed.alg)

@@ -28,10 +28,13 @@ from bridge.app.doors import (
 from bridge.app.parts import build_reader, ended, process_name, redis_accepted, redis_address, until_stopped
 from bridge.app.public_port import bind, cookie_path, route_below, serving, url_of
 from bridge.app.signon import signon_routes
+from bridge.edge.admission import Admission
 from bridge.edge.canary import Passes
 from bridge.edge.contracts import Contracts
+from bridge.edge.doorway import Doorway
 from bridge.edge.drain import drain
 from bridge.edge.endings import Endings
+from bridge.edge.entrance import Entrance
 from bridge.edge.feed import Feed, Pace
 from bridge.edge.hub import Hub
 from bridge.edge.places import Places
@@ -146,19 +149,26 @@ async def serve_edge(
                 cookie_path=cookie_path(settings.edge.public_url),
                 prefix=prefix,
             )
-            server = EdgeServer(
+            places = Places(present.following(limits_of), now=hub.now)
+            # An operator's pass to the reserved stream opens connections, and nothing else.
+            admitting = build_access(settings, verifier, passes, office)
+            entrance = Entrance(
                 feed=feed,
                 hub=hub,
-                access=access,
-                admitting=build_access(settings, verifier, passes, office),
+                admission=Admission(feed=feed, access=admitting, places=places, reception=reception, window_s=kick_s),
                 origins=origins,
+                reception=reception,
+                metrics=metrics,
+                places=places,
+                trusted_proxies=trusted_by(present),
+            )
+            server = EdgeServer(
+                entrance=entrance,
+                access=access,
                 reception=reception,
                 reader=reader,
                 standings=standings,
-                metrics=metrics,
                 kick_s=kick_s,
-                places=Places(present.following(limits_of), now=hub.now),
-                trusted_proxies=trusted_by(present),
                 prefix=prefix,
             )
             contracts = Contracts(
@@ -196,7 +206,8 @@ async def serve_edge(
                 *([add_routes] if add_routes is not None else []),
             )
             timeout_s = settings.edge.request_timeout_s
-            async with serving(sock, *surfaces, request_timeout_s=timeout_s, shutdown_s=1.0) as acceptor:
+            doorway = Doorway(entrance, prefix=prefix)
+            async with serving(sock, *surfaces, request_timeout_s=timeout_s, shutdown_s=1.0, door=doorway) as acceptor:
                 task = await until_stopped(run, stop, name="edge")
                 # Balancers that poll still send browsers for a while; these are served.
                 await asyncio.sleep(present.settings.edge.drain_delay_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,7 +14,7 @@ from aiohttp import HttpVersion10, hdrs, web
 from yarl import URL
 
 from bridge.events import to_json
-from bridge.obs.acceptor import Acceptor
+from bridge.obs.acceptor import Acceptor, Door
 from bridge.obs.port import take_port
 from bridge.obs.unreadable import HARD, in_our_words
 from bridge.settings import Address
@@ -63,12 +64,13 @@ async def serving(
     *surfaces: Callable[[web.Application], None],
     request_timeout_s: float,
     shutdown_s: float,
+    door: Door | None = None,
 ) -> AsyncIterator[Acceptor]:
     """aiohttp on a bound socket; the caller starts the acceptor when everything is ready.
 
     A connection has ``request_timeout_s`` to send each complete request head, and as long to take an answer. A body
     that is not read gets as long too, but at most ten seconds; bodies are not decompressed. At the end, open
-    connections have ``shutdown_s``.
+    connections have ``shutdown_s``. ``door`` may take sockets before aiohttp does.
     """
     app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[_refuse_in_json])
     app.on_response_prepare.append(_harden)
@@ -87,12 +89,16 @@ async def serving(
     server = runner.server
     assert server is not None
     server.request_handler = _expecting_nothing(server.request_handler)
-    acceptor = Acceptor(sock, lambda: in_our_words(server()), patience_s=request_timeout_s)
+    acceptor = Acceptor(sock, lambda: in_our_words(server()), patience_s=request_timeout_s, door=door)
     try:
         yield acceptor
     finally:
         await acceptor.stop()
-        await runner.cleanup()
+        acceptor.hang_up()
+        async with asyncio.TaskGroup() as ending:
+            if door is not None:
+                ending.create_task(door.close(shutdown_s), name="end of handshakes")
+            ending.create_task(runner.cleanup(), name="end of requests")
         acceptor.close()
 
 

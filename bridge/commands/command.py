@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from bridge.obs.turns import new_event_loop
 from bridge.settings import Address, Present, Settings, SettingsError, load_settings
 from bridge.settings.values import address
 
@@ -48,7 +49,7 @@ class Command:
 
 def run_until_done(main: Coroutine[Any, Any, T]) -> T:
     """Run a program's coroutine, on uvloop if it is installed (``pip install 'exmail-bridge[uvloop]'``)."""
-    factory = None
+    factory = new_event_loop
     if find_spec("uvloop") is not None:
         factory = import_module("uvloop").new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:

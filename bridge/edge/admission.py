@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
-
-from aiohttp import web
+from typing import Final, NamedTuple
 
 from bridge.access import codes
 from bridge.access.access import Access, Identity
+from bridge.access.asking import Asking
 from bridge.access.refused import Refused
 from bridge.access.standing import require_standing
 from bridge.edge.feed import Feed
@@ -31,8 +29,7 @@ UNREADABLE: Final = Position("-", 0)
 """Stands for a position that cannot be read. No epoch equals it, so the answer is ``resumed:false``, ``epoch``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """A mailbox that the connection may follow: the address that was named, and the position to resume from."""
 
     address: str
@@ -40,8 +37,7 @@ class Admitted:
     after: Position | None
 
 
-@dataclass(frozen=True, slots=True)
-class Admittance:
+class Admittance(NamedTuple):
     """Who asks, and what he may follow: at least one mailbox. ``withheld``: those that he may not, by address.
 
     ``many``: he asked for all of his.
@@ -63,7 +59,7 @@ class Admission:
         self._reception = reception
         self._window_s = window_s
 
-    async def admit(self, request: web.Request, after: str | None) -> Admittance:
+    async def admit(self, request: Asking, after: str | None) -> Admittance:
         """Check who asks, and open what he asks for. ``after``: what he resumes from, as he wrote it.
 
         Each opened tail counts the connection as ``opening``, see :meth:`bridge.edge.feed.Feed.open`.
@@ -101,10 +97,11 @@ class Admission:
 
     def _check(self, identity: Identity, admitted: Admitted) -> None:
         require_standing(identity, admitted.opening.standing, window_s=self._window_s)
-        # Who was told to go counts no more, though his socket may need a moment.
-        there = sum(not each.connection.code for each in admitted.opening.tail.cursors)
-        if admitted.address != CANARY:
-            self._places.require_mailbox(there)
+        there = admitted.opening.tail.cursors
+        # Looked at one by one only where it matters: all who come back to one mailbox would look at all before them.
+        if admitted.address != CANARY and not self._places.mailbox_has_room(len(there)):
+            # Who was told to go counts no more, though his socket may need a moment.
+            self._places.require_mailbox(sum(not each.connection.code for each in there))
 
     async def _open_all(self, identity: Identity, after: str | None, opened: list[Admitted]) -> dict[str, Refused]:
         """Open every mailbox that the credential names; return those that are withheld, and why."""

@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 
 from bridge.access.access import TICKET_S, Tickets
+from bridge.access.asking import Asking
 from bridge.access.whence import Network, client_address
 from bridge.edge.frames import Frame
 from bridge.events import CANARY, to_json
@@ -61,7 +62,7 @@ class Passes:
         return to_json(claims | {"session": f"{CANARY} {digest[:16]}", "issued": None})
 
 
-def seen_frame(request: web.Request, trusted: Sequence[Network]) -> Frame:
+def seen_frame(request: Asking, trusted: Sequence[Network]) -> Frame:
     """What the operator asks to know: as whom the edge sees him, behind whatever stands between."""
     data = {
         "address": client_address(request, trusted),

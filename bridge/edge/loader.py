@@ -149,7 +149,9 @@ class Loader:
 
         def place(request: OpenRequest, ahead_s: float = self._pace.ahead_open_s) -> int:
             # A position that is ahead may wait, as long as a leader may not have reached this server yet.
-            return asked.setdefault(replace(request, patient=self._dialled_ago_s < ahead_s), len(asked))
+            if patient := self._dialled_ago_s < ahead_s:
+                request = replace(request, patient=patient)
+            return asked.setdefault(request, len(asked))
 
         openings = [(place(opening.request, self._pace.ahead_s), opening) for opening in self._next_openings()]
         gaps = [

@@ -73,6 +73,11 @@ class Places:
         self.taken += 1
         return Place(self, host)
 
+    def mailbox_has_room(self, there: int) -> bool:
+        """Whether a mailbox that has ``there`` connections may have one more."""
+        most = self._limits().per_mailbox
+        return not most or there < most
+
     def require_mailbox(self, there: int) -> None:
         """Check that a mailbox that has ``there`` connections may have one more.
 

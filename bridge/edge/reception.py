@@ -11,6 +11,7 @@ from aiohttp import web
 
 from bridge.access import codes
 from bridge.access.access import Access
+from bridge.access.asking import Asking
 from bridge.access.origins import Origins
 from bridge.access.refused import Refused
 from bridge.access.standing import barred
@@ -39,7 +40,7 @@ class Reception:
         self._origins = origins
         self._metrics = metrics
 
-    def by_cookie(self, request: web.Request) -> bool:
+    def by_cookie(self, request: Asking) -> bool:
         """Whether the credential is one that a browser sends whichever page asks."""
         return self._access.goes_along(request)
 

@@ -4,6 +4,8 @@ asyncio accepts until the process has no descriptor left. Then it fails once for
 failure, and repeats that every second; and a broken connection to Redis cannot be replaced. So the last few descriptors
 are reserved for the process itself: further clients wait in the kernel's queue, and open connections go on.
 
+A door may take a connection before the protocol of the port does, once its client has said something.
+
 A connection that does not take its answer is ended. The kernel gives up on a peer that acknowledges nothing. The
 reference cycle in a closed transport is broken.
 """
@@ -16,7 +18,7 @@ import os
 import resource
 import socket
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from aiohttp import web
 
@@ -35,11 +37,25 @@ _RETRY_S: Final = 0.5
 _LOOK_S: Final = 1.0
 
 
+class Door(Protocol):
+    """Takes connections that it can answer itself."""
+
+    def knock(self, sock: socket.socket, peer: Any, acceptor: Acceptor, /) -> bool | None:
+        """Return whether the socket is its own from now on; ``None``: not until its client has said something.
+
+        A socket that is its own it closes, attaches to a protocol or, untouched, has served by ``acceptor`` after all.
+        """
+
+    async def close(self, within_s: float, /) -> None:
+        """End what is under way, within this time."""
+
+
 class Acceptor:
     """Serves a bound socket with ``factory``, from :meth:`start` to :meth:`stop`.
 
     An answer over HTTP has ``patience_s`` to be taken. ``most`` connections are open at a time, if that is given: who
-    has been there for longest gives way to the next. ``reserve`` descriptors are left alone.
+    has been there for longest gives way to the next. ``reserve`` descriptors are left alone. ``door`` is asked first,
+    where the event loop is asyncio's own: a client has ``patience_s`` to say something.
     """
 
     def __init__(
@@ -50,6 +66,7 @@ class Acceptor:
         patience_s: float,
         most: int | None = None,
         reserve: int = RESERVE,
+        door: Door | None = None,
     ) -> None:
         self._sock = sock
         self._factory = factory
@@ -57,6 +74,10 @@ class Acceptor:
         self._most = most
         self._reserve = reserve
         self._loop = asyncio.get_running_loop()
+        self._attach = transport_maker(self._loop)
+        self._door = door if self._attach is not None else None
+        # In the order of accepting; each with its address, and until when it is waited for.
+        self._silent: dict[socket.socket, tuple[Any, float]] = {}
         self._opening: set[asyncio.Task[object]] = set()
         # In the order of accepting; each with the time since when bytes have been waiting to be taken, or None.
         self._open: dict[asyncio.Transport, float | None] = {}
@@ -73,6 +94,9 @@ class Acceptor:
         """
         if self._sock.fileno() < 0:
             return False
+        # Accepted sockets inherit both.
+        give_up_dead_peer(self._sock, self._patience_s)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         try:
             self._sock.listen(_BACKLOG)
         except OSError as error:
@@ -98,6 +122,37 @@ class Acceptor:
         if self._opening:
             await asyncio.wait(self._opening)
 
+    def hang_up(self) -> None:
+        """Close the connections whose clients have not said anything yet."""
+        for sock in list(self._silent):
+            self._close_silent(sock)
+
+    def serve(self, sock: socket.socket) -> None:
+        """Give a socket to a protocol of the factory's."""
+        if self._attach is not None:
+            try:
+                self.attach(sock, self._factory())
+            except OSError as error:
+                _not_served(error)
+                sock.close()
+            return
+        task: asyncio.Task[object] = self._loop.create_task(
+            self._loop.connect_accepted_socket(self._factory, sock), name="accept"
+        )
+        self._opening.add(task)
+        task.add_done_callback(self._opened)
+
+    def attach(self, sock: socket.socket, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+        """A transport between a socket and a protocol, at once; only where a door may be.
+
+        Raises:
+            OSError: the client has left.
+        """
+        assert self._attach is not None
+        transport = self._attach(sock, protocol)
+        self._add(transport)
+        return transport
+
     def close(self) -> None:
         """Stop watching connections; all of them are closed."""
         if self._look is not None:
@@ -113,7 +168,7 @@ class Acceptor:
                 self._pause("only the reserve is left")
                 return False
             try:
-                connection, _ = self._sock.accept()
+                connection, peer = self._sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return False
             except OSError as error:
@@ -121,22 +176,37 @@ class Acceptor:
                 self._pause(error.strerror or str(error))
                 return False
             connection.setblocking(False)
-            give_up_dead_peer(connection, self._patience_s)
-            task: asyncio.Task[object] = self._loop.create_task(
-                self._loop.connect_accepted_socket(self._factory, connection), name="accept"
-            )
-            self._opening.add(task)
-            task.add_done_callback(self._opened)
+            self._knock(connection, peer, self._loop.time() + self._patience_s)
         return True
+
+    def _knock(self, sock: socket.socket, peer: Any, until: float) -> None:
+        taken = False if self._door is None else self._door.knock(sock, peer, self)
+        if taken is None:
+            self._silent[sock] = peer, until
+            self._loop.add_reader(sock, self._spoke, sock)
+        elif not taken:
+            self.serve(sock)
+
+    def _spoke(self, sock: socket.socket) -> None:
+        self._loop.remove_reader(sock)
+        self._knock(sock, *self._silent.pop(sock))
+
+    def _close_silent(self, sock: socket.socket) -> None:
+        del self._silent[sock]
+        self._loop.remove_reader(sock)
+        sock.close()
 
     def _opened(self, task: asyncio.Task[Any]) -> None:
         self._opening.discard(task)
         if task.cancelled():
             return
         if (error := task.exception()) is not None:
-            log.debug("connection not served", extra={"error": repr(error)})
+            _not_served(error)
             return
-        self._open[task.result()[0]] = None
+        self._add(task.result()[0])
+
+    def _add(self, transport: asyncio.Transport) -> None:
+        self._open[transport] = None
         if self._most is not None and len(self._open) > self._most:
             self._give_way()
 
@@ -151,6 +221,8 @@ class Acceptor:
     def _look_round(self) -> None:
         self._look = self._loop.call_later(_LOOK_S, self._look_round)
         now = self._loop.time()
+        for sock in [sock for sock, (_, until) in self._silent.items() if until < now]:
+            self._close_silent(sock)
         ended: list[asyncio.Transport] = []
         for transport, since in self._open.items():
             protocol = transport.get_protocol()
@@ -188,6 +260,17 @@ class Acceptor:
         return number < limit - min(self._reserve, limit // (256 // self._reserve))
 
 
+def transport_maker(
+    loop: asyncio.AbstractEventLoop,
+) -> Callable[[socket.socket, asyncio.BaseProtocol], asyncio.Transport] | None:
+    """What gives a socket a transport at once, where the event loop has that; ``None``: another loop than asyncio's.
+
+    ``connect_accepted_socket`` does the same by way of a task and a future, which cost more than the transport. The
+    name is private, the same from Python 3.11 to 3.14; tests/obs/test_acceptor.py notices if asyncio changes.
+    """
+    return getattr(loop, "_make_socket_transport", None) if isinstance(loop, asyncio.SelectorEventLoop) else None
+
+
 def affordable_connections() -> int:
     """How many connections can stay open within the limit of descriptors; 0: there is no limit.
 
@@ -218,6 +301,10 @@ def give_up_dead_peer(sock: socket.socket, seconds: float) -> None:
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if option is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.IPPROTO_TCP, option, int(seconds * 1000))
+
+
+def _not_served(error: BaseException) -> None:
+    log.debug("connection not served", extra={"error": repr(error)})
 
 
 def _limit() -> int:

@@ -79,6 +79,13 @@ class Load:
                         raise SystemExit(f"refused: {waiting[fd][:200]!r}")
         self.handshake_s = time.monotonic() - started
 
+    def cut(self) -> None:
+        """All of them leave at once."""
+        for sock in self.socks.values():
+            self._poll.unregister(sock)
+            sock.close()
+        self.socks.clear()
+
     def count(self, frames: int, *, patience_s: float = 8.0) -> float:
         """Read until so many frames came, or none for a while; return the seconds from the first to the last."""
         self.frames, self.latencies_us = 0, []
@@ -133,9 +140,9 @@ class Load:
         return f"GET {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n{upgrade}\r\n".encode()
 
 
-def bearer(mailbox: str, secret: str) -> str:
-    """A token as an OA's back end signs it, good for a day."""
-    claims: dict[str, str | int] = {"sub": mailbox, "exp": int(time.time()) + 86_400}
+def bearer(mailbox: str, secret: str, number: int = 0) -> str:
+    """A token as an OA's back end signs it, good for a day; another one for each number."""
+    claims: dict[str, str | int] = {"sub": mailbox, "exp": int(time.time()) + 86_400, "jti": str(number)}
     signed = f"{_base64({'alg': 'HS256', 'typ': 'JWT'})}.{_base64(claims)}"
     digest = hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest()
     return f"{signed}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
@@ -148,14 +155,26 @@ def _base64(value: dict[str, str | int]) -> str:
 def main() -> None:
     """Take orders as JSON lines on standard input, answer each with one."""
     order = json.loads(sys.stdin.readline())
-    bearers = [bearer(mailbox, order["secret"]) for mailbox in order.get("mailboxes", ())]
-    load = Load(order["host"], order["port"], order["path"], order["n"], order["websocket"], bearers)
+    mailboxes, n = order.get("mailboxes", ()), order["n"]
+    # Whoever has a mailbox with others has a token of his own, as browsers do.
+    bearers = [bearer(mailboxes[each % len(mailboxes)], order["secret"], each) for each in range(n) if mailboxes]
+    load = Load(order["host"], order["port"], order["path"], n, order["websocket"], bearers)
     load.opened_by = order.get("opened_by", "exmail.snapshot").encode()
     load.say = order.get("say", "").encode()
     load.connect()
     _answer(handshakes_s=round(load.n / load.handshake_s))
     for line in sys.stdin:
         order = json.loads(line)
+        if order.get("leave"):
+            load.cut()
+            _answer()
+            continue
+        if "again" in order:
+            load.path, load.opened_by = order["again"], order["opened_by"].encode()
+            load.cut()
+            load.connect()
+            _answer(seconds=load.handshake_s)
+            continue
         seconds = load.count(order["frames"], patience_s=order.get("patience_s", 8.0))
         timed = sorted(load.latencies_us) or [0]
         _answer(

@@ -209,7 +209,7 @@ def load(**wanted: Any) -> Iterator[tuple[Any, dict[str, float]]]:
         order(host="127.0.0.1", **wanted)
         opened = answer()
 
-        def count(frames: int, **options: float) -> Any:
+        def count(frames: int, **options: float | str) -> Any:
             order(frames=frames, **options)
             return answer
 

@@ -9,6 +9,7 @@ theirs.
 from __future__ import annotations
 
 import asyncio
+import asyncio.base_events
 import asyncio.events
 import json
 import sys
@@ -45,14 +46,16 @@ class Watch:
                 watch.note(spent_s, time.monotonic() - wall_s, _name(callback))
 
         asyncio.events.Handle._run = timed  # type: ignore[method-assign]
-        first = asyncio.events.BaseDefaultEventLoopPolicy.new_event_loop
+        run_forever = asyncio.base_events.BaseEventLoop.run_forever
+        beating: set[int] = set()
 
-        def with_a_beat(policy: Any) -> asyncio.AbstractEventLoop:
-            loop = first(policy)
-            self._beat(loop, time.process_time(), loop.time())
-            return loop
+        def with_a_beat(loop: asyncio.BaseEventLoop) -> None:
+            if id(loop) not in beating:
+                beating.add(id(loop))
+                self._beat(loop, time.process_time(), loop.time())
+            run_forever(loop)
 
-        asyncio.events.BaseDefaultEventLoopPolicy.new_event_loop = with_a_beat  # type: ignore[method-assign]
+        asyncio.base_events.BaseEventLoop.run_forever = with_a_beat  # type: ignore[method-assign]
 
     def _beat(self, loop: asyncio.AbstractEventLoop, cpu_s: float, due: float) -> None:
         """``cpu_s``: of the process at the last beat; ``due``: when this one was."""

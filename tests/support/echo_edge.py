@@ -14,8 +14,8 @@ from aiohttp import web
 from bridge.access.access import Identity
 from bridge.edge.frames import ws_frame
 from bridge.edge.handover import take_socket
+from bridge.edge.handshakes import websocket_accept
 from bridge.edge.hub import Hub
-from bridge.edge.server import websocket_accept
 from bridge.edge.transport.websocket import WebSocketConnection
 from bridge.edge.transport.wire import CLOSE, FrameReader, Message
 from bridge.obs.metrics import Metrics
