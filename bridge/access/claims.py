@@ -118,4 +118,4 @@ def issued_of(claims: Mapping[str, Any]) -> float | None:
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is int or type(value) is float

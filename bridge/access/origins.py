@@ -52,7 +52,7 @@ class Origins:
         written = request.headers.getall(hdrs.ORIGIN, [])
         if not written:
             # Browsers send no Origin with same-origin GETs, nor with <img src> and the like from any site.
-            if cookie and not navigation and request.headers.get("Sec-Fetch-Site") == "cross-site":
+            if cookie and not navigation and comes_from_elsewhere(request):
                 raise _foreign("Sec-Fetch-Site says cross-site, there is no Origin, and the credential is a cookie")
             return None
         if len(written) > 1:
@@ -97,6 +97,12 @@ class Origins:
             for line in request.headers.getall(hdrs.X_FORWARDED_HOST, []):
                 hosts = [*hosts, *(name for name in map(str.strip, line.split(",")) if name)]
         return hosts
+
+
+def comes_from_elsewhere(request: Asking) -> bool:
+    """Whether a browser says that a page of another site asks, and not which: only then it matters to the check
+    whether the credential is a cookie."""
+    return hdrs.ORIGIN not in request.headers and request.headers.get("Sec-Fetch-Site") == "cross-site"
 
 
 def origins_of(urls: Iterable[str]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from bridge.edge.feed import Feed
 from bridge.edge.opening import Opening
 from bridge.edge.places import Places
 from bridge.edge.positions import parse_positions
-from bridge.edge.reception import JOURNAL_FAULTS, PATIENCE_S, Reception
+from bridge.edge.reception import JOURNAL_FAULTS, Reception
 from bridge.events import CANARY, Position, parse_position
 from bridge.journal.errors import JournalError, JournalSpoilt, MailboxBarred
 from bridge.journal.standing import Asker
@@ -62,22 +62,22 @@ class Admission:
     async def admit(self, request: Asking, after: str | None) -> Admittance:
         """Check who asks, and open what he asks for. ``after``: what he resumes from, as he wrote it.
 
-        Each opened tail counts the connection as ``opening``, see :meth:`bridge.edge.feed.Feed.open`.
+        Each opened tail counts the connection as ``opening``, see :meth:`bridge.edge.feed.Feed.open`. The caller
+        limits the time.
 
         Raises:
             Refused: there is nothing that he may follow, or the journal does not answer.
         """
         opened: list[Admitted] = []
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                identity = await self._access.identify(request)
-                if request.query.get("mailbox") == ALL:
-                    withheld = await self._open_all(identity, after, opened)
-                    return Admittance(identity, True, opened, withheld)
-                address = self._access.choose(identity, request.query.get("mailbox"))
-                await self._open(identity, address, _position(after), opened)
-                self._check(identity, opened[0])
-                return Admittance(identity, False, opened, {})
+            identity = await self._access.identify(request)
+            wanted = request.query.get("mailbox")
+            if wanted == ALL:
+                withheld = await self._open_all(identity, after, opened)
+                return Admittance(identity, True, opened, withheld)
+            await self._open(identity, self._access.choose(identity, wanted), _position(after), opened)
+            self._check(identity, opened[0])
+            return Admittance(identity, False, opened, {})
         except BaseException as error:
             self.leave(opened)
             if isinstance(error, JOURNAL_FAULTS):

@@ -25,6 +25,7 @@ from bridge.access.refused import Refused
 from bridge.edge.entrance import Entrance, Guest
 from bridge.edge.handshakes import Handshake, StreamHandshake, WebSocketHandshake
 from bridge.edge.head import LONGEST, read_head
+from bridge.edge.reception import PATIENCE_S
 from bridge.obs.acceptor import Acceptor
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9/._~-]*")
 _MORE: Final = getattr(socket, "MSG_MORE", 0)
 """More follows at once, so that the head of the answer and the first frame leave together (Linux)."""
 _UNREAD_MOST: Final = 65_536
+_LOOK_S: Final = 1.0
 _KINDS: Final[dict[str, Callable[[Entrance, Any], Handshake]]] = {
     "/ws": lambda entrance, head: entrance.greet(head, WebSocketHandshake),
     "/events": lambda entrance, head: entrance.greet(head, StreamHandshake),
@@ -48,7 +50,10 @@ class Doorway:
         # A path that has to be quoted can be written in several ways; aiohttp knows all of them.
         plain = [each for each in mount_points(prefix) if _PLAIN_PATH.fullmatch(each)]
         self._greet = {f"{each}{path}".encode(): greet for each in plain for path, greet in _KINDS.items()}
-        self._under_way: set[asyncio.Task[None]] = set()
+        # In the order of their coming; each with its deadline, by the loop's clock.
+        self._under_way: dict[asyncio.Task[Any], float] = {}
+        self._late: set[asyncio.Task[Any]] = set()
+        self._look: asyncio.TimerHandle | None = None
 
     def knock(self, sock: socket.socket, peer: Any, acceptor: Acceptor) -> bool | None:
         """Look at what a client has sent; return whether its socket is ours from now on.
@@ -79,25 +84,43 @@ class Doorway:
         if not handshake.sees_codes:
             return False
         task = self._loop.create_task(self._let_in(sock, size, handshake, acceptor), name="handshake")
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._under_way[task] = self._loop.time() + PATIENCE_S
+        if self._look is None:
+            self._look = self._loop.call_later(_LOOK_S, self._look_round)
         return True
 
     async def close(self, within_s: float) -> None:
         """Wait for the handshakes that are under way; who is not in by then is told to come back."""
         if self._under_way:
-            await asyncio.wait(self._under_way, timeout=within_s)
-        if left := set(self._under_way):
+            await asyncio.wait(list(self._under_way), timeout=within_s)
+        if left := list(self._under_way):
             for task in left:
                 task.cancel()
             await asyncio.wait(left)
+        if self._look is not None:
+            self._look.cancel()
+
+    def _look_round(self) -> None:
+        """End what takes too long. One timer for all: one for each would be a twentieth of what a handshake costs."""
+        now = self._loop.time()
+        self._look = self._loop.call_later(_LOOK_S, self._look_round) if self._under_way else None
+        for task, until in self._under_way.items():
+            if until > now:
+                break
+            self._late.add(task)
+            task.cancel()
 
     async def _let_in(self, sock: socket.socket, size: int, handshake: Handshake, acceptor: Acceptor) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         try:
             guest = await self._entrance.open(handshake)
         except Refused as refused:
             self._turn_away(sock, size, handshake, refused)
         except asyncio.CancelledError:
+            if task in self._late:
+                self._turn_away(sock, size, handshake, self._entrance.too_late)
+                return
             gone = Refused(503, codes.SHUTTING_DOWN, "closing", "this process is shutting down", retry_after_s=2)
             self._turn_away(sock, size, handshake, gone)
             raise
@@ -106,6 +129,10 @@ class Doorway:
             acceptor.serve(sock)
         else:
             self._begin(sock, size, guest, acceptor)
+        finally:
+            # Cheaper than a callback, which is a turn of the loop for each.
+            del self._under_way[task]
+            self._late.discard(task)
 
     def _begin(self, sock: socket.socket, size: int, guest: Guest, acceptor: Acceptor) -> None:
         """Start the connection; there must be no await since the journal's answer."""
@@ -123,7 +150,7 @@ class Doorway:
                 transport.write(welcome[sent:])
             self._entrance.begin(guest, transport)
         except Exception:
-            log.exception("a connection did not begin")
+            log.exception("a handshake failed")
             transport.abort()
 
     def _turn_away(self, sock: socket.socket, size: int, handshake: Handshake, refused: Refused) -> None:

@@ -10,11 +10,9 @@ from __future__ import annotations
 import asyncio
 from typing import Final, NamedTuple, TypeVar
 
-from aiohttp import hdrs
-
 from bridge.access import codes
 from bridge.access.asking import Asking
-from bridge.access.origins import Origins
+from bridge.access.origins import Origins, comes_from_elsewhere
 from bridge.access.refused import Refused
 from bridge.access.whence import Trusted, client_address
 from bridge.edge.admission import Admission, Admittance
@@ -74,8 +72,7 @@ class Entrance:
         Raises:
             Refused: it is to be answered with a status, as any request.
         """
-        # Which credential it is matters only where no Origin was sent.
-        cookie = hdrs.ORIGIN not in asking.headers and self._reception.by_cookie(asking)
+        cookie = comes_from_elsewhere(asking) and self._reception.by_cookie(asking)
         origin = self._origins.check(asking, cookie=cookie)
         return kind(asking, origin, self._origins.cors_headers(origin))
 
@@ -83,7 +80,8 @@ class Entrance:
         """Check who asks, and open his mailboxes.
 
         The caller passes the guest to :meth:`begin` or :meth:`leave`, with no await in between: live messages have
-        been coming for him since the journal answered.
+        been coming for him since the journal answered. The caller also cancels this if it takes longer than
+        :data:`bridge.edge.reception.PATIENCE_S`, and says :attr:`too_late`.
 
         Raises:
             Refused: he is not let in; :meth:`farewell` has the words for it.
@@ -98,6 +96,11 @@ class Entrance:
             place.give_back()
             raise
         return Guest(handshake, admittance, handshake.kind(self._hub, admittance.identity, place))
+
+    @property
+    def too_late(self) -> Refused:
+        """The refusal of whoever has waited for too long."""
+        return self._reception.in_words(TimeoutError())
 
     def farewell(self, handshake: Handshake, refused: Refused) -> bytes:
         """The answer for who is turned away; it is counted."""

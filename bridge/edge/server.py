@@ -16,8 +16,8 @@ from bridge.access.mounting import mount_points
 from bridge.access.standing import require_standing
 from bridge.edge.entrance import Entrance, H
 from bridge.edge.handover import Gone, take_socket
-from bridge.edge.handshakes import StreamHandshake, WebSocketHandshake
-from bridge.edge.reception import Reception, json_answer
+from bridge.edge.handshakes import Handshake, StreamHandshake, WebSocketHandshake
+from bridge.edge.reception import PATIENCE_S, Reception, json_answer
 from bridge.edge.scripts import read_scripts
 from bridge.events import embedded, parse_position
 from bridge.journal.reader import Reader
@@ -82,17 +82,12 @@ class EdgeServer:
         except Refused as refused:
             return self._reception.refuse(request, refused)
         try:
-            guest = await self._entrance.open(handshake)
+            async with asyncio.timeout(PATIENCE_S):
+                guest = await self._entrance.open(handshake)
         except Refused as refused:
-            if not handshake.sees_codes:
-                return self._reception.refuse(request, refused, handshake.origin)
-            farewell = self._entrance.farewell(handshake, refused)
-            with suppress(Gone):
-                transport, _ = take_socket(request)
-                transport.set_protocol(asyncio.Protocol())
-                transport.write(farewell)
-                transport.close()
-            return web.Response(status=400)
+            return self._turn_away(request, handshake, refused)
+        except TimeoutError:
+            return self._turn_away(request, handshake, self._entrance.too_late)
         try:
             transport, early = take_socket(request)
         except Gone:
@@ -103,6 +98,17 @@ class EdgeServer:
             self._entrance.begin(guest, transport)
             if early:
                 guest.connection.data_received(early)
+        return web.Response(status=400)
+
+    def _turn_away(self, request: web.Request, handshake: Handshake, refused: Refused) -> web.StreamResponse:
+        if not handshake.sees_codes:
+            return self._reception.refuse(request, refused, handshake.origin)
+        farewell = self._entrance.farewell(handshake, refused)
+        with suppress(Gone):
+            transport, _ = take_socket(request)
+            transport.set_protocol(asyncio.Protocol())
+            transport.write(farewell)
+            transport.close()
         return web.Response(status=400)
 
     # -- plain requests

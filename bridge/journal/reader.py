@@ -19,7 +19,7 @@ from redis.exceptions import ResponseError
 from bridge.events import Position, time_of
 from bridge.journal.batch import Batch
 from bridge.journal.client import typed
-from bridge.journal.epochs import new_epoch
+from bridge.journal.epochs import new_epoch, new_epochs
 from bridge.journal.errors import JournalRefused, JournalSpoilt, MailboxBarred, NotLetIn, translated
 from bridge.journal.keys import Keys
 from bridge.journal.layout import refuse_newer
@@ -157,26 +157,29 @@ class Reader:
 
     async def _open(self, requests: Sequence[OpenRequest]) -> list[Opened | Failed]:
         mailboxes = [request.mailbox for request in requests]
-        answers = await self._script.run_each([self._open_call(request, request.mailbox) for request in requests])
+        epochs = new_epochs(len(requests))
+        answers = await self._script.run_each(
+            [self._open_call(request, request.mailbox, epoch) for request, epoch in zip(requests, epochs, strict=True)]
+        )
         slaves: list[int] = []
         for number, answer in enumerate(answers):
             if isinstance(answer, list) and answer[0] == SLAVE:
                 mailboxes[number] = answer[1].decode(errors="replace")
                 slaves.append(number)
         if slaves:
-            calls = [self._open_call(requests[number], mailboxes[number]) for number in slaves]
+            calls = [self._open_call(requests[number], mailboxes[number], new_epoch()) for number in slaves]
             more = await self._script.run_each(calls)
             for number, answer in zip(slaves, more, strict=True):
                 answers[number] = answer
         return [read_opened(mailbox, answer) for mailbox, answer in zip(mailboxes, answers, strict=True)]
 
-    def _open_call(self, request: OpenRequest, mailbox: str) -> tuple[Sequence[str], Sequence[str | int]]:
+    def _open_call(self, request: OpenRequest, mailbox: str, epoch: str) -> tuple[Sequence[str], Sequence[str | int]]:
         after = request.after
         return (
             self._open_keys(mailbox),
             (
                 "open",
-                new_epoch(),
+                epoch,
                 mailbox,
                 after.epoch if after else "",
                 after.seq if after else 0,

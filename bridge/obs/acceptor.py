@@ -32,6 +32,8 @@ _AT_ONCE: Final = 100
 """How many connections are accepted before open ones are served again."""
 RESERVE: Final = 32
 """Descriptors that are reserved for Redis, published keys and the admin port."""
+_SLACK: Final = 100
+"""Descriptors that the process may open for itself without notice."""
 _KEPT_MOST: Final = 2048
 _RETRY_S: Final = 0.5
 _LOOK_S: Final = 1.0
@@ -83,6 +85,8 @@ class Acceptor:
         self._open: dict[asyncio.Transport, float | None] = {}
         self._retry: asyncio.TimerHandle | None = None
         self._look: asyncio.TimerHandle | None = None
+        # The highest number that a connection had: none needs to be tried while the limit is far above.
+        self._highest = 0
         self._full = Lasting()
         self._listening = False
 
@@ -131,7 +135,7 @@ class Acceptor:
         """Give a socket to a protocol of the factory's."""
         if self._attach is not None:
             try:
-                self.attach(sock, self._factory())
+                self._add(self._attach(sock, self._factory()))
             except OSError as error:
                 _not_served(error)
                 sock.close()
@@ -145,13 +149,13 @@ class Acceptor:
     def attach(self, sock: socket.socket, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
         """A transport between a socket and a protocol, at once; only where a door may be.
 
+        It is not watched: the protocol sees itself that bytes are taken, and calls :func:`let_go` in the end.
+
         Raises:
             OSError: the client has left.
         """
         assert self._attach is not None
-        transport = self._attach(sock, protocol)
-        self._add(transport)
-        return transport
+        return self._attach(sock, protocol)
 
     def close(self) -> None:
         """Stop watching connections; all of them are closed."""
@@ -163,8 +167,10 @@ class Acceptor:
 
     def _accept(self) -> bool:
         """Accept waiting connections; return whether there may be more."""
+        limit = _limit()
+        may_be_few = limit != resource.RLIM_INFINITY and self._highest + _AT_ONCE + _SLACK >= self._first_kept(limit)
         for _ in range(_AT_ONCE):
-            if not self._descriptor_left():
+            if may_be_few and not self._descriptor_left(limit):
                 self._pause("only the reserve is left")
                 return False
             try:
@@ -176,6 +182,7 @@ class Acceptor:
                 self._pause(error.strerror or str(error))
                 return False
             connection.setblocking(False)
+            self._highest = max(self._highest, connection.fileno())
             self._knock(connection, peer, self._loop.time() + self._patience_s)
         return True
 
@@ -247,17 +254,18 @@ class Acceptor:
         if self._full.is_due():
             log.error("too few descriptors, accepting pauses", extra={"limit": _limit(), "why": why})
 
-    def _descriptor_left(self) -> bool:
+    def _descriptor_left(self, limit: int) -> bool:
         """Whether a connection may take a descriptor; a new one gets the lowest free number."""
-        limit = _limit()
-        if limit == resource.RLIM_INFINITY:
-            return True
         try:
             number = os.dup(self._sock.fileno())
         except OSError:
             return False
         os.close(number)
-        return number < limit - min(self._reserve, limit // (256 // self._reserve))
+        return number < self._first_kept(limit)
+
+    def _first_kept(self, limit: int) -> int:
+        """The lowest number that is reserved."""
+        return limit - min(self._reserve, limit // (256 // self._reserve))
 
 
 def transport_maker(
