@@ -18,7 +18,7 @@ from bridge.access.access import Identity
 from bridge.edge.cursor import Cursor, Ring
 from bridge.edge.frames import Entry, Frame, Transport, withdrawn_frame
 from bridge.edge.kernel import descriptor_of
-from bridge.edge.lean import lean_transport
+from bridge.edge.lean import LeanTransport, lean_transport
 from bridge.edge.places import Place
 from bridge.edge.watch import Watch
 from bridge.events import Position
@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol, ABC):
 
     def begin(self, transport: asyncio.Transport) -> None:
         """Start on a socket that is ours now; ``transport`` may be left for a leaner one."""
-        lean = lean_transport(transport, self, self.hub.watch)
+        lean = transport if isinstance(transport, LeanTransport) else lean_transport(transport, self, self.hub.watch)
         if lean is not None:
             self.transport, self.descriptor = lean, lean.descriptor
         else:

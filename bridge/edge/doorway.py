@@ -26,13 +26,15 @@ from bridge.edge.entrance import Entrance, Guest
 from bridge.edge.handshakes import Handshake, StreamHandshake, WebSocketHandshake
 from bridge.edge.head import LONGEST, read_head
 from bridge.edge.reception import PATIENCE_S
+from bridge.edge.watch import IS_POSSIBLE
 from bridge.obs.acceptor import Acceptor
 
 log = logging.getLogger(__name__)
 
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9/._~-]*")
 _MORE: Final = getattr(socket, "MSG_MORE", 0)
-"""More follows at once, so that the head of the answer and the first frame leave together (Linux)."""
+"""More follows at once, so that the head of the answer and the first frame leave together; where :data:`IS_POSSIBLE`,
+there is this, too."""
 _UNREAD_MOST: Final = 65_536
 _LOOK_S: Final = 1.0
 _KINDS: Final[dict[str, Callable[[Entrance, Any], Handshake]]] = {
@@ -60,6 +62,8 @@ class Doorway:
 
         ``None``: nothing has come yet. ``peer``: the client's address, as :meth:`socket.socket.accept` has it.
         """
+        if not IS_POSSIBLE:
+            return False
         try:
             data = sock.recv(LONGEST, socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
@@ -128,26 +132,25 @@ class Doorway:
             log.exception("a handshake failed")
             acceptor.serve(sock)
         else:
-            self._begin(sock, size, guest, acceptor)
+            self._begin(sock, size, guest)
         finally:
             # Cheaper than a callback, which is a turn of the loop for each.
             del self._under_way[task]
             self._late.discard(task)
 
-    def _begin(self, sock: socket.socket, size: int, guest: Guest, acceptor: Acceptor) -> None:
+    def _begin(self, sock: socket.socket, size: int, guest: Guest) -> None:
         """Start the connection; there must be no await since the journal's answer."""
         try:
             _take(sock, size)
             welcome = self._entrance.welcome(guest)
             sent = sock.send(welcome, _MORE)
-            transport = acceptor.attach(sock, guest.connection)
+            transport = self._entrance.transport_for(guest, sock)
         except OSError:
             sock.close()
             self._entrance.leave(guest)
             return
         try:
-            if sent < len(welcome):
-                transport.write(welcome[sent:])
+            transport.write(welcome[sent:])
             self._entrance.begin(guest, transport)
         except Exception:
             log.exception("a handshake failed")

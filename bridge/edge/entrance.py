@@ -8,6 +8,7 @@ yet (:mod:`bridge.edge.doorway`). So there is one way in, whichever door it is.
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Final, NamedTuple, TypeVar
 
 from bridge.access import codes
@@ -22,6 +23,7 @@ from bridge.edge.feed import Feed
 from bridge.edge.frames import withdrawn_frame
 from bridge.edge.handshakes import Handshake, StreamHandshake, WebSocketHandshake
 from bridge.edge.hub import Hub
+from bridge.edge.lean import lean_socket
 from bridge.edge.places import Places
 from bridge.edge.reception import Reception
 from bridge.events import CANARY
@@ -115,6 +117,15 @@ class Entrance:
         """He left before his connection began."""
         guest.connection.connection_lost(None)
         self._admission.leave(guest.admittance.mailboxes)
+
+    def transport_for(self, guest: Guest, sock: socket.socket) -> asyncio.Transport:
+        """What the connection writes to, for a socket that never had a transport; the socket is closed in any case.
+
+        Raises:
+            OSError: the socket cannot be used.
+        """
+        give_up_dead_peer(sock, _DEAD_S)
+        return lean_socket(sock, guest.connection, self._hub.watch)
 
     def begin(self, guest: Guest, transport: asyncio.Transport) -> None:
         """Start the connection on a socket that is its own; what comes before the first frame has been written."""

@@ -216,6 +216,20 @@ class LeanTransport(asyncio.Transport):
             self._wanted = events
 
 
+def lean_socket(sock: socket.socket, protocol: asyncio.Protocol, watch: Watch) -> LeanTransport:
+    """A transport for a socket that never had one; the socket is closed in any case. Where :data:`IS_POSSIBLE`.
+
+    Raises:
+        OSError: it cannot be watched.
+    """
+    descriptor = sock.detach()
+    try:
+        return LeanTransport(descriptor, protocol, watch)
+    except OSError:
+        os.close(descriptor)
+        raise
+
+
 def lean_transport(transport: asyncio.Transport, protocol: asyncio.Protocol, watch: Watch) -> LeanTransport | None:
     """Take the socket of asyncio's transport into a lean one, for ``protocol``, to which nothing is said of that.
 

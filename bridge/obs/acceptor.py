@@ -45,7 +45,7 @@ class Door(Protocol):
     def knock(self, sock: socket.socket, peer: Any, acceptor: Acceptor, /) -> bool | None:
         """Return whether the socket is its own from now on; ``None``: not until its client has said something.
 
-        A socket that is its own it closes, attaches to a protocol or, untouched, has served by ``acceptor`` after all.
+        A socket that is its own it closes in the end or, untouched, has served by ``acceptor`` after all.
         """
 
     async def close(self, within_s: float, /) -> None:
@@ -145,17 +145,6 @@ class Acceptor:
         )
         self._opening.add(task)
         task.add_done_callback(self._opened)
-
-    def attach(self, sock: socket.socket, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
-        """A transport between a socket and a protocol, at once; only where a door may be.
-
-        It is not watched: the protocol sees itself that bytes are taken, and calls :func:`let_go` in the end.
-
-        Raises:
-            OSError: the client has left.
-        """
-        assert self._attach is not None
-        return self._attach(sock, protocol)
 
     def close(self) -> None:
         """Stop watching connections; all of them are closed."""
