@@ -3,7 +3,7 @@
 UV ?= uv
 COMPILE = $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate
 
-.PHONY: dev test lint bench bench-write bench-compare bundle rolling churn fuzz autobahn crash contracts lock model npm release settings slope soak
+.PHONY: dev test lint bench bench-write bench-compare bundle rolling churn cluster endurance fuzz autobahn crash contracts lock model npm release settings slope soak
 
 dev:
 	python3 -m bridge dev
@@ -42,6 +42,15 @@ rolling:
 # What 300,000 connections that come and go leave in an edge's memory.
 churn:
 	.venv/bin/python -m tests.bench.churn
+
+# What a mail costs each node of a cluster of three, with plain and with sharded channels.
+cluster:
+	.venv/bin/python -m tests.bench.cluster
+
+# The whole bridge under steady load for so many minutes, with 5,000 people who come and go; does anything grow?
+MINUTES ?= 40
+endurance:
+	.venv/bin/python -m tests.bench.endurance --minutes $(MINUTES)
 
 # The whole bridge while things break, seed after seed, for so many seconds.
 FOR ?= 3600

@@ -16,6 +16,7 @@ from bridge.app.egress import build_egress
 from bridge.app.parts import redis_address
 from bridge.app.public_port import cookie_path, route_below
 from bridge.settings import Settings, SettingsError, SettingsFileError, calling, require_for
+from bridge.settings.redis import names_cluster
 
 
 def check_fitness(settings: Settings, *programs: str, processes: int = 1) -> None:
@@ -56,6 +57,11 @@ def check_fitness(settings: Settings, *programs: str, processes: int = 1) -> Non
 
 
 # The edge's parts are imported only if something is set for them: a worker does not need the edge.
+
+
+def _sharded(settings: Settings) -> None:
+    if settings.redis.sharded != "off" and not names_cluster(settings.redis.url):
+        raise ValueError("only a cluster has shards; BRIDGE_REDIS_URL must begin with redis+cluster://")
 
 
 def _origins(settings: Settings) -> None:
@@ -103,6 +109,7 @@ def _routes(settings: Settings) -> None:
 
 _PARTS: Final[tuple[tuple[str, Callable[[Settings], object]], ...]] = (
     ("BRIDGE_REDIS_URL", lambda settings: redis_address(settings).client()),
+    ("BRIDGE_REDIS_SHARDED", _sharded),
     ("BRIDGE_EGRESS_PROXY", build_egress),
     ("BRIDGE_EDGE_PUBLIC_URL, BRIDGE_EDGE_ALLOWED_ORIGINS", _origins),
     ("BRIDGE_EDGE_JWT_SECRET", _verifier),

@@ -101,7 +101,7 @@ async def checks_of_the_start(settings: Settings, redis: Redis, *programs: str) 
     Raises:
         JournalError
     """
-    keys = Keys(settings.namespace)
+    keys = Keys(settings.namespace, sharded=settings.redis.sharded)
     await build_reader(settings, redis).check()
     if "worker" in programs:
         await Mirror(redis, keys).check()

@@ -85,7 +85,7 @@ async def serve_worker(
     watched = watched or Watched(Notices({}))
     address = redis_address(settings)
     redis = address.client()
-    keys = Keys(settings.namespace)
+    keys = Keys(settings.namespace, sharded=settings.redis.sharded)
     reader = build_reader(settings, redis)
     health = RedisHealth(reader, metrics, beat=watched.beat)
     leading: list[Worker] = []

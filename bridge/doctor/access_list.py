@@ -29,7 +29,8 @@ _ARGUMENTS: Final[dict[str, str]] = {
     "client|setname": "x",
     "client|kill": "id 1",
     **dict.fromkeys(("subscribe", "unsubscribe", "psubscribe", "punsubscribe"), _CHANNEL),
-    "publish": f"{_CHANNEL} x",
+    **dict.fromkeys(("ssubscribe", "sunsubscribe"), _CHANNEL),
+    **dict.fromkeys(("publish", "spublish"), f"{_CHANNEL} x"),
     "evalsha": f"{'0' * 40} 1 {_KEY}",
     **dict.fromkeys(("get", "exists", "del", "getdel", "pttl"), _KEY),
     **dict.fromkeys(("set", "sadd", "lpush", "rpush", "sismember", "smismember", "zscore"), f"{_KEY} x"),
@@ -54,7 +55,10 @@ _ARGUMENTS: Final[dict[str, str]] = {
 }
 _OF_CATEGORIES: Final = {"read": "get", "write": "set", "connection": "ping"}
 _WRITES: Final = ("set", "hset", "del", "sadd", "zadd", "xadd", "lpush", "rpush", "evalsha", "incrby", "xgroup|create")
-_LISTENS: Final = ("subscribe", "unsubscribe", "psubscribe", "punsubscribe", "publish")
+_LISTENS: Final = (
+    *("subscribe", "unsubscribe", "psubscribe", "punsubscribe", "publish"),
+    *("ssubscribe", "sunsubscribe", "spublish"),
+)
 
 
 @dataclass(frozen=True, slots=True)

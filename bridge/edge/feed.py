@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Final
 
 from bridge.edge.canaries import Canaries
+from bridge.edge.channels import Channels
 from bridge.edge.cursor import Cursor
 from bridge.edge.hub import Hub
 from bridge.edge.loader import Loader
@@ -25,10 +26,11 @@ from bridge.edge.probe import Probe
 from bridge.edge.recollection import Recollection
 from bridge.edge.rounds import Rounds
 from bridge.edge.tail import Tail
+from bridge.edge.tops import Tops
 from bridge.events import CANARY, Position, addresses_of, head_of, time_of
 from bridge.journal.clock import SharedClock
 from bridge.journal.connect import RedisAddress
-from bridge.journal.errors import JournalAway, JournalError, JournalSpoilt, MailboxBarred
+from bridge.journal.errors import JournalAway, JournalError, JournalRefused, JournalSpoilt, MailboxBarred
 from bridge.journal.keys import Keys
 from bridge.journal.reader import OpenRequest, Reader
 from bridge.journal.reports import Reports
@@ -43,7 +45,6 @@ __all__ = ["Feed", "Pace"]
 log = logging.getLogger(__name__)
 
 _HOPS: Final = 3
-_BATCH: Final = 256
 
 
 class Feed:
@@ -73,7 +74,6 @@ class Feed:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._address = address
-        self._keys = keys
         self._reader = reader
         self._rounds = rounds
         self._redis_clock = redis_clock
@@ -83,8 +83,9 @@ class Feed:
         self._pace = pace or Pace()
         self._away = Lasting()
         self._clock = clock
+        self._channels = Channels(keys, reader, look_s=self._pace.probe_s)
         self._probe = Probe(
-            keys, reader, reports, metrics, name=name, pace=self._pace, clock=clock, redis_clock=redis_clock
+            self._channels, reader, reports, metrics, name=name, pace=self._pace, clock=clock, redis_clock=redis_clock
         )
         self._tails: dict[bytes, Tail] = {}
         self._arrived: set[Tail] = set()
@@ -92,15 +93,10 @@ class Feed:
         self.connected = asyncio.Event()
         self._confirming: dict[Tail, asyncio.Future[None]] = {}
         self._loader = Loader(reader, standings, metrics, look=rounds.look, pace=self._pace)
-        self._system_channel = keys.kind_channel("system").encode()
-        self._directory_channel = keys.kind_channel("directory").encode()
-        self._inquiry_channel = keys.inquiry_channel.encode()
-        self._control_channel = keys.control_channel.encode()
-        self._probe_channel = self._probe.channel.encode()
         self._canaries = Canaries(reader, metrics, redis_clock)
-        self._canary_channel = keys.mailbox_channel(CANARY).encode()
-        kinds = (self._system_channel, self._directory_channel, self._inquiry_channel, self._control_channel)
-        self._shared = [*(channel.decode() for channel in (*kinds, self._canary_channel)), self._probe.channel]
+        self._tops = Tops(
+            reader, self._loader, rounds, recollection, tails=lambda: self._tails.values(), every_s=self._pace.tops_s
+        )
         self.news = News(reader, hub, metrics, look_s=self._pace.probe_s)
 
     # -- what connections use
@@ -173,7 +169,7 @@ class Feed:
     # -- subscriptions
 
     def _tail(self, mailbox: str) -> Tail:
-        channel = self._keys.mailbox_channel(mailbox).encode()
+        channel = self._channels.of(mailbox).encode()
         tail = self._tails.get(channel)
         if tail is None:
             tail = self._tails[channel] = Tail(mailbox, self._loader)
@@ -199,9 +195,9 @@ class Feed:
         tails = list(self._confirming)
         if subscription is None or not tails:
             return
-        channels = [self._keys.mailbox_channel(tail.mailbox) for tail in tails]
+        channels = [self._channels.of(tail.mailbox) for tail in tails]
         try:
-            await subscription.subscribe(channels)
+            await subscription.subscribe(channels, sharded=self._channels.sharded)
         except JournalError:
             return
         self._confirmed(tails)
@@ -239,22 +235,26 @@ class Feed:
             self._metrics.delivery_seconds.observe(max(0.0, self._redis_clock() - arrived))
 
     def _other(self, channel: bytes, payload: bytes) -> None:
-        if channel == self._probe_channel:
+        channels = self._channels
+        if channel == channels.probe:
             self._probe.came(payload)
-        elif channel == self._system_channel and b'"type":"exmail.upstream.' in payload:
-            self.news.look()
-        elif channel == self._control_channel:
+        elif channel == channels.system:
+            if b'"type":"exmail.upstream.' in payload:
+                self.news.look()
+            else:
+                channels.look()
+        elif channel == channels.control:
             self._rounds.kicked(payload)
-        elif channel == self._directory_channel:
+        elif channel == channels.directory:
             self._rounds.all()
             with suppress(ValueError, LookupError, TypeError, AttributeError):
                 for address in addresses_of(payload):
-                    tail = self._tails.get(self._keys.mailbox_channel(address).encode())
+                    tail = self._tails.get(channels.of(address).encode())
                     if tail is not None and tail.cursors:
                         self._loader.look_again(tail)
-        elif channel == self._inquiry_channel:
+        elif channel == channels.inquiry:
             self._asked(payload)
-        elif channel == self._canary_channel:
+        elif channel == channels.canary:
             self._canaries.came(payload)
 
     # -- looking after itself
@@ -267,7 +267,8 @@ class Feed:
             tasks.create_task(self._loader.run(self._subscribe_new), name="feed questions")
             tasks.create_task(self.news.run(), name="news")
             tasks.create_task(self._canaries.run(), name="feed canaries")
-            tasks.create_task(self._compare_tops(), name="feed tops")
+            tasks.create_task(self._channels.follow(self._leave), name="feed channels")
+            tasks.create_task(self._tops.run(), name="feed tops")
             tasks.create_task(self._drop_idle(), name="feed idle")
 
     async def _stay_connected(self) -> None:
@@ -277,9 +278,10 @@ class Feed:
             subscription = Subscription(self._received, patience_s=self._pace.deaf_s)
             try:
                 await subscription.connect(self._address)
-                await subscription.subscribe(self._shared)
-                tails = list(self._tails.values())
-                await subscription.subscribe([self._keys.mailbox_channel(tail.mailbox) for tail in tails])
+                await subscription.subscribe(self._channels.plain)
+                # Whoever leads from now on in another way is heard to begin.
+                await self._channels.choose()
+                tails = await self._listen(subscription)
                 self._subscription = subscription
                 self._loader.dialled()
                 self.connected.set()
@@ -309,6 +311,24 @@ class Feed:
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, 5.0)
 
+    async def _listen(self, subscription: Subscription) -> list[Tail]:
+        """Listen to what concerns the mailboxes that are open here, and return their tails."""
+        channels = self._channels
+        self._tails = {channels.of(tail.mailbox).encode(): tail for tail in self._tails.values()}
+        tails = list(self._tails.values())
+        names = [*channels.own, *(channels.of(tail.mailbox) for tail in tails)]
+        try:
+            await subscription.subscribe(names, sharded=channels.sharded)
+        except JournalRefused as error:
+            if channels.sharded:
+                channels.deny(error)
+            raise
+        return tails
+
+    def _leave(self, why: str) -> None:
+        if self._subscription is not None:
+            self._subscription.leave_because(why)
+
     def _fail_confirming(self) -> None:
         """Fail the connections that wait for a confirmation; their tails are subscribed after the next dial."""
         for tail, future in list(self._confirming.items()):
@@ -316,42 +336,6 @@ class Feed:
                 future.set_exception(JournalAway("pub/sub connection lost"))
                 future.exception()
             self._confirming[tail] = asyncio.get_running_loop().create_future()
-
-    async def _compare_tops(self) -> None:
-        """Compare positions with the journal, at intervals.
-
-        A lost message shows as a gap only when another one follows it, and a lost one about an account never does.
-        """
-        compared_at = None
-        while True:
-            await asyncio.sleep(self._pace.tops_s)
-            try:
-                commits, generation = await self._reader.written()
-            except JournalError:
-                continue
-            self._recollection.counted(commits, generation)
-            for tail in self._tails.values():
-                tail.forget()
-            # A kick does not count as a commit, so this does not depend on the commits.
-            self._rounds.all()
-            if commits == compared_at:
-                # Nothing was written since the last comparison, so nothing can have been lost.
-                continue
-            tails = [tail for tail in self._tails.values() if tail.top is not None]
-            for start in range(0, len(tails), _BATCH):
-                batch = tails[start : start + _BATCH]
-                mailboxes = [tail.mailbox for tail in batch]
-                try:
-                    tops, states = await self._reader.tops(mailboxes), await self._reader.states(mailboxes)
-                except JournalError:
-                    break
-                for tail, top, state in zip(batch, tops, states, strict=True):
-                    if state != "open":
-                        self._loader.look_again(tail)
-                    elif top != tail.position:
-                        self._loader.gap(tail, "top")
-            else:
-                compared_at = commits
 
     async def _drop_idle(self) -> None:
         """Unsubscribe from mailboxes that have had no connection for a while."""
@@ -372,7 +356,8 @@ class Feed:
             if idle and self._subscription is not None:
                 try:
                     self._subscription.unsubscribe(
-                        [channel.decode() for channel, _ in idle if channel != self._canary_channel]
+                        [channel.decode() for channel, _ in idle if channel != self._channels.canary],
+                        sharded=self._channels.sharded,
                     )
                 except JournalAway:
                     continue

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
 
+from bridge.edge.channels import Channels
 from bridge.edge.pace import Pace
 from bridge.journal.clock import SharedClock
 from bridge.journal.errors import JournalError
-from bridge.journal.keys import Keys
 from bridge.journal.reader import Reader
 from bridge.journal.reports import Deafness, Reports
 from bridge.obs.metrics import Metrics
@@ -27,7 +26,7 @@ class Probe:
 
     def __init__(
         self,
-        keys: Keys,
+        channels: Channels,
         reader: Reader,
         reports: Reports,
         metrics: Metrics,
@@ -37,7 +36,7 @@ class Probe:
         clock: Callable[[], float],
         redis_clock: SharedClock,
     ) -> None:
-        self.channel = keys.probe_channel(secrets.token_hex(6))
+        self._channels = channels
         self._reader = reader
         self._reports = reports
         self._metrics = metrics
@@ -77,7 +76,8 @@ class Probe:
             if self._unanswered_at is not None and published_at - self._unanswered_at > self._pace.deaf_s:
                 return None
             try:
-                await self._reader.publish(self.channel, f"{now:.6f}")
+                channels = self._channels
+                await self._reader.publish(channels.probe.decode(), f"{now:.6f}", sharded=channels.sharded)
                 published_at = now
                 # It may have come back already.
                 if self._unanswered_at is None and self._answered_at < now:

@@ -37,10 +37,11 @@ class Canary:
         Raises:
             NotPublished, LeaseLost, JournalAway, JournalRefused
         """
-        keys, channel = self._keys, self._keys.mailbox_channel(CANARY)
+        keys, channels = self._keys, self._keys.published_on(CANARY)
         event = build_event(namespace=keys.namespace, stream=CANARY, type=TYPE, time_s=at_s, data={"mark": mark[:64]})
         more_keys = (keys.commits, keys.generation, keys.state(CANARY))
-        [answer] = await self._writer.ask("canary", [more_keys], (new_epoch(), event.body, channel))
+        [answer] = await self._writer.ask("canary", [more_keys], (new_epoch(), event.body, *channels))
         if answer[0] != _PUBLISHED:
-            raise NotPublished(f"this user may not publish on {channel}; deploy/redis/users.acl has the line")
+            where = " and ".join(channel for channel in channels if channel)
+            raise NotPublished(f"this user may not publish on {where}; deploy/redis/users.acl has the line")
         return int(answer[3])

@@ -28,6 +28,7 @@ class Claim:
     since: Argument
     vacant: Argument
     over: str
+    sharded: str
 
     def as_call(self, keys: Keys) -> ScriptCall:
         """The script's ``claim``."""

@@ -1,7 +1,8 @@
 """Every name that the bridge uses in Redis; no other file has one.
 
 All keys of one corporation share the hash tag ``{<namespace>}``, so that one script may use any of them and one node of
-a cluster holds them all. Channels are not keys and have no tag.
+a cluster holds them all. Channels are not keys and have no tag, but for sharded ones: those of a namespace are served
+by the node that holds its keys.
 """
 
 from __future__ import annotations
@@ -9,13 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bridge.events import CANARY
+from bridge.journal.sharded import Sharded
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys and channels of one namespace. ``stream`` is an address, ``directory`` or ``system``."""
+    """The keys and channels of one namespace. ``stream`` is an address, ``directory`` or ``system``.
+
+    ``sharded``: how whoever leads with these keys publishes what concerns a mailbox.
+    """
 
     namespace: str
+    sharded: Sharded = "off"
     format: str = field(init=False)
     ver: str = field(init=False)
     events: str = field(init=False)
@@ -106,19 +112,27 @@ class Keys:
         """The channel that wakes edges after a kick."""
         return f"{self.namespace}:control"
 
-    def mailbox_channel(self, mailbox: str) -> str:
+    def mailbox_channel(self, mailbox: str, *, sharded: bool = False) -> str:
         if mailbox == CANARY:
             # Not beside the mailboxes: services follow all of those by a pattern.
-            return self.probe_channel(CANARY)
-        return f"{self.namespace}:mailbox:{mailbox}"
+            return self.probe_channel(CANARY, sharded=sharded)
+        return f"{self._place(sharded)}:mailbox:{mailbox}"
+
+    def published_on(self, mailbox: str) -> tuple[str, str]:
+        """The plain and the sharded channel that a leader publishes the events of a mailbox on; empty: it does not."""
+        plain = "" if self.sharded == "instead" else self.mailbox_channel(mailbox)
+        return plain, "" if self.sharded == "off" else self.mailbox_channel(mailbox, sharded=True)
 
     def kind_channel(self, kind: str) -> str:
         """``mail.new``, ``mail.unread``, ``mail.missed``, ``directory`` or ``system``."""
         return f"{self.namespace}:{kind}"
 
-    def probe_channel(self, edge: str) -> str:
+    def probe_channel(self, edge: str, *, sharded: bool = False) -> str:
         """The channel of one edge process's own probe."""
-        return f"{self.namespace}:private:probe:{edge}"
+        return f"{self._place(sharded)}:private:probe:{edge}"
+
+    def _place(self, sharded: bool) -> str:
+        return f"{{{self.namespace}}}" if sharded else self.namespace
 
 
 _SUFFIXES = {

@@ -55,8 +55,13 @@ class Mirror:
         try:
             with translated():
                 await pipeline.execute()
+                if keys.sharded != "off":
+                    # Nobody hears it: no mailbox is without a name.
+                    await self._redis.spublish(keys.mailbox_channel("", sharded=True), "")
         except NotLetIn as error:
             lack = " ".join(f"~{key}" for key in needed)
+            if keys.sharded != "off":
+                lack += f" +spublish &{keys.mailbox_channel('*', sharded=True)}"
             raise JournalRefused(
                 f"this user lacks a right, of {lack}; deploy/redis/users.acl has the lines: {error}"
             ) from error

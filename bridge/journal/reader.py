@@ -37,6 +37,7 @@ from bridge.journal.opened import (
     whole,
 )
 from bridge.journal.script import Failed, Script
+from bridge.journal.sharded import Published, read_published
 
 __all__ = ["AddressState", "OpenRequest", "Opened", "Page", "Reader", "ServerMemory", "Status", "UpstreamStatus"]
 
@@ -317,10 +318,18 @@ class Reader:
         # The state is only additional information: an odd value must not fail anybody's opening.
         return read_upstream(led, *(fields if isinstance(fields, list) else (None, None, None)))
 
-    async def publish(self, channel: str, text: str) -> None:
+    async def publish(self, channel: str, text: str, *, sharded: bool = False) -> None:
         """Publish a probe."""
         with translated():
-            await self._redis.publish(channel, text)
+            await (self._redis.spublish if sharded else self._redis.publish)(channel, text)
+
+    async def published(self) -> Published:
+        """How the leader publishes what concerns a mailbox."""
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.get(self._keys.lease)
+        pipeline.hget(self._keys.upstream, "sharded")
+        with translated():
+            return read_published(*await pipeline.execute())
 
     async def mark_online(self, mailboxes: Iterable[str], *, for_s: int) -> None:
         """Enter mailboxes with an open browser connection here; entries expire by Redis's clock."""
@@ -351,8 +360,7 @@ class Reader:
         for key in keys:
             pipeline.getdel(key)
         with translated():
-            taken: list[bytes | None] = await pipeline.execute()
-        return taken
+            return list(await pipeline.execute())
 
 
 def _number(value: bytes | None, key: str) -> int:

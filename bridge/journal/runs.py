@@ -105,13 +105,15 @@ def _record(
 
 def record_arguments(keys: Keys, retention: Retention) -> dict[str, Argument]:
     """What all calls of a run share, with the names and in the order in which the script reads them."""
+    plain, sharded = keys.published_on("")
     return {
         "seen_ms": SEEN_MS,
         "seen_max": SEEN_ENTRIES,
         "history_max": retention.history_events,
         "history_ms": retention.history_s * 1000,
         "events_max": retention.events_max,
-        "mailbox_channels": keys.mailbox_channel(""),
+        "mailbox_channels": plain,
+        "sharded_channels": sharded,
         "mail_new_channel": keys.kind_channel("mail.new"),
         "mail_unread_channel": keys.kind_channel("mail.unread"),
         "mail_missed_channel": keys.kind_channel("mail.missed"),

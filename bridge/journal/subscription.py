@@ -1,21 +1,26 @@
 """One pub/sub connection, read as raw bytes.
 
 redis-py's own ``PubSub`` reads half as fast. After a cut it resubscribes silently, which hides a loss. Here a cut is an
-event: ``lost`` resolves, and the owner makes a new subscription.
+event: ``lost`` resolves, and the owner makes a new subscription. So is the end of a subscription that nobody asked for:
+a node that gives a slot away, also to the replica that is promoted in its place, ends those of its sharded channels and
+goes on with the connection.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from bridge.journal.connect import RedisAddress
-from bridge.journal.errors import JournalAway, JournalRefused
+from bridge.journal.errors import JournalAway, refusal
 from bridge.journal.raw import RawConnection, pack
 
 _BATCH = 512
+_MESSAGES = (b"message", b"smessage")
+_CONFIRMED = (b"subscribe", b"ssubscribe")
+_ENDED = (b"unsubscribe", b"sunsubscribe")
 
 
 class Subscription(RawConnection):
@@ -30,6 +35,7 @@ class Subscription(RawConnection):
         self._patience_s = patience_s
         self._on_messages = on_messages
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._leaving: Counter[bytes] = Counter()
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def connect(self, address: RedisAddress, *, timeout_s: float = 5.0) -> None:
@@ -40,11 +46,12 @@ class Subscription(RawConnection):
         """
         await self.dial(address.connection(timeout_s=timeout_s))
 
-    async def subscribe(self, channels: Sequence[str]) -> None:
+    async def subscribe(self, channels: Sequence[str], *, sharded: bool = False) -> None:
         """Subscribe to more channels; returns when Redis has confirmed all of them.
 
         Raises:
             JournalAway: the connection was lost, or is cut because Redis did not confirm in time.
+            JournalMoved: another node serves these channels, which are ``sharded``.
             JournalRefused
         """
         confirmed = []
@@ -53,7 +60,7 @@ class Subscription(RawConnection):
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append((len(batch), future))
             confirmed.append(future)
-            self._send("SUBSCRIBE", *batch)
+            self._send("SSUBSCRIBE" if sharded else "SUBSCRIBE", *batch)
         try:
             async with asyncio.timeout(self._patience_s):
                 for future in confirmed:
@@ -65,10 +72,18 @@ class Subscription(RawConnection):
             self.close()
             raise JournalAway(f"Redis confirmed no SUBSCRIBE within {self._patience_s:g} s") from None
 
-    def unsubscribe(self, channels: Sequence[str]) -> None:
+    def unsubscribe(self, channels: Sequence[str], *, sharded: bool = False) -> None:
         """Unsubscribe; the confirmation is not awaited."""
         for start in range(0, len(channels), _BATCH):
-            self._send("UNSUBSCRIBE", *channels[start : start + _BATCH])
+            batch = channels[start : start + _BATCH]
+            self._send("SUNSUBSCRIBE" if sharded else "UNSUBSCRIBE", *batch)
+            self._leaving.update(channel.encode() for channel in batch)
+
+    def leave_because(self, why: str) -> None:
+        """Let the connection end; ``why`` is what ``lost`` resolves to."""
+        if not self.lost.done():
+            self.lost.set_result(why)
+        self.close()
 
     def _send(self, command: str, *channels: str) -> None:
         if not self.open:
@@ -79,10 +94,12 @@ class Subscription(RawConnection):
         messages: list[tuple[bytes, bytes]] = []
         for reply in replies:
             if isinstance(reply, list):
-                if reply[0] == b"message":
+                if reply[0] in _MESSAGES:
                     messages.append((reply[1], reply[2]))
-                elif reply[0] == b"subscribe":
+                elif reply[0] in _CONFIRMED:
                     self._confirm()
+                elif reply[0] in _ENDED:
+                    self._unsubscribed(reply[1])
             elif isinstance(reply, Exception):
                 self._refused(str(reply))
         if messages:
@@ -99,10 +116,16 @@ class Subscription(RawConnection):
         if not future.done():
             future.set_result(None)
 
+    def _unsubscribed(self, channel: bytes) -> None:
+        if self._leaving[channel] > 1:
+            self._leaving[channel] -= 1
+        elif self._leaving.pop(channel, 0) < 1:
+            self.leave_because("Redis has ended a subscription; another node serves the channel now")
+
     def _refused(self, why: str) -> None:
         for _, future in self._waiting:
             if not future.done():
-                future.set_exception(JournalRefused(why))
+                future.set_exception(refusal(why))
         self._waiting.clear()
         self.close()
 

@@ -147,6 +147,7 @@ class Writer:
             ours=self._corporation,
             seen_generation=max(self._seen_generation, self._generation),
             over=over,
+            sharded=self._keys.sharded,
             **self._witness.testimony(),
         )
         [answer] = await self._script.run([claim.as_call(self._keys)])

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 from urllib.parse import parse_qs
 
 from bridge.settings.secret import Secret
 from bridge.settings.setting import secret, setting
-from bridge.settings.values import ca_file, is_host, key_pair, secret_text, text
+from bridge.settings.values import ca_file, is_host, key_pair, one_of, secret_text, text
 
 _SCHEMES: Final = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 _HOST: Final = re.compile(r"(\[[^\s\[\]@,]+\]|[^\s:\[\]@,]+)(?::([0-9]{1,5}))?")
@@ -75,6 +75,11 @@ def redis_url(value: str) -> str:
     # Last, so that a file that is not there hides nothing that only a person can mend.
     _check_query(parts, only_database_0=kind == "cluster")
     return value.strip()
+
+
+def names_cluster(url: str) -> bool:
+    """Whether a URL that was checked is that of a cluster."""
+    return cut_url(url).scheme.endswith("+cluster")
 
 
 def _check_query(parts: UrlParts, *, only_database_0: bool) -> None:
@@ -148,4 +153,14 @@ class Redis:
         "BRIDGE_REDIS_SENTINEL_PASSWORD",
         secret_text,
         "Password of the sentinels' default user (their `requirepass`), where they have one.",
+    )
+    sharded: Literal["off", "beside", "instead"] = setting(
+        "BRIDGE_REDIS_SHARDED",
+        one_of("off", "beside", "instead"),
+        "off",
+        "How the worker publishes what concerns a mailbox in a cluster (`redis+cluster://`). `instead`: by SPUBLISH on "
+        "`{<namespace>}:mailbox:<address>`, which only the node that holds the namespace handles, and no longer by "
+        "PUBLISH on `<namespace>:mailbox:<address>`, which goes to every node. `beside`: by both. Edges see which, and "
+        "follow. `instead` is for where no other service listens to single mailboxes, and no edge is older than this "
+        "setting.",
     )

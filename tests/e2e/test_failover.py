@@ -100,10 +100,13 @@ def seen_by(browser: Follower) -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def product(redis_url: str, provider: Simulator, *, lease_s: int = 30) -> AsyncIterator[Product]:
-    """The programs, and browsers that are connected. A failover that outlasts the lease begins a generation."""
+async def product(redis_url: str, provider: Simulator, *, lease_s: int = 30, **settings: str) -> AsyncIterator[Product]:
+    """The programs, and browsers that are connected. A failover that outlasts the lease begins a generation.
+
+    ``settings``: of the worker, besides.
+    """
     port = free_port()
-    environ = worker_environ(redis_url, provider, BRIDGE_WORKER_LEASE=str(lease_s))
+    environ = worker_environ(redis_url, provider, BRIDGE_WORKER_LEASE=str(lease_s), **settings)
     async with (
         program("worker", environ=environ) as worker,
         program("edge", environ=edge_environ(redis_url, port)) as edge,
@@ -201,9 +204,16 @@ async def test_commits_that_no_replica_got_are_never_told_as_others(tmp_path: Pa
         assert len(running.epochs()) == 2
 
 
-async def test_a_cluster_fails_over_and_moves_the_namespace(tmp_path: Path, provider: Simulator) -> None:
-    """The node that holds the namespace dies; then its slot is moved. Pub/sub moves along, and nothing is lost."""
-    async with ClusterSet(tmp_path) as cluster, product(cluster.url, provider, lease_s=30) as running:
+@pytest.mark.parametrize("sharded", ["off", "instead"])
+async def test_a_cluster_fails_over_and_moves_the_namespace(sharded: str, tmp_path: Path, provider: Simulator) -> None:
+    """The node that holds the namespace dies; then its slot is moved. Pub/sub moves along, and nothing is lost.
+
+    Where mails come by the node's own channels, so do they afterwards.
+    """
+    async with (
+        ClusterSet(tmp_path) as cluster,
+        product(cluster.url, provider, lease_s=30, BRIDGE_REDIS_SHARDED=sharded) as running,
+    ):
         await running.arrived(running.deliver(3))
         owner, replica = cluster.owner, cluster.servers[3]
         with owner.client() as client:
@@ -217,7 +227,9 @@ async def test_a_cluster_fails_over_and_moves_the_namespace(tmp_path: Path, prov
         target = next(server for server in cluster.servers[:3] if server is not owner)
         flowing = asyncio.create_task(running.flow(), name="mails")
         await asyncio.to_thread(cluster.migrate_slot, target)
-        await until(lambda: bool(running.edge.said("redis is elsewhere")))
+        # A node that gives its slot away says so to those who hear its own channels, before they are looked after.
+        signs = ("redis is elsewhere", "pub/sub connection lost")
+        await until(lambda: any(running.edge.said(sign) for sign in signs[: 1 + (sharded == "instead")]))
         flowing.cancel()
         await running.arrived(running.deliver(3))
         running.assert_no_position_twice()
@@ -227,7 +239,12 @@ async def test_a_cluster_fails_over_and_moves_the_namespace(tmp_path: Path, prov
         with target.client() as client:
             assert client.exists(KEYS.lease)
             # Every node passes messages on, so they may have come by a subscription at another one until now.
-            await until(lambda: client.pubsub_numsub(KEYS.mailbox_channel(BOB))[0][1] == 1)
+            plain, by_node = KEYS.mailbox_channel(BOB), KEYS.mailbox_channel(BOB, sharded=True)
+            if sharded == "off":
+                await until(lambda: client.pubsub_numsub(plain)[0][1] == 1)
+            else:
+                await until(lambda: client.execute_command("PUBSUB", "SHARDNUMSUB", by_node)[1] == 1)
+                assert client.pubsub_numsub(plain)[0][1] == 0
         # Commands find it by the same URL.
         for words in (("why", BOB), ("directory", "resync"), ("config", "check")):
             async with program(*words, environ=worker_environ(cluster.url, provider)) as command:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from bridge.journal.writer import Writer
 from tests.support.browser_side import OPENERS
-from tests.support.stage import BOB, QUICK, bearer, leading_writer, running_edge
+from tests.support.stage import BOB, QUICK, bearer, leading_writer, publishing, running_edge
 from tests.support.timed_hub import Rig
 
 PATHS = {"websocket": "/ws", "sse": "/events"}
@@ -20,6 +20,13 @@ PATHS = {"websocket": "/ws", "sse": "/events"}
 def transport(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
+
+
+@pytest.fixture(params=["off", "instead"])
+def by_each_channel(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test is played twice: mails come by plain channels, and by those of a cluster's node."""
+    with publishing(request.param):
+        yield
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 from bridge.edge.canary import GOOD_FOR_S, Passes
+from bridge.events import CANARY
 from bridge.journal.canary import Canary, NotPublished
 from bridge.journal.connect import RedisAddress
 from bridge.journal.inquiry import Inquiries, read_question
@@ -22,6 +23,8 @@ from tests.support.guarded import Guarded
 from tests.support.stage import BOB, KEYS, StageWriter, bearer, leading_writer, mail, running_edge, token
 from tests.support.waiting import PATIENCE_S, until
 from tests.support.workers import running_worker, simulating
+
+BY_EACH_CHANNEL = pytest.mark.usefixtures("by_each_channel")
 
 
 def pass_of(text: str) -> str:
@@ -36,6 +39,7 @@ async def admitted(redis: Any) -> str:
     return text
 
 
+@BY_EACH_CHANNEL
 async def test_an_event_goes_round_and_leaves_nothing(redis_url: str) -> None:
     """Both transports get it in order; it is in no history, no stream, no metric of mails, is nobody on line, and no
     commit."""
@@ -55,7 +59,7 @@ async def test_an_event_goes_round_and_leaves_nothing(redis_url: str) -> None:
             await bob.frame()
             sent = metrics.registry.get_sample_value("exmail_bridge_delivery_seconds_count")
             for number in (1, 2):
-                assert await Canary(writer, KEYS).sing(f"mark {number}", at_s=0) == 1
+                assert await Canary(writer, writer.names).sing(f"mark {number}", at_s=0) == 1
                 for line in (one, other):
                     frame = await line.frame()
                     assert (frame.type, frame.data["data"]) == ("exmail.canary", {"mark": f"mark {number}"})
@@ -136,13 +140,17 @@ async def test_the_leader_sings_when_it_is_ordered_to(redis_url: str) -> None:
         assert answer == {"ok": True, "heard": 0}
 
 
+@BY_EACH_CHANNEL
 async def test_an_older_access_list_costs_the_canary_and_nothing_else(tmp_path: Path) -> None:
     """The worker is refused the channel: the order says so, and the worker goes on."""
     with Guarded(tmp_path) as guarded:
         lines = guarded.file.read_text()
-        channel = " &exmail:private:probe:canary"
-        assert channel in lines
-        guarded.file.write_text(lines.replace(channel, ""))
+        without = lines
+        for sharded in (False, True):
+            channel = f" &{KEYS.mailbox_channel(CANARY, sharded=sharded)}"
+            assert channel in lines
+            without = without.replace(channel, "")
+        guarded.file.write_text(without)
         with guarded.client("admin") as admin:
             admin.acl_load()
         url = guarded.server.url
@@ -150,7 +158,7 @@ async def test_an_older_access_list_costs_the_canary_and_nothing_else(tmp_path: 
             writer = StageWriter(redis)
             assert await writer.claim() is not None
             with pytest.raises(NotPublished, match=r"users\.acl"):
-                await Canary(writer, KEYS).sing("mark", at_s=0)
+                await Canary(writer, writer.names).sing("mark", at_s=0)
             assert [outcome.result for outcome in await writer.commit([mail("Z1")])] == ["published"]
             await writer.release()
             guarded.file.write_text(lines)
@@ -159,7 +167,7 @@ async def test_an_older_access_list_costs_the_canary_and_nothing_else(tmp_path: 
         async with RedisAddress(url, "worker", lambda: "password of worker").client() as redis:
             writer = StageWriter(redis)
             assert await writer.claim() is not None
-            assert await Canary(writer, KEYS).sing("mark", at_s=0) == 0
+            assert await Canary(writer, writer.names).sing("mark", at_s=0) == 0
 
 
 async def test_a_leader_sends_one_by_itself_and_every_edge_times_it(redis_url: str) -> None:
@@ -178,6 +186,7 @@ async def test_a_leader_sends_one_by_itself_and_every_edge_times_it(redis_url: s
                     await until(lambda: (value("exmail_bridge_canary_seconds_count") or 0) >= 2)
 
 
+@BY_EACH_CHANNEL
 async def test_the_canary_of_another_database_is_not_ours(redis_url: str) -> None:
     """Redis publishes to every database of a server. A leader of the same namespace in another one says nothing of
     ours: not before our leader's first, and not after; and ours is heard beside it."""
@@ -190,14 +199,14 @@ async def test_the_canary_of_another_database_is_not_ours(redis_url: str) -> Non
         value = metrics.registry.get_sample_value
         heard = "exmail_bridge_canary_seconds_count"
         # Each is heard by the same edge: their channels are one.
-        assert await Canary(theirs, KEYS).sing("theirs", at_s=1) == 1
-        assert await Canary(ours, KEYS).sing("ours", at_s=2) == 1
+        assert await Canary(theirs, theirs.names).sing("theirs", at_s=1) == 1
+        assert await Canary(ours, ours.names).sing("ours", at_s=2) == 1
         await until(lambda: value(heard) == 1)
-        assert await Canary(theirs, KEYS).sing("theirs", at_s=3) == 1
-        assert await Canary(ours, KEYS).sing("ours", at_s=4) == 1
+        assert await Canary(theirs, theirs.names).sing("theirs", at_s=3) == 1
+        assert await Canary(ours, ours.names).sing("ours", at_s=4) == 1
         await until(lambda: value(heard) == 2)
         await redis.incr(KEYS.generation)
-        assert await Canary(theirs, KEYS).sing("theirs", at_s=5) == 1
-        assert await Canary(ours, KEYS).sing("ours, of a new epoch", at_s=6) == 1
+        assert await Canary(theirs, theirs.names).sing("theirs", at_s=5) == 1
+        assert await Canary(ours, ours.names).sing("ours, of a new epoch", at_s=6) == 1
         await until(lambda: value(heard) == 3)
         assert await elsewhere.hget(KEYS.state("canary"), "epoch") is not None

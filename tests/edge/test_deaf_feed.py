@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
+import pytest
+
+from bridge.edge.channels import Channels
 from bridge.edge.feed import Pace
 from bridge.edge.probe import Probe
 from bridge.journal.clock import SharedClock, redis_now_ms
@@ -17,6 +20,8 @@ from tests.support.browser_side import open_ws
 from tests.support.redis_proxy import redis_proxy
 from tests.support.stage import ANN, KEYS, bearer, leading_writer, let_in, mail, running_edge
 from tests.support.waiting import PATIENCE_S, until
+
+pytestmark = pytest.mark.usefixtures("by_each_channel")
 
 QUICK = Pace(probe_s=0.05, deaf_s=0.3, tops_s=3600, reconnect_s=0.02)
 
@@ -122,8 +127,9 @@ async def test_who_stood_still_does_not_take_his_connection_for_deaf(redis_url: 
     now, patience_s = [0.0], 10.0
     async with RedisAddress(redis_url).client() as redis, redis.pubsub() as channel:
         reader = Reader(redis, KEYS, history_events=1, history_s=1)
+        channels = Channels(KEYS, reader, look_s=3600)
         probe = Probe(
-            KEYS,
+            channels,
             reader,
             Reports(redis, KEYS),
             Metrics(),
@@ -132,7 +138,7 @@ async def test_who_stood_still_does_not_take_his_connection_for_deaf(redis_url: 
             clock=lambda: now[0],
             redis_clock=SharedClock(partial(redis_now_ms, redis)),
         )
-        await channel.subscribe(probe.channel)
+        await channel.subscribe(channels.probe)
 
         async def sent() -> bytes:
             while True:

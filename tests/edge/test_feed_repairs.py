@@ -26,6 +26,8 @@ from tests.support.waiting import until
 from .conftest import ids
 from .test_endings import SilentKeys
 
+pytestmark = pytest.mark.usefixtures("by_each_channel")
+
 ALONE = Pace(probe_s=0.05, deaf_s=0.3, tops_s=3600, reconnect_s=0.02)
 
 
@@ -43,7 +45,7 @@ async def test_a_mailbox_that_is_being_opened_is_not_idle(redis_url: str) -> Non
         for _ in range(3):
             # Another mailbox that nobody looks at goes, so the round has been.
             edge.feed.opened((await edge.open(ANN)).tail)
-            await until(lambda: KEYS.mailbox_channel(ANN).encode() not in edge.feed._tails)
+            await until(lambda: all(tail.mailbox != ANN for tail in edge.feed._tails.values()))
         _, peer = await edge.join(opening)
         await writer.commit([mail("Z1")])
         assert b"Z1" in await heard(peer, b"Z1")

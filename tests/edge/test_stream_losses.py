@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from tests.support.stage import ANN, KEYS, leading_writer, lost_messages, mail, running_edge
 
 from .conftest import QUICK, connect, ids
+
+pytestmark = pytest.mark.usefixtures("by_each_channel")
 
 
 async def test_a_lost_message_is_repaired_in_order(stage: Any, transport: str) -> None:

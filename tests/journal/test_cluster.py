@@ -11,8 +11,10 @@ import pytest
 
 from bridge.journal.connect import RedisAddress
 from bridge.journal.embedded import EmbeddedServer
-from bridge.journal.errors import JournalAway, JournalRefused
+from bridge.journal.errors import JournalAway, JournalMoved, JournalRefused
+from bridge.journal.keys import Keys
 from bridge.journal.reader import OpenRequest
+from bridge.journal.sharded import Sharded
 from bridge.journal.subscription import Subscription
 from tests.journal.conftest import announcement
 from tests.journal.test_sentinel import KEYS, leading, patient_questions, refused
@@ -28,15 +30,17 @@ def address_of(cluster: ClusterSet) -> RedisAddress:
     return RedisAddress(cluster.url, namespace=KEYS.namespace, look_s=0.1)
 
 
-@pytest.mark.parametrize("program", ["valkey-server", "redis-server"])
+@pytest.mark.parametrize(
+    ("program", "sharded"), [("valkey-server", "off"), ("redis-server", "instead"), ("valkey-server", "instead")]
+)
 async def test_a_killed_node_is_followed_by_its_replica(
-    program: str, require_binary: Callable[[str], str], tmp_path: Path
+    program: str, sharded: Sharded, require_binary: Callable[[str], str], tmp_path: Path
 ):
     """The node that holds the namespace dies: a commit waits, is applied once, and is heard where the others are."""
     heard: list[bytes] = []
     async with ClusterSet(tmp_path, binary=Path(require_binary(program))) as cluster:
         address = address_of(cluster)
-        async with leading(address) as (writer, reader):
+        async with leading(address, Keys("exmail", sharded)) as (writer, reader):
             [first] = await writer.commit([mail("1")])
             generation = writer.generation
             with cluster.owner.client() as client:
@@ -54,7 +58,9 @@ async def test_a_killed_node_is_followed_by_its_replica(
             assert writer.generation == generation
             subscription = Subscription(lambda messages: heard.extend(payload for _, payload in messages))
             await subscription.connect(address)
-            await subscription.subscribe([KEYS.mailbox_channel(BOB)])
+            by_shard = (await reader.published()).sharded == "instead"
+            assert by_shard is (sharded == "instead")
+            await subscription.subscribe([KEYS.mailbox_channel(BOB, sharded=by_shard)], sharded=by_shard)
             await writer.commit([mail("3")])
             await until(lambda: len(heard) == 1)
             assert b'"mail_id":"3"' in heard[0]
@@ -139,6 +145,67 @@ async def test_a_batch_that_was_applied_in_part_goes_on_where_it_was_left(tmp_pa
         await writer.renew()
         assert writer.generation == generation
         assert await reader.commits() == 5
+
+
+@pytest.mark.parametrize("program", ["valkey-server", "redis-server"])
+async def test_what_a_mail_is_by_the_channels_of_its_node(
+    program: str, require_binary: Callable[[str], str], tmp_path: Path
+):
+    """The other nodes get nothing of a mailbox's channel and all of its kind's; they refuse who would listen there for
+    a shard that is not theirs. When the slot moves, whoever listened is told at once, though his connection stands."""
+    binary = Path(require_binary(program))
+    mailbox, kind = KEYS.mailbox_channel(BOB, sharded=True), KEYS.kind_channel("mail.new")
+    async with ClusterSet(tmp_path, replicas=0, binary=binary) as cluster:
+        address = address_of(cluster)
+        async with leading(address, Keys("exmail", "instead")) as (writer, _):
+            heard: list[tuple[bytes, bytes]] = []
+            subscription, other = Subscription(heard.extend), Subscription(heard.extend)
+            await subscription.connect(address)
+            await subscription.subscribe([mailbox, KEYS.mailbox_channel("ann@gzdev.com", sharded=True)], sharded=True)
+            stranger = next(server for server in cluster.servers if server is not cluster.owner)
+            await other.connect(RedisAddress(f"redis://127.0.0.1:{stranger.port}"))
+            await other.subscribe([kind, KEYS.mailbox_channel(BOB)])
+            await writer.commit([mail("1")])
+            await until(lambda: len(heard) == 2)
+            assert sorted(channel.decode() for channel, _ in heard) == sorted([mailbox, kind])
+            with pytest.raises(JournalMoved):
+                await other.subscribe([mailbox], sharded=True)
+            # All keys are there, so the node that gives the slot away goes on in between.
+            with cluster.owner.client() as client:
+                client.sadd(KEYS.wanted, "ann@gzdev.com")
+            cluster.begin_migration(cluster.owner, stranger)
+            await asyncio.wait_for(writer.commit([mail("2")]), PATIENCE_S)
+            await until(lambda: any(b'"mail_id":"2"' in event for _, event in heard))
+            assert not subscription.lost.done()
+            cluster.migrate_slot(stranger)
+            assert "ended a subscription" in await asyncio.wait_for(subscription.lost, PATIENCE_S)
+            again = Subscription(heard.extend)
+            await again.connect(address)
+            await again.subscribe([mailbox], sharded=True)
+            await writer.commit([mail("3")])
+            await until(lambda: any(b'"mail_id":"3"' in event for _, event in heard))
+            again.close()
+
+
+async def test_a_deposed_node_ends_what_was_heard_there(tmp_path: Path):
+    """It was stopped, its replica took its place, and it wakes: nobody goes on listening at a node that hears nothing
+    any more, however soon it is asked where the node is."""
+    async with ClusterSet(tmp_path) as cluster:
+        address = RedisAddress(cluster.url, namespace=KEYS.namespace, look_s=3600)
+        async with leading(address, Keys("exmail", "instead")) as (writer, _):
+            await writer.commit([mail("1")])
+            old, new = cluster.owner, cluster.servers[3]
+            with old.client() as client:
+                await until(lambda: client.wait(1, 0) == 1)
+            subscription = Subscription(lambda messages: None)
+            await subscription.connect(address)
+            await subscription.subscribe([KEYS.mailbox_channel(BOB, sharded=True)], sharded=True)
+            cluster.watch_closely()
+            old.pause()
+            await cluster.promoted(new)
+            assert not subscription.lost.done()
+            old.wake()
+            assert "ended a subscription" in await asyncio.wait_for(subscription.lost, PATIENCE_S)
 
 
 async def test_a_server_that_is_no_cluster_says_so(tmp_path: Path):

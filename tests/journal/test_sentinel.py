@@ -34,10 +34,10 @@ def patient_questions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def leading(address: RedisAddress) -> AsyncIterator[tuple[Writer, Reader]]:
+async def leading(address: RedisAddress, keys: Keys = KEYS) -> AsyncIterator[tuple[Writer, Reader]]:
     """A writer that leads, and a reader, over one client."""
     redis = address.client(timeout_s=PATIENCE_S)
-    writer = Writer(redis, KEYS, lease_s=300, retention=Retention())
+    writer = Writer(redis, keys, lease_s=300, retention=Retention())
     assert await writer.claim() is not None
     try:
         yield writer, Reader(redis, KEYS, history_events=100, history_s=3600)

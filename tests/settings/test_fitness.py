@@ -57,6 +57,11 @@ WRONG = {
     "a public url with a pattern": ("edge", {"BRIDGE_EDGE_PUBLIC_URL": "https://*.corp.com/x"}, "must be an http"),
     "no database": ("worker", {"BRIDGE_REDIS_URL": "redis://h/0?db=abc"}, "db with something else than the number"),
     "a cluster's database": ("edge", {"BRIDGE_REDIS_URL": "redis+cluster://h?db=3"}, "a cluster has database 0 only"),
+    "shards of one server": (
+        "edge",
+        {"BRIDGE_REDIS_SHARDED": "beside"},
+        "BRIDGE_REDIS_SHARDED: only a cluster has shards; BRIDGE_REDIS_URL must begin with redis+cluster://",
+    ),
     "no host of redis": ("edge", {"BRIDGE_REDIS_URL": "redis://999.0.0.1"}, "must name a host"),
     "no host name check": (
         "edge",

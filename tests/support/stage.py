@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from bridge.events import MAIL_NEW, MAIL_UNREAD, Event, build_event
 from bridge.journal.calls import RecordCount, RecordMail, Retention
 from bridge.journal.connect import RedisAddress
 from bridge.journal.keys import Keys
+from bridge.journal.sharded import Sharded
 from bridge.journal.writer import Writer
 from bridge.obs.metrics import Metrics
 from bridge.obs.readiness import Unready
@@ -123,28 +124,41 @@ async def running_edge(
 class LossyKeys(Keys):
     """Names under which everything is kept and, while somebody ``loses``, nothing is heard: pub/sub loses messages."""
 
-    def __init__(self, namespace: str) -> None:
-        super().__init__(namespace)
+    def __init__(self, namespace: str, sharded: Sharded) -> None:
+        super().__init__(namespace, sharded)
         # The names are frozen; this is not one.
         object.__setattr__(self, "loses", asyncio.Event())
 
     loses: asyncio.Event
 
-    def mailbox_channel(self, mailbox: str) -> str:
-        return self._heard(Keys.mailbox_channel(self, mailbox))
+    def mailbox_channel(self, mailbox: str, *, sharded: bool = False) -> str:
+        return self._heard(Keys.mailbox_channel(self, mailbox, sharded=sharded), sharded=sharded)
 
     def kind_channel(self, kind: str) -> str:
         return self._heard(Keys.kind_channel(self, kind))
 
-    def _heard(self, channel: str) -> str:
-        return f"{self.namespace}:nobody" if self.loses.is_set() else channel
+    def _heard(self, channel: str, *, sharded: bool = False) -> str:
+        return f"{self._place(sharded)}:nobody" if self.loses.is_set() else channel
+
+
+_published: list[Sharded] = ["off"]
+
+
+@contextmanager
+def publishing(sharded: Sharded) -> Iterator[None]:
+    """How the stage's writers publish that are made inside, unless they are told."""
+    _published.append(sharded)
+    try:
+        yield
+    finally:
+        _published.pop()
 
 
 class StageWriter(Writer):
     """A writer whose messages can be lost."""
 
-    def __init__(self, redis: Redis) -> None:
-        self.names = LossyKeys("exmail")
+    def __init__(self, redis: Redis, sharded: Sharded | None = None) -> None:
+        self.names = LossyKeys("exmail", sharded or _published[-1])
         super().__init__(redis, self.names, lease_s=LEASE_S, retention=Retention())
 
 
@@ -159,10 +173,10 @@ async def lost_messages(writer: StageWriter) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def leading_writer(redis_url: str) -> AsyncIterator[tuple[StageWriter, Redis]]:
+async def leading_writer(redis_url: str, sharded: Sharded | None = None) -> AsyncIterator[tuple[StageWriter, Redis]]:
     """A writer with the lease, and its client."""
     redis = RedisAddress(redis_url).client(timeout_s=PATIENCE_S)
-    writer = StageWriter(redis)
+    writer = StageWriter(redis, sharded)
     assert await writer.claim() is not None
     try:
         yield writer, redis

@@ -5,6 +5,7 @@
 --   8 upstream  9 wanted  10 dead (if a mail was recovered from it)  more_keys…: state, log and seen of each call
 --   more: of each call its kind (mail, push, poll), its mailbox, its new_epoch, and what the kind has
 --   unread: '' = not known (only with a mail)  body: the event up to its stamp
+-- mailbox_channels, sharded_channels: what stands before the mailbox in the name of its channel ('' = there is none)
 -- The calls have one number after the other; all have one stamp. Returns the list of their answers. If one fails, those
 -- before it have been applied, and those behind it have not.
 -- After a gap in the pushes the count from before it is kept as the base, and mails published since are counted as its
@@ -14,9 +15,9 @@
 -- known is suspected: the connection may have died unnoticed, and the gap found later reaches back before this poll.
 -- With 1 and 3 they also return how many mails were missed as far as is known, and 1 if that must be asked again.
 if verb == 'record' then
-  local seen_ms, seen_max, history_max, history_ms, events_max, mailbox_channels, mail_new_channel, mail_unread_channel,
-    mail_missed_channel = unpack(ARGV, 6, 14)
-  local more, more_keys = 15, 11
+  local seen_ms, seen_max, history_max, history_ms, events_max, mailbox_channels, sharded_channels, mail_new_channel,
+    mail_unread_channel, mail_missed_channel = unpack(ARGV, 6, 15)
+  local more, more_keys = 16, 11
   local now = now_ms()
   local now_text, seen_since = whole(now), now - tonumber(seen_ms)
   local gap, lost = unpack(redis.call('HMGET', KEYS[8], 'gap', 'lost'))
@@ -31,7 +32,9 @@ if verb == 'record' then
   local function commit() used = call end
 
   local function publish_here(kind, body, stamp, kind_channel)
-    publish(kind, mailbox, body, stamp, history_max, history_ms, events_max, mailbox_channels .. mailbox, kind_channel)
+    publish(kind, mailbox, body, stamp, history_max, history_ms, events_max,
+      mailbox_channels ~= '' and mailbox_channels .. mailbox or '', kind_channel,
+      sharded_channels ~= '' and sharded_channels .. mailbox or '')
     -- Now and then is enough: whoever asks looks at the age too, and never more than seen_max are kept.
     if seq % 16 == 0 then
       redis.call('ZREMRANGEBYSCORE', KEYS[7], '-inf', whole(seen_since))

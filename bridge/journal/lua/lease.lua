@@ -61,12 +61,13 @@ end
 --   led in or saw another lead in  over: a lease whose holder's process has ended ('' = none); it is as good as run out
 --   granted: '' or, if the URL names one server and nobody listened there while the claimer's lease stood, nor at any look
 --   since: when that lease was granted, by Redis's clock  since, vacant: ms since it was asked for, since the last look
+--   sharded: how this worker will publish what concerns a mailbox, for the edges: off|beside|instead
 --   returns {1, fence, commits, generation, heard, run id, granted now, former}: the fence grew by one, or by more if
 --   another led in between; former: '<fence>:<generation>:<token>' of who led here before our claim was first applied;
 --   or {0, 'held', the holder's fence, run id, generation, the lease}, {0, 'format', number}, {0, 'corporation'}
 if verb == 'claim' then
   local token, lease_ms, known_fence, known_commits, known_format, known_generation, sent, last_server, remembered, ours,
-    seen_generation, granted, since, vacant, over = unpack(ARGV, 2, 16)
+    seen_generation, granted, since, vacant, over, sharded = unpack(ARGV, 2, 17)
   local holder, server = redis.call('GET', KEYS[1]), run_id()
   if holder == over then holder = false end
   local corporation = redis.call('GET', KEYS[8])
@@ -111,6 +112,11 @@ if verb == 'claim' then
   leader = whole(fence) .. ':' .. whole(generation) .. ':' .. token
   local now = now_ms()
   redis.call('HSET', KEYS[7], 'former', former, 'leader', leader, 'leased', whole(now))
+  if sharded == 'off' then
+    redis.call('HDEL', KEYS[7], 'sharded')
+  else
+    redis.call('HSET', KEYS[7], 'sharded', sharded .. ':' .. whole(fence))
+  end
   redis.call('SET', KEYS[4], whole(fence))
   redis.call('SET', KEYS[1], whole(fence) .. ':' .. token, 'PX', lease_ms)
   redis.call('SET', KEYS[3], whole(generation))

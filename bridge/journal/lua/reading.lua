@@ -271,18 +271,22 @@ if verb == 'probe' then
   return {1, run_id()}
 end
 
--- canary: KEYS 1 lease 2 commits 3 generation 4 the state of the reserved stream
+-- canary: KEYS 1 lease 2 commits 3 generation 4 the state of the reserved stream   Channels: '' = not there.
 --   publishes an event of the stream that tries the way. Nothing is kept of it but its position, and no commit is counted:
 --   if Redis loses one, it has lost nothing of anybody's, and that must not look as if it had gone back.
 --   returns {1, epoch, seq, how many edges heard it}, or {2} if our user may not publish there
 if verb == 'canary' then
-  local lease, new_epoch, body, channel = unpack(ARGV, 2, 5)
+  local lease, new_epoch, body, channel, sharded_channel = unpack(ARGV, 2, 6)
   if redis.call('GET', KEYS[1]) ~= lease then return {0, 'lease'} end
   local generation = redis.call('GET', KEYS[3]) or '0'
   local state = stream_state(generation, new_epoch)
   local seq = state.seq + 1
-  local heard = redis.pcall('PUBLISH', channel, numbered(state.epoch, whole(seq), body, ''))
-  if type(heard) ~= 'number' then return {2} end
+  local event, heard = numbered(state.epoch, whole(seq), body, ''), 0
+  for command, place in pairs({PUBLISH = channel, SPUBLISH = sharded_channel}) do
+    local by_this = place ~= '' and redis.pcall(command, place, event) or 0
+    if type(by_this) ~= 'number' then return {2} end
+    heard = heard + by_this
+  end
   redis.call('HSET', KEYS[4], 'generation', generation, 'epoch', state.epoch, 'seq', whole(seq))
   return {1, state.epoch, seq, heard}
 end

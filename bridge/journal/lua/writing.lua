@@ -53,8 +53,9 @@ local function drop_over_age(oldest_ms)
 end
 
 -- Number an event, append it to the stream's log and to events, and publish it: one atomic step. stamp: its end, behind
--- the body.
-local function publish(kind, mailbox, body, stamp, history_max, history_ms, events_max, channel, kind_channel)
+-- the body. Channels: '' = not there.
+local function publish(kind, mailbox, body, stamp, history_max, history_ms, events_max, channel, kind_channel,
+  sharded_channel)
   seq = seq + 1
   seq_text = whole(seq)
   local event = numbered(epoch, seq_text, body, stamp)
@@ -63,7 +64,9 @@ local function publish(kind, mailbox, body, stamp, history_max, history_ms, even
   if seq % 16 == 0 then drop_over_age(now_ms() - history_ms) end
   redis.call('XADD', KEYS[6], 'MAXLEN', '~', events_max, generation .. '-*', 'event', event, 'type', kind,
     'mailbox', mailbox)
-  redis.call('PUBLISH', channel, event)
+  if channel ~= '' then redis.call('PUBLISH', channel, event) end
+  -- A right that was taken away meanwhile costs edges the wake-up, which they notice, and not the step its other half.
+  if sharded_channel ~= '' then redis.pcall('SPUBLISH', sharded_channel, event) end
   if kind_channel ~= '' then redis.call('PUBLISH', kind_channel, event) end
 end
 
@@ -86,7 +89,7 @@ if verb == 'announce' then
     local field, value = ARGV[i], ARGV[i + 1]
     if value == '+1' then redis.call('HINCRBY', KEYS[7], field, 1) else redis.call('HSET', KEYS[7], field, value) end
   end
-  publish(type, '', body, '', history_max, history_ms, events_max, channel, '')
+  publish(type, '', body, '', history_max, history_ms, events_max, channel, '', '')
   store_position()
   return {1, epoch, seq, 0}
 end
@@ -227,7 +230,7 @@ if verb == 'advance' then
   end
   if events.size > 0 then
     begin_stream()
-    events.each(function(type, body) publish(type, '', body, '', history_max, history_ms, events_max, channel, '') end)
+    events.each(function(type, body) publish(type, '', body, '', history_max, history_ms, events_max, channel, '', '') end)
     store_position()
   end
   if to_ver ~= '' then redis.call('SET', KEYS[7], to_ver) end

@@ -62,7 +62,9 @@ class Bench:
     async def writer(self, settings: Settings) -> Writer:
         """A leader's, as a worker with these settings makes it."""
         lease_s = settings.worker.lease_s
-        writer = Writer(self.redis, Keys(settings.namespace), lease_s=lease_s, retention=retention(settings))
+        writer = Writer(
+            self.redis, Keys(settings.namespace, settings.redis.sharded), lease_s=lease_s, retention=retention(settings)
+        )
         assert await writer.claim() is not None
         return writer
 

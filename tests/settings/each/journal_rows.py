@@ -89,6 +89,23 @@ async def sentinel_password(bench: Bench, value: str) -> None:
     assert value.encode() in said
 
 
+async def sharded(bench: Bench, value: str) -> None:
+    """By which channels a mailbox's event comes. What a cluster makes of them: tests/journal/test_cluster.py."""
+    writer = await bench.writer(bench.settings(BRIDGE_REDIS_SHARDED=value))
+    plain, of_a_shard = KEYS.mailbox_channel(BOB), KEYS.mailbox_channel(BOB, sharded=True)
+    async with bench.redis.pubsub() as heard:
+        await heard.subscribe(plain, KEYS.kind_channel("mail.new"))
+        await heard.ssubscribe(of_a_shard)
+        for _ in range(3):
+            await heard.get_message(timeout=PATIENCE_S)
+        await writer.commit([a_mail()])
+        channels = set()
+        while (message := await heard.get_message(timeout=PATIENCE_S if not channels else 0.1)) is not None:
+            channels.add(message["channel"].decode())
+    expected = {"off": {plain}, "beside": {plain, of_a_shard}, "instead": {of_a_shard}}
+    assert channels == expected[value] | {KEYS.kind_channel("mail.new")}
+
+
 async def history_events(bench: Bench, value: str) -> None:
     settings, most = bench.settings(BRIDGE_HISTORY_EVENTS=value), int(value)
     writer = await bench.writer(settings)
@@ -173,6 +190,7 @@ ROWS = {
     "BRIDGE_REDIS_USERNAME": Row(("a", "exmail-bridge", "u" * 300), username),
     "BRIDGE_REDIS_PASSWORD": Row(("x", "hush hush/#?%密码", "x" * 500), password),
     "BRIDGE_REDIS_SENTINEL_PASSWORD": Row(("x", "hush hush密码", "x" * 500), sentinel_password),
+    "BRIDGE_REDIS_SHARDED": Row(("off", "beside", "instead"), sharded),
     "BRIDGE_HISTORY_EVENTS": Row(("1", "200", "100000"), history_events),
     "BRIDGE_HISTORY_SECONDS": Row(("60", "86400", "31536000"), history_seconds),
     "BRIDGE_EVENTS_MAX": Row(("1000", "20000", "100000000"), events_max),
