@@ -122,6 +122,16 @@ def read_opened(mailbox: str, answer: list[Any] | Failed) -> Opened | Failed:
         return JournalSpoilt(f"what is stored there cannot be read: {error}")
 
 
+def read_top(state: Any, generation: bytes) -> Position | None:
+    """Read a mailbox's last position from its generation, epoch and seq; ``None`` if it has none in this generation,
+    and if it cannot be read, because opening it will say why."""
+    try:
+        of, epoch, seq = state
+        return Position(epoch.decode(), int(seq)) if epoch and of == generation else None
+    except (ValueError, TypeError):
+        return None
+
+
 def read_upstream(led: int, state: bytes | None, since: bytes | None, why: bytes | None) -> UpstreamStatus:
     """Read the state of the provider connection. An odd value counts as unknown, so that no mailbox fails for it."""
     if not led:

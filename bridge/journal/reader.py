@@ -33,6 +33,7 @@ from bridge.journal.opened import (
     Status,
     UpstreamStatus,
     read_opened,
+    read_top,
     read_upstream,
     whole,
 )
@@ -274,7 +275,7 @@ class Reader:
             for answer in (generation, *states):
                 if isinstance(answer, ResponseError) and not str(answer).startswith("WRONGTYPE"):
                     raise answer
-        return [_top(state, generation or b"0") for state in states]
+        return [read_top(state, generation or b"0") for state in states]
 
     async def states(self, mailboxes: Sequence[str]) -> list[AddressState]:
         """Whether each account's address may still be opened; one round trip."""
@@ -368,15 +369,6 @@ def _number(value: bytes | None, key: str) -> int:
         return int(value or 0)
     except ValueError:
         raise JournalSpoilt(f"{key} holds no number") from None
-
-
-def _top(state: Any, generation: bytes) -> Position | None:
-    """A mailbox's last position; ``None`` also if it cannot be read, because opening it will say why."""
-    try:
-        of, epoch, seq = state
-        return Position(epoch.decode(), int(seq)) if epoch and of == generation else None
-    except (ValueError, TypeError):
-        return None
 
 
 def _digest(ticket: str) -> str:
