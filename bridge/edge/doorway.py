@@ -22,7 +22,7 @@ from typing import Any, Final
 from bridge.access import codes
 from bridge.access.mounting import mount_points
 from bridge.access.refused import Refused
-from bridge.edge.entrance import Entrance, Guest
+from bridge.edge.entrance import DEAD_S, Entrance, Guest
 from bridge.edge.handshakes import Handshake, StreamHandshake, WebSocketHandshake
 from bridge.edge.head import LONGEST, read_head
 from bridge.edge.reception import PATIENCE_S
@@ -44,10 +44,16 @@ _KINDS: Final[dict[str, Callable[[Entrance, Any], Handshake]]] = {
 
 
 class Doorway:
-    """Answers on sockets that nobody else has. ``prefix``: the path of the public URL, as for aiohttp's router."""
+    """Answers on sockets that nobody else has.
 
-    def __init__(self, entrance: Entrance, *, prefix: str = "") -> None:
+    ``prefix``: the path of the public URL, as for aiohttp's router. ``patience_s``: how long a handshake may take.
+    """
+
+    dead_s: Final = DEAD_S
+
+    def __init__(self, entrance: Entrance, *, prefix: str = "", patience_s: float = PATIENCE_S) -> None:
         self._entrance = entrance
+        self._patience_s = patience_s
         self._loop = asyncio.get_running_loop()
         # A path that has to be quoted can be written in several ways; aiohttp knows all of them.
         plain = [each for each in mount_points(prefix) if _PLAIN_PATH.fullmatch(each)]
@@ -88,7 +94,7 @@ class Doorway:
         if not handshake.sees_codes:
             return False
         task = self._loop.create_task(self._let_in(sock, size, handshake, acceptor), name="handshake")
-        self._under_way[task] = self._loop.time() + PATIENCE_S
+        self._under_way[task] = self._loop.time() + self._patience_s
         if self._look is None:
             self._look = self._loop.call_later(_LOOK_S, self._look_round)
         return True

@@ -30,7 +30,7 @@ from bridge.events import CANARY
 from bridge.obs.acceptor import give_up_dead_peer
 from bridge.obs.metrics import Metrics
 
-_DEAD_S: Final = 60.0
+DEAD_S: Final = 60.0
 """A browser that acknowledges nothing for this long is gone."""
 
 H = TypeVar("H", WebSocketHandshake, StreamHandshake)
@@ -111,7 +111,7 @@ class Entrance:
 
     def welcome(self, guest: Guest) -> bytes:
         """What stands before the first frame."""
-        return guest.handshake.welcome(self._hub.retry_ms(0))
+        return guest.handshake.welcome(self._hub.retry_ms)
 
     def leave(self, guest: Guest) -> None:
         """He left before his connection began."""
@@ -124,7 +124,6 @@ class Entrance:
         Raises:
             OSError: the socket cannot be used.
         """
-        give_up_dead_peer(sock, _DEAD_S)
         return lean_socket(sock, guest.connection, self._hub.watch)
 
     def begin(self, guest: Guest, transport: asyncio.Transport) -> None:
@@ -132,7 +131,7 @@ class Entrance:
         handshake, admittance, connection = guest
         sock = transport.get_extra_info("socket")
         if sock is not None:
-            give_up_dead_peer(sock, _DEAD_S)
+            give_up_dead_peer(sock, DEAD_S)
         connection.begin(transport)
         begun = []
         for each in admittance.mailboxes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Final, Protocol
 
 from aiohttp import hdrs
@@ -42,8 +42,9 @@ class Handshake(Protocol):
     origin: str | None
     sees_codes: bool
 
-    def welcome(self, retry_ms: int) -> bytes:
-        """What is written before the first frame. ``retry_ms``: when to come back after a cut that nobody announced."""
+    def welcome(self, retry_ms: Callable[[int], int]) -> bytes:
+        """What is written before the first frame. ``retry_ms`` says when to come back, 0: after a cut that nobody
+        announced."""
 
     def farewell(self, code: int, retry_ms: int) -> bytes:
         """The whole answer to whoever is turned away."""
@@ -69,7 +70,7 @@ class WebSocketHandshake:
         ).encode()
         self.after = asking.query.get("after")
 
-    def welcome(self, retry_ms: int) -> bytes:
+    def welcome(self, retry_ms: Callable[[int], int]) -> bytes:
         return self._head
 
     def farewell(self, code: int, retry_ms: int) -> bytes:
@@ -89,8 +90,8 @@ class StreamHandshake:
         self.sees_codes = "text/event-stream" in asking.headers.get(hdrs.ACCEPT, "")
         self.after = asking.headers.get("Last-Event-ID") or asking.query.get("after")
 
-    def welcome(self, retry_ms: int) -> bytes:
-        return self._written({}) + sse_retry(retry_ms)
+    def welcome(self, retry_ms: Callable[[int], int]) -> bytes:
+        return self._written({}) + sse_retry(retry_ms(0))
 
     def farewell(self, code: int, retry_ms: int) -> bytes:
         body = sse_retry(retry_ms) + sse_block(closing_payload(code, retry_ms))

@@ -16,7 +16,7 @@ IS_POSSIBLE: Final = sys.platform == "linux"
 READ: Final = 1
 WRITE: Final = 4
 """What may be waited for: the numbers of ``EPOLLIN`` and ``EPOLLOUT``."""
-_AT_ONCE: Final = 512
+_AT_ONCE: Final = 128
 """How many sockets are served before anything else of the loop is."""
 
 

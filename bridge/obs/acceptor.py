@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 _BACKLOG: Final = 4096
 """Connections that may wait to be accepted: all browsers come back at once after a restart."""
-_AT_ONCE: Final = 100
+_AT_ONCE: Final = 32
 """How many connections are accepted before open ones are served again."""
 RESERVE: Final = 32
 """Descriptors that are reserved for Redis, published keys and the admin port."""
@@ -40,7 +40,11 @@ _LOOK_S: Final = 1.0
 
 
 class Door(Protocol):
-    """Takes connections that it can answer itself."""
+    """Takes connections that it can answer itself. ``dead_s``: how long a peer of those may acknowledge nothing."""
+
+    @property
+    def dead_s(self) -> float:
+        """See above."""
 
     def knock(self, sock: socket.socket, peer: Any, acceptor: Acceptor, /) -> bool | None:
         """Return whether the socket is its own from now on; ``None``: not until its client has said something.
@@ -98,8 +102,8 @@ class Acceptor:
         """
         if self._sock.fileno() < 0:
             return False
-        # Accepted sockets inherit both.
-        give_up_dead_peer(self._sock, self._patience_s)
+        # Accepted sockets inherit both; to ask each of them would cost a call into the kernel.
+        give_up_dead_peer(self._sock, self._patience_s if self._door is None else self._door.dead_s)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         try:
             self._sock.listen(_BACKLOG)
@@ -133,6 +137,8 @@ class Acceptor:
 
     def serve(self, sock: socket.socket) -> None:
         """Give a socket to a protocol of the factory's."""
+        if self._door is not None:
+            give_up_dead_peer(sock, self._patience_s)
         if self._attach is not None:
             try:
                 self._add(self._attach(sock, self._factory()))

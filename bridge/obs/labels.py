@@ -7,7 +7,7 @@ compares with these.
 
 from __future__ import annotations
 
-from typing import Literal, cast, get_args
+from typing import Final, Literal, cast, get_args
 
 Unreadiness = Literal[
     "starting",
@@ -92,9 +92,12 @@ Click = Literal["opened", "refused", "scope", "request", "limited", "away", "bus
 """The outcome of a click; ``unknown``: the provider knows no such mailbox, ``journal``: Redis is away."""
 
 
+_CLOSES: Final = frozenset(get_args(Close))
+
+
 def close_of(code: int) -> Close:
     """The label of a close code: a client may close with any from 3000 on; those that are not ours are one series."""
-    return cast(Close, code) if code in get_args(Close) else "other"
+    return cast(Close, code) if code in _CLOSES else "other"
 
 
 def endpoint_of(name: str) -> Endpoint:

@@ -50,10 +50,14 @@ NONE: Final = Stand(0.0, 0.0, "")
 
 
 class Watched:
-    """A program whose loop is watched; started again under the same name it goes on with the same file."""
+    """A program whose loop is watched; started again under the same name it goes on with the same file.
 
-    def __init__(self, folder: Path, name: str, environ: Mapping[str, str]) -> None:
-        self._command = [sys.executable, "-m", "tests.bench.watched", str(folder / f"{name}.stands"), name]
+    ``callbacks``: each of them is timed, which says what stood still and costs a little.
+    """
+
+    def __init__(self, folder: Path, name: str, environ: Mapping[str, str], *, callbacks: bool = True) -> None:
+        how = () if callbacks else ("--beat",)
+        self._command = [sys.executable, "-m", "tests.bench.watched", *how, str(folder / f"{name}.stands"), name]
         self._stands = folder / f"{name}.stands"
         self._log = folder / f"{name}.log"
         self._environ = {n: v for n, v in os.environ.items() if not n.startswith("BRIDGE_")} | dict(environ)

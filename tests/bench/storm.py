@@ -74,7 +74,7 @@ class Weather:
                 BRIDGE_EDGE_ADMIN_LISTEN=f"127.0.0.1:{admin_port}",
                 BRIDGE_EDGE_HANDSHAKE_RATE="0",
             )
-            program = Watched(Path(tempfile.mkdtemp(dir=self.folder)), "edge", environ)
+            program = Watched(Path(tempfile.mkdtemp(dir=self.folder)), "edge", environ, callbacks=False)
             self.stack.callback(program.stop)
             program.start()
             edges.append(Edge(program, port, admin_port))
@@ -142,6 +142,7 @@ def mail_for_all(weather: Weather) -> None:
             BRIDGE_PROVIDER_CLIENT_SECRET=secret,
             BRIDGE_WORKER_ADMIN_LISTEN="127.0.0.1:0",
         ),
+        callbacks=False,
     )
     weather.stack.callback(worker.stop)
     worker.start()

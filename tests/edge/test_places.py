@@ -157,4 +157,5 @@ def test_without_limits_everybody_is_let_in() -> None:
     """0 is any number."""
     places = Places(lambda: Limits(), now=lambda: 0.0)
     assert not any(refusal(places, "10.0.0.1") for _ in range(1000))
+    assert places.mailbox_has_room(10**6)
     places.require_mailbox(10**6)
