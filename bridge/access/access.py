@@ -334,9 +334,7 @@ def read_identity(claims: Mapping[str, Any], *, claim: str, session: str = "", s
 
 
 def _address(claim: str, value: object) -> str:
-    address = normalise_address(value) if isinstance(value, str) else None
-    # What is good needs no words.
-    return address if address is not None and address.isascii() else address_of(f"claim {quoted(claim)}", value)
+    return address_of(f"claim {quoted(claim)}", value)
 
 
 def address_of(where: str, value: object) -> str:
