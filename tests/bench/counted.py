@@ -6,28 +6,26 @@ FILE has the number of the last look; one is taken every second.
 from __future__ import annotations
 
 import asyncio
-import asyncio.events
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 _EVERY_S: Final = 1.0
 
 
 def install(into: Path) -> None:
-    """Count the tasks of every loop of this process from now on; a program of ours has one."""
-    first = asyncio.events.BaseDefaultEventLoopPolicy.new_event_loop
+    """Count the tasks of the loop of this process from now on, whatever makes it."""
+    run_forever = asyncio.BaseEventLoop.run_forever
 
     def look(loop: asyncio.AbstractEventLoop) -> None:
         into.write_text(f"{len(asyncio.all_tasks(loop))}\n", encoding="ascii")
         loop.call_later(_EVERY_S, look, loop)
 
-    def counting(policy: Any) -> asyncio.AbstractEventLoop:
-        loop = first(policy)
-        loop.call_soon(look, loop)
-        return loop
+    def counting(loop: asyncio.BaseEventLoop) -> None:
+        look(loop)
+        run_forever(loop)
 
-    asyncio.events.BaseDefaultEventLoopPolicy.new_event_loop = counting  # type: ignore[method-assign]
+    asyncio.BaseEventLoop.run_forever = counting  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -33,7 +33,6 @@ from tests.support.processes import ROOT, Program, edge_environ, free_port, prog
 from tests.support.stage import KEYS, SECRET
 from tests.support.waiting import until
 
-READING_S: Final = 30.0
 SETTLING_S: Final = 60.0
 """Behind the failover, before readings count."""
 GRACE_S: Final = 2.0
@@ -194,7 +193,8 @@ class Trial:
         mailboxes = list(world.accounts)
         async with AsyncExitStack() as stack:
             provider = await stack.enter_async_context(await Simulator.start(world))
-            work = worker_environ(self._url, provider, BRIDGE_WORKER_LEASE="10", BRIDGE_EVENTS_MAX="50000")
+            kept = max(1000, min(50_000, busy * SEEN_ENTRIES // 2))
+            work = worker_environ(self._url, provider, BRIDGE_WORKER_LEASE="10", BRIDGE_EVENTS_MAX=str(kept))
             leader = await self.start(stack, "first leader", "worker", work)
             await until(lambda: bool(leader.said("listen session online")), within_s=WITHIN_S)
             await until(lambda: self._client.hlen(KEYS.directory) == len(mailboxes), within_s=WITHIN_S)
@@ -213,7 +213,7 @@ class Trial:
             while (at := time.monotonic() - began) < options.minutes * 60:
                 if "first leader" in self.programs and at >= half_s:
                     await self._fail_over(stack, leader, following, work)
-                await asyncio.sleep(READING_S)
+                await asyncio.sleep(options.every)
                 report = await visitors.ask(report=True)
                 seen += report["mails"]
                 self._judge(report)
@@ -274,6 +274,7 @@ class Trial:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.endurance", description=__doc__)
     parser.add_argument("--minutes", type=float, default=40.0)
+    parser.add_argument("--every", type=float, default=30.0, help="seconds from one reading to the next (default: 30)")
     parser.add_argument("--rate", type=float, default=1000.0, help="mails a second (default: 1000)")
     parser.add_argument("--clients", type=int, default=5000)
     parser.add_argument(
