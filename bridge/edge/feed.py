@@ -22,6 +22,7 @@ from bridge.edge.loader import Loader
 from bridge.edge.news import News
 from bridge.edge.opening import Opening
 from bridge.edge.pace import Pace
+from bridge.edge.portions import portions
 from bridge.edge.probe import Probe
 from bridge.edge.recollection import Recollection
 from bridge.edge.rounds import Rounds
@@ -156,15 +157,14 @@ class Feed:
         tail.opening -= 1
         tail.idle_since = self._clock()
 
-    @property
-    def mailboxes(self) -> list[str]:
-        """Mailboxes with an open connection here."""
-        return [tail.mailbox for tail in self._tails.values() if tail.cursors and tail.mailbox != CANARY]
+    def tails(self) -> list[Tail]:
+        """Those of all mailboxes with a connection here, and of some that had one."""
+        return list(self._tails.values())
 
-    def take_arrived(self) -> list[str]:
-        """Mailboxes that got a connection since the last call, as far as they still have one."""
+    def take_arrived(self) -> list[Tail]:
+        """Those that got a connection since the last call."""
         arrived, self._arrived = self._arrived, set()
-        return [tail.mailbox for tail in arrived if tail.cursors and tail.mailbox != CANARY]
+        return list(arrived)
 
     # -- subscriptions
 
@@ -342,22 +342,21 @@ class Feed:
         while True:
             await asyncio.sleep(self._pace.idle_s / 2)
             before = self._clock() - self._pace.idle_s
-            idle = [
-                (channel, tail)
-                for channel, tail in self._tails.items()
-                if not tail.cursors and not tail.opening and tail.idle_since < before
-            ]
-            for channel, tail in idle:
-                del self._tails[channel]
-                self._recollection.dropped(tail)
-                self._confirming.pop(tail, None)
-                self._loader.forget(tail)
+            async for some in portions(self._tails.items()):
+                self._drop([(channel, tail) for channel, tail in some if tail.is_idle and tail.idle_since < before])
             self._metrics.edge_mailboxes.set(len(self._tails))
-            if idle and self._subscription is not None:
-                try:
-                    self._subscription.unsubscribe(
-                        [channel.decode() for channel, _ in idle if channel != self._channels.canary],
-                        sharded=self._channels.sharded,
-                    )
-                except JournalAway:
-                    continue
+
+    def _drop(self, idle: list[tuple[bytes, Tail]]) -> None:
+        # A new connection to Redis may have given them other channels meanwhile: then it is for the next time.
+        idle = [(channel, tail) for channel, tail in idle if self._tails.get(channel) is tail]
+        for channel, tail in idle:
+            del self._tails[channel]
+            self._recollection.dropped(tail)
+            self._confirming.pop(tail, None)
+            self._loader.forget(tail)
+        if idle and self._subscription is not None:
+            with suppress(JournalAway):
+                self._subscription.unsubscribe(
+                    [channel.decode() for channel, _ in idle if channel != self._channels.canary],
+                    sharded=self._channels.sharded,
+                )

@@ -12,7 +12,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -109,6 +109,17 @@ class Hub:
     def cursors(self) -> list[Cursor]:
         """The cursors of all open connections."""
         return [cursor for slot in self._slots for each in slot.connections for cursor in each.cursors]
+
+    def cursors_in_pieces(self) -> Iterator[list[Cursor]]:
+        """The same, some hundred at a time; between two pieces connections may come and go."""
+        size = max(1, _PIECE * len(self._slots) // max(1, self.count))
+        for first in range(0, len(self._slots), size):
+            yield [
+                cursor
+                for slot in self._slots[first : first + size]
+                for each in slot.connections
+                for cursor in each.cursors
+            ]
 
     def of(self, mailbox: str) -> list[Cursor]:
         """The cursors over one mailbox. A search through all connections, for operators' questions only."""

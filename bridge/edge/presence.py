@@ -6,8 +6,12 @@ Entries expire by themselves instead of being counted up and down, so an edge th
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Iterable
 
 from bridge.edge.feed import Feed
+from bridge.edge.tail import Tail
+from bridge.events import CANARY
 from bridge.journal.errors import JournalError
 from bridge.journal.reader import Reader
 
@@ -15,7 +19,8 @@ from bridge.journal.reader import Reader
 class Presence:
     """Keeps the open mailboxes of this process in ``{ns}:online``.
 
-    A new one is entered within ``look_s``; all are renewed every ``renew_s``, each time for ``last_s`` seconds.
+    A new one is entered within ``look_s``; all are renewed every ``renew_s``, each time for ``last_s`` seconds, and not
+    all at once: some at each look.
     """
 
     def __init__(
@@ -29,15 +34,24 @@ class Presence:
 
     async def run(self) -> None:
         """Enter and renew until cancelled."""
-        looks = 0
+        waiting: list[Tail] = []
+        looks = portion = 0
+        behind = False
         while True:
-            # Those that are there already were entered for longer than until the next renewal.
-            arrived = self._feed.take_arrived()
-            due = self._feed.mailboxes if looks % self._renew_looks == 0 else arrived
+            if not looks:
+                waiting = self._feed.tails()
+                portion = len(waiting) if behind else math.ceil(len(waiting) / self._renew_looks)
+            due = [*self._feed.take_arrived(), *waiting[:portion]]
+            del waiting[:portion]
             try:
-                await self._reader.mark_online(due, for_s=self._last_s)
+                await self._reader.mark_online(_followed(due), for_s=self._last_s)
             except JournalError:
                 # Enter all of them again at the next look.
-                looks = -1
-            looks += 1
+                behind, looks = True, 0
+            else:
+                behind, looks = False, (looks + 1) % self._renew_looks
             await asyncio.sleep(self._look_s)
+
+
+def _followed(tails: Iterable[Tail]) -> list[str]:
+    return [tail.mailbox for tail in tails if tail.cursors and tail.mailbox != CANARY]

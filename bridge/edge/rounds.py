@@ -22,7 +22,6 @@ from bridge.journal.standing import Asker, Standing, Standings, named
 log = logging.getLogger(__name__)
 
 _PIECE: Final = 128
-_AT_ONCE: Final = 512
 _MOST_NAMED: Final = 256
 
 
@@ -97,7 +96,11 @@ class Rounds:
                 self._some.clear()
                 rested_at = loop.time() + self._rest_s
             try:
-                await self._go(self._hub.cursors() if due else self._meant())
+                self.number += 1
+                if due:
+                    await self._look_at_all()
+                else:
+                    await self.look(self._meant())
             except JournalError as error:
                 if not isinstance(error, NotLetIn):
                     log.debug("a round was broken off", extra={"error": str(error)})
@@ -118,9 +121,19 @@ class Rounds:
                     some[each] = None
         return list(some)
 
-    async def _go(self, cursors: Sequence[Cursor]) -> None:
-        self.number += 1
-        await self.look(cursors)
+    async def _look_at_all(self) -> None:
+        # First of all, for this is known without Redis.
+        for piece in self._hub.cursors_in_pieces():
+            self._end_disowned(piece)
+            await asyncio.sleep(0)
+        for piece in self._hub.cursors_in_pieces():
+            await self.look(piece)
+
+    def _end_disowned(self, cursors: Iterable[Cursor]) -> None:
+        """End those whose credential was signed with a secret that is gone."""
+        for cursor in cursors:
+            if not self._believes(cursor.connection.identity.signer):
+                cursor.connection.end(codes.NO_CREDENTIAL)
 
     async def look(self, cursors: Sequence[Cursor]) -> None:
         """End those that may not stay, in pieces: ten thousand at once would delay delivery by as many microseconds.
@@ -128,12 +141,7 @@ class Rounds:
         Raises:
             JournalError: not all were checked.
         """
-        # First of all, for this is known without Redis.
-        for number, cursor in enumerate(cursors, 1):
-            if not self._believes(cursor.connection.identity.signer):
-                cursor.connection.end(codes.NO_CREDENTIAL)
-            if not number % _AT_ONCE:
-                await asyncio.sleep(0)
+        self._end_disowned(cursors)
         for start in range(0, len(cursors), _PIECE):
             askers: dict[Asker, list[Cursor]] = {}
             for cursor in cursors[start : start + _PIECE]:

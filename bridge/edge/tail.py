@@ -58,6 +58,11 @@ class Tail:
             return ()
         return cursors if isinstance(cursors, dict) else (cursors,)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody follows it, or is about to."""
+        return self._cursors is None and not self.opening
+
     def join(self, cursor: Cursor) -> None:
         """Deliver to this cursor, too, from now on."""
         cursors = self._cursors
@@ -110,8 +115,12 @@ class Tail:
         if entries is None:
             return 0
         self._fresh = None
-        self._keep(entries)
-        self._deliver(entries[0] if len(entries) == 1 else Delivery(entries))
+        delivery = entries[0] if len(entries) == 1 else Delivery(entries)
+        if self._are_needed(delivery.first):
+            self._keep(entries)
+        else:
+            self._ring = None
+        self._deliver(delivery)
         return len(entries)
 
     def adopt(self, opened: Opened) -> bool:
@@ -191,6 +200,16 @@ class Tail:
             return
         if all(cursor.caught_up for cursor in self.cursors):
             self._ring = None
+
+    def _are_needed(self, first: int) -> bool:
+        """Whether entries from ``first`` on may be asked for later.
+
+        A live cursor moves past what it is given. Of more than one cursor this is not looked at each time.
+        """
+        cursors = self._cursors
+        if self.opening or isinstance(cursors, dict):
+            return True
+        return cursors is not None and cursors.live != first - 1
 
     def _deliver(self, delivery: Entry | Delivery) -> None:
         cursors = self._cursors

@@ -10,13 +10,14 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from bridge.edge.loader import Loader
+from bridge.edge.portions import portions
 from bridge.edge.recollection import Recollection
 from bridge.edge.rounds import Rounds
 from bridge.edge.tail import Tail
 from bridge.journal.errors import JournalError
 from bridge.journal.reader import Reader
 
-_BATCH: Final = 256
+_BATCH: Final = 64
 
 
 class Tops:
@@ -49,14 +50,17 @@ class Tops:
             except JournalError:
                 continue
             self._recollection.counted(commits, generation)
-            for tail in self._tails():
-                tail.forget()
+            known: list[Tail] = []
+            async for some in portions(self._tails()):
+                for tail in some:
+                    tail.forget()
+                known += [tail for tail in some if tail.top is not None]
             # A kick does not count as a commit, so this does not depend on the commits.
             self._rounds.all()
             if commits == compared_at:
                 # Nothing was written since the last comparison, so nothing can have been lost.
                 continue
-            if await self._compared([tail for tail in self._tails() if tail.top is not None]):
+            if await self._compared(known):
                 compared_at = commits
 
     async def _compared(self, tails: list[Tail]) -> bool:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from bridge.edge.feed import Opening, Pace
-from bridge.edge.presence import Presence
 from bridge.edge.tail import Tail
 from bridge.events import Position
 from bridge.journal.calls import Announce
@@ -342,33 +341,6 @@ async def test_an_answer_that_a_new_snapshot_overtook_is_thrown_away(redis_url: 
         await writer.commit([mail("Z3")])
         told = await heard(peer, b"Z3")
         assert told.count(b'"id":"%b-1"' % epoch.encode()) == 1, "in the snapshot's recent mails alone"
-
-
-async def test_presence_is_renewed_and_by_redis_own_clock(redis_url: str) -> None:
-    """An entry that lapsed comes back without anybody leaving; a look that failed is made up for."""
-    async with (
-        redis_proxy(redis_url) as way,
-        leading_writer(redis_url) as (_, redis),
-        bare_edge(way.url) as edge,
-    ):
-        await edge.join(await edge.open())
-        presence = Presence(edge.reader, edge.feed, look_s=0.01, renew_s=0.05, last_s=90)
-        running = asyncio.create_task(presence.run())
-
-        async def marked() -> bool:
-            score = await redis.zscore(KEYS.online, BOB)
-            seconds, _ = await redis.time()
-            return score is not None and seconds + 80 < score <= seconds + 91
-
-        for _ in range(3):
-            await until(marked)
-            await redis.delete(KEYS.online)
-        way.closed = True
-        way.cut(but_pubsub=True)
-        await redis.delete(KEYS.online)
-        way.closed = False
-        await until(marked)
-        running.cancel()
 
 
 async def test_whoever_comes_after_the_end_is_sent_on(redis_url: str) -> None:

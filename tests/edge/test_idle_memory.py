@@ -12,7 +12,7 @@ from bridge.edge.transport.sse import SseConnection
 from bridge.edge.transport.websocket import WebSocketConnection
 from bridge.edge.watch import IS_POSSIBLE
 from tests.support.bare_edge import bare_edge, heard
-from tests.support.stage import leading_writer
+from tests.support.stage import leading_writer, mail
 
 BEFORE, MORE = 64, 256
 MOST_BYTES = 1800
@@ -42,3 +42,26 @@ async def test_an_idle_connection_with_its_own_mailbox_takes_little(redis_url: s
             tracemalloc.stop()
         assert edge.hub.count == BEFORE + MORE
         assert (after - before) / MORE < MOST_BYTES
+
+
+async def test_a_mail_that_was_written_leaves_nothing(redis_url: str) -> None:
+    """Who is alone with his mailbox and has been written everything needs none of it again."""
+    mailboxes = [f"u{number}@gzdev.com" for number in range(64)]
+    async with leading_writer(redis_url) as (writer, _), bare_edge(redis_url) as edge:
+        peers = [(await edge.join(await edge.open(each), mailbox=each))[1] for each in mailboxes]
+
+        async def mails(number: int) -> None:
+            await writer.commit([mail(f"Z{number}", mailbox=each, subject="x" * 2000) for each in mailboxes])
+            for peer in peers:
+                await heard(peer, b'"mail_id":"Z%d"' % number)
+            gc.collect()
+
+        await mails(1)
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            await mails(2)
+            after, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert (after - before) / len(mailboxes) < 1000
