@@ -156,6 +156,8 @@ class Feed:
         """The connection that :meth:`open` was called for has joined the tail, or failed."""
         tail.opening -= 1
         tail.idle_since = self._clock()
+        if tail.is_idle:
+            self._loader.deserted(tail)
 
     def tails(self) -> list[Tail]:
         """Those of all mailboxes with a connection here, and of some that had one."""
@@ -342,21 +344,24 @@ class Feed:
         while True:
             await asyncio.sleep(self._pace.idle_s / 2)
             before = self._clock() - self._pace.idle_s
-            async for some in portions(self._tails.items()):
-                self._drop([(channel, tail) for channel, tail in some if tail.is_idle and tail.idle_since < before])
+            async for some in portions(self._loader.idle):
+                self._loader.idle.difference_update([tail for tail in some if not tail.is_idle])
+                self._drop([tail for tail in some if tail.is_idle and tail.idle_since < before])
             self._metrics.edge_mailboxes.set(len(self._tails))
 
-    def _drop(self, idle: list[tuple[bytes, Tail]]) -> None:
-        # A new connection to Redis may have given them other channels meanwhile: then it is for the next time.
-        idle = [(channel, tail) for channel, tail in idle if self._tails.get(channel) is tail]
-        for channel, tail in idle:
-            del self._tails[channel]
+    def _drop(self, tails: list[Tail]) -> None:
+        dropped = []
+        for tail in tails:
+            channel = self._channels.of(tail.mailbox)
+            if self._tails.get(channel.encode()) is not tail:
+                # It still has the channel of a connection to Redis that is being replaced: later.
+                continue
+            del self._tails[channel.encode()]
             self._recollection.dropped(tail)
             self._confirming.pop(tail, None)
             self._loader.forget(tail)
-        if idle and self._subscription is not None:
+            if tail.mailbox != CANARY:
+                dropped.append(channel)
+        if dropped and self._subscription is not None:
             with suppress(JournalAway):
-                self._subscription.unsubscribe(
-                    [channel.decode() for channel, _ in idle if channel != self._channels.canary],
-                    sharded=self._channels.sharded,
-                )
+                self._subscription.unsubscribe(dropped, sharded=self._channels.sharded)

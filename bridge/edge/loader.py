@@ -58,7 +58,8 @@ class Loader:
     """Collects the questions of this process and asks them; while Redis is away, again every ``pace.reconnect_s``.
 
     ``look`` checks open connections and ends those that may not stay. ``waited`` counts the answers that were
-    postponed, because a leader may soon begin a generation or the server take writes again.
+    postponed, because a leader may soon begin a generation or the server take writes again. ``idle``: tails that
+    somebody left, and that nobody may follow any more.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Loader:
         self._openings: list[_Opening] = []
         self._gaps: dict[Tail, None] = {}
         self._cold: dict[Cursor, None] = {}
+        self.idle: set[Tail] = set()
         self.work = asyncio.Event()
 
     async def open(self, request: OpenRequest, asker: Asker) -> tuple[Opened, Standing]:
@@ -112,9 +114,14 @@ class Loader:
         self._gaps[tail] = None
         self.work.set()
 
+    def deserted(self, tail: Tail) -> None:
+        """Note that nobody follows this mailbox, for now."""
+        self.idle.add(tail)
+
     def forget(self, tail: Tail) -> None:
         """Drop what is planned for a tail that has no connections any more."""
         self._gaps.pop(tail, None)
+        self.idle.discard(tail)
 
     def read_cold(self, cursor: Cursor) -> None:
         """Read the journal for a cursor that is too far behind for the ring."""

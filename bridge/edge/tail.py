@@ -19,6 +19,9 @@ class ColdReader(Protocol):
     def read_cold(self, cursor: Cursor) -> None:
         """Read what comes after the cursor, and hand it over later."""
 
+    def deserted(self, tail: Tail) -> None:
+        """Nobody follows this mailbox any more."""
+
 
 class Tail:
     """One mailbox on this edge. ``top`` is ``None`` until the journal has been read for the first time.
@@ -82,6 +85,7 @@ class Tail:
                 [self._cursors] = cursors
         elif cursors is cursor:
             self._cursors = None
+            self._loader.deserted(self)
 
     @property
     def position(self) -> Position | None:

@@ -34,6 +34,9 @@ class NoLoader:
     def read_cold(self, cursor: Cursor) -> None:
         raise AssertionError(cursor.position)
 
+    def deserted(self, tail: Tail) -> None:
+        """It is the test's."""
+
 
 @dataclass
 class Rig:
