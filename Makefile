@@ -3,7 +3,7 @@
 UV ?= uv
 COMPILE = $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate
 
-.PHONY: dev test lint bench bench-write bench-compare bundle rolling churn cluster endurance fuzz autobahn crash contracts lock model npm release settings slope soak
+.PHONY: dev test lint bench bench-write bench-compare bundle rolling churn cluster endurance fuzz autobahn crash contracts lock model npm release settings slope soak storm
 
 dev:
 	python3 -m bridge dev
@@ -38,6 +38,10 @@ slope:
 # Three edges behind nginx are restarted one after the other under 3,000 pages and mail; some three minutes.
 rolling:
 	.venv/bin/python -m tests.bench.rolling
+
+# 10,000 browsers come back at once, 15,000 leave, a mail comes to 10,000 mailboxes, and to one that 5,000 have open.
+storm:
+	.venv/bin/python -m tests.bench.storm
 
 # What 300,000 connections that come and go leave in an edge's memory.
 churn:

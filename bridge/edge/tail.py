@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from typing import Final, Protocol
 
@@ -11,6 +12,7 @@ from bridge.events import Position
 from bridge.journal.reader import Opened
 
 _RING: Final = 64
+_PIECE: Final = 1000
 
 
 class ColdReader(Protocol):
@@ -218,10 +220,27 @@ class Tail:
     def _deliver(self, delivery: Entry | Delivery) -> None:
         cursors = self._cursors
         if isinstance(cursors, dict):
-            for cursor in list(cursors):
-                cursor.deliver(delivery)
+            self._deliver_to(list(cursors), 0, delivery)
         elif cursors is not None:
             cursors.deliver(delivery)
+
+    def _deliver_to(self, everybody: list[Cursor], start: int, delivery: Entry | Delivery) -> None:
+        """Deliver in pieces: to fifteen thousand it takes a tenth of a second, and other mailboxes have mails too.
+
+        Whoever got something newer in between has got this with it: a cursor knows its place.
+        """
+        if start:
+            # A new beginning that was written in between is no place for what was before it.
+            if delivery.entries[-1].epoch != self._epoch:
+                return
+            here = self.cursors
+            piece = [cursor for cursor in everybody[start : start + _PIECE] if cursor in here]
+        else:
+            piece = everybody[:_PIECE]
+        for cursor in piece:
+            cursor.deliver(delivery)
+        if len(everybody) > start + _PIECE:
+            asyncio.get_running_loop().call_soon(self._deliver_to, everybody, start + _PIECE, delivery)
 
     def _keep(self, entries: list[Entry]) -> None:
         ring = self._ring

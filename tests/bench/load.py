@@ -32,7 +32,8 @@ def stamp() -> str:
 class Load:
     """``n`` subscribers of one server; ``path`` may have a ``%d`` for the subscriber's number.
 
-    One is open when ``opened_by`` has come. ``say`` is the text that a WebSocket has to send first, if any.
+    One is open when ``opened_by`` has come. ``say`` is the text that a WebSocket has to send first, if any. ``mark``:
+    what stands once in each event; those of our own say when they were published.
     """
 
     host: str
@@ -43,6 +44,7 @@ class Load:
     bearers: list[str] = field(default_factory=list)
     opened_by: bytes = b"exmail.snapshot"
     say: bytes = b""
+    mark: bytes = MARK
     socks: dict[int, socket.socket] = field(default_factory=dict)
     latencies_us: list[int] = field(default_factory=list)
     frames: int = 0
@@ -100,10 +102,12 @@ class Load:
         return last - first
 
     def _take(self, data: bytes) -> None:
-        at = data.find(MARK)
+        at = data.find(self.mark)
         if at < 0:
             return
-        self.frames += data.count(MARK)
+        self.frames += data.count(self.mark)
+        if self.mark is not MARK:
+            return
         text = data[at + len(MARK) : at + len(MARK) + _DIGITS]
         if len(text) == _DIGITS:
             self.latencies_us.append(int(time.monotonic() * 1e6) - int(text))
@@ -161,6 +165,8 @@ def main() -> None:
     load = Load(order["host"], order["port"], order["path"], n, order["websocket"], bearers)
     load.opened_by = order.get("opened_by", "exmail.snapshot").encode()
     load.say = order.get("say", "").encode()
+    if "mark" in order:
+        load.mark = order["mark"].encode()
     load.connect()
     _answer(handshakes_s=round(load.n / load.handshake_s))
     for line in sys.stdin:

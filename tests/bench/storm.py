@@ -82,10 +82,10 @@ class Weather:
             wait_for(edge.port, within_s=60.0)
         return edges
 
-    def fill(self, edge: Edge, n: int, mailboxes: Sequence[str]) -> None:
+    def fill(self, edge: Edge, n: int, mailboxes: Sequence[str], **more: str) -> None:
         """Open so many connections."""
         wanted = {"port": edge.port, "n": n, "websocket": True, "path": "/ws", "secret": SECRET}
-        edge.count, _ = self.stack.enter_context(load(mailboxes=mailboxes, **wanted))
+        edge.count, _ = self.stack.enter_context(load(mailboxes=mailboxes, **wanted, **more))
         edge.program.longest()
 
 
@@ -151,7 +151,7 @@ def mail_for_all(weather: Weather) -> None:
     edges = weather.edges(EDGES)
     for at, edge in enumerate(edges):
         mailboxes = names[at::EDGES]
-        weather.fill(edge, len(mailboxes), mailboxes)
+        weather.fill(edge, len(mailboxes), mailboxes, mark='"type":"exmail.mail.new"')
     for _ in range(weather.rounds):
         time.sleep(SETTLED_S)
         worker.longest()
