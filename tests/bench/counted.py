@@ -16,9 +16,12 @@ _EVERY_S: Final = 1.0
 def install(into: Path) -> None:
     """Count the tasks of the loop of this process from now on, whatever makes it."""
     run_forever = asyncio.BaseEventLoop.run_forever
+    fresh = into.with_name(f"{into.name}.fresh")
 
     def look(loop: asyncio.AbstractEventLoop) -> None:
-        into.write_text(f"{len(asyncio.all_tasks(loop))}\n", encoding="ascii")
+        # In one step: whoever reads finds a whole number at any moment.
+        fresh.write_text(f"{len(asyncio.all_tasks(loop))}\n", encoding="ascii")
+        fresh.replace(into)
         loop.call_later(_EVERY_S, look, loop)
 
     def counting(loop: asyncio.BaseEventLoop) -> None:
