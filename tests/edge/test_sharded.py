@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import redis as redis_sync
 
 from bridge.journal.connect import RedisAddress
 from bridge.journal.sharded import Sharded
 from tests.support.bare_edge import STILL, bare_edge, heard
 from tests.support.browser_side import open_ws
 from tests.support.guarded import Guarded
+from tests.support.releases import Earlier
 from tests.support.stage import (
     BOB,
     KEYS,
@@ -79,6 +81,37 @@ async def test_an_announcement_of_a_new_leader_is_enough(redis_url: str) -> None
             await until(lambda: edge.count("feed_reconnects_total") == 1)
             await writer.commit([mail("Z1")])
             await heard(peer, b"Z1")
+
+
+@pytest.mark.parametrize("release", ["first", "previous"])
+async def test_a_worker_of_an_earlier_release_is_heard(redis_url: str, release: str) -> None:
+    """On the way back it leads while edges are still those of this release, and leaves no note: what it publishes,
+    plainly, is heard at once, though the note of its predecessor stands there still."""
+    async with (
+        RedisAddress(redis_url).client(timeout_s=PATIENCE_S) as redis,
+        running_edge(redis_url, NO_SWEEP) as (
+            url,
+            _,
+        ),
+    ):
+        writer = StageWriter(redis, "instead")
+        assert await writer.claim() is not None
+        client = await let_in(url)
+        await writer.commit([mail("Z1")])
+        assert ids(await client.events(1)) == ["Z1"]
+        await writer.release()
+        with redis_sync.Redis.from_url(redis_url, protocol=2) as then:
+            earlier = Earlier(release, then, then)
+            lease, commits, _ = earlier.claim()
+            assert await redis.hget(KEYS.upstream, "sharded") is not None
+
+            async def listens() -> bool:
+                return (await redis.pubsub_numsub(PLAIN))[0][1] == 1
+
+            await until(listens)
+            assert earlier.record(mail("Z2"), lease=lease, call=commits + 1)[0] == 1
+        assert ids(await client.events(1)) == ["Z2"]
+        client.drop()
 
 
 @pytest.mark.parametrize("odd", ["of another type", "unreadable"])
