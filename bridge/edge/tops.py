@@ -17,7 +17,7 @@ from bridge.edge.tail import Tail
 from bridge.journal.errors import JournalError
 from bridge.journal.reader import Reader
 
-_BATCH: Final = 64
+_BATCH: Final = 128
 
 
 class Tops:

@@ -68,6 +68,22 @@ class Script:
         """
         return await self._run(calls, each=True)
 
+    async def ask(self, commands: Sequence[Sequence[str]]) -> list[Any]:
+        """Plain commands that only read, in one round trip; return their replies. A key of another type is a reply, an
+        error.
+
+        Raises:
+            JournalAway, JournalRefused
+        """
+        answers = await self._pipe.ask(b"".join([pack(*command) for command in commands]), len(commands))
+        for answer in answers:
+            if isinstance(answer, hiredis.ReplyError) and not str(answer).startswith("WRONGTYPE"):
+                fault = refusal(str(answer))
+                if isinstance(fault, JournalMoved):
+                    self._pipe.leave()
+                raise fault
+        return answers
+
     async def _run(self, calls: Sequence[ScriptCall], *, each: bool) -> list[list[Any] | Failed]:
         if not calls:
             return []

@@ -7,10 +7,11 @@ from typing import Any
 
 import orjson
 import pytest
+from redis.asyncio import Redis
 
 from bridge.events import Position, position_of
 from bridge.journal.calls import Advance
-from bridge.journal.errors import FormatTooNew, JournalRefused, TakesNoWrites
+from bridge.journal.errors import FormatTooNew, JournalRefused, NotLetIn, TakesNoWrites
 from bridge.journal.reader import Opened, OpenRequest, Reader
 from bridge.journal.writer import Writer
 from tests.support.waiting import PATIENCE_S
@@ -185,6 +186,19 @@ async def test_tops_tell_positions_and_generations(redis: Any, writer: Writer, r
     assert await reader.tops([BOB, "new@gzdev.com"]) == [Position(outcome.epoch, 1), None]
     await redis.set(KEYS.generation, writer.generation + 1)
     assert await reader.tops([BOB]) == [None]
+
+
+async def test_positions_that_may_not_be_read_are_a_fault(redis: Any, redis_url: str, reader: Reader) -> None:
+    """A server that refuses says nothing about anybody's position."""
+    assert await reader.tops([BOB]) == [None]
+    await redis.acl_setuser("blind", enabled=True, passwords=["+pw"], commands=["+ping", "+get"], keys=["*"])
+    blind = Redis.from_url(redis_url, username="blind", password="pw")
+    try:
+        with pytest.raises(NotLetIn):
+            await Reader(blind, KEYS, history_events=5, history_s=3600).tops([BOB])
+    finally:
+        await blind.aclose()
+        await redis.acl_deluser("blind")
 
 
 async def test_tickets_open_once_and_are_stored_hashed(redis: Any, reader: Reader) -> None:
