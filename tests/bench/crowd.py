@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from bridge.events import to_json
 from bridge.journal.made import REVISION, Made
+from tests.bench.histories import write
 from tests.bench.product import ROOT, CannotMeasure
 from tests.bench.stage import SECRET, facts, free_port, load, valkey, wait_for
 from tests.bench.town import alias, person
@@ -300,14 +301,17 @@ def prefill(client: Any, accounts: int, ver: int) -> None:
     client.set("{exmail}:ver", ver - 2)
 
 
-def measure(accounts: int, online: int, phases: list[str], folder: Path, *, filled: bool) -> None:
+def measure(options: argparse.Namespace, folder: Path) -> None:
     """Run the phases, and print a line of a table for each."""
+    accounts, online, filled = options.accounts, options.online, options.filled
     with ExitStack() as stack:
         server, client = stack.enter_context(valkey())
         with suppress(PermissionError):
             os.setpriority(os.PRIO_PROCESS, server.pid, -10)
         client.config_set("slowlog-log-slower-than", SLOW_US)
         client.config_set("slowlog-max-len", 1000)
+        # More than there are accounts: others have left.
+        write(server.tcp_url, [alias(number) for number in range(options.histories)], each=3)
         town = Town(accounts)
         stack.callback(town.stop)
         common = {"BRIDGE_REDIS_URL": server.tcp_url, "BRIDGE_LOG_LEVEL": "warning", "PYTHONPATH": str(ROOT)}
@@ -345,14 +349,14 @@ def measure(accounts: int, online: int, phases: list[str], folder: Path, *, fill
             )
             # Read and answer pings from now on; the answer is not waited for.
             count(2**40, patience_s=86_400.0)
-        print(f"{facts()}; {accounts:,} accounts, {online:,} on line\n")
+        print(f"{facts()}; {accounts:,} accounts, {online:,} on line, {options.histories:,} mailboxes with a history\n")
         print("| what | time | worker: longest stand, CPU (wall) | edges | Redis: slowest call |")
         print("|---|--:|---|---|---|")
         if filled:
             prefill(client, accounts, town.ver)
         worker.start()
         crowd.until(lambda: crowd.told("synced", b"0-0")) if filled else crowd.fill()
-        for name in phases:
+        for name in options.phases:
             PHASES[name](crowd)
 
 
@@ -360,13 +364,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.crowd", description=__doc__)
     parser.add_argument("--accounts", type=int, default=120_000)
     parser.add_argument("--online", type=int, default=15_000)
+    parser.add_argument("--histories", type=int, default=200_000, help="mailboxes in which there are three mails")
     parser.add_argument("--phases", nargs="*", choices=PHASES, default=list(PHASES), help="after the first fill")
     parser.add_argument("--filled", action="store_true", help="without the first fill: the mirror is there already")
     options = parser.parse_args()
     # What was started is ended then, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory() as folder:
-        measure(options.accounts, options.online, options.phases, Path(folder), filled=options.filled)
+        measure(options, Path(folder))
     return 0
 
 
