@@ -128,7 +128,7 @@ async def test_back_to_a_page_does_not_announce_again(edge: ScriptedEdge, requir
         assert connection.query == {"after": f"{EPOCH}-2"}
         await connection.say(snapshot(2, resumed=True), event(3))
         await until(tab, "mail.unread === 3")
-        await tab.evaluate("history.back()")
+        await tab.go_back(wait_until="commit")
         again = await edge.connection()
         assert await tab.evaluate("window.first"), "the browser kept no page"
         assert again.query == {"after": f"{EPOCH}-3"}

@@ -43,7 +43,6 @@ UPGRADE = (
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 )
 STREAM = "Accept: text/event-stream\r\n"
-GOOD = f"Authorization: Bearer {token()}\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 ELSEWHERE = b"\r\n"
 """Before a request line: passed over by aiohttp's parser, and not plain."""
@@ -56,12 +55,18 @@ def head(path: str, lines: str, *, host: str = HOST, method: str = "GET", versio
     return f"{method} {path} HTTP/{version}\r\n{host}{lines}\r\n".encode("latin-1", "replace")
 
 
+def credential() -> str:
+    """A header with a token of this moment."""
+    return f"Authorization: Bearer {token()}\r\n"
+
+
 def plain() -> Iterator[tuple[str, bytes]]:
     """Heads with what browsers, proxies and others send, by what is special in them."""
+    good = credential()
     for kind, path, lines in (("websocket", "/ws", UPGRADE), ("sse", "/events", STREAM)):
         for name, query, more in (
-            ("bearer", "", GOOD),
-            ("below", "", GOOD),
+            ("bearer", "", good),
+            ("below", "", good),
             ("nothing", "", ""),
             ("bad token", "", "Authorization: Bearer a.b.c\r\n"),
             ("another scheme", "", f"Authorization: Basic eA==\r\nCookie: exmail_bridge={token()}\r\n"),
@@ -70,50 +75,50 @@ def plain() -> Iterator[tuple[str, bytes]]:
             ("two cookies", "", f"Cookie: exmail_bridge={token()}; exmail_bridge={token(ANN)}\r\n"),
             ("cross site", "", f"Cookie: exmail_bridge={token()}\r\nSec-Fetch-Site: cross-site\r\n"),
             ("ticket", "?ticket=none", ""),
-            ("own origin", "", f"{GOOD}Origin: http://oa.corp.com\r\n"),
-            ("listed origin", "", f"{GOOD}Origin: {OA}\r\n"),
+            ("own origin", "", f"{good}Origin: http://oa.corp.com\r\n"),
+            ("listed origin", "", f"{good}Origin: {OA}\r\n"),
             ("listed origin, refused", "", f"Origin: {OA}\r\n"),
-            ("foreign origin", "", f"{GOOD}Origin: https://evil.example\r\n"),
-            ("null origin", "", f"{GOOD}Origin: null\r\n"),
-            ("two origins", "", f"{GOOD}Origin: {OA}\r\nOrigin: {OA}\r\n"),
-            ("position", "?after=zzzzzzzz-7", GOOD),
-            ("position in a header", "?after=x", f"{GOOD}Last-Event-ID: zzzzzzzz-7\r\n"),
-            ("odd position", "?after=%ff%00+%2B&after=2", GOOD),
-            ("mailbox", f"?mailbox={BOB}", GOOD),
-            ("not his", f"?mailbox={ANN}", GOOD),
-            ("all of his", "?mailbox=*", GOOD),
-            ("fragment", "?mailbox=*#x", GOOD),
-            ("path with a fragment", "#x", GOOD),
-            ("odd query", "?&=&&a=b=c;d&mailbox", GOOD),
-            ("forwarded", "", f"{GOOD}X-Forwarded-Host: portal.example\r\nOrigin: https://portal.example\r\n"),
-            ("no websocket", "", f"{GOOD}Sec-WebSocket-Version: 8\r\n"),
-            ("no keep-alive", "", f"{GOOD}Connection: close\r\n"),
-            ("expects", "", f"{GOOD}Expect: 100-continue\r\n"),
-            ("expects what nobody knows", "", f"{GOOD}Expect: tea\r\n"),
-            ("a body of nothing", "", f"{GOOD}Content-Length: 0\r\n"),
-            ("two hosts", "", f"{GOOD}Host: x\r\n"),
-            ("a long line", "", f"{GOOD}X-Long: {'x' * 9000}\r\n"),
-            ("many headers", "", GOOD + "".join(f"X-{number}: y\r\n" for number in range(200))),
-            ("very long", "", GOOD + "".join(f"X-{number}: {'y' * 1000}\r\n" for number in range(20))),
-            ("blank before a colon", "", f"{GOOD}X : y\r\n"),
-            ("folded", "", f"{GOOD}X: y\r\n z\r\n"),
-            ("no text", "", f"{GOOD}X: \xff\xfe\r\n"),
-            ("old websocket", "", f"{GOOD}Sec-WebSocket-Key1: x\r\n"),
-            ("html wanted", "", f"{GOOD}Accept: text/html\r\n"),
+            ("foreign origin", "", f"{good}Origin: https://evil.example\r\n"),
+            ("null origin", "", f"{good}Origin: null\r\n"),
+            ("two origins", "", f"{good}Origin: {OA}\r\nOrigin: {OA}\r\n"),
+            ("position", "?after=zzzzzzzz-7", good),
+            ("position in a header", "?after=x", f"{good}Last-Event-ID: zzzzzzzz-7\r\n"),
+            ("odd position", "?after=%ff%00+%2B&after=2", good),
+            ("mailbox", f"?mailbox={BOB}", good),
+            ("not his", f"?mailbox={ANN}", good),
+            ("all of his", "?mailbox=*", good),
+            ("fragment", "?mailbox=*#x", good),
+            ("path with a fragment", "#x", good),
+            ("odd query", "?&=&&a=b=c;d&mailbox", good),
+            ("forwarded", "", f"{good}X-Forwarded-Host: portal.example\r\nOrigin: https://portal.example\r\n"),
+            ("no websocket", "", f"{good}Sec-WebSocket-Version: 8\r\n"),
+            ("no keep-alive", "", f"{good}Connection: close\r\n"),
+            ("expects", "", f"{good}Expect: 100-continue\r\n"),
+            ("expects what nobody knows", "", f"{good}Expect: tea\r\n"),
+            ("a body of nothing", "", f"{good}Content-Length: 0\r\n"),
+            ("two hosts", "", f"{good}Host: x\r\n"),
+            ("a long line", "", f"{good}X-Long: {'x' * 9000}\r\n"),
+            ("many headers", "", good + "".join(f"X-{number}: y\r\n" for number in range(200))),
+            ("very long", "", good + "".join(f"X-{number}: {'y' * 1000}\r\n" for number in range(20))),
+            ("blank before a colon", "", f"{good}X : y\r\n"),
+            ("folded", "", f"{good}X: y\r\n z\r\n"),
+            ("no text", "", f"{good}X: \xff\xfe\r\n"),
+            ("old websocket", "", f"{good}Sec-WebSocket-Key1: x\r\n"),
+            ("html wanted", "", f"{good}Accept: text/html\r\n"),
         ):
             yield f"{kind}: {name}", head(f"{PREFIX if name == 'below' else ''}{path}{query}", lines + more)
-        yield f"{kind}: no host", head(path, lines + GOOD, host="")
+        yield f"{kind}: no host", head(path, lines + good, host="")
         for version in ("1.0", "2.0", "0.9"):
-            yield f"{kind}: HTTP/{version}", head(path, lines + GOOD, version=version)
+            yield f"{kind}: HTTP/{version}", head(path, lines + good, version=version)
         for method in ("HEAD", "POST", "OPTIONS", "get", "GETT"):
-            yield f"{kind}: {method}", head(path, lines + GOOD, method=method)
+            yield f"{kind}: {method}", head(path, lines + good, method=method)
         others = (f"http://oa.corp.com{path}", f"{path}/", f"/.{path}", "/%77s", "*", "", path.upper(), f"{path}%20")
         for other in others:
-            yield f"{kind}: at {other}", head(other, lines + GOOD)
-    yield "websocket: no upgrade", head("/ws", GOOD)
+            yield f"{kind}: at {other}", head(other, lines + good)
+    yield "websocket: no upgrade", head("/ws", good)
     yield "sse: anything wanted, refused", head("/events", "Accept: */*\r\n")
-    yield "sse: upgrade", head("/events", UPGRADE + STREAM + GOOD)
-    yield "websocket: other upgrade", head("/ws", GOOD + "Upgrade: h2c\r\nConnection: Upgrade\r\n")
+    yield "sse: upgrade", head("/events", UPGRADE + STREAM + good)
+    yield "websocket: other upgrade", head("/ws", good + "Upgrade: h2c\r\nConnection: Upgrade\r\n")
 
 
 @dataclass
@@ -358,7 +363,7 @@ async def test_mails_come_to_whoever_came_in_by_either_lane(redis_url: str, tran
 async def test_nothing_is_read_that_is_not_plain() -> None:
     """A head that is not all there, of another path, with a body, or longer than is looked at."""
     loop, paths = asyncio.get_running_loop(), {b"/ws"}
-    whole = head("/ws?after=1", UPGRADE + GOOD)
+    whole = head("/ws?after=1", UPGRADE + credential())
     found = read_head(whole + b"tail", paths, peer=("10.0.0.1", 5), loop=loop)
     assert found is not None
     path, read, size = found
@@ -366,6 +371,6 @@ async def test_nothing_is_read_that_is_not_plain() -> None:
     assert read.query["after"] == "1"
     for data in (*(whole[:size] for size in range(len(whole))), whole.replace(b"/ws", b"/wt"), ELSEWHERE + whole):
         assert read_head(data, paths, peer=None, loop=loop) is None
-    body = head("/ws", UPGRADE + GOOD + "Content-Length: 1\r\n") + b"x"
+    body = head("/ws", UPGRADE + credential() + "Content-Length: 1\r\n") + b"x"
     assert read_head(body, paths, peer=None, loop=loop) is None
     assert len(head("/ws", f"X: {'x' * LONGEST}\r\n")) > LONGEST

@@ -18,7 +18,6 @@ from tests.support.clicks import CHINESE, HTML, Stage, clicking, signon_alone
 from tests.support.processes import free_port
 from tests.support.stage import BOB, KEYS, bearer, leading_writer, running_edge, token
 
-COOKIE = f"exmail_bridge={token()}"
 FOREIGN = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Dest": "empty"}
 OWN = {"Sec_Fetch_Site": "same-origin"}
 NOBODY = "nobody@gzdev.com"
@@ -133,7 +132,7 @@ async def test_off_says_so(redis_url: str, simulator: Simulator) -> None:
         answer = await stage.browser.click()
         assert (answer.status, "BRIDGE_SIGNON is off" in answer.body) == (404, True)
         async with running_edge(redis_url) as (url, _):
-            answer = await stage.browser.get(f"{url}/mail/open", Cookie=COOKIE)
+            answer = await stage.browser.get(f"{url}/mail/open", Cookie=f"exmail_bridge={token()}")
             assert (answer.status, "BRIDGE_PROVIDER_CLIENT_SECRET" in answer.body) == (404, True)
 
 
