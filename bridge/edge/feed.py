@@ -92,7 +92,8 @@ class Feed:
         self._arrived: set[Tail] = set()
         self._subscription: Subscription | None = None
         self.connected = asyncio.Event()
-        self._confirming: dict[Tail, asyncio.Future[None]] = {}
+        # The tails whose channel is not confirmed yet, each with those who wait for it.
+        self._confirming: dict[Tail, list[asyncio.Future[None]]] = {}
         self._loader = Loader(reader, standings, metrics, look=rounds.look, pace=self._pace)
         self._canaries = Canaries(reader, metrics, redis_clock)
         self._tops = Tops(
@@ -176,20 +177,24 @@ class Feed:
         if tail is None:
             tail = self._tails[channel] = Tail(mailbox, self._loader)
             tail.idle_since = self._clock()
-            self._confirming[tail] = asyncio.get_running_loop().create_future()
+            self._confirming[tail] = []
             self._loader.work.set()
         return tail
 
     async def _listening(self, tail: Tail) -> None:
         if self._subscription is None:
             raise JournalAway("no pub/sub connection")
-        if (confirming := self._confirming.get(tail)) is not None:
-            await asyncio.shield(confirming)
+        if (waiting := self._confirming.get(tail)) is not None:
+            # One for each, because who stops waiting must not end it for the others.
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            waiting.append(future)
+            await future
 
     def _confirmed(self, tails: list[Tail]) -> None:
         for tail in tails:
-            if (future := self._confirming.pop(tail, None)) is not None and not future.done():
-                future.set_result(None)
+            for future in self._confirming.pop(tail, ()):
+                if not future.done():
+                    future.set_result(None)
 
     async def _subscribe_new(self) -> None:
         """Subscribe the tails that wait for it, and let those proceed who wait for the confirmation."""
@@ -333,11 +338,11 @@ class Feed:
 
     def _fail_confirming(self) -> None:
         """Fail the connections that wait for a confirmation; their tails are subscribed after the next dial."""
-        for tail, future in list(self._confirming.items()):
-            if not future.done():
-                future.set_exception(JournalAway("pub/sub connection lost"))
-                future.exception()
-            self._confirming[tail] = asyncio.get_running_loop().create_future()
+        for waiting in self._confirming.values():
+            for future in waiting:
+                if not future.done():
+                    future.set_exception(JournalAway("pub/sub connection lost"))
+            waiting.clear()
 
     async def _drop_idle(self) -> None:
         """Unsubscribe from mailboxes that have had no connection for a while."""

@@ -48,3 +48,16 @@ async def test_questions_that_never_end_keep_nobody_from_his_channel(redis_url: 
             assert rounds >= tail.repairs
         finally:
             asking.cancel()
+
+
+async def test_who_stops_waiting_for_a_channel_does_so_alone(redis_url: str) -> None:
+    """Several open one mailbox before its channel is confirmed; one hangs up, and the others come in."""
+    async with leading_writer(redis_url) as (_, redis), bare_edge(redis_url) as edge:
+        await redis.execute_command("CLIENT", "PAUSE", "500", "ALL")
+        waiting = [asyncio.create_task(edge.open()) for _ in range(3)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        first, second = await asyncio.gather(*waiting[1:])
+        assert first.tail is second.tail
+        assert first.tail.opening == 2
+        assert waiting[0].cancelled()
