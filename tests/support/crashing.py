@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from asyncio import selector_events
 from collections.abc import Callable
@@ -100,7 +101,7 @@ def wrap(points: Points) -> None:
     points.around(Redis, "execute_command", lambda redis, name, *_, **__: f"redis {name}")
     points.around(Pipeline, "execute", lambda *_, **__: "redis pipeline")
     points.around(RawConnection, "dial", lambda *_: "redis dial")
-    points.around(Subscription, "subscribe", lambda *_: "redis subscribe")
+    points.around(Subscription, "subscribe", lambda *_, **__: "redis subscribe")
     points.around_sync(Subscription, "took", lambda *_: "redis messages")
     points.around(Transport, "call", lambda transport, endpoint, *_, **__: f"provider {endpoint.name}")
     points.around(Transport, "ask_token", lambda *_, **__: "provider token")
@@ -110,11 +111,17 @@ def wrap(points: Points) -> None:
     points.around_sync(selector_events._SelectorSocketTransport, "write", _written)  # type: ignore[attr-defined]
     points.around_sync(LeanTransport, "write", _written)
     points.around_sync(Connection, "write_live", _written)
+    points.around_sync(socket.socket, "send", _sent)
 
 
 def _written(_transport: Any, data: bytes) -> str | None:
     head = bytes(data[:400])
     return next((f"browser {name}" for mark, name in _TO_BROWSER if mark in head), None)
+
+
+def _sent(sock: Any, data: bytes, *_: Any) -> str | None:
+    """What an edge writes itself is the head of an answer; all else is a transport's."""
+    return _written(sock, data) if data[:5] == b"HTTP/" else None
 
 
 if __name__ == "__main__":
