@@ -127,7 +127,7 @@ class Rounds:
             self._end_disowned(piece)
             await asyncio.sleep(0)
         for piece in self._hub.cursors_in_pieces():
-            await self.look(piece)
+            await self._ask(piece)
 
     def _end_disowned(self, cursors: Iterable[Cursor]) -> None:
         """End those whose credential was signed with a secret that is gone."""
@@ -142,6 +142,9 @@ class Rounds:
             JournalError: not all were checked.
         """
         self._end_disowned(cursors)
+        await self._ask(cursors)
+
+    async def _ask(self, cursors: Sequence[Cursor]) -> None:
         for start in range(0, len(cursors), _PIECE):
             askers: dict[Asker, list[Cursor]] = {}
             for cursor in cursors[start : start + _PIECE]:
