@@ -201,8 +201,9 @@ async def test_both_lanes_answer_alike_whatever_is_changed(redis_url: str) -> No
             heads = [mutator.next() + b"\r\n\r\n" for _ in range(5)]
             # Most changes break the first line: half of them leave it whole.
             heads += [_first_line(random.choice(seeds)) + each.partition(b"\r\n")[2] for each in heads]
-            # A parser that waits for more would wait for ever.
-            pairs = [(each, ELSEWHERE + each) for each in heads if b"\ncontent-length" not in each.lower()]
+            # A parser that waits for more would wait for ever: for a body, or for a first line.
+            whole = [each for each in heads if each.strip() and b"\ncontent-length" not in each.lower()]
+            pairs = [(each, ELSEWHERE + each) for each in whole]
             for pair in pairs:
                 one, other = await asyncio.gather(*(ask(url, each) for each in pair))
                 assert one == other, pair[0]
