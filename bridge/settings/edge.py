@@ -154,7 +154,7 @@ class Edge:
     handshake_rate: int = setting(
         "BRIDGE_EDGE_HANDSHAKE_RATE",
         integer(0, 100_000),
-        "1000",
+        "2500",
         "Openings of connections that one process takes on; who comes beyond it is told to come later, so that open "
         "connections get their mails while everybody comes back. 0: any number.",
         unit="openings a second",

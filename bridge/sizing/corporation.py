@@ -36,7 +36,7 @@ class Corporation:
     audit_max: int = 100_000
     dead_max: int = 1000
     backlog: int = 10_000
-    handshake_rate: int = 1000
+    handshake_rate: int = 2500
     newcount_rate: float = 20.0
     mail_bytes: float = MEASURED.mail_event
     count_bytes: float = MEASURED.count_event
