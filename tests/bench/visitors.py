@@ -234,6 +234,8 @@ def main() -> None:
     while visitors.open < len(order["mailboxes"]):
         visitors.turn()
     _answer(open=visitors.open)
+    # Who comes faster than an edge takes people on is told to come later; that belongs to the beginning.
+    visitors.seen = Seen()
     orders = select.poll()
     orders.register(sys.stdin, select.POLLIN)
     left_at = time.monotonic()
