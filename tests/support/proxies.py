@@ -53,6 +53,10 @@ class Running:
     log: Path
     reload: Callable[[], Awaitable[None]]
 
+    def noted(self) -> str:
+        """What the log holds; Caddy makes the file with its first line."""
+        return self.log.read_text() if self.log.exists() else ""
+
 
 class Proxy(Protocol):
     """Starts one, with its file, until the block ends."""
