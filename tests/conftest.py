@@ -12,6 +12,7 @@ import gc
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ import redis
 
 from bridge.journal.embedded import EmbeddedServer
 from tests.support.waiting import PATIENCE_S
+from tests.support.warm_start import WarmPopen
 from tests.support.wrapped import LIBRARIES, find_library
 
 # Whoever looks at the clock beside each example fails on a machine that stands still for a moment.
@@ -81,6 +83,7 @@ def pytest_configure() -> None:
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
+    setattr(subprocess, "Popen", WarmPopen)  # noqa: B010 - a class is no name that a checker lets one assign
 
 
 def pytest_collection_finish() -> None:
