@@ -45,7 +45,7 @@ from bridge.edge.renewal import Renewal
 from bridge.edge.rounds import Rounds
 from bridge.edge.server import EdgeServer
 from bridge.edge.witness import Witness
-from bridge.journal.clock import SharedClock, redis_now_ms
+from bridge.journal.clock import SharedClock, redis_now_us
 from bridge.journal.errors import JournalError
 from bridge.journal.inquiry import Inquiries
 from bridge.journal.keys import Keys
@@ -87,7 +87,7 @@ async def serve_edge(
     address = redis_address(settings)
     redis = address.client()
     keys = Keys(settings.namespace)
-    clock = SharedClock(partial(redis_now_ms, redis), wall=time.time)
+    clock = SharedClock(partial(redis_now_us, redis), wall=time.time)
     reader = build_reader(settings, redis, wall=clock)
     standings = Standings(redis, keys)
     hub = Hub(metrics, life_s=lambda: present.settings.edge.max_life_s, ticked=beat)

@@ -13,7 +13,7 @@ from bridge.app.egress import open_session
 from bridge.doctor.check import Check, Said
 from bridge.doctor.finding import NotJudged, found
 from bridge.doctor.means import Means
-from bridge.journal.clock import redis_now_ms
+from bridge.journal.clock import redis_now_us
 
 _REDIS_OFF_S: Final = 5.0
 _PROVIDER_OFF_S: Final = 30.0
@@ -24,7 +24,7 @@ async def _ask(means: Means) -> AsyncGenerator[Said, None]:
     try:
         async with means.redis() as (redis, _):
             asked_at = means.wall()
-            said = await redis_now_ms(redis) / 1000
+            said = await redis_now_us(redis) / 1e6
             answered_at = means.wall()
         off_s = said - (asked_at + answered_at) / 2
         if abs(off_s) > _REDIS_OFF_S + (answered_at - asked_at):

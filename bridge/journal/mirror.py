@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from bridge.events import DIRECTORY, from_json, to_json
 from bridge.journal.calls import Stream
 from bridge.journal.client import typed
-from bridge.journal.clock import redis_now_ms
+from bridge.journal.clock import redis_now_us
 from bridge.journal.counted import COUNTED_FIELDS, Counted, read_counted
 from bridge.journal.dead import names_any
 from bridge.journal.errors import JournalRefused, NotLetIn, translated
@@ -175,9 +175,13 @@ class Mirror:
             async for pair in self._redis.hscan_iter(key, count=_SCAN):
                 yield pair
 
+    async def now_us(self) -> int:
+        """Redis's clock, which all processes share; epoch µs."""
+        return await redis_now_us(self._redis)
+
     async def now_ms(self) -> int:
-        """Redis's clock, which all processes share; epoch ms."""
-        return await redis_now_ms(self._redis)
+        """The same; epoch ms."""
+        return await self.now_us() // 1000
 
     async def entries_of(self, stream: Stream, addresses: Collection[str]) -> list[bytes]:
         """The ids of a stream's entries about these addresses, as mailboxes or as accounts.

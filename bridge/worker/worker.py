@@ -128,7 +128,7 @@ class Worker:
 
     async def _lead(self, claimed: Claimed) -> None:
         log.info("leading", extra={"fence": claimed.fence, "generation": claimed.generation})
-        clock = SharedClock(self._means.mirror.now_ms)
+        clock = SharedClock(self._means.mirror.now_us)
         await clock.look()
         left = await self._means.mirror.upstream()
         self._leader = Leader(self._means, claimed, clock, left)

@@ -170,15 +170,15 @@ def edge(redis_url: str, product: Product = HERE, **environ: str) -> Iterator[tu
 
 
 def subscribers(
-    port: int, n: int, *, websocket: bool, mailboxes: Sequence[str] | None = None
+    port: int, n: int, *, websocket: bool, mailboxes: Sequence[str] | None = None, **wanted: Any
 ) -> AbstractContextManager[tuple[Any, dict[str, float]]]:
     """Subscribers of an edge. With ``mailboxes`` each brings a token for its own, or all for the one; without, the
-    tickets of :func:`prepare`."""
+    tickets of :func:`prepare`. ``wanted``: further fields of :class:`tests.bench.load.Load`."""
     path = "/ws" if websocket else "/events"
     credentials: dict[str, Any] = {"path": f"{path}?ticket=B%d"}
     if mailboxes is not None:
         credentials = {"path": path, "mailboxes": mailboxes, "secret": SECRET}
-    return load(port=port, n=n, websocket=websocket, **credentials)
+    return load(port=port, n=n, websocket=websocket, **credentials, **wanted)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 from bridge.edge.channels import Channels
 from bridge.edge.feed import Pace
 from bridge.edge.probe import Probe
-from bridge.journal.clock import SharedClock, redis_now_ms
+from bridge.journal.clock import SharedClock, redis_now_us
 from bridge.journal.connect import RedisAddress
 from bridge.journal.reader import Reader
 from bridge.journal.reports import Deafness, Reports
@@ -136,7 +136,7 @@ async def test_who_stood_still_does_not_take_his_connection_for_deaf(redis_url: 
             name="edge",
             pace=Pace(probe_s=0.02, deaf_s=patience_s),
             clock=lambda: now[0],
-            redis_clock=SharedClock(partial(redis_now_ms, redis)),
+            redis_clock=SharedClock(partial(redis_now_us, redis)),
         )
         await channel.subscribe(channels.probe)
 

@@ -19,7 +19,7 @@ from bridge.edge.recollection import Recollection
 from bridge.edge.rounds import Rounds
 from bridge.edge.transport.sse import SseConnection
 from bridge.events import Position
-from bridge.journal.clock import SharedClock, redis_now_ms
+from bridge.journal.clock import SharedClock, redis_now_us
 from bridge.journal.connect import RedisAddress
 from bridge.journal.reader import Reader
 from bridge.journal.reports import Reports
@@ -105,7 +105,7 @@ async def bare_edge(
         rounds=rounds,
         reports=Reports(redis, KEYS),
         name="bare",
-        redis_clock=SharedClock(partial(redis_now_ms, redis)),
+        redis_clock=SharedClock(partial(redis_now_us, redis)),
         recollection=Recollection(),
         hub=hub,
         metrics=metrics,
