@@ -62,8 +62,8 @@ class Admission:
     async def admit(self, request: Asking, after: str | None) -> Admittance:
         """Check who asks, and open what he asks for. ``after``: what he resumes from, as he wrote it.
 
-        Each opened tail counts the connection as ``opening``, see :meth:`bridge.edge.feed.Feed.open`. The caller
-        limits the time.
+        Each opened tail counts the connection as ``opening`` until the caller says :meth:`leave`, whatever comes of
+        it. The caller limits the time.
 
         Raises:
             Refused: there is nothing that he may follow, or the journal does not answer.
@@ -85,7 +85,7 @@ class Admission:
             raise
 
     def leave(self, opened: Sequence[Admitted]) -> None:
-        """Nobody is going to follow these."""
+        """Who opened these follows them by now, or is not going to."""
         for each in opened:
             self._feed.opened(each.opening.tail)
 

@@ -17,12 +17,14 @@ import logging
 import re
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from bridge.access import codes
 from bridge.access.mounting import mount_points
 from bridge.access.refused import Refused
-from bridge.edge.entrance import DEAD_S, Entrance, Guest
+from bridge.edge.connection import Connection
+from bridge.edge.entrance import DEAD_S, Entrance
 from bridge.edge.handshakes import Handshake, StreamHandshake, WebSocketHandshake
 from bridge.edge.head import LONGEST, read_head
 from bridge.edge.reception import PATIENCE_S
@@ -124,7 +126,7 @@ class Doorway:
         task = asyncio.current_task()
         assert task is not None
         try:
-            guest = await self._entrance.open(handshake)
+            await self._entrance.let_in(handshake, partial(self._take_socket, sock, size))
         except Refused as refused:
             self._turn_away(sock, size, handshake, refused)
         except asyncio.CancelledError:
@@ -137,30 +139,23 @@ class Doorway:
         except Exception:
             log.exception("a handshake failed")
             acceptor.serve(sock)
-        else:
-            self._begin(sock, size, guest)
         finally:
             # Cheaper than a callback, which is a turn of the loop for each.
             del self._under_way[task]
             self._late.discard(task)
 
-    def _begin(self, sock: socket.socket, size: int, guest: Guest) -> None:
-        """Start the connection; there must be no await since the journal's answer."""
+    def _take_socket(
+        self, sock: socket.socket, size: int, connection: Connection, welcome: bytes
+    ) -> asyncio.Transport | None:
         try:
             _take(sock, size)
-            welcome = self._entrance.welcome(guest)
             sent = sock.send(welcome, _MORE)
-            transport = self._entrance.transport_for(guest, sock)
+            transport = self._entrance.transport_for(connection, sock)
         except OSError:
             sock.close()
-            self._entrance.leave(guest)
-            return
-        try:
-            transport.write(welcome[sent:])
-            self._entrance.begin(guest, transport)
-        except Exception:
-            log.exception("a handshake failed")
-            transport.abort()
+            return None
+        transport.write(welcome[sent:])
+        return transport
 
     def _turn_away(self, sock: socket.socket, size: int, handshake: Handshake, refused: Refused) -> None:
         farewell = self._entrance.farewell(handshake, refused)

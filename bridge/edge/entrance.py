@@ -1,15 +1,17 @@
 """The way in of every connection: from a request to a connection that has begun, or to the words of a farewell.
 
-Whoever read the request calls these steps, in this order: :meth:`Entrance.greet`, :meth:`Entrance.open`,
-:meth:`Entrance.begin`. Whose the socket was is the caller's affair: aiohttp's (:mod:`bridge.edge.server`), or nobody's
-yet (:mod:`bridge.edge.doorway`). So there is one way in, whichever door it is.
+Whoever read the request calls :meth:`Entrance.greet`, then :meth:`Entrance.let_in`. Whose the socket was is the
+caller's affair: aiohttp's (:mod:`bridge.edge.server`), or nobody's yet (:mod:`bridge.edge.doorway`). So there is one
+way in, whichever door it is.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
-from typing import Final, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from bridge.access import codes
 from bridge.access.asking import Asking
@@ -30,18 +32,15 @@ from bridge.events import CANARY
 from bridge.obs.acceptor import give_up_dead_peer
 from bridge.obs.metrics import Metrics
 
+log = logging.getLogger(__name__)
+
 DEAD_S: Final = 60.0
 """A browser that acknowledges nothing for this long is gone."""
 
 H = TypeVar("H", WebSocketHandshake, StreamHandshake)
-
-
-class Guest(NamedTuple):
-    """Who may come in: his mailboxes are open, and wait for him; the connection has no socket yet."""
-
-    handshake: Handshake
-    admittance: Admittance
-    connection: Connection
+TakeSocket = Callable[[Connection, bytes], asyncio.Transport | None]
+"""Take the client's socket for a connection, and write what stands before the first frame (the bytes); return what the
+connection writes to. ``None``: the client has left. If it raises, the socket is closed."""
 
 
 class Entrance:
@@ -78,15 +77,15 @@ class Entrance:
         origin = self._origins.check(asking, cookie=cookie)
         return kind(asking, origin, self._origins.cors_headers(origin))
 
-    async def open(self, handshake: Handshake) -> Guest:
-        """Check who asks, and open his mailboxes.
+    async def let_in(self, handshake: Handshake, take: TakeSocket) -> Connection | None:
+        """Check who asks, open his mailboxes, and start his connection on the socket that ``take`` hands over.
 
-        The caller passes the guest to :meth:`begin` or :meth:`leave`, with no await in between: live messages have
-        been coming for him since the journal answered. The caller also cancels this if it takes longer than
-        :data:`bridge.edge.reception.PATIENCE_S`, and says :attr:`too_late`.
+        Live messages come for him as soon as the journal has answered, so nothing is awaited from then on. Return the
+        connection; ``None`` if he has left, or if it could not begin, which is logged. The caller cancels this if it
+        takes longer than :data:`bridge.edge.reception.PATIENCE_S`, and says :attr:`too_late`.
 
         Raises:
-            Refused: he is not let in; :meth:`farewell` has the words for it.
+            Refused: he is not let in, and ``take`` was not called; :meth:`farewell` has the words for it.
         """
         asking = handshake.asking
         if self._hub.closing:
@@ -94,10 +93,15 @@ class Entrance:
         place = self._places.take(client_address(asking, self._trusted()) if self._places.asks_address else "")
         try:
             admittance = await self._admission.admit(asking, handshake.after)
+            try:
+                connection = handshake.kind(self._hub, admittance.identity, place)
+                return connection if self._start(connection, handshake, admittance, take) else None
+            finally:
+                # Those that he follows now have his cursor.
+                self._admission.leave(admittance.mailboxes)
         except BaseException:
             place.give_back()
             raise
-        return Guest(handshake, admittance, handshake.kind(self._hub, admittance.identity, place))
 
     @property
     def too_late(self) -> Refused:
@@ -109,26 +113,32 @@ class Entrance:
         self._reception.turned_away(refused)
         return handshake.farewell(refused.code, self._hub.retry_ms(refused.code))
 
-    def welcome(self, guest: Guest) -> bytes:
-        """What stands before the first frame."""
-        return guest.handshake.welcome(self._hub.retry_ms)
-
-    def leave(self, guest: Guest) -> None:
-        """He left before his connection began."""
-        guest.connection.connection_lost(None)
-        self._admission.leave(guest.admittance.mailboxes)
-
-    def transport_for(self, guest: Guest, sock: socket.socket) -> asyncio.Transport:
-        """What the connection writes to, for a socket that never had a transport; the socket is closed in any case.
+    def transport_for(self, connection: Connection, sock: socket.socket) -> asyncio.Transport:
+        """What a connection writes to, for a socket that never had a transport; the socket is closed in any case.
 
         Raises:
             OSError: the socket cannot be used.
         """
-        return lean_socket(sock, guest.connection, self._hub.watch)
+        return lean_socket(sock, connection, self._hub.watch)
 
-    def begin(self, guest: Guest, transport: asyncio.Transport) -> None:
-        """Start the connection on a socket that is its own; what comes before the first frame has been written."""
-        handshake, admittance, connection = guest
+    def _start(self, connection: Connection, handshake: Handshake, admittance: Admittance, take: TakeSocket) -> bool:
+        """Start on the client's socket; return whether the connection lives. If it does not, nothing is left of it."""
+        transport = None
+        try:
+            transport = take(connection, handshake.welcome(self._hub.retry_ms))
+            if transport is not None:
+                self._begin(connection, handshake, admittance, transport)
+                return True
+        except Exception:
+            log.exception("a connection could not begin")
+            if (current := connection.transport or transport) is not None:
+                current.abort()
+        connection.connection_lost(None)
+        return False
+
+    def _begin(
+        self, connection: Connection, handshake: Handshake, admittance: Admittance, transport: asyncio.Transport
+    ) -> None:
         sock = transport.get_extra_info("socket")
         if sock is not None:
             give_up_dead_peer(sock, DEAD_S)

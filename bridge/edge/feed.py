@@ -116,7 +116,7 @@ class Feed:
     async def open(self, asker: Asker, after: Position | None) -> Opening:
         """Open a mailbox for a new connection.
 
-        The tail counts the connection as ``opening`` until :meth:`joined` or :meth:`opened` is called.
+        The tail counts the connection as ``opening`` until :meth:`opened` is called.
 
         Raises:
             JournalAway: Redis does not answer; the client should come later.
@@ -148,7 +148,6 @@ class Feed:
 
     def joined(self, opening: Opening, cursor: Cursor) -> None:
         """The connection has its socket: give it what was broadcast since its mailbox was opened."""
-        self.opened(opening.tail)
         self._arrived.add(opening.tail)
         self.news.repeat(cursor, opening.news)
         self._rounds.joined(cursor, opening.rounds)

@@ -14,6 +14,7 @@ from bridge.access.access import Access, Identity, Refused
 from bridge.access.chosen import chosen
 from bridge.access.mounting import mount_points
 from bridge.access.standing import require_standing
+from bridge.edge.connection import Connection
 from bridge.edge.entrance import Entrance, H
 from bridge.edge.handover import Gone, take_socket
 from bridge.edge.handshakes import Handshake, StreamHandshake, WebSocketHandshake
@@ -81,23 +82,27 @@ class EdgeServer:
             handshake = self._entrance.greet(request, kind)
         except Refused as refused:
             return self._reception.refuse(request, refused)
+        early = b""
+
+        def take(connection: Connection, welcome: bytes) -> asyncio.Transport | None:
+            nonlocal early
+            try:
+                transport, early = take_socket(request)
+            except Gone:
+                return None
+            transport.set_protocol(connection)
+            transport.write(welcome)
+            return transport
+
         try:
             async with asyncio.timeout(PATIENCE_S):
-                guest = await self._entrance.open(handshake)
+                connection = await self._entrance.let_in(handshake, take)
         except Refused as refused:
             return self._turn_away(request, handshake, refused)
         except TimeoutError:
             return self._turn_away(request, handshake, self._entrance.too_late)
-        try:
-            transport, early = take_socket(request)
-        except Gone:
-            self._entrance.leave(guest)
-        else:
-            transport.set_protocol(guest.connection)
-            transport.write(self._entrance.welcome(guest))
-            self._entrance.begin(guest, transport)
-            if early:
-                guest.connection.data_received(early)
+        if early and connection is not None:
+            connection.data_received(early)
         return web.Response(status=400)
 
     def _turn_away(self, request: web.Request, handshake: Handshake, refused: Refused) -> web.StreamResponse:

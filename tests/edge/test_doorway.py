@@ -14,22 +14,17 @@ from urllib.parse import urlsplit
 import pytest
 from redis.asyncio import Redis
 
-from bridge.access.access import Access
-from bridge.access.origins import Origins
-from bridge.access.secret import SecretVerifier
-from bridge.edge.admission import Admission
 from bridge.edge.doorway import Doorway
-from bridge.edge.entrance import Entrance
 from bridge.edge.head import LONGEST, read_head
 from bridge.edge.places import Limits, Places
-from bridge.edge.reception import Reception
 from bridge.journal.writer import Writer
 from bridge.obs.acceptor import Acceptor
 from tests.fuzz.mutate import Mutator
 from tests.fuzz.test_hostile_clients import client_frame
-from tests.support.bare_edge import BareEdge, bare_edge
+from tests.support.bare_edge import bare_edge
 from tests.support.browser_side import open_ws
-from tests.support.stage import ANN, BOB, SECRET, bearer, leading_writer, mail, running_edge, token
+from tests.support.doors import Doors
+from tests.support.stage import ANN, BOB, bearer, leading_writer, mail, running_edge, token
 from tests.support.waiting import PATIENCE_S, until
 
 from .conftest import QUICK, connect, ids
@@ -298,8 +293,7 @@ async def test_who_waits_for_too_long_is_told_to_come_later(redis_url: str, tran
     """As in the other lane; his place is free again, and who came later goes on waiting."""
     async with leading_writer(redis_url) as (_, redis), bare_edge(redis_url) as edge:
         places = Places(lambda: Limits(connections=5), now=lambda: 0.0)
-        entrance = an_entrance(edge, places)
-        doorway = Doorway(entrance, patience_s=0.1)
+        doorway = Doorway(Doors(edge, places).entrance, patience_s=0.1)
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
             sock.setblocking(False)
@@ -320,24 +314,6 @@ async def test_who_waits_for_too_long_is_told_to_come_later(redis_url: str, tran
             await acceptor.stop()
             await doorway.close(60)
             acceptor.close()
-
-
-def an_entrance(edge: BareEdge, places: Places) -> Entrance:
-    """The way into an edge that has no HTTP."""
-    verifier = SecretVerifier(lambda: [SECRET.encode()])
-    access = Access(verifier=verifier, tickets=edge.reader, cookie_name="exmail_bridge", claim="sub")
-    origins = Origins(public_url="", allowed=tuple, trusted_proxies=tuple)
-    reception = Reception(access=access, origins=origins, metrics=edge.metrics)
-    return Entrance(
-        feed=edge.feed,
-        hub=edge.hub,
-        admission=Admission(feed=edge.feed, access=access, places=places, reception=reception, window_s=3600),
-        origins=origins,
-        reception=reception,
-        metrics=edge.metrics,
-        places=places,
-        trusted_proxies=tuple,
-    )
 
 
 async def _end_of(opening: asyncio.Task[object]) -> int | None:

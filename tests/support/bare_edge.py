@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -68,6 +69,7 @@ class BareEdge:
         connection.begin(transport)
         cursor.begin(opening.opened, after)
         self.feed.joined(opening, cursor)
+        self.feed.opened(opening.tail)
         return cursor, theirs
 
     def count(self, name: str, **labels: str) -> float:
@@ -88,14 +90,19 @@ async def heard(peer: socket.socket, *words: bytes) -> bytes:
 
 @asynccontextmanager
 async def bare_edge(
-    redis_url: str, pace: Pace = STILL, *, history_events: int = 200, clock: Callable[[], float] | None = None
+    redis_url: str,
+    pace: Pace = STILL,
+    *,
+    history_events: int = 200,
+    clock: Callable[[], float] | None = None,
+    wall: Callable[[], float] = time.time,
 ) -> AsyncIterator[BareEdge]:
-    """A feed that runs until the end of the block."""
+    """A feed that runs until the end of the block. ``clock`` and ``wall``: as for :class:`Feed` and :class:`Hub`."""
     address = RedisAddress(redis_url)
     redis = address.client(timeout_s=PATIENCE_S)
     reader = Reader(redis, KEYS, history_events=history_events, history_s=3600)
     standings, metrics = Standings(redis, KEYS), Metrics()
-    hub = Hub(metrics)
+    hub = Hub(metrics, wall=wall)
     rounds = Rounds(standings, hub, window_s=3600, rest_s=0.02, pause_s=0.02)
     feed = Feed(
         address=address,
