@@ -75,6 +75,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     step = max(1, len(order) * 3 // 4 // max(1, len(long)))
     for number, each in enumerate(long):
         order.insert(min(number * (step + 1), len(order)), each)
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        # It is explored beside the others, in one process (tests/model/conftest.py).
+        order.sort(key=lambda each: each.name == "test_model.py")
     items[:] = [item for each in order for item in files[each]]
 
 
