@@ -50,9 +50,13 @@ async def simulating(cwd: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     environ = os.environ | {"PYTHONPATH": str(ROOT)}
     process = await asyncio.create_subprocess_exec(*words, cwd=cwd, env=environ, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
-    assert b"simulated provider ready" in await process.stdout.readline()
-    yield process
-    assert process.returncode is not None
+    try:
+        assert b"simulated provider ready" in await process.stdout.readline()
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
@@ -70,10 +74,7 @@ async def test_it_is_a_child_that_signals_reach(number: signal.Signals, tmp_path
 async def test_it_has_no_descriptor_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def kinds() -> list[str]:
         async with simulating(tmp_path) as process:
-            found = descriptors(process.pid)
-            process.kill()
-            await process.wait()
-        return found
+            return descriptors(process.pid)
 
     warm = await kinds()
     monkeypatch.setenv("BRIDGE_TEST_COLD_START", "1")
@@ -112,6 +113,8 @@ def test_what_a_fork_could_not_show_is_started(
     words = [*words, "simulate", "--listen", "127.0.0.1:0"]
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        assert process.stdout.readline()
-        assert not was_forked(process.pid)
-        process.terminate()
+        try:
+            assert process.stdout.readline()
+            assert not was_forked(process.pid)
+        finally:
+            process.terminate()
