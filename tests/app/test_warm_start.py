@@ -81,20 +81,6 @@ async def test_it_has_no_descriptor_too_many(tmp_path: Path, monkeypatch: pytest
     assert warm == await kinds()
 
 
-async def test_what_it_reads_is_its_own() -> None:
-    """Standard input goes to it, and its end."""
-    process = await asyncio.create_subprocess_exec(
-        *(*COMMAND, "token", "--check", "-"),
-        cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    said, _ = await process.communicate(b"no token\n")
-    assert process.returncode != 0
-    assert said
-
-
 @pytest.mark.parametrize(
     ("words", "changes"),
     [
