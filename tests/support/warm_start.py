@@ -35,6 +35,7 @@ import bridge
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "bridge")
+_MODULES = (("bridge",), ("tests.support.crashing",))
 
 _CLONE = {"x86_64": 56, "aarch64": 220}.get(platform.machine())
 _CLONE_PARENT = 0x8000
@@ -79,7 +80,7 @@ class WarmPopen(subprocess.Popen[Any]):
             cwd, env = os.fspath(given["cwd"] or os.getcwd()), dict(given["env"] or os.environ)
             ends = [given[name] if given[name] != -1 else usual for usual, name in enumerate(_CHILDS_ENDS)]
             if _can_fork(args, cwd, env) and not any(map(os.isatty, ends)):
-                pid = self._forked({"words": args[3:], "cwd": cwd, "env": env, "leads": given["leads"]}, ends)
+                pid = self._forked({"words": args[2:], "cwd": cwd, "env": env, "leads": given["leads"]}, ends)
         if pid is None:
             super()._execute_child(args, executable, *rest)  # type: ignore[misc]
             return
@@ -101,7 +102,11 @@ class WarmPopen(subprocess.Popen[Any]):
 def _can_fork(args: Any, cwd: str, env: Mapping[Any, Any]) -> bool:
     if _CLONE is None or os.environ.get("BRIDGE_TEST_COLD_START") == "1":
         return False
-    if tuple(args[:3]) != COMMAND or not all(isinstance(text, str) for text in (*args, *env, *env.values())):
+    if (
+        tuple(args[:2]) != COMMAND[:2]
+        or tuple(args[2:3]) not in _MODULES
+        or not all(isinstance(text, str) for text in (*args, *env, *env.values()))
+    ):
         return False
     if env.get("PYTHONPATH") != str(ROOT) and Path(cwd).resolve() != ROOT:
         return False
@@ -139,7 +144,7 @@ _Usual = subprocess.Popen
 
 
 def _wait(channel: socket.socket) -> list[str]:
-    """Fork for each request; return the words, in the fork."""
+    """Fork for each request; return the module's name and its words, in the fork."""
     before, child, parent = (getattr(ctypes.pythonapi, f"PyOS_{name}") for name in _FORK_HOOKS)
     clone = ctypes.PyDLL(None).syscall
     gc.collect()
@@ -193,5 +198,5 @@ def _import_all() -> None:
 
 if __name__ == "__main__":
     _import_all()
-    sys.argv[1:] = _wait(socket.socket(fileno=int(sys.argv[1])))
-    runpy.run_module("bridge", run_name="__main__", alter_sys=True)
+    name, *sys.argv[1:] = _wait(socket.socket(fileno=int(sys.argv[1])))
+    runpy.run_module(name, run_name="__main__", alter_sys=True)
