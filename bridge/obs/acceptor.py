@@ -102,9 +102,13 @@ class Acceptor:
         """
         if self._sock.fileno() < 0:
             return False
-        # Accepted sockets inherit both; to ask each of them would cost a call into the kernel.
+        # Accepted sockets inherit all of this; to ask each of them would cost a call into the kernel.
         give_up_dead_peer(self._sock, self._patience_s if self._door is None else self._door.dead_s)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if self._sock.family in (socket.AF_INET, socket.AF_INET6):
+            # Otherwise a mail right after another waits until the peer has acknowledged that one. asyncio's transport
+            # does the same, but what a door takes has none.
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self._sock.listen(_BACKLOG)
         except OSError as error:

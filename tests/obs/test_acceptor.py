@@ -115,6 +115,7 @@ async def test_a_door_has_its_own_and_nobody_else(transport_option: Any) -> None
         # What every connection has is inherited from the port.
         for sock in porter.kept:
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             assert transport_option(sock) == 60_000
         await porter.close(0)
         early.close()
