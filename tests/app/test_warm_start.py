@@ -104,3 +104,16 @@ def test_what_a_fork_could_not_show_is_started(
             assert not was_forked(process.pid)
         finally:
             process.terminate()
+
+
+@pytest.mark.parametrize("which", ["folder", "path"])
+def test_another_package_of_this_name_is_started(which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder's own comes before that of the import path, and each before ours."""
+    package = tmp_path / which / "bridge"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text("print('another')")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT if which == "folder" else package.parent))
+    cwd = package.parent if which == "folder" else tmp_path
+    told = subprocess.run([*COMMAND, "token", "--help"], cwd=cwd, capture_output=True, check=True)
+    assert told.stdout == b"another\n"

@@ -108,7 +108,8 @@ def _can_fork(args: Any, cwd: str, env: Mapping[Any, Any]) -> bool:
         or not all(isinstance(text, str) for text in (*args, *env, *env.values()))
     ):
         return False
-    if env.get("PYTHONPATH") != str(ROOT) and Path(cwd).resolve() != ROOT:
+    # The folder comes first, and the import path then.
+    if Path(cwd).resolve() != ROOT and (env.get("PYTHONPATH") != str(ROOT) or Path(cwd, "bridge").exists()):
         return False
     changed = {name for name in env.keys() | _USUAL.keys() if env.get(name) != _USUAL.get(name)}
     return Path(cwd).is_dir() and all(name.startswith(_READ_LATE) for name in changed)
