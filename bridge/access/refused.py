@@ -34,5 +34,9 @@ class Refused(Exception):
 
 def quoted(value: object) -> str:
     """A foreign value as it may appear in a message: short, printable, and valid in JSON."""
-    text = ascii(value)
+    try:
+        text = ascii(value)
+    except RecursionError:
+        # What our JSON reader takes may be nested too deeply for it.
+        text = "something nested too deeply"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -170,6 +170,17 @@ async def test_an_answer_that_names_nobody_rightly_opens_nothing(stage: Stage, s
     assert (refused.status, refused.code, refused.label) == (401, 3500, "claim")
 
 
+async def test_an_answer_may_be_as_odd_as_json_can_be(stage: Stage) -> None:
+    """It is one browser's refusal, and everybody else is asked about as before: the most deeply nested that is read."""
+    nested = b"[" * 1022 + b"]" * 1022
+    for said in (b'{"mailbox":%b}', b'{"mailbox":"bob@gzdev.com","mailboxes":[%b]}', b'{"ttl":%b}'):
+        stage.oa.answer = 200, said % nested, {}
+        refused = await stage.refusal("sid=b")
+        assert (refused.status, refused.code, refused.label) == (401, 3500, "claim")
+    stage.oa.answer, stage.oa.said["sid=b"] = None, {"mailbox": BOB}
+    assert (await stage.who("sid=b")).mailboxes == (BOB,)
+
+
 async def test_an_answer_holds_for_its_time(stage: Stage) -> None:
     """It is asked once for all tabs of a browser until then, and about each browser by itself."""
     stage.oa.said |= {"sid=b": {"mailbox": BOB, "ttl": 30}, "sid=a": {"mailbox": ANN}}
