@@ -135,6 +135,8 @@ def build_event(
 
 _ID_START: Final = len(b'{"specversion":"1.0","id":"')
 _SEQ_START: Final = _ID_START + 9
+_EPOCH_END: Final = _SEQ_START - 1
+_SEQ_END: Final = _SEQ_START + 20
 
 
 def head_of(event: bytes) -> tuple[bytes, int]:
@@ -143,7 +145,7 @@ def head_of(event: bytes) -> tuple[bytes, int]:
     Raises:
         ValueError: these bytes are not an event of ours.
     """
-    return event[_ID_START : _SEQ_START - 1], int(event[_SEQ_START : event.index(b'"', _SEQ_START, _SEQ_START + 20)])
+    return event[_ID_START:_EPOCH_END], int(event[_SEQ_START : event.index(b'"', _SEQ_START, _SEQ_END)])
 
 
 def position_of(event: bytes) -> Position:

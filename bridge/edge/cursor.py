@@ -261,7 +261,7 @@ def entries_of(opened: Opened, after: Position) -> list[Entry]:
     entries: list[Entry] | None = opened.shared.get("entries")
     if entries is None:
         epoch = after.epoch.encode()
-        entries = [Entry(epoch, after.seq + number, event) for number, event in enumerate(opened.events, 1)]
+        entries = [Entry(epoch, seq, seq, event) for seq, event in enumerate(opened.events, after.seq + 1)]
         opened.shared["entries"] = entries
     return entries
 

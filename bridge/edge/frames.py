@@ -5,13 +5,18 @@ They are built once for each entry and transport, when the first connection need
 
 from __future__ import annotations
 
+import struct
 from typing import Any, Final
+
+import msgspec
 
 from bridge.access import codes
 from bridge.edge.transport import wire
 from bridge.events import Position, embedded, to_json
 from bridge.journal.reader import Opened, UpstreamStatus
 from bridge.obs.labels import Transport as Transport
+
+_head_of_two_bytes = struct.Struct("!BBH").pack
 
 
 def ws_frame(payload: bytes, opcode: int = wire.TEXT) -> bytes:
@@ -20,7 +25,7 @@ def ws_frame(payload: bytes, opcode: int = wire.TEXT) -> bytes:
     if length < 126:
         return bytes((0x80 | opcode, length)) + payload
     if length < 65536:
-        return bytes((0x80 | opcode, 126)) + length.to_bytes(2, "big") + payload
+        return _head_of_two_bytes(0x80 | opcode, 126, length) + payload
     return bytes((0x80 | opcode, 127)) + length.to_bytes(8, "big") + payload
 
 
@@ -68,21 +73,20 @@ class Frame:
         return block
 
 
-class Entry:
+class Entry(msgspec.Struct, eq=False, gc=False):
     """An event with its place in the mailbox's stream, and its bytes for each transport.
 
-    Most reads bring one event for a mailbox, so an entry also serves as a :class:`Delivery` of one.
+    Most reads bring one event for a mailbox, so an entry also serves as a :class:`Delivery` of one: its seq is both
+    ``first`` and ``last``. A struct, because one is made for every event.
     """
 
-    __slots__ = ("data_block", "epoch", "first", "for_sse", "for_websocket", "last", "payload")
-
-    def __init__(self, epoch: bytes, seq: int, event: bytes) -> None:
-        self.epoch = epoch
-        self.first = self.last = seq
-        self.payload = event
-        self.for_websocket: bytes | None = None
-        self.for_sse: bytes | None = None
-        self.data_block: bytes | None = None
+    epoch: bytes
+    first: int
+    last: int
+    payload: bytes
+    for_websocket: bytes | None = None
+    for_sse: bytes | None = None
+    data_block: bytes | None = None
 
     @property
     def seq(self) -> int:

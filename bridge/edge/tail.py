@@ -53,7 +53,7 @@ class Tail:
         self.idle_since = 0.0
         self._cursors: Cursor | dict[Cursor, None] | None = None
         self._ring: list[Entry] | None = None
-        self._fresh: list[Entry] | None = None
+        self._fresh: Entry | list[Entry] | None = None
 
     @property
     def cursors(self) -> Collection[Cursor]:
@@ -99,7 +99,7 @@ class Tail:
 
         Nothing is written yet: :meth:`flush` does that once for everything that one read brought.
         """
-        entry = Entry(epoch, seq, event)
+        entry = Entry(epoch, seq, seq, event)
         if self.top is None:
             # The journal has not answered yet; adopt() will drop what its answer contains.
             self._keep([entry])
@@ -109,25 +109,33 @@ class Tail:
         if seq <= self.top:
             return True
         self.top = seq
-        if self._fresh is None:
-            self._fresh = [entry]
+        fresh = self._fresh
+        if fresh is None:
+            self._fresh = entry
+        elif isinstance(fresh, list):
+            fresh.append(entry)
         else:
-            self._fresh.append(entry)
+            self._fresh = [fresh, entry]
         return True
 
     def flush(self) -> int:
         """Deliver what was appended to all cursors; return the number of entries."""
-        entries = self._fresh
-        if entries is None:
+        fresh = self._fresh
+        if fresh is None:
             return 0
         self._fresh = None
-        delivery = entries[0] if len(entries) == 1 else Delivery(entries)
-        if self._are_needed(delivery.first):
-            self._keep(entries)
+        delivery = Delivery(fresh) if isinstance(fresh, list) else fresh
+        cursors = self._cursors
+        if isinstance(cursors, dict) or self.opening or (cursors is not None and cursors.live != delivery.first - 1):
+            self._keep(delivery.entries)
+            self._deliver(delivery)
         else:
+            # Nobody, or one who is live: he moves past what he is given, and nobody can ask for that later. Whether all
+            # are, if there are several, is not looked at each time.
             self._ring = None
-        self._deliver(delivery)
-        return len(entries)
+            if cursors is not None:
+                cursors.deliver(delivery)
+        return len(fresh) if isinstance(fresh, list) else 1
 
     def adopt(self, opened: Opened) -> bool:
         """Take the mailbox's position from an opening; ``False`` if it does not fit the live entries.
@@ -206,16 +214,6 @@ class Tail:
             return
         if all(cursor.caught_up for cursor in self.cursors):
             self._ring = None
-
-    def _are_needed(self, first: int) -> bool:
-        """Whether entries from ``first`` on may be asked for later.
-
-        A live cursor moves past what it is given. Of more than one cursor this is not looked at each time.
-        """
-        cursors = self._cursors
-        if self.opening or isinstance(cursors, dict):
-            return True
-        return cursors is not None and cursors.live != first - 1
 
     def _deliver(self, delivery: Entry | Delivery) -> None:
         cursors = self._cursors

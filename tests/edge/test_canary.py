@@ -42,7 +42,7 @@ async def admitted(redis: Any) -> str:
 @BY_EACH_CHANNEL
 async def test_an_event_goes_round_and_leaves_nothing(redis_url: str) -> None:
     """Both transports get it in order; it is in no history, no stream, no metric of mails, is nobody on line, and no
-    commit."""
+    commit. What Redis loses of it is no loss, so no worker is told of it."""
     async with leading_writer(redis_url) as (writer, redis), running_edge(redis_url) as (url, metrics):
         text = await admitted(redis)
         before = await redis.get(KEYS.commits)
@@ -67,6 +67,7 @@ async def test_an_event_goes_round_and_leaves_nothing(redis_url: str) -> None:
             await writer.commit([mail("Z1")])
             # Bob hears of his mail first: nothing else was sent to him.
             assert (await bob.frame()).data["data"]["mail_id"] == "Z1"
+            assert (await Inquiries(redis, KEYS).recollect(within_s=PATIENCE_S)).positions.keys() == {BOB}
         heard = []
         while (message := await listener.get_message(timeout=0.2)) is not None:
             heard.append(message.get("channel"))

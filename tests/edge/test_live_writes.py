@@ -83,7 +83,7 @@ class Line:
         event = b'{"specversion":"1.0","id":"abcdefgh-%d","x":"%b"}' % (self._seq, b"x" * size)
         self.tail.append(EPOCH, self._seq, event)
         self.tail.flush()
-        return self.connection.render(Entry(EPOCH, self._seq, event))
+        return self.connection.render(Entry(EPOCH, self._seq, self._seq, event))
 
     async def heard(self, size: int = 1) -> bytes:
         found = b""
