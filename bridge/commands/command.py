@@ -8,12 +8,13 @@ import errno
 import os
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from bridge.obs.turns import new_event_loop
+from bridge.obs.turns import MOST, new_event_loop
 from bridge.settings import Address, Present, Settings, SettingsError, load_settings
 from bridge.settings.values import address
 
@@ -47,9 +48,12 @@ class Command:
     passes_on: bool = False
 
 
-def run_until_done(main: Coroutine[Any, Any, T]) -> T:
-    """Run a program's coroutine, on uvloop if it is installed (``pip install 'exmail-bridge[uvloop]'``)."""
-    factory = new_event_loop
+def run_until_done(main: Coroutine[Any, Any, T], *, in_turns_of: int = MOST) -> T:
+    """Run a program's coroutine, on uvloop if it is installed (``pip install 'exmail-bridge[uvloop]'``).
+
+    ``in_turns_of``: how many sockets are served before others have their turn; uvloop has no such bound.
+    """
+    factory: Callable[[], asyncio.AbstractEventLoop] = partial(new_event_loop, in_turns_of)
     if find_spec("uvloop") is not None:
         factory = import_module("uvloop").new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:

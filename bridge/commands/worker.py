@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bridge.commands.command import OK, Command, add_settings_options, present_settings, run_until_done
+from bridge.obs.turns import FEW
 from bridge.settings import Settings
 
 
@@ -20,7 +21,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from bridge.obs.logs import setup_logs
 
     setup_logs(present.settings.log.level, present.settings.log.format, role="worker")
-    run_until_done(run_worker(present))
+    run_until_done(run_worker(present), in_turns_of=FEW)
     return OK
 
 

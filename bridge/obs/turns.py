@@ -17,12 +17,15 @@ from typing import Final
 
 MOST: Final = 128
 """How many sockets are served before timers and callbacks that are due."""
+FEW: Final = 32
+"""The same where each brings more than a few bytes to work on: an answer of the provider takes a third of a
+millisecond, and a hundred are under way."""
 
 
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """A new event loop; where there is no epoll, asyncio's own."""
+def new_event_loop(most: int = MOST) -> asyncio.AbstractEventLoop:
+    """A new event loop; where there is no epoll, asyncio's own. ``most``: in place of :data:`MOST`."""
     if sys.platform == "linux":
-        return asyncio.SelectorEventLoop(InTurns())
+        return asyncio.SelectorEventLoop(InTurns(most))
     return asyncio.new_event_loop()
 
 
@@ -34,13 +37,17 @@ if sys.platform == "linux":
         Two private names of it are used; tests/obs/test_turns.py notices if Python changes.
         """
 
+        def __init__(self, most: int) -> None:
+            super().__init__()
+            self._most = most
+
         def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-            """What is ready, :data:`MOST` at most, as the overridden method has it. ``timeout``: seconds."""
+            """What is ready, a bounded number at a time, as the overridden method has it. ``timeout``: seconds."""
             poll, key_of = self._selector.poll, self._fd_to_key.get  # type: ignore[attr-defined]
             # In milliseconds, and not earlier than asked.
             wait_s = -1 if timeout is None else math.ceil(max(0.0, timeout) * 1e3) * 1e-3
             try:
-                found = poll(wait_s, MOST)
+                found = poll(wait_s, self._most)
             except InterruptedError:
                 return []
             ready = []

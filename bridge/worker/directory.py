@@ -18,6 +18,7 @@ from bridge.journal.mirror import Mirror
 from bridge.journal.writer import Writer
 from bridge.obs.labels import SyncKind
 from bridge.obs.metrics import Metrics
+from bridge.provider.faults import ProviderError
 from bridge.provider.members import Members
 from bridge.worker.allowance import Allowance
 from bridge.worker.answer import Answer
@@ -104,6 +105,8 @@ class Directory:
         self._debts = Debts(members, self._registrar, self._fields, timetable, self._allowance, named=self._named)
         self._questions = Questions(members, self._registrar, metrics, wall=wall)
         self._work: Work | None = None
+        self._overtaken: Work | None = None
+        self._overtaken_for = 0
         self._compared: Callable[[], Awaitable[None]] | None = None
         self._pushed = 0
         self._stale = False
@@ -226,7 +229,7 @@ class Directory:
     async def _read(self) -> None:
         self._stale = True
         # What was begun with another mirror has to begin anew.
-        self._work = None
+        self._work = self._overtaken = None
         await self._known.read(self._mirror)
         self._stale = False
 
@@ -302,11 +305,13 @@ class Directory:
 
     def _begin(self, answer: Answer, kind: SyncKind, *, after_refusal: bool = False) -> None:
         fills = not self._known.accounts
+        self._overtaken = None
         self._precedence.answered(answer.listing.ver)
         self._work = Work(answer, kind, fills, answer.listing.ver, deque(answer.claims.present), after_refusal)
 
     async def _go_on(self) -> None:
-        """Apply one part of the answer that is under way."""
+        """Apply one part of the answer that is under way, or of one that goes first."""
+        await self._overtake()
         work = self._work
         if work is None:
             return
@@ -314,8 +319,27 @@ class Directory:
         before = self.cursor
         part = work.fill(fetch, self._stage) if work.fills else work.compare(fetch, self._registrar)
         if await self._questions.counted(work.kind, part):
-            self._work = None
+            self._work, self._overtaken = self._overtaken, None
             await self._done(work, before)
+
+    async def _overtake(self) -> None:
+        """Begin with changes that were pushed while everybody is being compared, which may take minutes.
+
+        If the answer cannot be used, they come behind the comparison, as if nobody had asked.
+        """
+        work, cursor, pushed = self._work, self._known.ver, self._pushed
+        if work is None or cursor is None or pushed <= max(cursor, self._overtaken_for) or not work.may_be_overtaken:
+            return
+        self._overtaken_for = pushed
+        try:
+            answer = await self._questions.changes(cursor, announced=pushed)
+        except ProviderError:
+            return
+        if answer.listing.refused or answer.listing.short or answer.is_empty:
+            return
+        await work.overtaken(answer)
+        self._begin(answer, "delta")
+        self._overtaken = work
 
     async def _done(self, work: Work, before: int) -> None:
         listing = work.answer.listing

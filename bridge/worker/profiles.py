@@ -23,6 +23,7 @@ from bridge.worker.fold import slaves_of, stored_profile
 
 _ALIKE: Final = 5
 _STOPS: Final = 3
+_TOGETHER: Final = 32
 _LARGEST: Final = 64 * 1024
 _MOST_SLAVES: Final = 100
 
@@ -103,8 +104,14 @@ class Fetch:
         self._readers = 0
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.allowance.now, len(waiting))):
+                for number in range(1, min(self.allowance.now, len(waiting)) + 1):
+                    if self._readers >= self.allowance.now:
+                        # Those that began first have begun others.
+                        break
                     self._begin(group, aliases)
+                    if number % _TOGETHER == 0:
+                        # To begin a hundred calls takes as long as to read a hundred answers, which come together.
+                        await asyncio.sleep(0)
         except ExceptionGroup as errors:
             # The first one ended it; what others that were under way met says the same.
             self.allowance.troubled(self._readers)

@@ -12,7 +12,7 @@ from bridge.obs.labels import SyncKind
 from bridge.provider.faults import ProviderError
 from bridge.worker.answer import Answer
 from bridge.worker.notices import Applied
-from bridge.worker.portions import in_order
+from bridge.worker.portions import in_order, without
 from bridge.worker.profiles import Fetch
 from bridge.worker.registrar import Registrar
 from bridge.worker.stage import Stage
@@ -73,6 +73,23 @@ class Work:
         self.fetch = None
         self.is_begun = True
         self.most = min(2 * self.most, AT_A_TIME)
+
+    @property
+    def may_be_overtaken(self) -> bool:
+        """Whether changes may be applied before the rest: this compares everybody, who is gone has been dealt with, and
+        nobody has been read who is not stored."""
+        is_comparison = self.kind == "full" and not self.fills and not self.after_refusal
+        return is_comparison and self.leaving == [] and not self.held and self.fetch is None
+
+    async def overtaken(self, by: Answer) -> None:
+        """Leave out whom a newer answer names, which is being applied first: what this one says of them is outdated.
+
+        Read against it, somebody who was deleted since would seem to be another person.
+        """
+        names = {*by.claims.present, *by.claims.gone}
+        self.waiting = deque(await without(self.waiting, names))
+        # The cursor does not go back behind what is applied.
+        self.ver = max(self.ver, by.listing.ver)
 
     async def compare(self, fetch: Fetch, registrar: Registrar) -> bool:
         """Apply the next part to the mirror; return whether it was the last.

@@ -74,7 +74,8 @@ def _name(callback: Any) -> str:
     owner = getattr(callback, "__self__", None)
     if isinstance(owner, asyncio.Task) or type(owner).__name__ == "Task":
         return f"{owner.get_name()}: {getattr(owner.get_coro(), '__qualname__', '')}"
-    return getattr(callback, "__qualname__", repr(callback)[:60])
+    # Not its repr: that of a method asks its owner, and aiohttp's responses keep what they were asked too early.
+    return getattr(callback, "__qualname__", type(callback).__qualname__)
 
 
 if __name__ == "__main__":

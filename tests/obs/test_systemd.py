@@ -77,6 +77,17 @@ class Clock:
         return self.seconds
 
 
+def fill(address: str | bytes) -> bool:
+    """Put an empty notice into the manager's queue; return whether there was room."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        try:
+            sock.sendto(b"", address)
+        except BlockingIOError:
+            return False
+        return True
+
+
 def test_a_notice_is_one_datagram(manager: Manager) -> None:
     """Whatever kind of name the socket has."""
     Notices({"NOTIFY_SOCKET": manager.name}).tell("READY=1", "STATUS=ok")
@@ -130,6 +141,39 @@ def test_the_status_is_told_when_it_changes(manager: Manager) -> None:
     watched.look()
     told = [line for notice in manager.waiting() for line in notice if line != "WATCHDOG=1"]
     assert told == ["READY=1", "STATUS=not ready: Redis: no answer", "STATUS=the provider is away"]
+
+
+@pytest.mark.parametrize("reloads", [False, True])
+def test_a_manager_that_is_busy_hears_later_that_a_service_is_ready(manager: Manager, reloads: bool) -> None:
+    """Its queue was full: without that notice it would end the service after a while. The same after a reload."""
+    clock = Clock()
+    watched = Watched(Notices({"NOTIFY_SOCKET": manager.name}), clock=clock)
+    if reloads:
+        watched.up(lambda: None, lambda: None)
+        assert manager.waiting() == [["READY=1", "STATUS=ok"]]
+    while fill(manager.sock.getsockname()):
+        continue
+    if reloads:
+        watched.reload(lambda: None)
+    else:
+        watched.up(lambda: None, lambda: None)
+    watched.look()
+    assert all(notice == [""] for notice in manager.waiting())
+    watched.look()
+    watched.look()
+    told = [notice for notice in manager.waiting() if notice != ["WATCHDOG=1"]]
+    assert told == [["READY=1", "STATUS=ok"]]
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_a_reload_does_not_say_that_a_service_is_ready_which_still_starts(manager: Manager, early: bool) -> None:
+    """It says so itself, once its ports are open."""
+    watched = Watched(Notices({"NOTIFY_SOCKET": manager.name}), clock=Clock())
+    if not early:
+        watched.up(lambda: None, lambda: None)
+        manager.waiting()
+    watched.reload(lambda: None)
+    assert any("READY=1" in notice for notice in manager.waiting()) is not early
 
 
 @pytest.mark.parametrize("words", [("worker",), ("signon",), ("edge",), ("edge", "--workers", "2")])

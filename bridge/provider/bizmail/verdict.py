@@ -36,7 +36,12 @@ def judge(endpoint: Endpoint, *, status: int, body: bytes, secrets: Sequence[str
     # An OAuth server says "no" with 400 or 401; elsewhere a status other than 200 is the provider's own only with a
     # code of its own.
     if refused is not None and (status == 200 or refused.errcode or (_is_token(endpoint) and status in (400, 401))):
-        raise refused
+        try:
+            raise refused
+        finally:
+            # Its traceback refers to this call: a circle that Python's collector has to find, and where thousands are
+            # gone, it stops the worker for that twice a second.
+            del refused
     if status != 200:
         raise ProviderAway(endpoint.name, endpoint.without_answer(f"unexpected HTTP {status}"), status=status)
     if endpoint.writes:
