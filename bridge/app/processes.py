@@ -25,6 +25,7 @@ from bridge.app.public_port import bind
 from bridge.app.reloading import on_hangup
 from bridge.events import from_json, to_json
 from bridge.obs.admin import Admin
+from bridge.obs.lasting import Lasting
 from bridge.obs.metrics import Metrics
 from bridge.obs.readiness import Unready
 from bridge.obs.systemd import VARIABLES, Watched
@@ -149,8 +150,17 @@ async def _close(sock: socket.socket, stop: asyncio.Event, present: Present) -> 
 async def _keep(
     child: _Child, sock: socket.socket, present: Present, stop: asyncio.Event, beat: Callable[[], None]
 ) -> None:
+    unable = Lasting()
     while not stop.is_set():
-        process = child.process = await _start(child, sock, present.settings.edge.admin_listen)
+        try:
+            process = child.process = await _start(child, sock, present.settings.edge.admin_listen)
+        except OSError as error:
+            # No descriptor, no memory, one process too many: the other children serve on.
+            if unable.is_due():
+                log.warning("edge process cannot be started", extra={"number": child.number, "error": str(error)})
+            await _rest(stop)
+            continue
+        unable.over()
         child.heard_at = time.monotonic()
         stopping = asyncio.create_task(stop.wait())
         listening = asyncio.create_task(_listen(child, process))
@@ -172,9 +182,13 @@ async def _keep(
             child.process, child.why_not_ready, child.listens = None, _STARTING, False
         if not stop.is_set():
             log.error("edge process died, starting another", extra={"number": child.number, "code": process.returncode})
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_RESTART_S):
-                    await stop.wait()
+            await _rest(stop)
+
+
+async def _rest(stop: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_RESTART_S):
+            await stop.wait()
 
 
 async def _start(child: _Child, sock: socket.socket, admin: Address) -> asyncio.subprocess.Process:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -225,6 +226,26 @@ async def test_edge_processes_share_a_port_and_die_alone(redis_url: str, provide
                 await until(lambda: len(children_of(parent)) == 2)
             assert await parent.stop() == 0
             assert [pid for pid in children if alive(pid)] == []
+
+
+async def test_a_parent_that_can_start_nobody_keeps_whom_it_has(redis_url: str) -> None:
+    """A child died and there is no descriptor for the next one: the other child serves on, and so do both later."""
+    port = free_port()
+    async with program("edge", "--workers", "2", environ=edge_environ(redis_url, port)) as parent:
+        await parent.ready()
+        children = children_of(parent)
+        soft, hard = resource.prlimit(parent.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(parent.pid, resource.RLIMIT_NOFILE, (3, hard))
+        signal_pid(children[0], signal.SIGKILL)
+        [line] = await parent.heard("edge process cannot be started")
+        assert "Too many open files" in line["error"]
+        assert children_of(parent) == children[1:]
+        async with await open_ws(f"http://127.0.0.1:{port}", **bearer(BOB)) as browser:
+            await browser.until("exmail.snapshot")
+        resource.prlimit(parent.pid, resource.RLIMIT_NOFILE, (soft, hard))
+        await until(lambda: len(children_of(parent)) == 2)
+        await parent.ready()
+        assert children[1] in children_of(parent)
 
 
 async def test_an_edge_process_that_hangs_is_noticed_and_replaced(redis_url: str) -> None:
