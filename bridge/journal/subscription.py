@@ -71,6 +71,11 @@ class Subscription(RawConnection):
                 return
             self.close()
             raise JournalAway(f"Redis confirmed no SUBSCRIBE within {self._patience_s:g} s") from None
+        finally:
+            for future in confirmed:
+                # One fault is raised for all of them; asyncio would log each of the others.
+                if not future.cancel() and not future.cancelled():
+                    future.exception()
 
     def unsubscribe(self, channels: Sequence[str], *, sharded: bool = False) -> None:
         """Unsubscribe; the confirmation is not awaited."""

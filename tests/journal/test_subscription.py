@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import select
 import time
 
@@ -41,3 +42,21 @@ async def test_what_is_not_confirmed_is_a_fault(redis_url: str) -> None:
         with pytest.raises(JournalAway):
             await subscription.subscribe(["a"])
         assert not subscription.open
+
+
+async def test_many_channels_that_are_not_confirmed_are_one_fault(redis_url: str) -> None:
+    """They are asked for in several pieces; asyncio has nothing to say of the others."""
+    said: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: said.append(context["message"]))
+    async with redis_proxy(redis_url) as way:
+        subscription = Subscription(lambda messages: None)
+        await subscription.connect(RedisAddress(way.url))
+        way.deaf = True
+        subscribing = asyncio.create_task(subscription.subscribe([f"c{number}" for number in range(2000)]))
+        await asyncio.sleep(0)
+        subscription.close()
+        await asyncio.wait([subscribing])
+        assert isinstance(subscribing.exception(), JournalAway)
+    del subscribing
+    gc.collect()
+    assert not said
