@@ -79,7 +79,7 @@ def _resolved(value: str, name: str) -> str:
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the entries of ``[Service]``; a line that ends in a backslash goes on in the next."""
     section = ""
-    for line in path.read_text("utf-8").replace("\\\n", " ").splitlines():
+    for line in _text(path).replace("\\\n", " ").splitlines():
         text = line.strip()
         if text.startswith("["):
             section = text
@@ -108,5 +108,43 @@ def variables_in(value: str) -> dict[str, str]:
     path = Path(value.removeprefix("-"))
     if value.startswith("-") and not path.exists():
         return {}
-    lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
-    return _assignments(" ".join(line for line in lines if line and not line.startswith(("#", ";"))))
+    return dict(_settings(_text(path)))
+
+
+def _settings(text: str) -> Iterator[tuple[str, str]]:
+    """Yield names and values of a file of variables, by systemd's rules (``systemd.exec(5)``): a value goes on to the
+    end of its line, blanks and quotes within it included; only one that begins with a quote ends where that does."""
+    at = 0
+    while at < len(text):
+        name, there, _ = text[at:].partition("\n")[0].partition("=")
+        if there and not name.lstrip().startswith(("#", ";")):
+            at += len(name) + 1
+            value = ""
+            while (piece := _PIECE.match(text, at)) is not None:
+                at = piece.end()
+                single, double, plain = piece.groups()
+                value += single or _ESCAPED.sub(_in_quotes, double or "") or _ESCAPED.sub(_bare, plain or "").rstrip()
+            yield name.strip(), value
+        at = text.find("\n", at) + 1 or len(text)
+
+
+_PIECE: Final = re.compile(r"""[ \t]*(?:'([^']*)'?|"((?:[^"\\]|\\.)*)"?|((?:[^\\\n]|\\.)+))""", re.DOTALL)
+"""Of a value: in single or in double quotes, or all the rest of the line."""
+_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
+
+
+def _in_quotes(escaped: re.Match[str]) -> str:
+    return "" if escaped[1] == "\n" else escaped[1] if escaped[1] in '"\\`$' else escaped[0]
+
+
+def _bare(escaped: re.Match[str]) -> str:
+    return "" if escaped[1] == "\n" else escaped[1]
+
+
+def _text(path: Path) -> str:
+    """What stands in a file. A comment in another encoding is no reason to lose the rest.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return path.read_text("utf-8", errors="replace")

@@ -15,7 +15,7 @@ from bridge.doctor.checks import CHECKS
 from bridge.doctor.finding import NotJudged, Outcome, found
 from bridge.doctor.report import CHECKS_IN_CHINESE, codes_as_rows, exit_code, facts, language_of, lines
 from bridge.doctor.texts import NOT_JUDGED, TEXTS
-from bridge.doctor.units import unit_environ
+from bridge.doctor.units import unit_environ, variables_in
 from tests.support.processes import ROOT
 from tests.support.stage import SECRET
 from tests.support.waiting import PATIENCE_S
@@ -127,6 +127,40 @@ def test_a_unit_is_read_as_systemd_reads_it(tmp_path: Path) -> None:
     edge = unit_environ("edge", [tmp_path]) or {}
     assert edge["BRIDGE_EDGE_JWT_SECRET_FILE"] == "/etc/exmail-bridge/jwt-secret"
     assert unit_environ("worker", [tmp_path / "nothing"]) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("https://a.corp.com, https://b.corp.com", "https://a.corp.com, https://b.corp.com"),
+        ("the boss's", "the boss's"),
+        ('5" high', '5" high'),
+        ("  a b \t", "a b"),
+        ("'a b ' ", "a b "),
+        ("'it''s'", "its"),
+        ('"a\nb \\"c\\" \\d"', 'a\nb "c" \\d'),
+        ("a\\\nb\\\\c\\ d", "ab\\c d"),
+        ("a#b ;c", "a#b ;c"),
+        ("", ""),
+        ("'open", "open\nBRIDGE_LOG_LEVEL=debug\n"),
+    ],
+)
+def test_a_file_of_variables_is_read_as_systemd_reads_it(tmp_path: Path, written: str, value: str) -> None:
+    """systemd.exec(5), EnvironmentFile: a value goes on to the end of its line, unless it begins with a quote."""
+    path = tmp_path / "more"
+    path.write_text(f"; it's a comment\n# it's another\nno variable\nBRIDGE_X={written}\nBRIDGE_LOG_LEVEL=debug\n")
+    found = variables_in(str(path))
+    assert found.pop("BRIDGE_LOG_LEVEL", None) == (None if written == "'open" else "debug")
+    assert found == {"BRIDGE_X": value}
+
+
+def test_a_comment_in_another_encoding_loses_nothing(tmp_path: Path) -> None:
+    """Editors in Chinese offices write GBK."""
+    path = tmp_path / "exmail-bridge-edge.service"
+    lines = f"[Service]\n# \u90ae\u4ef6\nEnvironment=BRIDGE_NAMESPACE=corp\nEnvironmentFile={tmp_path}/more\n"
+    path.write_bytes(lines.encode("gbk"))
+    (tmp_path / "more").write_bytes("# \u90ae\u4ef6\nBRIDGE_LOG_LEVEL=debug\n".encode("gbk"))
+    assert unit_environ("edge", [tmp_path]) == {"BRIDGE_NAMESPACE": "corp", "BRIDGE_LOG_LEVEL": "debug"}
 
 
 def doctor(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
