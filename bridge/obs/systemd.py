@@ -45,10 +45,11 @@ class Notices:
         """Whether there is anybody to tell."""
         return bool(self._address)
 
-    def tell(self, *lines: str) -> None:
-        """Send lines, each ``NAME=value``, as one notice. Nobody waits for its reader."""
+    def tell(self, *lines: str) -> bool:
+        """Send lines, each ``NAME=value``, as one notice, and return whether it was taken: a manager that is busy may
+        have no room for it, and nobody waits for that. Where nobody is to be told nothing is owed."""
         if not self._address:
-            return
+            return True
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as sock:
                 sock.sendto("\n".join(lines).encode(errors="replace"), self._address)
@@ -58,6 +59,7 @@ class Notices:
             self._failed = True
         else:
             self._failed = False
+        return not self._failed
 
 
 class Watched:
@@ -73,12 +75,12 @@ class Watched:
         self._ready: Callable[[], Unready | None] | None = None
         self._note: Callable[[], str | None] = lambda: None
         self._said = ""
+        self._owes_ready = False
 
     def up(self, ready: Callable[[], Unready | None], note: Callable[[], str | None]) -> None:
         """The program has opened its ports. Whether it has its Redis already is part of its status, as it is later."""
         self._ready, self._note = ready, note
-        self._said = self._status()
-        self._notices.tell("READY=1", f"STATUS={self._said}")
+        self._tell_ready()
 
     def beat(self) -> None:
         """The program has looked at its own health."""
@@ -90,15 +92,19 @@ class Watched:
         try:
             work()
         finally:
-            self._notices.tell("READY=1")
+            # A program that is still starting says so itself.
+            if self._ready is not None:
+                self._tell_ready()
 
     def look(self) -> None:
         """Tell what has changed, and feed the watchdog if the program goes on."""
         if self._clock() - self._beaten_at <= _STALE_S:
             self._notices.tell("WATCHDOG=1")
-        if self._ready is not None and (status := self._status()) != self._said:
-            self._said = status
-            self._notices.tell(f"STATUS={status}")
+        if self._owes_ready:
+            self._tell_ready()
+        elif self._ready is not None and (status := self._status()) != self._said:
+            if self._notices.tell(f"STATUS={status}"):
+                self._said = status
 
     @asynccontextmanager
     async def attend(self, stop: asyncio.Event) -> AsyncIterator[None]:
@@ -122,6 +128,13 @@ class Watched:
             except TimeoutError:
                 pass
         self._notices.tell("STOPPING=1", "STATUS=shutting down")
+
+    def _tell_ready(self) -> None:
+        """Say it until it is taken: a service that systemd never heard to be ready is ended after a while."""
+        status = self._status()
+        self._owes_ready = not self._notices.tell("READY=1", f"STATUS={status}")
+        if not self._owes_ready:
+            self._said = status
 
     def _status(self) -> str:
         why = self._ready() if self._ready is not None else None
