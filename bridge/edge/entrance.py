@@ -130,7 +130,7 @@ class Entrance:
                 self._begin(connection, handshake, admittance, transport)
                 return True
         except Exception:
-            log.exception("a connection could not begin")
+            log.exception("a handshake failed")
             if (current := connection.transport or transport) is not None:
                 current.abort()
         connection.connection_lost(None)
