@@ -7,7 +7,7 @@ question would wait: a thread does not help, because a single call does not let 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, MutableSequence
+from collections.abc import Collection, MutableSequence, Sequence
 from typing import Any, Final
 
 PORTION: Final = 5000
@@ -23,6 +23,15 @@ async def in_order(texts: Collection[str]) -> list[str]:
     # Of portions that are sorted Python makes one list by few comparisons.
     found.sort()
     await asyncio.sleep(0)
+    return found
+
+
+async def as_set(texts: Sequence[str]) -> set[str]:
+    """Put texts into a set."""
+    found: set[str] = set()
+    for start in range(0, len(texts), PORTION):
+        found.update(texts[start : start + PORTION])
+        await asyncio.sleep(0)
     return found
 
 

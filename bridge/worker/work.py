@@ -12,7 +12,7 @@ from bridge.obs.labels import SyncKind
 from bridge.provider.faults import ProviderError
 from bridge.worker.answer import Answer
 from bridge.worker.notices import Applied
-from bridge.worker.portions import in_order, without
+from bridge.worker.portions import as_set, in_order, without
 from bridge.worker.profiles import Fetch
 from bridge.worker.registrar import Registrar
 from bridge.worker.stage import Stage
@@ -100,7 +100,7 @@ class Work:
             ProviderError, CursorElsewhere, JournalAway, LeaseLost, JournalRefused
         """
         if self.leaving is None:
-            gone = self._gone(registrar.known.accounts)
+            gone = await self._gone(registrar.known.accounts)
             leaving, self.held = registrar.judge(await in_order(gone))
             # Also where nobody leaves: what comes next takes as long again.
             self.leaving = await in_order(leaving)
@@ -147,12 +147,12 @@ class Work:
     def _why(self) -> str:
         return DELETED if self.kind == "delta" else ABSENT
 
-    def _gone(self, accounts: Collection[str]) -> Collection[str]:
+    async def _gone(self, accounts: Collection[str]) -> Collection[str]:
         """Who is said to be gone: by a line, or by a whole listing that leaves him out."""
         claims = self.answer.claims
         is_whole = self.kind == "full" and self.answer.listing.whole
-        absent = set(accounts).difference(claims.present) if is_whole else set()
-        return absent.union(claims.gone)
+        absent = await without(list(accounts), await as_set(claims.present)) if is_whole else []
+        return {*absent, *claims.gone}
 
     async def fill(self, fetch: Fetch, stage: Stage) -> bool:
         """Stage the next part, and swap the stage in after the last; return whether it was the last.
