@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 LISTEN_FAULTS: Final = (ProviderError,)
 _STEADY_S: Final = 10.0
 """A session that stood for so long was of use, even if no mail came."""
+_MANY: Final = 250
+"""Pushes of one read that take some milliseconds: mails of the same bytes are fewer."""
 
 
 class Listener:
@@ -116,6 +118,10 @@ class Listener:
                             calls = self._translate(batch, documents)
                             if calls:
                                 await self._backlog.put(calls)
+                            if len(batch) > _MANY:
+                                # What has come already is read without a turn of the loop, and where a department is
+                                # deleted, ten thousand pushes have.
+                                await asyncio.sleep(0)
                         case Alive(begun_at=begun_at):
                             self._upstream.heard(begun_at)
                         case Skipped():

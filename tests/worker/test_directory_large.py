@@ -145,16 +145,22 @@ async def test_large_lists_are_sorted_and_freed_in_portions() -> None:
     others.cancel()
 
 
-async def test_accounts_that_were_read_are_freed_without_the_collector(parts: Parts, simulator: Simulator) -> None:
-    """What a part has found goes when the part is stored: nothing of a run refers to itself."""
-    aliases = [simulator.world.add_user(f"new{number}@gzdev.com").alias for number in range(200)]
-    fetch = Fetch(parts.members, FIELDS, Allowance(), aliases)
+@pytest.mark.parametrize("exist", [True, False], ids=["there", "gone"])
+async def test_accounts_that_were_read_are_freed_without_the_collector(
+    parts: Parts, simulator: Simulator, exist: bool
+) -> None:
+    """What a part has found goes when the part is stored, refusals too: nothing of a run refers to itself."""
+    aliases = [f"new{number}@gzdev.com" for number in range(200)]
+    if exist:
+        for each in aliases:
+            simulator.world.add_user(each)
+    fetch = Fetch(parts.members, FIELDS, Allowance(), aliases, looks_again=True)
     await fetch.run()
-    assert len(fetch.found) == 200
+    assert (len(fetch.found), len(fetch.unread)) == ((200, 0) if exist else (0, 200))
     gc.collect()
     gc.disable()
     try:
-        fetch = Fetch(parts.members, FIELDS, Allowance(), aliases)
+        fetch = Fetch(parts.members, FIELDS, Allowance(), aliases, looks_again=True)
         await fetch.run()
         del fetch
         assert gc.collect() < 200

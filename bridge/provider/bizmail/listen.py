@@ -37,7 +37,7 @@ from .responses import BadResponse, Found, Mark, ResponseReader
 from .token import TokenSource
 from .transport import Stream, Transport
 
-READ_MOST: Final = 128 * 1024
+READ_MOST: Final = 64 * 1024
 """Bytes of one read, which bounds a batch and how long parsing it keeps the event loop."""
 _INVALID_TOKEN: Final = "1200"  # noqa: S105  # an errcode
 _BUSY: Final = "1002"
