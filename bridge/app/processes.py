@@ -207,9 +207,14 @@ async def _listen(child: _Child, process: asyncio.subprocess.Process) -> None:
     """Read a child's reports until it ends."""
     assert process.stdout is not None
     while line := await process.stdout.readline():
-        report = from_json(line)
-        child.why_not_ready = None if report["why"] is None else Unready(*report["why"])
-        child.note, child.heard_at = report["note"], time.monotonic()
+        try:
+            report = from_json(line)
+            why, note = report["why"], report["note"]
+        except (ValueError, TypeError, KeyError):
+            # Something that is loaded into every Python of this machine has written there, too.
+            continue
+        child.why_not_ready = None if why is None else Unready(*why)
+        child.note, child.heard_at = note, time.monotonic()
         child.listens = True
         if child.owes_reload:
             child.hang_up()

@@ -8,6 +8,7 @@ import resource
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -17,7 +18,7 @@ import redis as redis_sync
 from bridge.simulator import Simulator, World
 from tests.support.browser_side import open_ws
 from tests.support.follower import Follower
-from tests.support.processes import Program, edge_environ, free_port, program, worker_environ
+from tests.support.processes import ROOT, Program, edge_environ, free_port, program, worker_environ
 from tests.support.stage import BOB, KEYS, bearer
 from tests.support.waiting import until
 
@@ -226,6 +227,18 @@ async def test_edge_processes_share_a_port_and_die_alone(redis_url: str, provide
                 await until(lambda: len(children_of(parent)) == 2)
             assert await parent.stop() == 0
             assert [pid for pid in children if alive(pid)] == []
+
+
+@pytest.mark.parametrize("word", ["hello", "5", "{}"])
+async def test_what_else_is_written_where_an_edge_process_reports_is_passed_over(
+    redis_url: str, tmp_path: Path, word: str
+) -> None:
+    """An agent that is loaded into every Python of the machine says that it is there."""
+    (tmp_path / "sitecustomize.py").write_text(f"print({word!r}, flush=True)\n")
+    environ = edge_environ(redis_url, free_port(), PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path}")
+    async with program("edge", "--workers", "2", environ=environ) as parent:
+        await parent.ready()
+        assert not parent.said("edge process died, starting another")
 
 
 async def test_a_parent_that_can_start_nobody_keeps_whom_it_has(redis_url: str) -> None:
