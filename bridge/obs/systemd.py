@@ -102,9 +102,12 @@ class Watched:
             self._notices.tell("WATCHDOG=1")
         if self._owes_ready:
             self._tell_ready()
-        elif self._ready is not None and (status := self._status()) != self._said:
-            if self._notices.tell(f"STATUS={status}"):
-                self._said = status
+        elif (
+            self._ready is not None
+            and (status := self._status()) != self._said
+            and self._notices.tell(f"STATUS={status}")
+        ):
+            self._said = status
 
     @asynccontextmanager
     async def attend(self, stop: asyncio.Event) -> AsyncIterator[None]:
