@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import re
 import sys
-import time
 from typing import TYPE_CHECKING, Final
 
 from bridge import events
@@ -101,22 +100,21 @@ async def _print_until_stopped(
     with Shutdown() as shutdown:
         address = redis_address(settings)
         async with Follower(address, Keys(settings.namespace)) as follower:
-            begin = time.time() - since if isinstance(since, float) else since
 
             async def run() -> None:
                 # If Redis refuses, the printing ends, and the watching of the address with it.
                 watching = asyncio.create_task(address.watch(), name="redis whereabouts")
                 try:
-                    await _print(follower, wanted, begin, ends=ends)
+                    await _print(follower, wanted, since, ends=ends)
                 finally:
                     watching.cancel()
 
             await ended(await until_stopped(run, shutdown.event, name="events"))
 
 
-async def _print(follower: Follower, wanted: frozenset[str], begin: float | StreamId | None, *, ends: bool) -> None:
+async def _print(follower: Follower, wanted: frozenset[str], since: float | StreamId | None, *, ends: bool) -> None:
     """Print until cancelled, or until all is printed that was there at first; wait while Redis is away, end if it
-    refuses."""
+    refuses. ``since``: a place, or how many seconds ago to begin."""
     from bridge.journal.errors import JournalAway, JournalRefused, JournalSpoilt, NotAdmitted
     from bridge.supervision import StartRefused
 
@@ -125,7 +123,7 @@ async def _print(follower: Follower, wanted: frozenset[str], begin: float | Stre
     while True:
         try:
             if not started:
-                await follower.start(begin)
+                await follower.start(await follower.now() - since if isinstance(since, float) else since)
                 started = known = True
                 away = False
                 if not ends:

@@ -8,13 +8,15 @@ one.
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from typing import Final, Self
 
 from bridge.events import time_of
 from bridge.journal.client import typed
+from bridge.journal.clock import redis_now_us
 from bridge.journal.connect import RedisAddress
-from bridge.journal.errors import translated
+from bridge.journal.errors import NotLetIn, translated
 from bridge.journal.keys import Keys
 from bridge.journal.layout import refuse_newer
 
@@ -76,6 +78,17 @@ class Follower:
     def last(self) -> StreamId:
         """Where the next :meth:`read` continues; store it to continue there later."""
         return self._last
+
+    async def now(self) -> float:
+        """Redis's clock, which events were stamped by; this machine's if our user may not ask. Epoch seconds.
+
+        Raises:
+            JournalAway, JournalRefused
+        """
+        try:
+            return await redis_now_us(self._redis) / 1e6
+        except NotLetIn:
+            return time.time()
 
     async def start(self, since: StreamId | float | None = None) -> None:
         """Choose where to begin: after an id, with the events since a time (epoch seconds), or with future ones.

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,6 +20,7 @@ from bridge.events import DIRECTORY, SYSTEM, build_event
 from bridge.journal.calls import Announce
 from tests.support.stage import KEYS, count, leading_writer, mail
 from tests.support.waiting import PATIENCE_S
+from tests.support.wrapped import Clock, Require
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,6 +83,37 @@ async def test_since_replays_first(redis_url: str):
             assert '"mail_id":"before"' in await line(following.stdout)
             await writer.commit([mail("after")])
             assert '"mail_id":"after"' in await line(following.stdout)
+
+
+async def test_how_long_ago_is_counted_by_the_clock_that_stamped_the_events(
+    redis_url: str, tmp_path: Path, require_library: Require
+) -> None:
+    """That of Redis: the operator's own may be an hour ahead."""
+    clock = Clock(require_library("libfaketime.so.1"), tmp_path)
+    clock.set(3600)
+    async with leading_writer(redis_url) as (writer, _):
+        await writer.commit([mail("now")])
+        words = ("mail.new", "--since", "10m", "--until", "now")
+        async with program(*words, BRIDGE_REDIS_URL=redis_url, **clock.environ) as ending:
+            out, _ = await asyncio.wait_for(ending.communicate(), PATIENCE_S)
+    assert [json.loads(one)["data"]["mail_id"] for one in out.splitlines()] == ["now"]
+
+
+async def test_whoever_may_not_ask_for_that_clock_has_his_own(redis_url: str) -> None:
+    """As the user `reader`, who has no right to ask."""
+    at = urlsplit(redis_url)
+    async with leading_writer(redis_url) as (writer, redis):
+        await writer.commit([mail("now")])
+        rights = ("on", ">word", "~*", "&*", "+@read", "+@connection", "+info")
+        await redis.execute_command("ACL", "SETUSER", "only-reads", "reset", *rights)
+        try:
+            own = redis_url.replace(f"//{at.netloc}", f"//only-reads:word@{at.netloc}")
+            words = ("mail.new", "--since", "10m", "--until", "now")
+            async with program(*words, BRIDGE_REDIS_URL=own) as ending:
+                out, _ = await asyncio.wait_for(ending.communicate(), PATIENCE_S)
+        finally:
+            await redis.execute_command("ACL", "DELUSER", "only-reads")
+    assert [json.loads(one)["data"]["mail_id"] for one in out.splitlines()] == ["now"]
 
 
 async def test_until_now_ends_by_itself(redis_url: str):
