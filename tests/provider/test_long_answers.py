@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 
 from bridge.provider.bizmail.answers import read_delta
 from bridge.provider.bizmail.client import ProviderClient
-from bridge.provider.bizmail.documents import _KEPT_OR_TRAILING, read_json
+from bridge.provider.bizmail.documents import _KEPT_OR_TRAILING, LONG, NotJson, read_json
 from bridge.provider.bizmail.members import BizMailMembers
 from bridge.provider.bizmail.verdict import judge
 from bridge.simulator import Kind
@@ -101,3 +103,48 @@ def test_a_repair_goes_in_steps() -> None:
     steps = sum(1 for _ in _KEPT_OR_TRAILING.finditer(document))
     assert steps > 20_000 * 5 / 4096
     assert len(read_json(document)["List"]) == 20_000
+
+
+PAD = b'{"pad":"%b",'
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(st.characters(codec="utf-8"), max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+def read_padded(pad: bytes, rest: bytes) -> Any:
+    try:
+        found = read_json(PAD % pad + rest)
+    except NotJson:
+        return None
+    if isinstance(found, dict):
+        found.pop("pad", None)
+    return found
+
+
+@given(st.dictionaries(st.text(max_size=3), VALUES, max_size=4), st.binary(max_size=3), st.floats(0, 1))
+def test_a_long_document_is_read_as_a_short_one(members: dict[str, Any], broken: bytes, place: float) -> None:
+    """Item by item it comes to the same, whatever is in it, and whatever is broken."""
+    rest = json.dumps(members, ensure_ascii=False).encode("utf-8", "replace")[1:]
+    at = round(place * len(rest))
+    for each in (rest, rest[:at] + broken + rest[at:]):
+        assert read_padded(b"x" * LONG, each) == read_padded(b"x", each)
+
+
+def test_no_call_reads_all_of_a_long_listing() -> None:
+    """One that did would keep every other thread waiting: each line is read by a call of its own."""
+    lines = b",".join(b'{"Alias":"user%d@gzdev.com","Action":2}' % number for number in range(LINES))
+    calls: Counter[str] = Counter()
+
+    def called(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "c_call":
+            calls[argument.__name__] += 1
+
+    sys.setprofile(called)
+    try:
+        found = read_json(b'{"Ver":1,"Count":%d,"List":[%b]}' % (LINES, lines))
+    finally:
+        sys.setprofile(None)
+    assert len(found["List"]) == LINES
+    assert calls["loads"] > LINES

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
 import orjson
 
 # Up to a few thousand pieces that are kept as they are (a string, of which one that is not closed is taken to the end,
@@ -22,6 +23,11 @@ _KEPT_OR_TRAILING: Final = re.compile(
 )
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _BOM: Final = b"\xef\xbb\xbf"
+
+LONG: Final = 256 * 1024
+"""Documents of more bytes are for a thread of their own."""
+_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 INT_END: Final = 2**63
 """Numbers are whole ones of 64 bits, which is what Redis and every reader of an event can hold."""
@@ -38,9 +44,24 @@ def read_json(document: bytes) -> Any:
         NotJson: nothing can be made of it.
     """
     try:
-        return orjson.loads(document)
+        return _in_pieces(document) if len(document) > LONG else orjson.loads(document)
     except ValueError:
         return _repair(document)
+
+
+def _in_pieces(document: bytes) -> Any:
+    """As :func:`orjson.loads`, which keeps every other thread waiting until it is done, 40 ms for 120,000 accounts. To
+    find where the items of a list end takes a quarter of that, and each of them is read by a call of its own.
+    """
+    try:
+        return {name: _value(bytes(raw)) for name, raw in _MEMBERS.decode(document).items()}
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        # No object, or not good: orjson says which.
+        return orjson.loads(document)
+
+
+def _value(text: bytes) -> Any:
+    return [orjson.loads(memoryview(item)) for item in _ITEMS.decode(text)] if text[:1] == b"[" else orjson.loads(text)
 
 
 def _repair(document: bytes) -> Any:

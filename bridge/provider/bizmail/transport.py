@@ -31,15 +31,13 @@ from ..faults import (
     plain,
 )
 from . import endpoints, rules
+from .documents import LONG
 from .endpoints import Endpoint
 from .exchange import Exchanges, Failure
 from .verdict import judge
 
 STREAM_BUFFER: Final = 256 * 1024
 """Bytes of the listen stream that wait unread in this process before the provider's sending is held up."""
-
-_LONG: Final = 256 * 1024
-"""Bytes of an answer that are read in a thread."""
 
 TokenStyle = Literal["form", "basic"]
 Form = Sequence[tuple[str, str]]
@@ -140,7 +138,7 @@ class Transport:
         if isinstance(got, Failure):
             raise _error_of(got, endpoint)
         try:
-            if len(got.body) > _LONG:
+            if len(got.body) > LONG:
                 # A listing of everybody takes longer to read than pushes may wait.
                 return await asyncio.to_thread(judge, endpoint, status=got.status, body=got.body, secrets=secrets)
             return judge(endpoint, status=got.status, body=got.body, secrets=secrets)
