@@ -36,7 +36,9 @@ class Databases:
             async with asyncio.timeout(_PATIENCE_S):
                 used = await self._redis.info("keyspace")
                 ours = int(self._redis.connection_pool.connection_kwargs.get("db") or 0)
-                others = sorted({int(name.removeprefix("db")) for name in used} - {ours})
+                numbers = {name.removeprefix("db") for name in used if name.startswith("db")}
+                # A server may tell more there than Redis does.
+                others = sorted({int(number) for number in numbers if number.isdecimal()} - {ours})
                 return await self._led(others) if others else []
         return []
 

@@ -38,6 +38,26 @@ async def test_who_leads_elsewhere_is_found(redis: Any, redis_url: str) -> None:
         await other.aclose()
 
 
+class Managed(Redis):
+    """A server that tells more of its databases than Redis does."""
+
+    async def info(self, section: str | None = None, *args: str, **kwargs: Any) -> Any:
+        told = await super().info(section, *args, **kwargs)  # type: ignore[misc]
+        return {**told, "dbsize_total": 7, "db_limit": {"keys": 1}, "tenant": "a"}
+
+
+async def test_what_is_no_database_is_passed_over(redis: Any, redis_url: str) -> None:
+    """A managed server's own lines among them end no worker, and hide nothing."""
+    there = RedisAddress(f"{redis_url}?db=3").client(timeout_s=PATIENCE_S)
+    here: Any = Managed.from_url(redis_url)
+    try:
+        await there.set(KEYS.lease, "1:y", px=60_000)
+        assert await Databases(here, KEYS).led_elsewhere() == [3]
+    finally:
+        await there.aclose()
+        await here.aclose()
+
+
 async def test_who_may_not_look_finds_none(redis: Any, redis_url: str) -> None:
     """Rights that somebody else gives may lack it; that is no reason to end."""
     await redis.execute_command("ACL", "SETUSER", "poor", "on", ">x", "~*", "+get", "-info")
