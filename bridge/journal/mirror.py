@@ -283,4 +283,4 @@ class Mirror:
         """The upstream hash as the last leader left it."""
         with translated():
             fields = await self._redis.hgetall(self._keys.upstream)
-        return {name.decode(): value.decode() for name, value in fields.items()}
+        return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items()}

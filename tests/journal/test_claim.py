@@ -76,6 +76,19 @@ async def test_only_the_lease_that_was_seen_is_claimed_over(new_writer: Any, red
     assert (await redis.get(KEYS.lease)).startswith(b"3:")
 
 
+@pytest.mark.parametrize("value", ["soon", "1.5", "-1", "", "9" * 30, b"\xff"])
+async def test_until_when_was_heard_is_a_time_or_unknown(new_writer: Any, redis: Any, value: str | bytes) -> None:
+    """What somebody else wrote there ends no claim: the gap begins with it, as where nothing is noted."""
+    assert await new_writer().claim() is not None
+    await redis.delete(KEYS.lease)
+    await redis.hset(KEYS.upstream, "heard", value)
+    now_ms = int((await redis.time())[0]) * 1000
+    claimed = await new_writer().claim()
+    assert claimed is not None
+    assert claimed.heard_ms is None
+    assert int(await redis.hget(KEYS.upstream, "heard")) >= now_ms
+
+
 async def test_a_claim_whose_answer_was_lost_is_repeated_harmlessly(writer: Writer) -> None:
     """Mine already: the same fence, the lease for its whole length again."""
     again = await writer.claim()

@@ -124,6 +124,11 @@ if verb == 'claim' then
   redis.call('SET', KEYS[6], known_format)
   if ours ~= '' then redis.call('SET', KEYS[8], ours) end
   local heard = redis.call('HGET', KEYS[7], 'heard')
+  if heard and (#heard > 15 or not string.find(heard, '^%d+$')) then
+    -- Somebody else's value. Since when pushes may be missing is unknown then, as where there is none.
+    redis.call('HDEL', KEYS[7], 'heard')
+    heard = false
+  end
   -- A leader may read pushes and die before its first commit: a gap would have to begin here.
   redis.call('HSETNX', KEYS[7], 'heard', whole(now))
   return {1, fence, commits, generation, heard, server, now, former}
