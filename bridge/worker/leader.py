@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import chain, repeat
 from typing import Any, Final
 
@@ -147,8 +148,13 @@ class Leader:
             )
             self._listening = tasks.create_task(listening, name="listener")
             # Pushes are read meanwhile, and the lease is kept; nothing is committed before.
-            if await narrowing.applied():
-                self._directory.compare_all(narrowing.noted)
+            await supervise(
+                partial(self._narrowed, narrowing),
+                # Who stands down here would drop what is read meanwhile; whether the lease is lost shows by itself.
+                expected=(JournalAway,),
+                retry=options.retry,
+                on_fault=_fault("narrowing"),
+            )
             tasks.create_task(self._backlog.run(), name="commits")
             tasks.create_task(self._reconciler.run(), name="reconcile")
             tasks.create_task(self._orders.run(), name="orders")
@@ -158,6 +164,10 @@ class Leader:
                 self._directory.run, expected=DIRECTORY_FAULTS, retry=options.retry, on_fault=_fault("directory")
             )
             tasks.create_task(pulling, name="directory")
+
+    async def _narrowed(self, narrowing: Narrowing, progress: Callable[[], None]) -> None:
+        if await narrowing.applied():
+            self._directory.compare_all(narrowing.noted)
 
     async def stop(self) -> None:
         """Stop listening; commit what was read."""

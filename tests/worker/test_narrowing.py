@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from bridge.journal.made import Made, read_made
 from bridge.simulator import Simulator
+from tests.support.redis_proxy import RedisProxy
 from tests.support.waiting import until
 from tests.support.workers import BOB, KEYS, Told, running_worker
 
@@ -63,6 +65,46 @@ async def test_a_narrower_privacy_holds_for_what_is_stored(redis_url: str, simul
         world.deliver_mail(BOB)
         await told.wait("mail.new", 2)
         assert await told.redis.get(KEYS.generation) == generation, "said once"
+
+
+class Faltering(RedisProxy):
+    """Cuts its connections when a worker that leads asks what the data were made with, as often as is told."""
+
+    cuts = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        read = reader.read
+
+        async def watched(most: int = -1) -> bytes:
+            piece = await read(most)
+            if self.cuts and b"HMGET" in piece and KEYS.made.encode() in piece:
+                self.cuts -= 1
+                self.cut()
+            return piece
+
+        reader.read = watched  # type: ignore[method-assign]
+        await super().serve(reader, writer)
+
+
+async def test_a_cut_while_it_is_applied_deposes_nobody(
+    redis_url: str, simulator: Simulator, told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The leader reads pushes by then, which the next one would lack: it goes on, and they are committed."""
+    async with running_worker(redis_url, simulator):
+        await listening(simulator, told)
+    way = Faltering(redis_url)
+    await way.listen()
+    way.cuts = 3
+    try:
+        async with running_worker(way.url, simulator, BRIDGE_PRIVACY="count") as worker:
+            await worker.until_leading()
+            await simulator.listeners.wait_hearing(1)
+            simulator.world.deliver_mail(BOB)
+            await told.wait("mail.new")
+    finally:
+        await way.close()
+    assert way.cuts == 0
+    assert "journal away, stood down" not in caplog.messages
 
 
 async def _dead(told: Told) -> bool:
