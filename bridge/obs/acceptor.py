@@ -248,6 +248,9 @@ class Acceptor:
 
     def _pause(self, why: str) -> None:
         self._loop.remove_reader(self._sock)
+        if self._retry is not None:
+            # It pauses already: who stops tries once more.
+            self._retry.cancel()
         self._retry = self._loop.call_later(_RETRY_S, self._loop.add_reader, self._sock, self._accept)
         # At the limit every connection that ends admits one more, so this happens again and again; log it rarely.
         if self._full.is_due():

@@ -6,10 +6,11 @@ A door may take some of those who come.
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from asyncio.selector_events import BaseSelectorEventLoop
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -120,6 +121,29 @@ async def test_a_door_has_its_own_and_nobody_else(transport_option: Any) -> None
         await porter.close(0)
         early.close()
         late.close()
+
+
+async def test_a_port_that_stops_while_it_pauses_tries_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is left that looks at a socket which is closed by then."""
+    loop = asyncio.get_running_loop()
+    faults: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: faults.append(context))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as used:
+        used.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        async with accepting() as (_, host, port):
+            client = used.enter_context(socket.socket())
+            client.setblocking(False)
+            while used.enter_context(socket.socket()).fileno() < 100:
+                continue
+            resource.setrlimit(resource.RLIMIT_NOFILE, (112, limits[1]))
+            await loop.sock_connect(client, (host, port))
+            await until(lambda: "too few descriptors, accepting pauses" in caplog.messages)
+        done = loop.create_future()
+        # Due after any try that was left.
+        loop.call_later(1, done.set_result, None)
+        await done
+    assert not faults
 
 
 @pytest.fixture
