@@ -95,7 +95,7 @@ async def main(transport: Any) -> None:
             if asyncio.get_running_loop().time() - begun > LONGEST_WAIT_S:
                 failures = 0  # it was a good one
             await asyncio.sleep(max(asked, random.random() * min(LONGEST_WAIT_S, 0.5 * 2**failures)))  # noqa: S311
-            failures += 1
+            failures = min(failures + 1, 10)  # beyond a thousand 2**failures is no float
 
 
 asyncio.run(main({"websocket": websocket, "events": events}[sys.argv[1]]))

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from tests.docs.pages import ROOT
+from tests.support.processes import free_port
 from tests.support.redis_proxy import redis_proxy
 from tests.support.stage import bearer, leading_writer, mail, running_edge, token
 from tests.support.waiting import PATIENCE_S, until
@@ -95,6 +96,16 @@ async def test_it_goes_on_where_it_was(words: list[str], redis_url: str, tmp_pat
         async with follows(words, url, tmp_path) as told:
             await until(lambda: told.mails() == ["A5"])
             assert len(told.lines) == 1
+
+
+async def test_an_edge_that_is_away_for_a_day_ends_nobody(tmp_path: Path) -> None:
+    """However often it was tried: the wait has grown to its limit by then, and stays there."""
+    # No waits here, or 1,100 tries would take four hours.
+    (tmp_path / "sitecustomize.py").write_text("import random\n\nrandom.random = lambda: 0.0\n")
+    words = ["env", f"PYTHONPATH={tmp_path}", sys.executable, str(SAMPLES / "mailbox.py"), "events"]
+    async with follows(words, f"http://127.0.0.1:{free_port()}", tmp_path) as told:
+        await until(lambda: len(told.errors) > 1100 or told.process.returncode is not None)
+        assert told.process.returncode is None, told.errors[-1]
 
 
 async def test_it_stays_away_when_it_is_told_to(words: list[str], redis_url: str, tmp_path: Path) -> None:
