@@ -106,6 +106,25 @@ async def test_where_there_is_no_desktop(tab: Page, edge: ScriptedEdge) -> None:
     assert tab.wrong == []  # type: ignore[attr-defined]  # the fixture's note
 
 
+async def test_where_a_page_may_not_notify_by_itself(desk: Page, edge: ScriptedEdge) -> None:
+    """Chrome on Android gives the permission and throws: nothing is kept for later, and the page has no error."""
+    await desk.evaluate(
+        """window.works = Notification;
+        window.Notification = class {
+          static permission = 'granted';
+          constructor() { throw new TypeError('Illegal constructor'); }
+        };
+        null"""
+    )
+    connection = await begin(desk, edge, "{ notify: 'sender' }")
+    await connection.say(snapshot(0), from_ann(1))
+    assert await notices(desk, 1) == []
+    assert desk.wrong == []  # type: ignore[attr-defined]  # the fixture's note
+    await desk.evaluate("window.Notification = works; null")
+    await connection.say(from_ann(2))
+    assert await notices(desk, 2) == [["Mail from \u2068Ann <ann@gzdev.com>\u2069", None]]
+
+
 async def test_what_was_missed_is_one_notification(desk: Page, edge: ScriptedEdge) -> None:
     """Three that came during an absence, and two that are gone for good."""
     connection = await begin(desk, edge, "{ notify: 'subject' }")

@@ -28,7 +28,9 @@ function makeNotices(mode, base, opens) {
   let timer = 0;
 
   function show(title, id, body, mailbox) {
-    const notice = new Notification(title, { body, tag: `exmail-bridge ${id}` });
+    // Chrome on Android leaves it to service workers, and throws.
+    const notice = attempted(() => new Notification(title, { body, tag: `exmail-bridge ${id}` }));
+    if (!notice) return;
     shown.push({ id, notice });
     notice.onclick = () => {
       window.focus();
