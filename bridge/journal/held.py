@@ -40,8 +40,18 @@ class Held:
 
 
 def read_held(text: bytes) -> Held:
-    """Read what :meth:`Held.as_json` wrote."""
-    found: Mapping[str, Any] = from_json(text)
-    return Held(
-        found["since"], found["from_ver"], found["to_ver"], found["kind"], found["why"], tuple(found["aliases"])
-    )
+    """Read what :meth:`Held.as_json` wrote.
+
+    Raises:
+        ValueError: it did not write this.
+    """
+    try:
+        found: Mapping[str, Any] = from_json(text)
+        held = Held(
+            found["since"], found["from_ver"], found["to_ver"], found["kind"], found["why"], tuple(found["aliases"])
+        )
+    except (TypeError, KeyError) as error:
+        raise ValueError("these are no deletions that are held") from error
+    if not isinstance(held.since, int) or not all(isinstance(alias, str) for alias in held.aliases):
+        raise ValueError("these are no deletions that are held")
+    return held

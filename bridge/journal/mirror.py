@@ -17,7 +17,7 @@ from bridge.journal.client import typed
 from bridge.journal.clock import redis_now_us
 from bridge.journal.counted import COUNTED_FIELDS, Counted, read_counted
 from bridge.journal.dead import names_any
-from bridge.journal.errors import JournalRefused, NotLetIn, translated
+from bridge.journal.errors import JournalRefused, JournalSpoilt, NotLetIn, translated
 from bridge.journal.held import Held, read_held
 from bridge.journal.keys import Keys
 from bridge.journal.layout import refuse_other_types
@@ -66,6 +66,7 @@ class Mirror:
                 f"this user lacks a right, of {lack}; deploy/redis/users.acl has the lines: {error}"
             ) from error
         await refuse_other_types(self._redis, keys)
+        await self.held()
 
     async def ver(self) -> int | None:
         """The cursor: the Ver whose member changes are applied (protocol 3.3.3); ``None`` before the first."""
@@ -137,10 +138,22 @@ class Mirror:
             return {address.decode() async for address in self._redis.sscan_iter(self._keys.barred, count=_SCAN)}
 
     async def held(self) -> Held | None:
-        """The deletions that wait for an operator's decision."""
+        """The deletions that wait for an operator's decision.
+
+        Raises:
+            JournalAway, JournalRefused
+            JournalSpoilt: what is stored there is something else.
+        """
+        key = self._keys.held
         with translated():
-            text = await self._redis.get(self._keys.held)
-        return None if text is None else read_held(text)
+            text = await self._redis.get(key)
+        try:
+            return None if text is None else read_held(text)
+        except ValueError as error:
+            raise JournalSpoilt(
+                f"{key} does not hold the deletions that wait for a decision: find out who writes into this namespace, "
+                f"then delete the key (DEL {key}) and compare all accounts (exmail-bridge directory resync)"
+            ) from error
 
     async def owed(self) -> dict[str, Owed]:
         """The accounts for which an answer of the provider is still owed."""

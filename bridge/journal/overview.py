@@ -151,7 +151,7 @@ def _fence(lease: bytes | None) -> int | None:
 def _held(text: bytes | None) -> int | None:
     try:
         return 0 if text is None else len(read_held(text).aliases)
-    except (ValueError, TypeError, KeyError):
+    except ValueError:
         return None
 
 

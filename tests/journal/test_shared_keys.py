@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -72,6 +73,27 @@ async def test_a_leader_and_the_commands_say_which_it_is(redis: Any, name: str) 
             await check
         assert str(told.value).startswith(f"{key} is a list, and the bridge keeps a ")
         assert str(told.value).endswith(f"then delete the key (DEL {key})")
+
+
+@pytest.mark.parametrize("text", ["", "odd", "[]", "{}", '"held"', "null", "5"])
+async def test_what_is_held_is_the_bridge_s_own_or_named(redis: Any, text: str) -> None:
+    """Whom the provider says to be gone must not be forgotten without a word: a leader does not start."""
+    await redis.set(KEYS.held, text)
+    for look in (Mirror(redis, KEYS).check(), Mirror(redis, KEYS).held()):
+        with pytest.raises(JournalSpoilt, match=re.escape(f"then delete the key (DEL {KEYS.held})")):
+            await look
+
+
+async def test_a_worker_names_what_is_no_list_of_who_is_held(redis: Any, redis_url: str) -> None:
+    """In one line, as it does with a key of another type."""
+    await redis.set(KEYS.held, "odd")
+    async with (
+        await Simulator.start(World(7, users=1)) as provider,
+        program("worker", environ=worker_environ(redis_url, provider)) as worker,
+    ):
+        assert await worker.ended() == 1
+        assert worker.last_words.removeprefix("exmail-bridge: ").startswith(f"Redis will not do: {KEYS.held} ")
+        assert not [line for line in worker.lines if line.get("level") == "critical"]
 
 
 async def test_the_programs_say_it_and_touch_nothing(redis: Any, redis_url: str) -> None:
