@@ -119,3 +119,9 @@ class Client(Protocol):
 def typed(redis: Redis | Client) -> Client:
     """The same client, as one whose answers have types."""
     return cast(Client, redis)
+
+
+def number_in(info: Mapping[str, Any], name: str) -> int:
+    """A whole number of what INFO answered; 0 where this server tells none, or tells it in other words."""
+    value = info.get(name)
+    return value if isinstance(value, int) else 0

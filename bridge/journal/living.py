@@ -12,7 +12,7 @@ from typing import Final
 from redis.asyncio import Redis
 
 from bridge.events import MAIL_NEW, MAIL_UNREAD, time_of
-from bridge.journal.client import Entry, typed
+from bridge.journal.client import Entry, number_in, typed
 from bridge.journal.errors import translated
 from bridge.journal.keys import Keys
 
@@ -97,9 +97,9 @@ async def living(redis: Redis, keys: Keys) -> Living:
         mail_bytes=_mean(sizes[MAIL_NEW]),
         count_bytes=_mean(sizes[MAIL_UNREAD]),
         mailbox_bytes=mailbox_bytes,
-        memory=int(memory.get("used_memory", 0)),
-        memory_most=int(memory.get("maxmemory", 0)),
-        commands=int(stats.get("instantaneous_ops_per_sec", 0)),
+        memory=number_in(memory, "used_memory"),
+        memory_most=number_in(memory, "maxmemory"),
+        commands=number_in(stats, "instantaneous_ops_per_sec"),
     )
 
 

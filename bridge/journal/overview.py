@@ -9,7 +9,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from bridge.events import time_of
-from bridge.journal.client import typed
+from bridge.journal.client import number_in, typed
 from bridge.journal.errors import NotLetIn, translated
 from bridge.journal.held import read_held
 from bridge.journal.keys import Keys
@@ -167,10 +167,10 @@ def _server(found: Mapping[str, Any]) -> Server:
         name=_NAMES.get(name, name),
         version=str(version),
         role=str(found.get("role", "?")),
-        memory=int(found.get("used_memory", 0)),
-        memory_most=int(found.get("maxmemory", 0)),
-        memory_there=int(found.get("total_system_memory", 0)),
+        memory=number_in(found, "used_memory"),
+        memory_most=number_in(found, "maxmemory"),
+        memory_there=number_in(found, "total_system_memory"),
         eviction=str(found.get("maxmemory_policy", "?")),
-        append_only=bool(int(found.get("aof_enabled", 0))),
+        append_only=number_in(found, "aof_enabled") != 0,
         saved="err" not in (found.get("aof_last_write_status"), found.get("rdb_last_bgsave_status")),
     )

@@ -18,7 +18,7 @@ from redis.exceptions import ResponseError
 
 from bridge.events import Position, time_of
 from bridge.journal.batch import Batch
-from bridge.journal.client import typed
+from bridge.journal.client import number_in, typed
 from bridge.journal.epochs import new_epoch, new_epochs
 from bridge.journal.errors import JournalRefused, JournalSpoilt, MailboxBarred, NotLetIn, translated
 from bridge.journal.keys import Keys
@@ -111,9 +111,8 @@ class Reader:
         """
         with translated():
             found = await self._redis.info("memory")
-        return ServerMemory(
-            int(found.get("used_memory") or 0), int(found.get("maxmemory") or 0), str(found.get("maxmemory_policy", ""))
-        )
+        used, limit = number_in(found, "used_memory"), number_in(found, "maxmemory")
+        return ServerMemory(used, limit, str(found.get("maxmemory_policy", "")))
 
     async def try_write(self) -> None:
         """Find out by trying whether the server accepts a write.

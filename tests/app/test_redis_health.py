@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -13,7 +14,8 @@ from bridge.app.parts import RedisHealth
 from bridge.journal.connect import RedisAddress
 from bridge.journal.embedded import EmbeddedServer
 from bridge.journal.keys import Keys
-from bridge.journal.reader import Reader
+from bridge.journal.overview import server_of
+from bridge.journal.reader import Reader, ServerMemory
 from bridge.obs.metrics import Metrics
 from tests.support.waiting import until
 from tests.support.workers import sample
@@ -62,6 +64,25 @@ async def test_what_redis_uses_and_may_use_is_shown(own_server: EmbeddedServer) 
 
         await until(shown)
         assert 0 < sample(seen.metrics, "redis_memory_bytes") < 100 * 2**20
+
+
+class Managed(Redis):
+    """A server that has words where Redis has numbers."""
+
+    async def info(self, section: str | None = None, *args: str, **kwargs: Any) -> Any:
+        return {"used_memory": "1.2G", "maxmemory": "unlimited", "aof_enabled": "yes", "maxmemory_policy": 7}
+
+
+async def test_a_server_may_tell_of_its_memory_in_words(redis_url: str) -> None:
+    """Then it is not known, and neither an edge nor a worker, a look at everything nor the self-test ends by it."""
+    redis: Any = Managed.from_url(redis_url)
+    try:
+        reader = Reader(redis, Keys("exmail"), history_events=1, history_s=1)
+        assert await reader.memory() == ServerMemory(0, 0, "7")
+        told = await server_of(redis)
+        assert (told.memory, told.memory_most, told.memory_there, told.append_only) == (0, 0, 0, False)
+    finally:
+        await redis.aclose()
 
 
 @pytest.mark.parametrize(
