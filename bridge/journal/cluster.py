@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from redis.crc import key_slot
 
 from bridge.journal.errors import JournalAway, JournalError, JournalRefused, WrongCredentials
-from bridge.journal.route import Node, ask, ask_most
+from bridge.journal.route import Node, ask, ask_most, being_read
 
 _MOST: Final = 8
 """How many nodes are asked at most; a cluster may have a hundred."""
@@ -43,16 +43,19 @@ class Cluster:
         """
         # The last owner and its replicas are the first to know the new one; the seeds may be gone for good.
         nodes = list(dict.fromkeys([*self._known, *self._seeds]))[:_MOST]
-        answers, refusals = await ask_most(
-            nodes, lambda node: ask(self._dial(node), ("CLUSTER", "SLOTS"), ("CLUSTER", "NODES"))
-        )
-        claims = [claim for node, said in answers.items() if (claim := _claim(self._slot, node, *said)) is not None]
+        answers, refusals = await ask_most(nodes, self._ask)
+        claims: list[_Claim] = [claim for [claim] in answers.values() if claim is not None]
         if not claims:
             raise self._nobody(answers, refusals)
         claim = max(claims, key=lambda claim: claim.epoch)
         others = [other for each in claims for other in (each.owner, *each.replicas)]
         self._known = list(dict.fromkeys([claim.owner, *claim.replicas, *others]))
         return claim.owner
+
+    async def _ask(self, node: Node) -> list[_Claim | None]:
+        said = await ask(self._dial(node), ("CLUSTER", "SLOTS"), ("CLUSTER", "NODES"))
+        with being_read():
+            return [_claim(self._slot, node, *said)]
 
     def _nobody(self, answers: dict[Node, list[Any]], refusals: dict[Node, JournalError]) -> JournalError:
         if answers:

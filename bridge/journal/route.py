@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakSet
 
-from bridge.journal.errors import JournalError, translated
+from bridge.journal.errors import JournalAway, JournalError, translated
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +106,15 @@ async def ask(connection: Any, *commands: Sequence[str]) -> list[Any]:
             return answers
     finally:
         await connection.disconnect(nowait=True)
+
+
+@contextmanager
+def being_read() -> Iterator[None]:
+    """Raise what is wrong with an answer that has another form than its reader knows as a fault of who gave it."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise JournalAway("its answer cannot be read") from error
 
 
 async def ask_most(

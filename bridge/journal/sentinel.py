@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bridge.journal.errors import JournalAway, JournalError, NotLetIn, WrongCredentials
-from bridge.journal.route import Node, ask, ask_most
+from bridge.journal.route import Node, ask, ask_most, being_read
 
 
 class Sentinels:
@@ -29,14 +29,17 @@ class Sentinels:
             JournalAway: no sentinel answers, or none knows the name.
             WrongCredentials: they ask for another password.
         """
-        answers, refusals = await ask_most(
-            self._nodes, lambda node: ask(self._dial(node), ("SENTINEL", "MASTER", self._name))
-        )
-        named: Counter[tuple[int, Node]] = Counter(_read(answer) for [answer] in answers.values())
+        answers, refusals = await ask_most(self._nodes, self._ask)
+        named: Counter[tuple[int, Node]] = Counter(answer for [answer] in answers.values())
         if not named:
             raise self._nobody(refusals)
         (_, node), _ = max(named.items(), key=lambda each: (each[0][0], each[1]))
         return node
+
+    async def _ask(self, node: Node) -> list[tuple[int, Node]]:
+        [answer] = await ask(self._dial(node), ("SENTINEL", "MASTER", self._name))
+        with being_read():
+            return [_read(answer)]
 
     def _nobody(self, refusals: dict[Node, JournalError]) -> JournalError:
         for node, error in refusals.items():
