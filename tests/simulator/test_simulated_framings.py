@@ -158,6 +158,7 @@ async def test_long_poll_without_grace_loses_what_comes_between(simulate, dial, 
     world.read("bob@gzdev.com")
     await wire.expect(http(count_document(world)))
     assert (first.pushed, second.pushed) == (True, False)
+    assert (first.overdue, second.overdue) == (False, True)
 
 
 async def test_long_poll_of_nothing(simulate, dial, world, http):

@@ -288,7 +288,7 @@ class Listeners:
         for listener in self:
             if listener.hears:
                 taken = max(taken, listener.tell(parcels, self._dialect, self._random, byte_every_s=byte_every_s))
-        if self._dialect.framing is Framing.LONG_POLL and self._rules.hold_ms > 0:
+        if self._dialect.framing is Framing.LONG_POLL:
             self._drop_overdue()
             until_s = asyncio.get_running_loop().time() + self._rules.hold_ms / 1000
             self._held.extend((until_s, parcel) for parcel in parcels[taken:])
@@ -302,7 +302,9 @@ class Listeners:
     def _drop_overdue(self) -> None:
         now_s = asyncio.get_running_loop().time()
         while self._held and self._held[0][0] <= now_s:
-            self._held.popleft()
+            _, parcel = self._held.popleft()
+            if parcel.mail is not None:
+                parcel.mail.overdue = True
 
     def _ver_shift_ms(self) -> int:
         fault = self._faults.strike(Kind.VER_SHIFT, ENDPOINT)

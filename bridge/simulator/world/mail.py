@@ -12,7 +12,7 @@ class Mail:
     ``mailbox`` is the account, ``user_name`` what the push calls it (an account's slave address is possible),
     ``unread`` the mailbox's count after it came, ``time_s`` epoch seconds. ``pushed`` says that a whole, readable
     document about it was handed to a listener's connection; what happened to those bytes later is not known here.
-    ``pushed_to``: the clients' ports of those connections.
+    ``pushed_to``: the clients' ports of those connections. ``overdue``: no long poll came for it in time.
     """
 
     mailbox: str
@@ -26,6 +26,7 @@ class Mail:
     user_name: str
     pushed: bool = False
     pushed_to: list[int] = field(default_factory=list)
+    overdue: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,13 @@ def _check_mailbox(harness: Harness, mailbox: str, own: Events, events: Events, 
         # Nobody read, so the count tells of every mail: as many were missed as are not there.
         told = sum(told["at_least"] for told in accused)
         elsewhere = sum(mail.pushed and harness.rivals.issuperset(mail.pushed_to) for mail in lost)
-        assert len(lost) - elsewhere <= told <= len(lost), f"{mailbox}: {len(lost)} lost, told {accused}"
+        # A provider of long polls gives one document to each, and keeps the others for so long. What it drops while it
+        # is asked again and again, but too slowly for all that comes, nobody here can know of.
+        dropped = [mail for mail in lost if mail.overdue and not any(_within(mail, gap, _SLACK_MS) for gap in gaps)]
+        unknown = elsewhere + len(dropped)
+        assert len(lost) - unknown <= told <= len(lost), (
+            f"{mailbox}: {len(lost)} lost, {unknown} of them unknown to us, told {accused}"
+        )
 
 
 def _around(told: dict[str, Any], own: Events, lost: list[Mail]) -> str:
