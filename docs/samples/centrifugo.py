@@ -27,7 +27,7 @@ def ask(body):
             return json.load(answer).get("error") or {"code": 0}
     except urllib.error.HTTPError as refused:
         return {"code": BUSY if refused.code == 429 or refused.code >= 500 else refused.code, "message": refused.reason}
-    except (OSError, http.client.HTTPException, ValueError) as away:
+    except (OSError, http.client.HTTPException, ValueError, AttributeError) as away:
         return {"code": BUSY, "message": str(away)}
 
 
