@@ -187,8 +187,13 @@ def _become(request: dict[str, Any], ends: list[int]) -> list[str]:
 
 
 def _stream(old: Any) -> io.TextIOWrapper:
-    again = open(old.fileno(), f"{old.mode[0]}b", closefd=False)  # noqa: SIM115 - it stays open as long as the process
-    return io.TextIOWrapper(again, old.encoding, old.errors, line_buffering=old.line_buffering)
+    """A standard stream as Python makes it, on what the descriptor is now."""
+    buffering = 0 if old.write_through else -1
+    again: Any = open(old.fileno(), f"{old.mode[0]}b", buffering, closefd=False)  # noqa: SIM115 - as long as we live
+    getattr(again, "raw", again).name = old.name
+    return io.TextIOWrapper(
+        again, old.encoding, old.errors, line_buffering=old.line_buffering, write_through=old.write_through
+    )
 
 
 def _import_all() -> None:
