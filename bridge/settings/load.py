@@ -61,7 +61,7 @@ def load_settings(environ: Mapping[str, str], config_path: Path | None = None) -
     of_files: list[str] = []
     named = config_path or (Path(environ[_CONFIG]) if environ.get(_CONFIG) else None)
     given: dict[str, _Given] = {}
-    if named is not None or DEFAULT_CONFIG.exists():
+    if named is not None or _may_be_there(DEFAULT_CONFIG):
         given |= _from_file(named or DEFAULT_CONFIG, problems, of_files)
     given |= _from_environment(environ, problems)
     unusable_proxy = _take_proxy_of_machine(given, environ)
@@ -75,6 +75,17 @@ def load_settings(environ: Mapping[str, str], config_path: Path | None = None) -
     sources = {setting.variable: _source(setting, given) for setting in TABLE}
     texts = {setting.variable: _shown(setting, given) for setting in TABLE}
     return Settings(sources=sources, texts=texts, unusable_proxy=unusable_proxy, **groups, **top)
+
+
+def _may_be_there(path: Path) -> bool:
+    """Whether the file is there, or it cannot be told, as in a folder that is closed to us: reading it says why."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _from_environment(environ: Mapping[str, str], problems: list[str]) -> dict[str, _Given]:
