@@ -13,6 +13,7 @@ from bridge.settings import Settings
 from bridge.supervision import StartRefused
 
 if TYPE_CHECKING:
+    from bridge.journal.errors import JournalAway
     from bridge.journal.keys import Keys
     from bridge.journal.mirror import Mirror
     from bridge.journal.orders import Orders, What
@@ -40,7 +41,8 @@ async def connected(settings: Settings) -> AsyncIterator[tuple[Any, Keys]]:
     except (JournalRefused, JournalSpoilt, NotAdmitted) as error:
         raise StartRefused(f"Redis will not do: {error}") from error
     except JournalAway as error:
-        raise StartRefused(f"Redis does not answer: {error}") from error
+        said = "takes no writes" if _no_writes(error) else "does not answer"
+        raise StartRefused(f"Redis {said}: {error}") from error
     except NotAnswered as error:
         raise StartRefused(str(error)) from error
     finally:
@@ -59,6 +61,30 @@ async def reaching(settings: Settings) -> AsyncIterator[tuple[Mirror, Orders]]:
 
     async with connected(settings) as (redis, keys):
         yield Mirror(redis, keys), Orders(redis, keys)
+
+
+async def why_no_writes(orders: Orders) -> str:
+    """Why Redis takes no writes now, so that nobody can answer through it; empty if it takes them.
+
+    Raises:
+        JournalAway, JournalRefused
+    """
+    from bridge.journal.errors import JournalAway
+
+    try:
+        await orders.check()
+    except JournalAway as error:
+        if not _no_writes(error):
+            raise
+        return str(error)
+    return ""
+
+
+def _no_writes(error: JournalAway) -> bool:
+    """Whether the server answers, and takes no writes: it is full, its disk fails, or it is a replica."""
+    from bridge.journal.errors import TakesNoWrites
+
+    return isinstance(error, TakesNoWrites) or error.word == "READONLY"
 
 
 async def ordered(

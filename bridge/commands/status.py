@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from bridge.commands.command import OK, Command, add_settings_options, settings_of
-from bridge.commands.leader import connected, shown, shown_json
+from bridge.commands.leader import connected, shown, shown_json, why_no_writes
 from bridge.events import timestamp, to_json
 from bridge.settings import Settings, SettingsError
 from bridge.supervision import StartRefused
@@ -76,17 +76,20 @@ async def _look(settings: Settings) -> Status:
     # A new connection each time: whoever watches goes on when Redis has moved.
     async with connected(settings) as (redis, keys):
         seen = await overview(redis, keys)
+        orders = Orders(redis, keys)
+        no_writes = await why_no_writes(orders)
         leader: Mapping[str, Any] | None = None
-        if seen.fence is not None:
+        if seen.fence is not None and not no_writes:
             try:
-                answer = await Orders(redis, keys).ask("describe", within_s=_PATIENCE_S)
+                answer = await orders.ask("describe", within_s=_PATIENCE_S)
                 leader = answer if answer.get("ok") else None
             except NotAnswered:
                 leader = None
-        answers, heard = await Inquiries(redis, keys).edges(within_s=_PATIENCE_S)
+        answers, heard = await Inquiries(redis, keys).edges(within_s=0.0 if no_writes else _PATIENCE_S)
         return Status(
             namespace=settings.namespace,
             seen=seen,
+            no_writes=no_writes,
             leader=leader,
             edges=[each for each in by_edge(answers) if "connections" in each],
             heard=heard,
@@ -97,11 +100,12 @@ async def _look(settings: Settings) -> Status:
 
 @dataclass(frozen=True)
 class Status:
-    """All that was found. ``leader``: what it says of itself, ``None`` if none answers; ``heard``: how many edges were
-    asked."""
+    """All that was found. ``no_writes``: why Redis takes none, so that nobody can answer; empty if it takes them.
+    ``leader``: what it says of itself, ``None`` if none answers; ``heard``: how many edges were asked."""
 
     namespace: str
     seen: Overview
+    no_writes: str
     leader: Mapping[str, Any] | None
     edges: Sequence[Answer]
     heard: int
@@ -113,6 +117,7 @@ class Status:
         return {
             "namespace": self.namespace,
             **asdict(self.seen),
+            "no_writes": self.no_writes or None,
             "leader": None if self.leader is None else {k: v for k, v in self.leader.items() if k != "ok"},
             "edges": list(self.edges),
             "edges_asked": self.heard,
@@ -129,7 +134,7 @@ class Status:
             ("provider", self._provider()),
             ("leader", self._leader()),
             ("directory", f"Ver {seen.ver or 'none yet'}; {people}"),
-            ("edges", f"{len(self.edges)} of {self.heard} answered; {self._connections()}" if self.heard else "none"),
+            ("edges", self._edges()),
             *(("", self._edge(edge)) for edge in self.edges),
             ("events", self._events()),
             ("redis", _server(seen.server)),
@@ -139,18 +144,26 @@ class Status:
     def look_at(self) -> list[str]:
         """What somebody should look at, and with which command; empty when all is well."""
         seen, server = self.seen, self.seen.server
+        can_answer = not self.no_writes
         checks = (
-            (seen.fence is None, "no worker leads: start one, or read the log of one that runs"),
-            (seen.fence is not None and self.leader is None, "the leader does not answer: it is busy, or hangs"),
+            (not can_answer, f"Redis takes no writes, so pushes wait and nobody can lead or answer: {self.no_writes}"),
+            (can_answer and seen.fence is None, "no worker leads: start one, or read the log of one that runs"),
+            (
+                can_answer and seen.fence is not None and self.leader is None,
+                "the leader does not answer: it is busy, or hangs",
+            ),
             (seen.fence is not None and seen.upstream.state != "connected", "no mail is announced: see provider"),
             (not self.heard, "no edge runs: browsers are told nothing"),
-            (len(self.edges) < self.heard, "an edge does not answer: it hangs, or is of an older release"),
+            (
+                can_answer and len(self.edges) < self.heard,
+                "an edge does not answer: it hangs, or is of an older release",
+            ),
             (seen.held is None, f"what is held back cannot be read: {{{self.namespace}}}:held"),
             (bool(seen.held), f"{seen.held} deletions are held back: `directory held`"),
             (bool(seen.owed), f"the provider owes an answer about {seen.owed} accounts: `directory owed`"),
             (bool(seen.dead), f"{seen.dead} documents could not be read: `dead list`"),
             (bool(self.led_elsewhere), f"another bridge of this namespace leads in database {self._elsewhere()}"),
-            (not server.append_only, "Redis keeps nothing over a crash: appendonly is off"),
+            (not server.append_only, "after a crash Redis goes back to its last snapshot: appendonly is off"),
             (server.eviction != "noeviction", f"Redis may evict keys ({server.eviction}): set noeviction"),
             (not server.saved, "Redis could not write to its disk"),
             (server.role not in ("master", "?"), f"this Redis is a {server.role}"),
@@ -168,12 +181,19 @@ class Status:
             return "none"
         lease = f"fence {self.seen.fence}, lease for {self.seen.lease_ms / 1000:.0f} s"
         if self.leader is None:
-            return f"{lease}; it does not answer"
+            return f"{lease}; it {'cannot' if self.no_writes else 'does not'} answer"
         waits = f"{self.leader['backlog']} waiting to be committed"
         if self.leader["backlog"]:
             waits += f", the oldest for {self.leader['backlog_age_s']} s"
         since = _when(self.leader["since"], self.seen.now)
         return f"{self.leader['worker']} ({self.leader['version']}), {lease}, leads since {since}; {waits}"
+
+    def _edges(self) -> str:
+        if not self.heard:
+            return "none"
+        if self.no_writes:
+            return f"{self.heard} listen and cannot answer"
+        return f"{len(self.edges)} of {self.heard} answered; {self._connections()}"
 
     def _connections(self) -> str:
         counts = [edge["connections"] for edge in self.edges]

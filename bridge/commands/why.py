@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -16,18 +17,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bridge.commands.command import OK, Command, add_settings_options, settings_of
 from bridge.commands.directory import address
-from bridge.commands.leader import connected, shown, shown_json
+from bridge.commands.leader import connected, shown, shown_json, why_no_writes
 from bridge.events import MAIL_MISSED, Position, parse_position, timestamp, to_json
 from bridge.settings import Settings
 
 if TYPE_CHECKING:
     from bridge.journal.databases import Databases
     from bridge.journal.inquiry import Answer, Inquiries
+    from bridge.journal.orders import Orders
     from bridge.journal.reader import Reader, UpstreamStatus
     from bridge.journal.trace import Account, Published, Stored, Trace
 
 _LATEST: Final = 5
 _GAPS: Final = 5
+_PATIENCE_S: Final = 3.0
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,8 +45,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 async def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
-    async with _reaching(settings) as (trace, reader, inquiries, databases):
-        found = await _collect(trace, reader, inquiries, databases, arguments.mailbox, arguments.mail_id)
+    async with _reaching(settings) as (trace, reader, orders, inquiries, databases):
+        found = await _collect(trace, reader, orders, inquiries, databases, arguments.mailbox, arguments.mail_id)
     if arguments.json:
         sys.stdout.buffer.write(shown_json(to_json(found.facts())) + b"\n")
         return OK
@@ -54,19 +57,25 @@ async def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 @asynccontextmanager
-async def _reaching(settings: Settings) -> AsyncIterator[tuple[Trace, Reader, Inquiries, Databases]]:
+async def _reaching(settings: Settings) -> AsyncIterator[tuple[Trace, Reader, Orders, Inquiries, Databases]]:
     from bridge.app.parts import build_reader
     from bridge.journal.databases import Databases
     from bridge.journal.inquiry import Inquiries
+    from bridge.journal.orders import Orders
     from bridge.journal.trace import Trace
 
     async with connected(settings) as (redis, keys):
-        yield Trace(redis, keys), build_reader(settings, redis), Inquiries(redis, keys), Databases(redis, keys)
+        asked = Orders(redis, keys), Inquiries(redis, keys), Databases(redis, keys)
+        yield Trace(redis, keys), build_reader(settings, redis), *asked
 
 
 @dataclass
 class Findings:
-    """Everything that was found, and what follows from it. Times in epoch ms."""
+    """Everything that was found, and what follows from it. Times in epoch ms.
+
+    ``heard``: how many edges were asked. ``no_writes``: why Redis takes none, so that no edge can answer; empty if it
+    takes them.
+    """
 
     asked: str
     mail_id: str | None
@@ -80,6 +89,7 @@ class Findings:
     dead: int
     edges: Sequence[Answer]
     heard: int
+    no_writes: str
     elsewhere: Sequence[int]
     now: float = field(default_factory=lambda: time.time() * 1000)
 
@@ -99,10 +109,27 @@ class Findings:
         ended = [(edge["edge"], each) for edge in self.edges for each in edge["ended"]]
         return sorted(ended, key=lambda pair: -pair[1]["until"])
 
+    @property
+    def silent(self) -> int:
+        """How many edges did not answer: whom they have is not known."""
+        return max(0, self.heard - len(self.edges))
+
     def has_it(self, connection: Mapping[str, Any]) -> bool:
         """Whether the mail was written to a connection's socket."""
         reached = parse_position(connection["position"])
         return self.mail is not None and reached is not None and _reaches(reached, self.mail.position)
+
+    def came_after(self, connection: Mapping[str, Any]) -> bool:
+        """Whether a connection began after the mail was published, and not at a position before it: its snapshot may
+        have the mail among the newest, and announces none."""
+        if self.mail is None:
+            return False
+        after = parse_position(connection.get("after", ""))
+        if after is not None and after.epoch == self.mail.position.epoch and after.seq < self.mail.position.seq:
+            return False
+        # An edge of an earlier release says by its own clock when that was.
+        opened = connection.get("opened", connection["since"])
+        return bool(opened > (self.mail.event["data"].get("as_of") or math.inf))
 
     def facts(self) -> dict[str, Any]:
         """What ``--json`` prints. No subject, no summary, no sender."""
@@ -123,6 +150,7 @@ class Findings:
             "dead": self.dead,
             "edges": list(self.edges),
             "edges_asked": self.heard,
+            "no_writes": self.no_writes or None,
             "led_in_databases": list(self.elsewhere),
             "verdict": self.verdict(),
         }
@@ -141,6 +169,7 @@ class Findings:
             *(("connection", self._connection(edge, each)) for edge, each in self.open),
             *(("ended", self._ended(edge, each)) for edge, each in self.ended[:_LATEST]),
             ("edges", f"{len(self.edges)} of {self.heard} answered" if self.heard else "none runs"),
+            *([("redis", f"takes no writes: {self.no_writes}")] if self.no_writes else []),
             *([("server", self._neighbours())] if self.elsewhere else []),
         ]
 
@@ -185,6 +214,8 @@ class Findings:
     def _connection(self, edge: str, each: Mapping[str, Any]) -> str:
         unsent = f", {each['unsent']} bytes unsent" if each["unsent"] else ""
         has = "" if self.mail is None else ", has been sent it" if self.has_it(each) else ", has not been sent it"
+        if self.came_after(each):
+            has = ", opened after it"
         since = timestamp(each["since"] / 1000)
         return f"{edge}: {each['transport']} since {since}, at {each['position']}{unsent}{has}"
 
@@ -193,7 +224,7 @@ class Findings:
 
         code = each["code"]
         why = REASONS.get(code, "cut" if code == 1006 else "closed by the client")
-        has = ", had been sent it" if self.has_it(each) else ""
+        has = ", had been sent it" if self._delivered(each) else ""
         until = timestamp(each["until"] / 1000)
         return f"{edge}: {each['transport']} until {until}, at {each['position']}: {code} {why}{has}"
 
@@ -205,9 +236,10 @@ class Findings:
             return self._verdict_unrecorded()
         if not self.heard:
             return "No edge runs: browsers cannot be told anything. Services that read Redis can."
+        if self.silent and not self.open:
+            return self._verdict_unanswered()
         if not self.open:
-            delivered = next((pair for pair in self.ended if self.has_it(pair[1])), None)
-            if delivered is not None:
+            if any(self._delivered(each) for _, each in self.ended):
                 return "It was sent to a browser that has gone since. No browser looks at this mailbox now."
             return (
                 "No browser looks at this mailbox now; one that comes back is given what it missed. "
@@ -215,16 +247,43 @@ class Findings:
             )
         if self.mail is None:
             return "Browsers are connected. Name a MailId to follow one mail."
+        if all(self.came_after(each) for _, each in self.open):
+            return self._verdict_late()
         if all(self.has_it(each) for _, each in self.open):
-            return "It was sent to every open connection: look at the page's own code, or at the browser."
+            known = f" of the {len(self.edges)} edges that answered, of {self.heard}" if self.silent else ""
+            return f"It was sent to every open connection{known}: look at the page's own code, or at the browser."
         return (
             "It was published and a connection has not been sent it: that socket takes nothing (see unsent) or the "
             "edge has not caught up; it is cut after 30 s and comes back."
         )
 
+    def _delivered(self, connection: Mapping[str, Any]) -> bool:
+        return self.has_it(connection) and not self.came_after(connection)
+
+    def _verdict_late(self) -> str:
+        if any(self._delivered(each) for _, each in self.ended):
+            return "It was sent to a browser that has gone since. Who is connected now came after it."
+        return (
+            "It was published before who is connected now came. A page that comes back with its position is given what "
+            "it missed; one that is loaded anew has the mail among its newest at most, and announces it to nobody."
+        )
+
+    def _verdict_unanswered(self) -> str:
+        if self.no_writes:
+            return "Redis takes no writes now, so no edge can say who has this mailbox open. See `status`."
+        return (
+            f"{self.silent} of {self.heard} edges did not answer: whether a browser looks at this mailbox there is not "
+            "known. Such an edge hangs, or is of an older release; `status` names the others."
+        )
+
     def _verdict_unrecorded(self) -> str:
         if self.seen is not None:
             return "It was published at that time; whoever was connected then was told."
+        if self.no_writes:
+            return (
+                "It is not recorded, and Redis takes no writes now: what the provider pushes waits in the worker. See "
+                "`status`."
+            )
         if self.upstream.state != "connected":
             return "It was never recorded, and the provider is not connected now: new mail is not announced."
         if self.gaps or self.missed:
@@ -238,7 +297,13 @@ class Findings:
 
 
 async def _collect(
-    trace: Trace, reader: Reader, inquiries: Inquiries, databases: Databases, asked: str, mail_id: str | None
+    trace: Trace,
+    reader: Reader,
+    orders: Orders,
+    inquiries: Inquiries,
+    databases: Databases,
+    asked: str,
+    mail_id: str | None,
 ) -> Findings:
     from bridge.journal.inquiry import by_edge
 
@@ -249,7 +314,8 @@ async def _collect(
     else:
         mail = await trace.mail(mailbox, mail_id)
         mails = [] if mail is None else [mail]
-    answers, heard = await inquiries.ask(mailbox)
+    no_writes = await why_no_writes(orders)
+    answers, heard = await inquiries.ask(mailbox, within_s=0.0 if no_writes else _PATIENCE_S)
     return Findings(
         asked=asked,
         mail_id=mail_id,
@@ -263,6 +329,7 @@ async def _collect(
         dead=await trace.dead(),
         edges=by_edge(answers),
         heard=heard,
+        no_writes=no_writes,
         elsewhere=await databases.led_elsewhere(),
     )
 

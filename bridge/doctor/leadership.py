@@ -19,12 +19,15 @@ _PATIENCE_S: Final = 3.0
 async def _ask(means: Means) -> AsyncGenerator[Said, None]:
     async with means.redis() as (redis, keys):
         seen = await overview(redis, keys)
+        orders = Orders(redis, keys)
+        # Where Redis takes no writes nobody can lead or answer, and nothing follows from that about them.
+        await orders.check()
         versions = {__version__}
         if seen.fence is None:
             yield found("no-leader")
         else:
             try:
-                leader = await Orders(redis, keys).ask("describe", within_s=_PATIENCE_S)
+                leader = await orders.ask("describe", within_s=_PATIENCE_S)
                 versions.add(str(leader.get("version", "?")))
                 waits_s = float(leader.get("backlog_age_s", 0))
                 if waits_s > _PATIENCE_S:

@@ -86,6 +86,9 @@ async def _round(
 ) -> AsyncGenerator[Said, None]:
     ticket = secrets.token_urlsafe(24)
     async with means.redis() as (redis, keys), AsyncExitStack() as stack:
+        orders = Orders(redis, keys)
+        # Where Redis takes no writes no edge can answer, and nothing follows from that about it.
+        await orders.check()
         admitting, heard = await Inquiries(redis, keys).announce(hashlib.sha256(ticket.encode()).hexdigest())
         if not heard:
             raise NotJudged("round-without-edge")
@@ -108,7 +111,7 @@ async def _round(
         waiting = {transport: asyncio.create_task(_until(line, mark)) for transport, line in lines.items()}
         stack.callback(lambda: [task.cancel() for task in waiting.values()])
         try:
-            answer = await Orders(redis, keys).ask("canary", ids=(mark,), within_s=_ANSWER_S)
+            answer = await orders.ask("canary", ids=(mark,), within_s=_ANSWER_S)
         except NotAnswered as error:
             raise NotJudged("round-without-leader", error=error) from None
         if not answer.get("ok"):

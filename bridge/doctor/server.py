@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Final
 
 from bridge.app.online import checks_of_the_start
@@ -15,6 +16,7 @@ from bridge.journal.databases import Databases
 from bridge.journal.errors import (
     JournalAway,
     JournalError,
+    JournalMoved,
     JournalRefused,
     JournalSpoilt,
     NotAdmitted,
@@ -44,6 +46,12 @@ async def _ask(means: Means) -> AsyncGenerator[Said, None]:
             others = await Databases(redis, Keys(settings.namespace)).led_elsewhere()
             if others and program == "worker":
                 yield found("redis-two-bridges", namespace=settings.namespace, database=", ".join(map(str, others)))
+        except (TakesNoWrites, JournalMoved) as error:
+            # It answers what is asked, and what it says of itself may be the reason.
+            with suppress(JournalError):
+                seen = seen or await server_of(redis)
+            if isinstance(error, TakesNoWrites) or seen is None or seen.role == "master":
+                yield _fault(program, settings, error)
         except JournalError as error:
             yield _fault(program, settings, error)
         finally:

@@ -44,11 +44,13 @@ _LIFE_SPREAD: Final = 0.2
 class Left:
     """A connection that has ended, or goes on without the mailbox: the code that was told, and the last event written.
 
-    Times in epoch seconds.
+    Times in epoch seconds; ``opened_at`` and ``told`` as :class:`~bridge.edge.cursor.Cursor` has them.
     """
 
     mailbox: str
     transport: str
+    opened_at: int
+    told: bytes
     since: float
     until: float
     position: Position
@@ -168,8 +170,9 @@ class Hub:
 
     def _remember(self, cursor: Cursor, until: float, code: int) -> None:
         connection = cursor.connection
-        name = connection.transport_name
-        self._left.append(Left(cursor.ring.mailbox, name, connection.since, until, cursor.position, code))
+        name, since = connection.transport_name, connection.since
+        began = cursor.opened_at, cursor.told
+        self._left.append(Left(cursor.ring.mailbox, name, *began, since, until, cursor.position, code))
 
     async def broadcast(self, frame: Frame) -> None:
         """Write one frame of the edge itself to every connection that is open now, in pieces: mails come meanwhile."""

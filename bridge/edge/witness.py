@@ -78,13 +78,19 @@ class Witness:
         }
 
     def knows(self, mailbox: str) -> dict[str, Any]:
-        """A mailbox's open connections, and the latest that ended. Times in epoch ms."""
+        """A mailbox's open connections, and the latest that ended. Times in epoch ms.
+
+        ``opened``: by Redis's clock, as events are stamped; the others by this machine's. ``after``: the position that
+        the client came with.
+        """
         hub = self._hub
         return {
             "edge": self._name,
             "open": [
                 {
                     "transport": cursor.connection.transport_name,
+                    "opened": cursor.opened_at,
+                    "after": cursor.told.decode(),
                     "since": int(cursor.connection.since * 1000),
                     "position": str(cursor.position),
                     "unsent": _unsent(cursor.connection.transport),
@@ -94,6 +100,8 @@ class Witness:
             "ended": [
                 {
                     "transport": left.transport,
+                    "opened": left.opened_at,
+                    "after": left.told.decode(),
                     "since": int(left.since * 1000),
                     "until": int(left.until * 1000),
                     "position": str(left.position),

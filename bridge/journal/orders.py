@@ -58,6 +58,21 @@ class Orders:
 
     # -- for commands
 
+    async def check(self) -> None:
+        """Find out by trying whether an order could be given; none is, and nothing stays.
+
+        Where the server takes no writes, nobody can answer either: neither a worker nor an edge.
+
+        Raises:
+            TakesNoWrites, JournalMoved: it takes none.
+            JournalAway, JournalRefused
+        """
+        # A leader that takes it in between drops it, because it orders nothing.
+        nothing = to_json({"id": secrets.token_hex(8)})
+        with translated():
+            await self._redis.lpush(self._keys.orders, nothing)
+            await self._redis.lrem(self._keys.orders, 1, nothing)
+
     async def ask(
         self, what: What, mailbox: str = "", *, ids: Sequence[str] = (), digest: str = "", within_s: float = 60.0
     ) -> Mapping[str, Any]:

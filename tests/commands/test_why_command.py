@@ -91,6 +91,49 @@ async def test_a_browser_that_has_gone(redis_url: str) -> None:
         assert redis is not None
 
 
+async def test_a_browser_that_came_after_it(redis_url: str) -> None:
+    """A snapshot announces nothing, so it was not sent the mail; who came back from before it was."""
+    async with leading_writer(redis_url) as (writer, _), running_edge(redis_url, QUICK) as (url, _):
+        async with await open_ws(url, **bearer()) as early:
+            before = (await early.frame()).data["data"]["position"]
+
+        async def gone() -> bool:
+            return "No browser looks" in await why(redis_url, BOB)
+
+        await until(gone)
+        await writer.commit([mail("Z1"), mail("Z2")])
+        async with await open_ws(url, **bearer()) as fresh:
+            await fresh.frame()
+            said = await why(redis_url, BOB, "Z1")
+            assert "has been sent it" not in said
+            assert "opened after it" in said
+            assert "before who is connected now came" in said
+            async with await open_ws(url, f"/ws?after={before}", **bearer()) as back:
+                await back.events(2)
+                said = await why(redis_url, BOB, "Z1")
+                assert said.count("has been sent it") == 1
+                assert said.count("opened after it") == 1
+
+
+async def test_an_edge_that_does_not_answer_is_not_taken_for_one_without_browsers(redis_url: str) -> None:
+    """Whom it has is not known, and that is said."""
+    async with leading_writer(redis_url) as (writer, redis):
+        await writer.commit([mail("Z1")])
+        hangs = redis.pubsub()
+        await hangs.subscribe(KEYS.inquiry_channel)
+        await hangs.get_message(timeout=PATIENCE_S)
+        said = await why(redis_url, BOB, "Z1")
+        assert "0 of 1 answered" in said
+        assert "1 of 1 edges did not answer" in said
+        assert "No browser looks" not in said
+        async with running_edge(redis_url, QUICK) as (url, _), await open_ws(url, **bearer()) as browser:
+            await writer.commit([mail("Z2")])
+            await browser.events(1)
+            said = await why(redis_url, BOB, "Z2")
+            assert "It was sent to every open connection of the 1 edges that answered, of 2" in said
+        await hangs.aclose()
+
+
 async def test_a_mail_that_never_came(redis_url: str) -> None:
     """Not recorded: the provider did not push it; in a gap: it is lost; not connected: nothing comes."""
     async with leading_writer(redis_url) as (writer, redis):

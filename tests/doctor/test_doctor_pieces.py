@@ -26,7 +26,7 @@ from bridge.simulator.faults.faults import Kind
 from tests.support.certificates import make_authority
 from tests.support.guarded import Guarded
 from tests.support.healthy import KEEPING, codes, healthy, judged
-from tests.support.stage import SECRET
+from tests.support.stage import SECRET, running_edge
 from tests.support.waiting import PATIENCE_S, until
 from tests.support.workers import simulating, worker_environment
 
@@ -169,6 +169,23 @@ async def test_a_server_that_may_lose_or_refuse_is_told(own_server: EmbeddedServ
     old = replace(sound, name="Redis", version="6.2.14", append_only=True, eviction="noeviction", memory_most=0)
     kinds = [finding.code for finding in server.judged(replace(old, saved=False, role="slave"), growth=0, events_max=1)]
     assert kinds == ["redis-old", "redis-not-saved", "redis-replica"]
+
+
+async def test_a_server_that_takes_no_writes_is_no_fault_of_those_who_cannot_answer(
+    own_server: EmbeddedServer,
+) -> None:
+    """Edges hear the question and cannot write an answer; a replica answers, and is told for what it is."""
+    async with RedisAddress(own_server.url).client() as redis, running_edge(own_server.url):
+        means = of_redis(own_server.url)
+        assert codes(await judged(leadership.CHECK, means)) == ["no-leader"]
+        await redis.config_set("maxmemory", 1)
+        assert codes(await judged(leadership.CHECK, means)) == ["?needs-redis"]
+        await redis.config_set("maxmemory", 0)
+        await redis.replicaof("127.0.0.1", "1")
+        assert codes(await judged(leadership.CHECK, means)) == ["?needs-redis"]
+        assert "redis-replica" in codes(await judged(server.CHECK, means))
+        assert "redis-away" not in codes(await judged(server.CHECK, means))
+        await redis.replicaof("no", "one")
 
 
 async def test_redis_away_or_refusing_is_a_finding_and_hides_nothing_as_healthy(tmp_path: Path) -> None:
