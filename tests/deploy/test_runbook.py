@@ -64,10 +64,25 @@ async def provider() -> AsyncIterator[Simulator]:
         yield simulator
 
 
+def readable(path: Path) -> bool:
+    """Whether everybody may read a file, and enter a folder."""
+    wanted = 0o005 if path.is_dir() else 0o004
+    return path.stat().st_mode & wanted == wanted
+
+
 def test_the_pages_have_commands() -> None:
     """The test below is about them."""
     assert len(runbook()) > 15
     assert {line.split()[1] for line in runbook()} == {"worker", "edge", "operator"}
+
+
+async def test_what_is_installed_under_a_strict_umask_can_be_read_by_services(tmp_path: Path) -> None:
+    """Some companies demand one. Units run as users of their own."""
+    async with Machine(tmp_path / "host", f"{network()}.1").on() as host:
+        await host.install(__version__, umask="077")
+        installed = host.path("opt/exmail-bridge")
+        closed = [path for path in installed.rglob("*") if not path.is_symlink() and not readable(path)]
+        assert not [path.relative_to(installed) for path in closed]
 
 
 async def test_each_command_runs_as_written(tmp_path: Path, guarded: Guarded, provider: Simulator) -> None:

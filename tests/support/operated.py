@@ -194,12 +194,12 @@ class Machine:
             (self._shims / name).write_text(text)
             (self._shims / name).chmod(0o755)
 
-    async def install(self, version: str, key: str = "") -> None:
+    async def install(self, version: str, key: str = "", *, umask: str = "022") -> None:
         """Do what the page on deployment does in a checkout of this version. ``key``: the provider's, where secrets are
-        to be made as well."""
+        to be made as well; ``umask``: what the administrator's shell begins with."""
         (self.home / "bridge/__init__.py").write_text(f'__version__ = "{version}"\n')
         program, secrets, *_ = [block.text for block in DEPLOYMENT.blocks if block.language == "sh"]
-        await self.run(program)
+        await self.run(f"umask {umask}\n{program}")
         if key:
             await self.run("mkdir -p /etc/exmail-bridge\n" + secrets, told=key)
 
