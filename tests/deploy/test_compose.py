@@ -259,6 +259,19 @@ def test_what_is_scraped_listens(compose: str, everything: dict[str, Any]):
     assert [each["target"] for each in services[name]["ports"]] == [int(port)]
 
 
+@pytest.mark.parametrize("page", ["deployment", "deployment.zh-CN", "operations", "operations.zh-CN"])
+def test_the_pages_name_services_that_there_are(page: str, everything: dict[str, Any]):
+    """Each call of Docker on a page; who is told to read secrets again is everybody of ours who reads any."""
+    calls = re.findall(r"docker compose ([^`\n]*)", (ROOT / "docs" / f"{page}.md").read_text())
+    assert calls
+    for call in calls:
+        words = re.sub(r"(^| )-(f|p|s) \S+|(^| )--?\w+", "", call).split()
+        named = words[1:2] if words[0] in ("run", "exec") else words[1:]
+        assert set(named) <= set(everything["services"]), call
+        if words[0] == "kill":
+            assert tuple(named) == OURS
+
+
 def test_alerting_has_its_files(compose: str, everything: dict[str, Any]):
     """Alertmanager reads the example until another file is named."""
     mounted = {each["target"]: each["source"] for each in everything["services"]["alertmanager"]["volumes"]}
