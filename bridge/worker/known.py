@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from bridge.journal.held import Held
@@ -68,8 +69,11 @@ class Known:
         )
         self._ahead_ms = await mirror.now_ms() - self._monotonic() * 1000
         slaves_of = await _grouped(slaves)
-        outdated: list[list[Any]] = [list(self.slaves), list(self.slaves.values()), list(self.accounts)]
-        outdated.append(list(self._slaves_of.values()))
+        outdated: list[list[Any]] = []
+        for texts in (self.slaves, self.slaves.values(), self.accounts, self._slaves_of.values()):
+            # A turn of the loop for each: of a large corporation they are a million texts.
+            outdated.append(list(texts))
+            await asyncio.sleep(0)
         # Pushes are translated between two awaits, and need the slaves: clear and fill them without one.
         self.accounts, self.barred, self.owed, self._doubted = accounts, barred, owed, doubted
         self.leaving = {alias for alias, each in owed.items() if each.is_gone}
@@ -125,9 +129,9 @@ class Known:
 
     async def expect_all(self, slaves: Mapping[str, str]) -> None:
         """The same for a mirror that is about to be stored whole and read again: in pieces, because pushes come."""
-        pairs = list(slaves.items())
-        for start in range(0, len(pairs), PORTION):
-            self.slaves.update(pairs[start : start + PORTION])
+        pairs = iter(slaves.items())
+        while portion := list(islice(pairs, PORTION)):
+            self.slaves.update(portion)
             await asyncio.sleep(0)
 
     def learn(self, piece: Piece) -> None:
