@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _EVERY_S: Final = 2.0
 _PATIENCE_S: Final = 3.0
+_CLOCK_OFF_S: Final = 10
+"""More than an answer takes where others are waited for."""
 _CLEAR: Final = "\x1b[H\x1b[2J"
 _MIB: Final = 1024 * 1024
 
@@ -67,6 +69,7 @@ def _write(found: Status | StartRefused, *, as_json: bool) -> None:
 
 
 async def _look(settings: Settings) -> Status:
+    from bridge.journal.clock import redis_now_us
     from bridge.journal.databases import Databases
     from bridge.journal.groups import Groups
     from bridge.journal.inquiry import Inquiries, by_edge
@@ -86,12 +89,13 @@ async def _look(settings: Settings) -> Status:
             except NotAnswered:
                 leader = None
         answers, heard = await Inquiries(redis, keys).edges(within_s=0.0 if no_writes else _PATIENCE_S)
+        now_ms = await redis_now_us(redis) // 1000
         return Status(
             namespace=settings.namespace,
             seen=seen,
             no_writes=no_writes,
             leader=leader,
-            edges=[each for each in by_edge(answers) if "connections" in each],
+            edges=[_by_redis(each, now_ms) for each in by_edge(answers) if "connections" in each],
             heard=heard,
             consumers_behind=await Groups(redis, keys).most_behind(),
             led_elsewhere=await Databases(redis, keys).led_elsewhere(),
@@ -168,10 +172,16 @@ class Status:
             (not server.saved, "Redis could not write to its disk"),
             (server.role not in ("master", "?"), f"this Redis is a {server.role}"),
         )
-        return [text for applies, text in checks if applies]
+        return [text for applies, text in checks if applies] + [
+            f"the clock of {edge['edge']} is {_off(edge['clock_off_s'])} Redis's; it judges tokens: have it set by NTP"
+            for edge in self.edges
+            if abs(edge.get("clock_off_s", 0)) > _CLOCK_OFF_S
+        ]
 
     def _provider(self) -> str:
         upstream = self.seen.upstream
+        if self.no_writes and self.seen.fence is None:
+            return "not known: who listens cannot say so"
         since = f" since {_when(upstream.since, self.seen.now)}" if upstream.since else ""
         trouble = self.leader and self.leader.get("trouble")
         return f"{upstream.state}{since}{f': {trouble or upstream.why}' if trouble or upstream.why else ''}"
@@ -213,6 +223,19 @@ class Status:
 
     def _elsewhere(self) -> str:
         return ", ".join(map(str, self.led_elsewhere))
+
+
+def _by_redis(edge: Answer, now_ms: int) -> Answer:
+    """An edge's answer with its times by Redis's clock, and by how many seconds its own is ahead of that."""
+    if "clock" not in edge:
+        # It is of an earlier release.
+        return edge
+    ahead_ms = edge["clock"] - now_ms
+    return {**edge, "since": edge["since"] - ahead_ms, "clock_off_s": round(ahead_ms / 1000)}
+
+
+def _off(ahead_s: int) -> str:
+    return f"{abs(ahead_s)} s {'ahead of' if ahead_s > 0 else 'behind'}"
 
 
 def _server(server: Server) -> str:

@@ -216,7 +216,8 @@ class Findings:
         has = "" if self.mail is None else ", has been sent it" if self.has_it(each) else ", has not been sent it"
         if self.came_after(each):
             has = ", opened after it"
-        since = timestamp(each["since"] / 1000)
+        # By the clock that mails are stamped by, where the edge says it.
+        since = timestamp(each.get("opened", each["since"]) / 1000)
         return f"{edge}: {each['transport']} since {since}, at {each['position']}{unsent}{has}"
 
     def _ended(self, edge: str, each: Mapping[str, Any]) -> str:

@@ -62,12 +62,14 @@ class Witness:
             log.warning("inquiry not answered", extra={"error": str(error)})
 
     def describes_itself(self) -> dict[str, Any]:
-        """How this process is. ``since`` in epoch ms, ``unsent`` in bytes."""
+        """How this process is. ``since`` and ``clock``, what this machine's clock shows now, in epoch ms, ``unsent`` in
+        bytes."""
         everybody = self._hub.everybody()
         return {
             "edge": self._name,
             "version": self._version,
             "since": int(self._since * 1000),
+            "clock": int(self._hub.wall() * 1000),
             "connections": {
                 transport: sum(each.transport_name == transport for each in everybody)
                 for transport in ("websocket", "sse")

@@ -80,6 +80,7 @@ async def test_a_lease_that_ran_out_meanwhile_is_no_reason_to_start_a_worker(own
         async with taking_no_writes(redis, FULL):
             _, said, _ = await run(own_server.url, "status")
     assert "leader     none" in said
+    assert "provider   not known" in said
     assert "nobody can lead or answer" in said
     assert "start one" not in said
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -124,7 +125,27 @@ async def test_an_edge_answers_about_itself_only_as_asked(redis_url: str) -> Non
         answers, heard = await Inquiries(redis, Keys("exmail")).edges()
         assert heard == 1
         [answer] = answers
-        assert set(answer) == {"edge", "version", "since", "connections", "mailboxes", "behind", "unsent"}
+        assert set(answer) == {"edge", "version", "since", "clock", "connections", "mailboxes", "behind", "unsent"}
+
+
+@pytest.mark.parametrize(("ahead_s", "how"), [(-3600, "behind"), (3600, "ahead of"), (2, "")])
+async def test_the_clock_of_an_edge_is_looked_at(redis_url: str, redis: Any, ahead_s: int, how: str) -> None:
+    """It judges tokens, and the doctor looks at that of his own host. Since when the edge runs is said truly."""
+    async with running_edge(redis_url, QUICK):
+        [answer], _ = await Inquiries(redis, Keys("exmail")).edges()
+    heard = redis.pubsub()
+    await heard.subscribe(KEYS.inquiry_channel)
+    asking = asyncio.create_task(status(redis_url))
+    while (message := await heard.get_message(ignore_subscribe_messages=True, timeout=PATIENCE_S)) is None:
+        pass
+    seconds, _ = await redis.time()
+    times = {"clock": (seconds + ahead_s) * 1000, "since": (seconds + ahead_s - 30) * 1000}
+    await Inquiries(redis, Keys("exmail")).answer(json.loads(message["data"])["id"], answer | times)
+    said = await asking
+    await heard.aclose()
+    assert ("the clock of" in said) is bool(how)
+    assert not how or re.search(rf"is 3[56]\d\d s {how} Redis's", said), said
+    assert re.search(r"runs since \S+ \((2[89]|3\d) s ago\)", said), said
 
 
 async def test_redis_away_is_one_line() -> None:
