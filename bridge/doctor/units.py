@@ -16,7 +16,7 @@ from typing import Final
 FOLDERS: Final = (Path("/etc/systemd/system"), Path("/run/systemd/system"), Path("/usr/lib/systemd/system"))
 ETC: Final = Path("/etc/exmail-bridge")
 """Where ``exmail-bridge-secrets`` copies from what a unit has in its runtime directory."""
-_RUN: Final = "/run"
+_RUN, _ETC = "/run", "/etc"
 _CREDENTIALS: Final = ("LoadCredential", "LoadCredentialEncrypted")
 
 
@@ -73,7 +73,8 @@ def _resolved(value: str, name: str) -> str:
     """Replace systemd's specifiers, as far as they are the same on every host."""
     prefix, _, instance = name.partition("@")
     known = {"i": instance, "I": instance, "p": prefix, "P": prefix, "n": f"{name}.service", "N": name, "t": _RUN}
-    return re.sub(r"%([iIpPnNt])", lambda match: known[match[1]], value)
+    known |= {"E": _ETC, "%": "%"}
+    return re.sub(r"%([iIpPnNtE%])", lambda match: known[match[1]], value)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:

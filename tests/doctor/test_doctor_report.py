@@ -129,6 +129,21 @@ def test_a_unit_is_read_as_systemd_reads_it(tmp_path: Path) -> None:
     assert unit_environ("worker", [tmp_path / "nothing"]) is None
 
 
+def test_what_systemd_writes_with_a_percent_sign_is_read_so(tmp_path: Path) -> None:
+    """systemd.unit(5), Specifiers: a sign of its own is doubled, as in a password within a URL; a file has none."""
+    more = tmp_path / "more"
+    more.write_text("BRIDGE_EDGE_PUBLIC_URL=https://oa.corp.com/%E9%82%AE/\n")
+    (tmp_path / "exmail-bridge-edge.service").write_text(
+        "[Service]\nEnvironment=BRIDGE_REDIS_URL=redis://edge:p%%40ss%%25i@redis:6379/0\n"
+        f"Environment=BRIDGE_EDGE_JWT_SECRET_FILE=%E/oa/secret\nEnvironmentFile={more}\n"
+    )
+    assert unit_environ("edge", [tmp_path]) == {
+        "BRIDGE_REDIS_URL": "redis://edge:p%40ss%25i@redis:6379/0",
+        "BRIDGE_EDGE_JWT_SECRET_FILE": "/etc/oa/secret",
+        "BRIDGE_EDGE_PUBLIC_URL": "https://oa.corp.com/%E9%82%AE/",
+    }
+
+
 @pytest.mark.parametrize(
     ("written", "value"),
     [
