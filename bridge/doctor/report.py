@@ -19,8 +19,8 @@ NOT_JUDGED: Final = 2
 _WITHOUT_SECRET: Final = frozenset(("no-secret", "secret-closed", "passwords-closed"))
 _LONGEST: Final = 300
 _LABELS: Final[Mapping[Language, Mapping[str, str]]] = {
-    "en": {"ok": "ok", "why": "why it matters", "fix": "what to do", "unjudged": "not judged"},
-    "zh": {"ok": "正常", "why": "影响", "fix": "处理", "unjudged": "未判断"},
+    "en": {"ok": "ok", "why": "why it matters: ", "fix": "what to do: ", "unjudged": ", not judged", "of": ": "},
+    "zh": {"ok": "正常", "why": "影响：", "fix": "处理：", "unjudged": "，未判断", "of": "："},
 }
 CHECKS_IN_CHINESE: Final[Mapping[str, str]] = {
     "settings": "设置",
@@ -68,13 +68,13 @@ def lines(outcomes: Sequence[Outcome], language: Language) -> Iterator[str]:
             yield f"[{labels['ok']}] {check}"
         for finding in outcome.findings:
             said = words_of(finding, language)
-            yield f"[!!] {check}: {said.seen}  ({finding.code})"
-            yield f"     {labels['why']}: {said.why}"
-            yield f"     {labels['fix']}: {said.fix}"
+            yield f"[!!] {check}{labels['of']}{said.seen}  ({finding.code})"
+            yield f"     {labels['why']}{said.why}"
+            yield f"     {labels['fix']}{said.fix}"
         for each in outcome.not_judged:
             said = words_of(each, language)
-            yield f"[--] {check}, {labels['unjudged']}: {said.seen}  ({each.code})"
-            yield f"     {labels['fix']}: {said.fix}"
+            yield f"[--] {check}{labels['unjudged']}{labels['of']}{said.seen}  ({each.code})"
+            yield f"     {labels['fix']}{said.fix}"
     yield _SUMS[language].format(
         checks=len(outcomes),
         findings=sum(len(outcome.findings) for outcome in outcomes),

@@ -80,6 +80,10 @@ def test_foreign_text_is_harmless_and_what_is_not_judged_is_not_called_well() ->
     assert all(line.isprintable() for line in said)
     assert max(map(len, said)) < 500
     assert [line[:4] for line in said if line.startswith("[")] == ["[!!]", "[--]", "[正常]"[:4]]
+    chinese = list(
+        lines([Outcome("redis", [found("no-edge")]), Outcome("rights", not_judged=[NotJudged("no-passwords")])], "zh")
+    )
+    assert not [line for line in chinese if re.search(r"[\u4e00-\u9fff][,:]", line)], "set as Chinese"
     assert "\\u001b" not in orjson.dumps(facts(outcomes, "en")).decode()
 
 
