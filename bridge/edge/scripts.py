@@ -25,11 +25,18 @@ _ABOUT: Final = "/* Exmail bridge, {what}. MIT. Readable: bridge/edge/static/cli
 
 _TEXT: Final = re.compile(r"""('(?:[^'\\]|\\.)*'|`[^`]*`)""")
 _NUMBER: Final = re.compile(r"^const ([A-Z][A-Z_]*) = (\d+);\n", re.MULTILINE)
-_MEMBERS: Final = tuple(map(re.compile, (r"\.(\w+)", r"\b(\w+) ?:", r"[{,]\s*(\w+)(?=\s*[,}=])", r"\b[gs]et (\w+)\(")))
-"""What makes a name a member's."""
+_IN_TEMPLATE: Final = re.compile(r"\$\{([^}]*)\}")
+_MEMBERS: Final = tuple(
+    map(
+        re.compile,
+        (r"(?<!\.)\.(\w+)", r"\b(\w+) ?:", r"[{,]\s*(\w+)(?=\s*(?:[,}]|=[^;]*\}))", r"\b[gs]et (\w+)\("),
+    )
+)
+"""What makes a name a member's. What follows ``{`` or a comma is one, unless it begins a statement."""
 _RESERVED: Final = {"as", "do", "if", "in", "is", "of"}
 _EXPORTED: Final = {"connect", "pageTitle"}
-_BLANKS: Final = re.compile(r" ?(=>|[=!]==|&&|[|]{2}|[=<>{}?:,]) ?")
+_BLANKS: Final = re.compile(r" ?(=>|[=!]==|[-+*]=|!=|&&|[|]{2}|[=<>{}?:,;()*]) ?| ([-+]) (?![-+])")
+"""Blanks around what ends a word anyway, except between two signs."""
 
 _CLASSIC: Final = """(function () {{
 'use strict';
@@ -122,11 +129,12 @@ def bare(code: str, numbers: Mapping[str, int] = MappingProxyType({})) -> str:
 def short_names(code: str) -> str:
     """JavaScript with short names for what it declares.
 
-    A name that is also a member's, or stands in a text, is kept: a page, the edge or the other side may use it. The
-    short ones are words that stand nowhere in the code.
+    A name that is also a member's, or stands in a text, is kept: a page, the edge or the other side may use it. What a
+    template has between braces is code. The short ones are words that stand nowhere in the code.
     """
     pieces = _TEXT.split(code)
-    texts, bare_code = " ".join(pieces[1::2]), "\0".join(pieces[::2])
+    texts = " ".join(_IN_TEMPLATE.sub(" ", piece) for piece in pieces[1::2])
+    bare_code = "\0".join([*pieces[::2], *_IN_TEMPLATE.findall(" ".join(pieces[1::2]))])
     declared = set(re.findall(r"\b(?:function|const|let) (\w{4,})\b", bare_code)) - _EXPORTED
     kept = set(re.findall(r"\w+", texts)).union(*(of_members.findall(bare_code) for of_members in _MEMBERS))
     # The shortest for the most frequent; the same ones each time, because the version is a hash of the code.
@@ -147,5 +155,5 @@ def _tight(line: str) -> str:
     pieces = _TEXT.split(line)
     if any("/" in piece for piece in pieces[::2]):
         return line
-    pieces[::2] = [_BLANKS.sub(r"\1", piece) for piece in pieces[::2]]
+    pieces[::2] = [_BLANKS.sub(r"\1\2", piece) for piece in pieces[::2]]
     return "".join(pieces)
