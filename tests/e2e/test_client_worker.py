@@ -252,6 +252,23 @@ async def test_the_edge_is_asked_once_for_all_who_come(sharing: ScriptedEdge, co
     assert await told(third, "unread") == [2]
 
 
+async def test_a_late_answer_is_none_to_the_next_question(sharing: ScriptedEdge, context: BrowserContext) -> None:
+    """A page whose back end is slow answers when the worker has given up and asked again: that ticket is an old one."""
+    sharing.answers_due_ms = 300
+    await new_tab(
+        sharing,
+        context,
+        """{ shared: true, session: 'of bob', ticket: () => {
+          if (window.late) late('old');
+          return new Promise((resolve) => {
+            if (window.late) setTimeout(resolve, 50, 'new');
+            else window.late = resolve;
+          });
+        } }""",
+    )
+    assert (await sharing.connection()).query == {"ticket": "new"}
+
+
 async def test_who_opens_a_page_has_signed_in_perhaps(sharing: ScriptedEdge, context: BrowserContext) -> None:
     """While the connection waits for a credential, a new page has it tried at once; a busy edge is left alone."""
     first = await new_tab(sharing, context)

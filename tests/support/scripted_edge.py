@@ -92,8 +92,8 @@ class ScriptedEdge:
 
     ``pages``: path → HTML; ``policy``: their Content-Security-Policy. ``portal``: something in between answers every
     connection with a page of its own. ``pings_every_ms``: tabs may share a connection, and their worker pings them so
-    often; ``session``: whose cookie it is then, and ``tickets`` how often that was asked. ``asked``: what else was
-    asked for, and the cookie that came along.
+    often and waits ``answers_due_ms`` for what it asks them; ``session``: whose cookie it is then, and ``tickets`` how
+    often that was asked. ``asked``: what else was asked for, and the cookie that came along.
     """
 
     def __init__(self) -> None:
@@ -105,6 +105,7 @@ class ScriptedEdge:
         self.refuse_websocket = False
         self.portal = False
         self.pings_every_ms: int | None = None
+        self.answers_due_ms = 20_000
         self.session: str | None = "of bob"
         self.tickets = 0
         self.logout_status = 204
@@ -167,7 +168,7 @@ class ScriptedEdge:
         if name == "client.worker.js":
             if self.pings_every_ms is None:
                 raise web.HTTPNotFound
-            script = read_scripts(PING_MS=self.pings_every_ms)[name]
+            script = read_scripts(PING_MS=self.pings_every_ms, ANSWER_DUE_MS=self.answers_due_ms)[name]
         return web.Response(body=script.body, content_type=script.content_type)
 
     async def _ticket(self, request: web.Request) -> web.Response:

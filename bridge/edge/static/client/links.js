@@ -16,7 +16,7 @@ const ERROR_ALONE_MS = 100;
 const RENEW_LIMIT_MS = 43200000; // a timer that is to run for weeks overflows
 const RENEW_AGAIN_MS = 30000;
 const POSITIONS_MOST = 41; // twice the mailboxes of a token: those of another time are the first ones
-const PROTOCOL = 2; // of tab and worker: a page of another release may have started the one that is found
+const PROTOCOL = 3; // of tab and worker: a page of another release may have started the one that is found
 
 const LOST = 1006; // the code that browsers give to a connection that just ended
 const EXPIRED = 3005;

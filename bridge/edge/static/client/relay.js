@@ -26,7 +26,7 @@ function relay(key, { base, mailbox, transport, session }) {
   let code = 0; // why the line waits
   let asking = false;
   let turn = 0;
-  let questions = Promise.resolve(); // one after the other, because an answer does not say which one it is to
+  let questions = Promise.resolve(); // one after the other: no page is to make a ticket for each mailbox at once
   const herald = makeHerald(() => tabs);
   const clock = stopwatch();
   let onlineAt = -Infinity;
@@ -127,8 +127,11 @@ function relay(key, { base, mailbox, transport, session }) {
       line.comeSoon();
     }
     else if (data.announced) herald.said(data.announced);
-    else if (tab.answer && data.got !== undefined) tab.answer.resolve(data.got);
-    else if (tab.answer && data.refused) tab.answer.reject(data.refused);
+    else if (tab.answer && data.to === tab.answer.to) {
+      // What comes to an earlier question, whose time is up, is no answer to this one.
+      if (data.refused) tab.answer.reject(data.refused);
+      else tab.answer.resolve(data.got);
+    }
   }
 
   // -- who looks
@@ -150,8 +153,8 @@ function relay(key, { base, mailbox, transport, session }) {
     const awake = able.filter((tab) => tab.pings < 2);
     const tab = (awake.length ? awake : able)[turn % (awake.length || able.length)];
     const asked = new Promise((resolve, reject) => {
-      tab.answer = { resolve, reject };
-      tab.port.postMessage({ want });
+      tab.answer = { to: turn, resolve, reject };
+      tab.port.postMessage({ want, question: turn });
     });
     return within(ANSWER_DUE_MS, asked, `no tab answers: ${want}`);
   }

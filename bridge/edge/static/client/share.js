@@ -36,13 +36,13 @@ function sharedLink(settings, base, after, calls) {
     port.close();
   };
 
-  async function answer(what) {
+  async function answer(want, to) {
     try {
-      const got = await settings[what]();
-      port.postMessage({ got: typeof got === 'string' ? got : null });
+      const got = await settings[want]();
+      port.postMessage({ to, got: typeof got === 'string' ? got : null });
     } catch (error) {
       const { status, message, statusText } = error || {};
-      port.postMessage({ refused: { status, message: String(message || statusText || status || error) } });
+      port.postMessage({ to, refused: { status, message: String(message || statusText || status || error) } });
     }
   }
 
@@ -62,7 +62,7 @@ function sharedLink(settings, base, after, calls) {
     }
     else if (data.apart) calls.apart('now');
     else if (data.ended) calls.ended(data.ended.code, data.ended.reason);
-    else if (data.want) answer(data.want);
+    else if (data.want) answer(data.want, data.question);
   };
   const { mailbox, transport, session } = settings;
   const whose = settings.ticket ? session : null;
