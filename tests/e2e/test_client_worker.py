@@ -16,6 +16,7 @@ from tests.support.client_tab import RECORD, frozen, told, until
 from tests.support.hidden_tabs import hidden_tabs
 from tests.support.scripted_edge import EPOCH, PAGE, SCRIPTS, ScriptedEdge, closing, event, snapshot
 from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import until as until_true
 
 QUICK_MS = 500
 """Between two pings, where a tab is to be let go: after two and a half seconds without an answer."""
@@ -128,6 +129,19 @@ async def test_what_waits_for_a_tab_is_bounded(sharing: ScriptedEdge, context: B
     with suppress(ConnectionError):  # the last tab is let go, and with it the connection
         await connection.say(*(event(seq) | {"padding": "x" * 100_000} for seq in range(1, 20)))
     await until(awake, "told.some((each) => each[1] === 'waiting' && each[2].reason === 'too slow')")
+
+
+async def test_many_full_mailboxes_are_not_too_much(sharing: ScriptedEdge, context: BrowserContext) -> None:
+    """All that a token may name, each with twenty of the longest mails: a tab is told them before it can answer."""
+    tab = await new_tab(sharing, context, "{ shared: true, mailboxes: '*' }")
+    connection = await sharing.connection()
+    recent = [event(seq) | {"padding": "x" * 5_000} for seq in range(1, 21)]
+    for number in range(21):
+        place = {"mailbox": f"m{number}@gzdev.com", "position": f"epoch{number:03}-20"}
+        await connection.say(snapshot(unread=1, recent=recent, **place))
+    await until(tab, "mail.unread === 21")
+    assert await told(tab, "state") == ["connecting", "open"]
+    assert sharing.opened.empty()
 
 
 @pytest.mark.parametrize(
@@ -250,6 +264,25 @@ async def test_the_edge_is_asked_once_for_all_who_come(sharing: ScriptedEdge, co
     for tab in (first, second, third):
         await until(tab, "mail.unread === 2")
     assert await told(third, "unread") == [2]
+
+
+async def test_nobody_is_notified_of_anothers_mail(sharing: ScriptedEdge, context: BrowserContext) -> None:
+    """Eve has signed in and opens a page that notifies: no mail of Bob's is said there before one knows whose it is."""
+    bobs = await new_tab(sharing, context)
+    connection = await sharing.connection()
+    await connection.say(snapshot(0))
+    await until(bobs, "mail.position")
+    sharing.session = "of eve"
+    sharing.gives_tickets.clear()
+    eves = await new_tab(sharing, context, "{ shared: true, notify: 'subject' }")
+    await until_true(lambda: sharing.tickets == 1)
+    await connection.say(event(1))
+    await until(bobs, "mail.unread === 1")
+    sharing.gives_tickets.set()
+    again = await sharing.connection()
+    await again.say(snapshot(0, unread=2, mailbox="eve@gzdev.com", position="bbbbbbbb-0", session="of eve"))
+    await until(eves, "mail.unread === 2")
+    assert await eves.evaluate("localStorage.length") == 0  # where it would have noted what it has announced
 
 
 async def test_a_late_answer_is_none_to_the_next_question(sharing: ScriptedEdge, context: BrowserContext) -> None:

@@ -93,7 +93,8 @@ class ScriptedEdge:
     ``pages``: path → HTML; ``policy``: their Content-Security-Policy. ``portal``: something in between answers every
     connection with a page of its own. ``pings_every_ms``: tabs may share a connection, and their worker pings them so
     often and waits ``answers_due_ms`` for what it asks them; ``session``: whose cookie it is then, and ``tickets`` how
-    often that was asked. ``asked``: what else was asked for, and the cookie that came along.
+    often that was asked, answered when it ``gives_tickets``. ``asked``: what else was asked for, and the cookie that
+    came along.
     """
 
     def __init__(self) -> None:
@@ -108,6 +109,8 @@ class ScriptedEdge:
         self.answers_due_ms = 20_000
         self.session: str | None = "of bob"
         self.tickets = 0
+        self.gives_tickets = asyncio.Event()
+        self.gives_tickets.set()
         self.logout_status = 204
         self.asked: list[tuple[str, str, str | None]] = []
 
@@ -173,6 +176,7 @@ class ScriptedEdge:
 
     async def _ticket(self, request: web.Request) -> web.Response:
         self.tickets += 1
+        await self.gives_tickets.wait()
         if self.session is None:
             return web.Response(status=401)
         return web.json_response({"ticket": "a-ticket", "expires_in": 30, "session": self.session})

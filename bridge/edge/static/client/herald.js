@@ -1,4 +1,4 @@
-/* Who notifies: one tab does, of those that may; one that answers, and until it does not. */
+/* Who notifies: one tab does, of those that may, and whose person is known; one that answers, and until it does not. */
 
 function makeHerald(tabs) {
   let unsaid = []; // what a tab was to notify of and has not said that it did: {event, tab, pings}

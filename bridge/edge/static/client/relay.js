@@ -27,7 +27,7 @@ function relay(key, { base, mailbox, transport, session }) {
   let asking = false;
   let turn = 0;
   let questions = Promise.resolve(); // one after the other: no page is to make a ticket for each mailbox at once
-  const herald = makeHerald(() => tabs);
+  const herald = makeHerald(() => tabs.filter((tab) => tab.asked));
   const clock = stopwatch();
   let onlineAt = -Infinity;
 
@@ -241,7 +241,8 @@ function relay(key, { base, mailbox, transport, session }) {
 
   function begin(tab, box, how) {
     const data = Object.assign({}, box.known, how);
-    post(tab, { frame: JSON.stringify({ type: 'exmail.snapshot', data }) });
+    // Not owed: it is one a mailbox, and of many mailboxes all come before the tab can answer.
+    tab.port.postMessage({ frame: JSON.stringify({ type: 'exmail.snapshot', data }) });
   }
 
   function resume(tab, box) {
