@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, Page, expect
 
+from bridge.edge.scripts import read_scripts
 from tests.support.client_tab import RECORD, begin, come_back, frozen, until
 from tests.support.oa_tabs import Oa, is_open, running_oa, stands_at
 from tests.support.processes import free_port
@@ -77,6 +78,13 @@ async def test_foreign_text_turns_nothing_round(desk: Page, edge: ScriptedEdge) 
     connection = await begin(desk, edge, "{ notify: 'subject' }")
     await connection.say(snapshot(0), from_ann(1, sender="\u202eevil\u2069", mail_subject=None))
     assert await notices(desk, 1) == [["\u2068evil\u2069", "\u2068\u2069"]]
+
+
+async def test_of_a_sender_that_is_kept_back_nothing_is_told(desk: Page, edge: ScriptedEdge) -> None:
+    """``BRIDGE_PRIVACY=count``: how many mails are unread, and no empty name."""
+    connection = await begin(desk, edge, "{ notify: 'sender' }")
+    await connection.say(snapshot(0), event(1, unread=7))
+    assert await notices(desk, 1) == [["7 unread mails", None]]
 
 
 async def test_nobody_is_notified_who_did_not_ask(desk: Page, edge: ScriptedEdge) -> None:
@@ -151,6 +159,63 @@ async def test_what_is_read_is_taken_back(desk: Page, edge: ScriptedEdge) -> Non
     assert len(await notices(desk, 3)) == 1
     await desk.evaluate("mail.logout()")
     assert await desk.evaluate(SHOWN) == []
+
+
+@pytest.mark.parametrize("unread", [1, None], ids=["count known", "no count"])
+async def test_what_is_about_to_be_said_is_taken_back_too(desk: Page, edge: ScriptedEdge, unread: int | None) -> None:
+    """Of a mail that came a moment before somebody signed out, nothing is shown to whoever sits there next."""
+    connection = await begin(desk, edge, "{ notify: 'subject' }")
+    mail_of_bob = from_ann(1)
+    mail_of_bob["data"]["unread"] = unread
+    await connection.say(snapshot(0), mail_of_bob)
+    await until(desk, f"mail.position === '{EPOCH}-1'")
+    await desk.evaluate("mail.logout()")
+    await desk.clock.run_for(1000)
+    assert await desk.evaluate("notices.length") == 0
+    assert "bob@gzdev.com" not in await desk.evaluate("JSON.stringify([localStorage, sessionStorage])")
+
+
+async def test_a_page_that_connects_again_and_again(desk: Page, edge: ScriptedEdge) -> None:
+    """A route a connection, say: what one has shown the next takes back, and the page listens to its tabs once."""
+    await desk.evaluate("""
+      window.channels = 0;
+      window.BroadcastChannel = class extends BroadcastChannel { constructor(name) { super(name); channels += 1; } };
+      null""")
+    connection = await begin(desk, edge, "{ notify: 'sender' }")
+    await connection.say(snapshot(0), event(1))
+    assert len(await notices(desk, 1)) == 1
+    for _ in range(3):
+        await desk.evaluate("mail.close()")
+        connection = await begin(desk, edge, "{ notify: 'sender' }")
+    await connection.say(snapshot(1, unread=0))
+    await until(desk, "mail.unread === 0")
+    assert await desk.evaluate(SHOWN) == []
+    assert await desk.evaluate("channels") == 1
+
+
+async def test_a_page_that_stays_open_for_weeks(desk: Page, edge: ScriptedEdge) -> None:
+    """Nobody reads: the oldest notifications are taken back."""
+    script = read_scripts(SHOWN_MOST=2)["client.js"].body.decode()
+    edge.pages["/long"] = PAGE.replace("<script src=/exmail/client.js></script>", f"<script>{script}</script>")
+    await desk.goto(f"{edge.url}long")
+    connection = await begin(desk, edge, "{ notify: 'sender', url: '/exmail/' }")
+    await connection.say(snapshot(0))
+    for seq in range(1, 4):
+        await connection.say(event(seq))
+        await notices(desk, seq)
+    assert await desk.evaluate("notices.map((each) => [each.tag, each.open])") == [
+        ["exmail-bridge M1", False],
+        ["exmail-bridge M2", True],
+        ["exmail-bridge M3", True],
+    ]
+
+
+async def test_where_tabs_cannot_speak_to_each_other(desk: Page, edge: ScriptedEdge) -> None:
+    """Firefox makes no channel for a page that may not store: mails come all the same, and are announced."""
+    await desk.evaluate("window.BroadcastChannel = class { constructor() { throw new Error('insecure'); } }; null")
+    connection = await begin(desk, edge, "{ notify: 'sender' }")
+    await connection.say(snapshot(0), event(1))
+    assert len(await notices(desk, 1)) == 1
 
 
 async def test_a_mail_that_is_opened_is_taken_back_in_every_tab(

@@ -262,6 +262,24 @@ async def test_handlers_come_and_go_one_by_one(tab: Page, edge: ScriptedEdge) ->
     assert await tab.evaluate("calls") == ["same", "same", "M1", "same", "M2"]
 
 
+async def test_handlers_read_what_they_are_told_of(tab: Page, edge: ScriptedEdge) -> None:
+    """In the handler of a mail, or of a snapshot, the connection's count is the one that came with it."""
+    await tab.evaluate("window.read = []")
+    connection = await begin(tab, edge)
+    await tab.evaluate("""
+      for (const name of ['snapshot', 'event', 'mail', 'upstream', 'unread']) {
+        mail.on(name, () => read.push([name, mail.unread, mail.upstream?.state]));
+      }
+      null;
+    """)
+    await connection.say(snapshot(3, unread=3), event(4))
+    await until(tab, "read.length === 6")
+    assert await tab.evaluate("read") == [
+        *[[name, 3, "connected"] for name in ("snapshot", "upstream", "unread")],
+        *[[name, 4, "connected"] for name in ("event", "mail", "unread")],
+    ]
+
+
 @pytest.mark.parametrize("kind", ["", " type=module"])
 async def test_in_a_bundle_the_url_is_needed(tab: Page, edge: ScriptedEdge, kind: str) -> None:
     """A bundle's folder, or the root, is hardly the edge's: it is said on the console. With ``url`` nothing is said."""

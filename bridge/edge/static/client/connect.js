@@ -11,11 +11,12 @@ function connect(options) {
   for (let index = 0; index < NAMES.length; index += 1) handlers[NAMES[index]] = [];
   const connection = { key: stored.key, base, leave };
 
-  const notices = settings.notify && makeNotices(settings.notify, base, open);
+  const notices = settings.notify && makeNotices(settings.notify, base, settings.mailbox, open);
   const most = settings.badgeMost || BADGE_MOST;
 
   const many = settings.mailbox === ALL;
   let unread = null;
+  let saidUnread = null; // what is shown, and handlers were told
   let counts = Object.create(null); // {count, asOf} by mailbox
   let upstream = null;
   let stale = null;
@@ -45,6 +46,7 @@ function connect(options) {
       withdrawn(data) {
         delete counts[data.mailbox];
         addUp();
+        sayUnread();
         emit('withdrawn', data);
       },
       event: takeEvent,
@@ -98,20 +100,21 @@ function connect(options) {
     if (event.persisted) line.goOn(stored.read()); // what another page of this tab has announced meanwhile is announced
   }
 
+  function listeners(how) {
+    document[how]('visibilitychange', seen);
+    window[how]('online', line.online);
+    window[how]('pagehide', left);
+    window[how]('pageshow', returned);
+  }
+
   function start() {
     inUse.push(connection);
-    document.addEventListener('visibilitychange', seen);
-    window.addEventListener('online', line.online);
-    window.addEventListener('pagehide', left);
-    window.addEventListener('pageshow', returned);
+    listeners('addEventListener');
   }
 
   function stop() {
     inUse.splice(inUse.indexOf(connection), 1);
-    document.removeEventListener('visibilitychange', seen);
-    window.removeEventListener('online', line.online);
-    window.removeEventListener('pagehide', left);
-    window.removeEventListener('pageshow', returned);
+    listeners('removeEventListener');
     show();
   }
 
@@ -167,18 +170,19 @@ function connect(options) {
   /* Nobody is proved to sit here: there is no count. */
   function knowNothing() {
     counts = Object.create(null);
-    if (unread === null) return;
     unread = null;
-    show();
     if (notices) notices.close(null);
-    emit('unread', null);
+    sayUnread();
   }
 
+  /* A handler that reads the count has the one that came with what it is told of; it is shown when that is told. */
   function takeSnapshot(data) {
+    upstream = data.upstream;
+    takeCount(data.mailbox, data.unread, data.as_of, !data.resumed);
     emit('snapshot', data);
     takeUpstream(data.upstream);
-    takeCount(data.mailbox, data.unread, data.as_of, !data.resumed);
     show();
+    sayUnread();
   }
 
   function takeUpstream(data) {
@@ -201,18 +205,21 @@ function connect(options) {
 
   function takeEvent(event) {
     const data = event.data || {};
+    if (data.as_of != null && data.unread != null) takeCount(many ? event.subject : line.mailbox, data.unread, data.as_of);
     emit('event', event);
     if (event.type === 'exmail.mail.new') emit('mail', data, event);
     else if (event.type === 'exmail.mail.missed') emit('missed', data, event);
-    if (data.as_of != null && data.unread != null) takeCount(many ? event.subject : line.mailbox, data.unread, data.as_of);
+    sayUnread();
   }
 
   /* Of what was announced before, in another tab or before an absence, nobody is notified again. */
   function announce(event) {
-    const key = `exmail-bridge announced ${base} ${many ? event.subject : line.mailbox}`;
-    const step = notices && distance(attempted(() => localStorage.getItem(key)), event.id);
-    if (!notices || (step !== null && step <= 0)) return;
-    attempted(() => localStorage.setItem(key, event.id));
+    if (!notices) return;
+    const key = `exmail-bridge announced ${base}`; // names nobody: it outlasts signing out
+    const said = attempted(() => localStorage.getItem(key));
+    const step = distance(said, event.id);
+    if (step !== null && step <= 0) return;
+    attempted(() => localStorage.setItem(key, advanced(said, null, event.id)));
     if (event.type === 'exmail.mail.new') notices.add(event.data);
     else if (event.type === 'exmail.mail.missed') notices.add(null, event.data.at_least);
   }
@@ -230,8 +237,13 @@ function connect(options) {
     for (const mailbox in counts) if (counts[mailbox].count !== null) sum += counts[mailbox].count;
     if (sum === unread) return;
     unread = sum;
-    show();
     if (notices && sum === 0) notices.close(null);
+  }
+
+  function sayUnread() {
+    if (saidUnread === unread) return;
+    saidUnread = unread;
+    show();
     emit('unread', unread);
   }
 
