@@ -9,12 +9,15 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import Page, Route, expect
 
 from bridge import __version__
 from bridge.edge.scripts import read_package
+from bridge.schemas.events import EVENT_TYPES
+from bridge.schemas.frames import FRAMES
 from tests.deploy.programs import ROOT
 from tests.support.chromium import blank_page
 from tests.support.npm import install
@@ -94,6 +97,33 @@ def test_the_types_name_what_there_is() -> None:
     getters = set(re.findall(r"^    get (\w+)\(", returned, re.MULTILINE))
     methods = set(re.findall(r"^    (?:async )?(\w+)(?:\(.*\) \{|,)$", returned, re.MULTILINE))
     assert members("Mail") == getters | methods
+
+
+def typed(interface: str) -> dict[str, tuple[bool, bool]]:
+    """Of each member of an interface: is it always there, and may it be null?"""
+    types = (PARTS / "client.d.ts").read_text()
+    found = re.search(rf"export interface {interface}\b.*? \{{\n(.*?)\n\}}", types, re.DOTALL)
+    assert found is not None
+    lines = re.findall(r"^  (\w+)(\??): (.*);$", found[1], re.MULTILINE)
+    return {name: (not absent, "null" in kind.split(" | ")) for name, absent, kind in lines}
+
+
+def described(schema: dict[str, Any]) -> dict[str, tuple[bool, bool]]:
+    """The same of a schema."""
+    return {
+        name: (name in schema["required"], "null" in member.get("type", []))
+        for name, member in schema["properties"].items()
+    }
+
+
+def test_the_types_are_what_the_edge_sends() -> None:
+    """Of mails, counts and snapshots each member, and whether it may be absent or null."""
+    new, missed = EVENT_TYPES["exmail.mail.new"].schema, EVENT_TYPES["exmail.mail.missed"].schema
+    assert typed("BridgeEvent") == described(new)
+    assert typed("NewMail") == described(new["properties"]["data"])
+    assert typed("Missed") == described(missed["properties"]["data"])
+    for interface, frame in (("Snapshot", "snapshot"), ("Upstream", "upstream"), ("Withdrawn", "withdrawn")):
+        assert typed(interface) == described(FRAMES[f"exmail.{frame}"]["properties"]["data"]), interface
 
 
 def test_the_package_is_clean(project: Path, tarball: Path, require_binary: Callable[[str], str]) -> None:

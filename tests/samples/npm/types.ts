@@ -12,7 +12,7 @@ const mail = connect({
 });
 const off: () => void = mail.on('snapshot', (data: Snapshot) => data.recent?.forEach((event) => event.data.mail_subject));
 mail.on('state', (state: State, detail) => console.log(state, detail.code, detail.retry_ms));
-mail.on('event', (event: BridgeEvent) => console.log(event.id));
+mail.on('event', (event: BridgeEvent) => console.log(event.id, event.subject));
 off();
 // @ts-expect-error there is no such event
 mail.on('mials', () => undefined);

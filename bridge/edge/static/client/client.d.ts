@@ -46,11 +46,15 @@ export interface StateDetail {
 /** Foreign text: put it into a page with `textContent`, never as HTML. */
 export interface NewMail {
   mailbox: string;
+  /** Empty if the provider gave none. */
   mail_id: string;
-  unread: number;
+  /** `null`: the mail came without a count. */
+  unread: number | null;
   /** Epoch ms. */
   as_of: number;
+  /** Texts that `BRIDGE_PRIVACY` keeps back are absent. */
   sender?: string;
+  receiver?: string;
   mail_subject?: string;
   summary?: string;
 }
@@ -73,9 +77,14 @@ export interface BridgeEvent<Data = Record<string, unknown>> {
   specversion: string;
   /** The position: where to continue from. */
   id: string;
-  type: string;
+  /** The number in `id`, padded so that it sorts. */
+  sequence: string;
   source: string;
+  type: string;
+  /** The mailbox. */
+  subject: string;
   time: string;
+  datacontenttype: string;
   data: Data;
 }
 
