@@ -16,9 +16,10 @@ const page = `<!doctype html><title>OA</title>
   const renew = () => fetch('/renew', { method: 'POST' }).then((answer) => { if (!answer.ok) throw answer })
   const mail = ExmailBridge.connect({ badge: '#unread', title: true, refresh: renew })
   const mails = document.querySelector('#mails')
-  const show = ({ mail_subject }) => mails.prepend(Object.assign(document.createElement('li'), { textContent: mail_subject }))
+  const show = ({ mail_subject = '' }) => mails.prepend(Object.assign(document.createElement('li'), { textContent: mail_subject }))
   mail.on('mail', show)
   mail.on('snapshot', ({ resumed, recent }) => { if (!resumed) mails.replaceChildren(); recent?.forEach(({ data }) => show(data)) })
+  mail.on('state', (state) => { if (state === 'closed') mails.replaceChildren() })
   document.querySelector('#out').onclick = async () => {
     await mail.logout()
     await fetch('/signout', { method: 'POST' })
