@@ -1,6 +1,7 @@
 /* What is said outside of the page's own text: desktop notifications, and what a badge says to those who do not see it. */
 
 const TOGETHER_MS = 300; // what comes so close together, as after an absence, is one notification
+const TOGETHER_MOST = 50; // of what does not cease it is said in between
 const SHOWN_MOST = 50; // a page may be open for weeks, and nobody reads
 const desktops = Object.create(null); // {shown, channel} by bridge and mailbox: a page may connect and close often
 const WORDS = {
@@ -72,6 +73,7 @@ function makeNotices(mode, base, whose, opens) {
       if (typeof Notification !== 'function' || Notification.permission !== 'granted') return;
       if (count) missed += count;
       else waiting.push(data);
+      if (waiting.length > TOGETHER_MOST) return;
       clearTimeout(timer);
       timer = setTimeout(announce, TOGETHER_MS);
     },
