@@ -120,15 +120,21 @@ async def test_where_every_tab_is_frozen_nothing_stays_open(sharing: ScriptedEdg
 
 
 async def test_what_waits_for_a_tab_is_bounded(sharing: ScriptedEdge, context: BrowserContext) -> None:
-    """A tab that takes nothing is owed a megabyte at most, and is let go."""
+    """A tab that takes nothing is owed a megabyte at most, and is let go; one that takes it stays, however much."""
     sharing.pings_every_ms = 600_000
     awake = await new_tab(sharing, context)
     connection = await sharing.connection()
     await connection.say(snapshot(0))
-    await until(awake, "mail.position")
-    with suppress(ConnectionError):  # the last tab is let go, and with it the connection
-        await connection.say(*(event(seq) | {"padding": "x" * 100_000} for seq in range(1, 20)))
-    await until(awake, "told.some((each) => each[1] === 'waiting' && each[2].reason === 'too slow')")
+    asleep = await new_tab(sharing, context)
+    for tab in (awake, asleep):
+        await until(tab, "mail.position")
+    async with frozen(asleep):
+        for seq in range(1, 20):
+            await connection.say(event(seq) | {"padding": "x" * 100_000})
+            await until(awake, f"mail.unread === {seq}")
+    await until(asleep, "told.some((each) => each[1] === 'waiting' && each[2].reason === 'too slow')")
+    assert await told(awake, "state") == ["connecting", "open"]
+    assert sharing.opened.empty()
 
 
 async def test_many_full_mailboxes_are_not_too_much(sharing: ScriptedEdge, context: BrowserContext) -> None:

@@ -14,6 +14,7 @@
 
 const PINGS_OWED = 4; // a frozen page answers none, and goes on from its own place later
 const TAB_OWED_BYTES = 1048576; // what may wait for a tab that does not answer
+const TAB_ASKED_BYTES = 262144; // in a burst a tab is asked before the next ping
 const PAGE_LIMIT = 200;
 
 const relays = []; // what is shared now
@@ -53,9 +54,11 @@ function relay(key, { base, mailbox, transport, session }) {
   // -- tabs
 
   function post(tab, message) {
+    const before = tab.owed;
     tab.owed += (message.frame || '').length * 2;
     if (tab.owed > TAB_OWED_BYTES) leave(tab, 'too slow');
     else tab.port.postMessage(message);
+    if (before <= TAB_ASKED_BYTES && tab.owed > TAB_ASKED_BYTES) tab.port.postMessage({ ping: true });
   }
 
   function tell(message) {
