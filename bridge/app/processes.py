@@ -55,6 +55,7 @@ class _Child:
     note: str | None = None
     heard_at: float = 0.0
     listens: bool = False
+    again: bool = False
     owes_reload: bool = False
 
     def silent_s(self) -> float:
@@ -133,11 +134,14 @@ async def serve_processes(present: Present, children: list[_Child], stop: asynci
 
 
 def _verdict(children: list[_Child]) -> Unready | None:
-    """Ready if at least one child serves and every one that serves is ready; one that is restarting does not count."""
+    """Ready if every child is that serves, and all have begun once; one that is started again counts only where none
+    serves: a balancer must not leave the others because of it, however often it is tried."""
     running = [child for child in children if child.process is not None]
     if not running:
         return Unready("process", "no edge process runs")
-    return next((why for child in running if (why := child.verdict())), None)
+    serves = any(child.listens for child in running)
+    counted = [child for child in running if child.listens or not (serves and child.again)]
+    return next((why for child in counted if (why := child.verdict())), None)
 
 
 async def _close(sock: socket.socket, stop: asyncio.Event, present: Present) -> None:
@@ -179,7 +183,7 @@ async def _keep(
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
             await process.wait()
-            child.process, child.why_not_ready, child.listens = None, _STARTING, False
+            child.process, child.why_not_ready, child.listens, child.again = None, _STARTING, False, True
         if not stop.is_set():
             log.error("edge process died, starting another", extra={"number": child.number, "code": process.returncode})
             await _rest(stop)

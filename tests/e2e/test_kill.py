@@ -229,6 +229,24 @@ async def test_edge_processes_share_a_port_and_die_alone(redis_url: str, provide
             assert [pid for pid in children if alive(pid)] == []
 
 
+async def test_an_edge_process_that_is_started_again_does_not_take_the_others_out_of_the_balancer(
+    redis_url: str,
+) -> None:
+    """It may take long, or fail again and again, as where somebody else has its port."""
+    async with program("edge", "--workers", "2", environ=edge_environ(redis_url, free_port())) as parent:
+        await parent.ready()
+        killed, serving = children_of(parent)
+        signal_pid(killed, signal.SIGKILL)
+        await until(lambda: bool({*children_of(parent)} - {killed, serving}))
+        [beginner] = {*children_of(parent)} - {killed, serving}
+        signal_pid(beginner, signal.SIGSTOP)
+        try:
+            assert (await parent.admin("/readyz"))[0] == 200
+        finally:
+            signal_pid(beginner, signal.SIGCONT)
+        await parent.ready()
+
+
 @pytest.mark.parametrize("word", ["hello", "5", "{}"])
 async def test_what_else_is_written_where_an_edge_process_reports_is_passed_over(
     redis_url: str, tmp_path: Path, word: str
