@@ -18,12 +18,17 @@ from bridge import __version__
 from bridge.edge.scripts import read_package
 from bridge.schemas.events import EVENT_TYPES
 from bridge.schemas.frames import FRAMES
-from tests.deploy.programs import ROOT
+from tests.deploy.programs import ROOT, accepts, running
+from tests.docs.pages import Page as Document
 from tests.support.chromium import blank_page
 from tests.support.npm import install
+from tests.support.processes import free_port
 from tests.support.scripted_edge import ScriptedEdge, event, scripted_edge, snapshot
+from tests.support.stage import leading_writer, mail, running_edge, token
+from tests.support.waiting import until
 
 SAMPLES = ROOT / "tests" / "samples" / "npm"
+EMBEDDING = Document(ROOT / "docs" / "embedding.md")
 PARTS = ROOT / "bridge" / "edge" / "static" / "client"
 
 
@@ -159,6 +164,33 @@ async def show(page: Page, edge: ScriptedEdge, built: Path) -> None:
 
     await page.route(f"{edge.url}app/**", answer)
     await page.goto(f"{edge.url}app/index.html")
+
+
+async def test_what_a_developer_runs(
+    project: Path, redis_url: str, require_binary: Callable[[str], str], tmp_path: Path
+) -> None:
+    """The Vue lines of the page with Vite's own server before a bridge that knows no ``/exmail/``, as ``dev``."""
+    folder, port, index = project / "developed", free_port(), '<div id="app"></div>'
+    (folder / "src").mkdir(parents=True)
+    for script in ('src="/exmail/client.js"', 'type="module" src="/src/main.js"'):
+        index += f"<script {script}></script>"
+    (folder / "index.html").write_text(f"<!doctype html>{index}")
+    (folder / "src" / "App.vue").write_text(EMBEDDING.block("html", holding="<script setup>"))
+    shutil.copy(project / "vue" / "src" / "main.ts", folder / "src" / "main.js")
+    async with running_edge(redis_url) as (url, _), leading_writer(redis_url) as (writer, _):
+        config = EMBEDDING.block("javascript", holding="proxy:")
+        (folder / "vite.config.js").write_text(config.replace("http://127.0.0.1:8080", url))
+        await writer.commit([mail("1", 7)])
+        words = (require_binary("node"), str(project / "node_modules" / "vite" / "bin" / "vite.js"))
+        where = ("--host", "127.0.0.1", "--port", str(port), "--strictPort")
+        async with (
+            running(*words, *where, log=tmp_path / "vite.log", cwd=folder),
+            blank_page(require_binary("chromium")) as page,
+        ):
+            await until(lambda: accepts(port))
+            await page.context.add_cookies([{"name": "exmail_bridge", "value": token(), "url": url}])
+            await page.goto(f"http://127.0.0.1:{port}/")
+            await expect(page.locator(".badge")).to_have_text("7")
 
 
 @pytest.mark.parametrize("kind", ["vue", "react"])
