@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bridge.commands.command import FAILED, OK, Command, add_settings_options, settings_of
 from bridge.commands.leader import ordered, reaching, shown, shown_json
-from bridge.events import from_json, normalise_address, timestamp, to_json
+from bridge.events import normalise_address, timestamp, to_json
 from bridge.journal.owed import ABSENT, DELETED, MISSING, UNREADABLE
 from bridge.settings import Settings
 
@@ -119,13 +119,13 @@ def _line(profile: Mapping[str, Any]) -> str:
 async def _show(mirror: Mirror, asked: str) -> int:
     alias = (await mirror.slaves()).get(asked, asked)
     barred = asked in await mirror.barred() or alias in await mirror.barred()
-    [text] = await mirror.profiles([alias])
-    if text is None:
+    [profile] = await mirror.profiles([alias])
+    if profile is None:
         why = "it was deleted" if barred else "the directory does not know it"
         sys.stderr.write(f"exmail-bridge: no account {asked}: {why}\n")
         return FAILED
     [stored], _ = await mirror.counted([alias])
-    facts: dict[str, object] = {**from_json(text), "enabled": not barred, "unread": stored.unread, "events": stored.seq}
+    facts: dict[str, object] = {**profile, "enabled": not barred, "unread": stored.unread, "events": stored.seq}
     if stored.as_of is not None:
         facts["as_of"] = timestamp(stored.as_of / 1000)
     for name, value in facts.items():
@@ -155,8 +155,8 @@ async def _preview(mirror: Mirror, held: Held) -> None:
         f"since {timestamp(held.since / 1000)}: {answer}, Ver {held.from_ver} to {held.to_ver}: {held.why}\n"
     )
     first = held.aliases[:_PREVIEW]
-    for alias, text in zip(first, await mirror.profiles(first), strict=True):
-        sys.stdout.write("  " + (_line(from_json(text)) if text is not None else f"{shown(alias)}\n"))
+    for alias, profile in zip(first, await mirror.profiles(first), strict=True):
+        sys.stdout.write("  " + (_line(profile) if profile is not None else f"{shown(alias)}\n"))
     if more := len(held.aliases) - len(first):
         sys.stdout.write(f"  and {more} more\n")
     sys.stdout.write(f"--release {held.digest} deletes them; --refuse keeps them until the next resync\n")

@@ -25,7 +25,6 @@ from bridge.app.worker import serve_worker
 from bridge.dev.folder import KEPT, DevFolder, Entries, given, is_given, make_secret
 from bridge.dev.greeting import Greeting
 from bridge.dev.page import Accounts, DevPage
-from bridge.events import from_json
 from bridge.journal.embedded import EmbeddedServer, EmbeddedServerError
 from bridge.journal.errors import JournalError
 from bridge.journal.keys import Keys
@@ -242,7 +241,7 @@ def _mirrored_accounts(mirror: Mirror) -> Accounts:
         except JournalError:
             return {}
         return {
-            alias: str(from_json(profile).get("name", "")) if profile else ""
+            alias: str(profile.get("name", "")) if profile else ""
             for alias, profile in zip(aliases, profiles, strict=True)
         }
 

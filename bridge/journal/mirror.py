@@ -6,12 +6,13 @@ blocks everybody there, and then the own event loop with reading the answer.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from bridge.events import DIRECTORY, from_json, to_json
+from bridge.events import DIRECTORY, to_json
 from bridge.journal.calls import Stream
 from bridge.journal.client import typed
 from bridge.journal.clock import redis_now_us
@@ -23,6 +24,9 @@ from bridge.journal.keys import Keys
 from bridge.journal.layout import refuse_other_types
 from bridge.journal.made import Made, read_made
 from bridge.journal.owed import Owed, read_owed
+from bridge.journal.profile import named, read_profile
+
+log = logging.getLogger(__name__)
 
 _SCAN: Final = 500
 """Entries of a piece."""
@@ -88,22 +92,44 @@ class Mirror:
         """The main addresses of all accounts."""
         return {alias.decode() async for alias, _ in self._fields(self._keys.directory)}
 
-    async def profiles(self, aliases: Sequence[str]) -> list[bytes | None]:
-        """The stored profiles (JSON) of these accounts, in this order."""
-        found: list[bytes | None] = []
+    async def profiles(self, aliases: Sequence[str]) -> list[Mapping[str, Any] | None]:
+        """The stored profiles of these accounts, in this order; ``None``: there is no such account.
+
+        Of an account whose profile is none the name is known: the next comparison puts it right.
+        """
+        texts: list[bytes | None] = []
         for start in range(0, len(aliases), _SCAN):
             with translated():
-                found += await self._redis.hmget(self._keys.directory, list(aliases[start : start + _SCAN]))
-        return found
+                texts += await self._redis.hmget(self._keys.directory, list(aliases[start : start + _SCAN]))
+        found = [None if text is None else read_profile(text) for text in texts]
+        self._tell_spoilt(found.count(None) - texts.count(None))
+        return [
+            named(alias) if profile is None and text is not None else profile
+            for alias, text, profile in zip(aliases, texts, found, strict=True)
+        ]
 
     async def everybody(self) -> dict[str, Mapping[str, Any]]:
         """All profiles by alias."""
         return {alias: profile async for alias, profile in self.each_profile()}
 
     async def each_profile(self) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
-        """Every account and its profile, one after the other; one that is stored meanwhile may be missing."""
-        async for alias, text in self._fields(self._keys.directory):
-            yield alias.decode(), from_json(text)
+        """Every account and its profile, one after the other; one that is stored meanwhile may be missing.
+
+        A profile that is none counts as in :meth:`profiles`.
+        """
+        spoilt = 0
+        async for name, text in self._fields(self._keys.directory):
+            alias, profile = name.decode(), read_profile(text)
+            spoilt += profile is None
+            yield alias, named(alias) if profile is None else profile
+        self._tell_spoilt(spoilt)
+
+    def _tell_spoilt(self, accounts: int) -> None:
+        if accounts:
+            log.warning(
+                "stored profiles cannot be read, their accounts are known by name alone",
+                extra={"key": self._keys.directory, "accounts": accounts},
+            )
 
     async def made(self) -> Made:
         """The settings and the revision that the stored data were made with."""

@@ -72,7 +72,7 @@ def owners(slaves: Mapping[str, Sequence[str]], is_account: Callable[[str], bool
 
 
 def fold(
-    old: Mapping[str, bytes | None],
+    old: Mapping[str, Mapping[str, Any] | None],
     new: Mapping[str, dict[str, Any] | None],
     slaves: Mapping[str, Sequence[str]],
     known_slaves: Mapping[str, str],
@@ -85,7 +85,7 @@ def fold(
 ) -> Fold:
     """Compare what is stored with what the provider says now.
 
-    ``old``: stored JSON by alias (``None`` = not stored); ``new``: profiles by alias (``None`` = deleted);
+    ``old``: stored profiles by alias (``None`` = not stored); ``new``: profiles by alias (``None`` = deleted);
     ``slaves``: each present account's slaves; ``known_slaves``: slave → account as stored, as far as these accounts and
     addresses are concerned; ``accounts``: all that are stored; ``disabled``: those of ``new`` that are switched off;
     ``barred``: addresses that are barred, as stored; ``leaving``: accounts that are said to be gone, whose address
@@ -136,13 +136,14 @@ def fold(
 
 
 def _difference(
-    alias: str, before: bytes | None, profile: dict[str, Any], *, is_off: bool, was_barred: bool
+    alias: str, before: Mapping[str, Any] | None, profile: dict[str, Any], *, is_off: bool, was_barred: bool
 ) -> Change | None:
     """What changed in a present account; ``None``: nothing."""
     bars = is_off if is_off != was_barred else None
     if before is None:
         return Change(USER_ADDED, alias, profile, enabled=False if is_off else None, bars=bars)
-    old, new = from_json(before), from_json(to_json(profile))
+    # As it would be read after it was stored: a tuple is a list there.
+    old, new = before, from_json(to_json(profile))
     changed = tuple(name for name in {**old, **new} if not (name in old and name in new and old[name] == new[name]))
     if bars is not None:
         changed += ("enabled",)

@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from bridge.events import USER_ADDED, from_json
+from bridge.events import USER_ADDED
 from bridge.journal.held import Held
 from bridge.journal.mirror import Mirror
 from bridge.journal.owed import DELETED, MISSING, Owed
+from bridge.journal.profile import named
 from bridge.obs.labels import SyncKind
 from bridge.worker.claims import is_another
 from bridge.worker.fold import Fold, fold
@@ -145,7 +146,7 @@ class Registrar:
         for alias, why in step.unread.items():
             # Listed, but not readable: better known by name than not at all, unless the address had another holder.
             if why != MISSING and alias not in known.accounts and alias not in known.barred:
-                new[alias] = {"alias": alias, "incomplete": True}
+                new[alias] = named(alias)
         names = list(new)
         old = dict(zip(names, await self._mirror.profiles(names), strict=True))
         slaves = {alias: account.slaves for alias, account in step.found.items()}
@@ -176,7 +177,7 @@ class Registrar:
         for start in range(0, len(going), MOST):
             some = going[start : start + MOST]
             profiles = await self._mirror.profiles(some)
-            went |= {alias: _ext_id(from_json(text)) for alias, text in zip(some, profiles, strict=True) if text}
+            went |= {alias: _ext_id(profile) for alias, profile in zip(some, profiles, strict=True) if profile}
         # A new main address that was another account's slave says nothing of who has it now.
         pairs = {new: old for new, old in matched(came, went).items() if known.slaves.get(new, old) == old}
         if not pairs:

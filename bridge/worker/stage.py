@@ -14,6 +14,7 @@ from bridge.events import to_json
 from bridge.journal.calls import Advance
 from bridge.journal.mirror import Mirror
 from bridge.journal.owed import MISSING, Owed
+from bridge.journal.profile import named
 from bridge.worker.fold import owners
 from bridge.worker.notices import Applied, Notices
 from bridge.worker.pieces import Piece, joined
@@ -58,7 +59,7 @@ class Stage:
         known = self._scribe.known
         profiles = {alias: to_json(account.profile) for alias, account in found.items()}
         by_name = [alias for alias, why in unread.items() if why != MISSING]
-        profiles |= {alias: to_json({"alias": alias, "incomplete": True}) for alias in by_name}
+        profiles |= {alias: to_json(named(alias)) for alias in by_name}
         slaves = owners({alias: account.slaves for alias, account in found.items()}, all_aliases.__contains__)
         # Where the provider does not say whether an account is disabled, what was known of it counts.
         off = [

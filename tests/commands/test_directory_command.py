@@ -105,6 +105,18 @@ async def test_one_account_is_shown_by_any_address(office: Office) -> None:
     assert "it was deleted" in err
 
 
+async def test_an_account_whose_profile_cannot_be_read_is_shown_by_name(office: Office) -> None:
+    """In lists, as JSON, and alone; the others as ever."""
+    await office.told.redis.hset(KEYS.directory, BOB, "odd secret")
+    for words in (("list",), ("list", "--json"), ("show", BOB)):
+        code, out, err = await office.run("directory", *words)
+        assert code == 0
+        assert BOB in out
+        assert "odd" not in out + err
+    code, out, _ = await office.run("directory", "list")
+    assert len(out.splitlines()) == USERS
+
+
 async def test_what_is_held_is_shown_and_released(office: Office) -> None:
     """The first twenty by name, the rest by number; then they are gone."""
     assert await office.run("directory", "held") == (0, "nothing is held\n", "")

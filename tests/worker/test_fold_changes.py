@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.events import USER_ADDED, USER_DELETED, USER_UPDATED, from_json, to_json
+from bridge.events import USER_ADDED, USER_DELETED, USER_UPDATED, from_json
 from bridge.provider.members import Profile
 from bridge.worker.fold import Fold, fold, stored_profile
 
@@ -24,7 +24,7 @@ def apply(
     mirror: dict[str, dict[str, Any]], slaves: dict[str, str], new: dict[str, dict[str, Any] | None]
 ) -> tuple[Fold, dict[str, dict[str, Any]], dict[str, str]]:
     """Fold, and do to copies of mirror and slaves what the journal would do."""
-    old = {alias: to_json(mirror[alias]) if alias in mirror else None for alias in new}
+    old = {alias: mirror.get(alias) for alias in new}
     named = {alias: each["slaves"] for alias, each in new.items() if each is not None}
     result = fold(old, new, named, slaves, mirror.keys())
     after = {alias: each for alias, each in mirror.items() if alias not in result.removed}
