@@ -24,10 +24,14 @@ def ask(body):
     request = urllib.request.Request(os.environ["CENTRIFUGO_URL"] + "/publish", json.dumps(body).encode(), headers)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer).get("error") or {"code": 0}
+            said = json.load(answer)
+            if said.get("error"):
+                return {"code": int(said["error"]["code"]), "message": said["error"].get("message")}
+            # What is neither an error nor a result comes from something between, a gateway for instance.
+            return {"code": 0 if "result" in said else BUSY, "message": "an answer without a result"}
     except urllib.error.HTTPError as refused:
         return {"code": BUSY if refused.code == 429 or refused.code >= 500 else refused.code, "message": refused.reason}
-    except (OSError, http.client.HTTPException, ValueError, AttributeError) as away:
+    except (OSError, http.client.HTTPException, ValueError, AttributeError, TypeError, KeyError) as away:
         return {"code": BUSY, "message": str(away)}
 
 

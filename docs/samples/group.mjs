@@ -70,8 +70,13 @@ async function takeOver(name) {
 
 async function run(name) {
   let takeOverAt = 0
+  let isGone = false
   for (;;) {
     try {
+      if (isGone) {
+        await create('0') // from the beginning: nobody knows better
+        isGone = false
+      }
       if (performance.now() >= takeOverAt) {
         await takeOver(name)
         takeOverAt = performance.now() + IDLE_MS
@@ -85,15 +90,15 @@ async function run(name) {
       if (!entries.length) await redis.xread('COUNT', 1, 'BLOCK', BLOCK_MS, 'STREAMS', KEY, last)
     } catch (error) {
       if (error.message.startsWith('NOGROUP')) {
-        // Redis was emptied, or a dump of before the group was restored. From the beginning: nobody knows better.
+        // Redis was emptied, or a dump of before the group was restored.
         missed('the group was gone')
-        await create('0')
-      } else if (error.name === 'ReplyError') {
-        throw error
-      } else {
-        console.error('Redis is away:', error.message)
-        await new Promise((done) => setTimeout(done, 1000))
+        isGone = true
+        continue
       }
+      // It is away, is starting, takes no writes. Or it is the master no more: a new connection finds who is.
+      console.error('Redis is away:', error.message)
+      if (error.name === 'ReplyError') redis.disconnect(true)
+      await new Promise((done) => setTimeout(done, 1000))
     }
   }
 }

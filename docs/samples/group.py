@@ -68,8 +68,12 @@ def take_over(stream, name):
 
 def run(stream, name):
     take_over_at = 0.0
+    is_gone = False
     while True:
         try:
+            if is_gone:
+                create(stream, "0")  # from the beginning: nobody knows better
+                is_gone = False
             if time.monotonic() >= take_over_at:
                 for entry_id, entry in take_over(stream, name):
                     work(json.loads(entry[b"event"]))
@@ -85,14 +89,15 @@ def run(stream, name):
                 stream.xack(KEY, GROUP, entry_id)
             if not entries:
                 stream.xread({KEY: last}, count=1, block=BLOCK_MS)
-        except redis.ResponseError as error:
-            if not str(error).startswith("NOGROUP"):
-                raise
-            # Redis was emptied, or a dump of before the group was restored. From the beginning: nobody knows better.
-            missed("the group was gone")
-            create(stream, "0")
-        except (redis.ConnectionError, redis.TimeoutError) as error:
+        except redis.RedisError as error:
+            if str(error).startswith("NOGROUP"):
+                # Redis was emptied, or a dump of before the group was restored.
+                missed("the group was gone")
+                is_gone = True
+                continue
+            # It is away, is starting, takes no writes. Or it is the master no more: a new connection finds who is.
             print("Redis is away:", error, file=sys.stderr, flush=True)
+            stream.connection_pool.disconnect()
             time.sleep(1)
 
 

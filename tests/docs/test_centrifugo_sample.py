@@ -136,6 +136,9 @@ async def test_each_mailbox_event_is_published_once_and_in_order(
             (429, {}),
             (CUT, None),
             (200, ["somebody else's answer"]),
+            (200, {}),
+            (200, {"error": "upstream is away"}),
+            (200, {"error": {"text": "away"}}),
             (200, {"error": {"code": 100, "message": "internal server error"}}),
         ]
         async with relaying(way, centrifugo):

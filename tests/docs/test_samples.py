@@ -5,15 +5,9 @@ The very files run as programs against a real server; Node's with the published 
 
 from __future__ import annotations
 
-import asyncio
-import re
-import shutil
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -24,85 +18,14 @@ from bridge.journal.writer import Writer
 from tests.docs.pages import ROOT, Page
 from tests.support.guarded import Guarded
 from tests.support.redis_proxy import RedisProxy, redis_proxy
+from tests.support.samples import GROUP, SAMPLES, SPOKEN, Samples, as_user, ids, pending, samples_in, waits
 from tests.support.stage import BOB, KEYS, leading_writer, lost_messages, mail
-from tests.support.waiting import PATIENCE_S, until
-
-SAMPLES = ROOT / "docs" / "samples"
-IOREDIS = ROOT / "tests" / "samples" / "libraries" / "ioredis-5.11.1.min.js"
-SPOKEN = ("py", "mjs")
-GROUP = "workflow"
-
-
-@dataclass
-class Sample:
-    """A running sample. ``done``: the ids of the events that it worked on; ``said``: what it said beside them."""
-
-    process: asyncio.subprocess.Process
-    done: list[str] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
-
-    async def read(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._read(self.process.stdout, lambda line: self.done.append(line.split()[0])))
-            tasks.create_task(self._read(self.process.stderr, self.said.append))
-
-    async def _read(self, stream: asyncio.StreamReader | None, take: Callable[[str], None]) -> None:
-        assert stream is not None
-        async for line in stream:
-            take(line.decode().rstrip("\n"))
-
-    async def until_said(self, text: str) -> None:
-        await until(lambda: any(re.search(text, line) for line in self.said))
-
-    async def until_done(self, n: int) -> None:
-        await until(lambda: len(self.done) >= n)
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Runs the samples of one language, as the user ``reader``, in a folder in which they find their library."""
-
-    language: str
-    folder: Path
-    program: str
-
-    @asynccontextmanager
-    async def running(self, url: str, name: str, *words: str, **environ: str) -> AsyncIterator[Sample]:
-        process = await asyncio.create_subprocess_exec(
-            *(self.program, str(self.folder / f"{name}.{self.language}"), *words),
-            env={"REDIS_URL": url if "@" in url else _with_user(url, "reader"), **environ},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        sample = Sample(process)
-        reading = asyncio.create_task(sample.read(), name=f"read {name}.{self.language}")
-        try:
-            yield sample
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-            await reading
-
-    async def create(self, url: str) -> None:
-        async with self.running(url, "group", "create") as sample:
-            assert await asyncio.wait_for(sample.process.wait(), PATIENCE_S) == 0
-        assert sample.said == []
-
-    def work(self, url: str, name: str = "one", **environ: str) -> Any:
-        return self.running(url, "group", "work", name, **environ)
+from tests.support.waiting import until
 
 
 @pytest.fixture(params=SPOKEN)
 def samples(request: pytest.FixtureRequest, require_binary: Callable[[str], str], tmp_path: Path) -> Samples:
-    if request.param == "py":
-        return Samples("py", SAMPLES, sys.executable)
-    library = tmp_path / "node_modules" / "ioredis"
-    library.mkdir(parents=True)
-    shutil.copy(IOREDIS, library / "index.js")
-    for sample in SAMPLES.glob("*.mjs"):
-        shutil.copy(sample, tmp_path)
-    return Samples("mjs", tmp_path, require_binary("node"))
+    return samples_in(request.param, tmp_path, require_binary)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +43,7 @@ def redis_url(guarded: Guarded) -> Iterator[str]:
         admin.flushall()
         admin.script_flush()
         admin.acl_log_reset()
-    yield _with_user(guarded.server.url, "admin")
+    yield as_user(guarded.server.url, "admin")
     assert guarded.refusals() == []
 
 
@@ -129,25 +52,6 @@ async def way(redis_url: str, guarded: Guarded) -> AsyncIterator[RedisProxy]:
     """TCP, as services come, and what can be cut."""
     async with redis_proxy(guarded.server.url) as way:
         yield way
-
-
-async def waits(redis: Redis, n: int = 1) -> None:
-    """Until so many samples have read all and wait for more."""
-
-    async def all_wait() -> bool:
-        return sum(client["cmd"] == "xread" for client in await redis.client_list()) >= n
-
-    await until(all_wait)
-
-
-async def pending(redis: Redis) -> int:
-    found = await redis.xpending(KEYS.events, GROUP)
-    return int(found["pending"])
-
-
-async def ids(redis: Redis) -> list[str]:
-    """The ids of all events in the stream, oldest first."""
-    return [re.findall(rb'"id":"([^"]+)"', entry[b"event"])[0].decode() for _, entry in await redis.xrange(KEYS.events)]
 
 
 async def test_consumers_share_the_work_and_miss_nothing(samples: Samples, way: RedisProxy, redis_url: str) -> None:
@@ -304,20 +208,16 @@ async def test_the_rights_of_a_reader_suffice(samples: Samples, tmp_path: Path) 
     (tmp_path / "server").mkdir()
     with Guarded(tmp_path / "server") as guarded:
         async with (
-            leading_writer(_with_user(guarded.server.url, "admin")) as (writer, _),
+            leading_writer(as_user(guarded.server.url, "admin")) as (writer, _),
             redis_proxy(guarded.server.url) as way,
         ):
-            as_reader = _with_user(way.url, "reader")
+            as_reader = as_user(way.url, "reader")
             await samples.create(as_reader)
             async with samples.work(as_reader) as one, samples.running(as_reader, "pubsub") as heard:
                 await heard.until_said("before this connection")
                 await writer.commit([mail("1")])
                 await one.until_done(1)
             assert guarded.refusals() == []
-
-
-def _with_user(url: str, user: str) -> str:
-    return url.replace("://", f"://{user}:password%20of%20{user}@")
 
 
 async def test_a_subscriber_says_what_it_did_not_hear(samples: Samples, way: RedisProxy, redis_url: str) -> None:
