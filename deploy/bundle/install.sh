@@ -6,6 +6,7 @@ set -eu
 umask 022
 LC_ALL=C
 export LC_ALL
+unset CDPATH
 
 usage() {
     cat <<'END'

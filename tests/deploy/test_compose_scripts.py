@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -11,7 +12,15 @@ from pathlib import Path
 import pytest
 
 from tests.support.composed import DEPLOY, OURS, make_secrets, resolved
+from tests.support.processes import ROOT
 from tests.support.waiting import PATIENCE_S
+
+SCRIPTS = [
+    path
+    for folder in ("deploy", ".ci")
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.is_file() and re.match(rb"#!.*sh\b", path.read_bytes()[:30])
+]
 
 
 @pytest.fixture
@@ -90,6 +99,31 @@ def test_a_new_image_is_put_into_service_one_by_one(
     looked = [each for each in words[3 + len(renewed) :] if each.startswith("exec -T proxy cat ")]
     assert words[3 + len(renewed) :] == [*looked, *(["restart proxy"] if changed else [])]
     assert len(looked) == len(services["proxy"]["volumes"])
+
+
+def test_a_folder_is_the_one_that_was_named(
+    docker: Callable[[], list[list[str]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Also for somebody whose shell looks for folders elsewhere first: ``cd`` would go there, and say so on its
+    output."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "elsewhere" / "secrets").mkdir(parents=True)
+    secrets = make_secrets(tmp_path / "here" / "secrets")
+    monkeypatch.setenv("MOUNTED", str(tmp_path))
+    monkeypatch.setenv("CDPATH", str(tmp_path / "elsewhere"))
+    told = subprocess.run(
+        [DEPLOY / "roll", "secrets"], cwd=tmp_path / "here", capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert docker()[0][0] == str(secrets)
+    assert told.returncode == 0
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=[str(each.relative_to(ROOT)) for each in SCRIPTS])
+def test_no_script_goes_where_a_shell_looks_first(script: Path):
+    """As above, of each that changes the folder."""
+    lines = [line.strip() for line in script.read_text().splitlines()]
+    goes = [number for number, line in enumerate(lines) if re.search(r"(^|\$\()cd ", line)]
+    assert not goes or "unset CDPATH" in lines[: goes[0]]
 
 
 def test_a_demonstration_is_one_command(docker: Callable[[], list[list[str]]], compose: str, tmp_path: Path):
