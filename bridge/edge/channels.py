@@ -12,14 +12,21 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
+from itertools import count
+from typing import Final
 
 from bridge.events import CANARY
+from bridge.journal.connect import RedisAddress
 from bridge.journal.errors import JournalError, JournalRefused
 from bridge.journal.keys import Keys
 from bridge.journal.reader import Reader
 from bridge.journal.sharded import PLAIN, Published
+from bridge.journal.subscription import try_sharded
 
 log = logging.getLogger(__name__)
+
+_LOOKS: Final = 10
+"""Sharded channels that were refused are tried at every tenth look: each time over a new connection."""
 
 
 class Channels:
@@ -72,7 +79,10 @@ class Channels:
         except JournalRefused:
             # A key of another type, for instance: nobody goes without mails for what is only additional information.
             return PLAIN
-        return PLAIN if published == self._denied else published
+        if published == self._denied:
+            return PLAIN
+        self._denied = None
+        return published
 
     async def choose(self) -> None:
         """Ask how the leader publishes: a connection that was just dialled listens there.
@@ -83,7 +93,8 @@ class Channels:
         self._take(await self._asked())
 
     def deny(self, why: JournalRefused) -> None:
-        """Redis refused sharded channels, to our user or to everybody: plain ones must do, until another leads."""
+        """Redis refused sharded channels, to our user or to everybody: plain ones must do, until another leads or the
+        right is there."""
         log.error(
             "sharded channels are refused, so mails may be late; deploy/redis/users.acl has the line for them",
             extra={"error": str(why)},
@@ -94,9 +105,10 @@ class Channels:
         """Read the note now: an event says that another may lead."""
         self._wake.set()
 
-    async def follow(self, leave: Callable[[str], None]) -> None:
+    async def follow(self, leave: Callable[[str], None], address: RedisAddress) -> None:
         """Call ``leave`` whenever mails come by other channels than those listened to. Runs until cancelled."""
-        while True:
+        refused = [self._keys.mailbox_channel(CANARY, sharded=True), self._keys.probe_channel(self._id, sharded=True)]
+        for look in count(1):
             try:
                 async with asyncio.timeout(self._look_s):
                     await self._wake.wait()
@@ -104,6 +116,9 @@ class Channels:
                 pass
             self._wake.clear()
             try:
+                if self._denied is not None and look % _LOOKS == 0:
+                    await try_sharded(address, refused)
+                    self._denied = None
                 published = await self._asked()
             except JournalError:
                 continue

@@ -280,7 +280,7 @@ class Feed:
             tasks.create_task(self._loader.run(self._subscribe_new), name="feed questions")
             tasks.create_task(self.news.run(), name="news")
             tasks.create_task(self._canaries.run(), name="feed canaries")
-            tasks.create_task(self._channels.follow(self._leave), name="feed channels")
+            tasks.create_task(self._channels.follow(self._leave, self._address), name="feed channels")
             tasks.create_task(self._tops.run(), name="feed tops")
             tasks.create_task(self._drop_idle(), name="feed idle")
 

@@ -23,6 +23,20 @@ _CONFIRMED = (b"subscribe", b"ssubscribe")
 _ENDED = (b"unsubscribe", b"sunsubscribe")
 
 
+async def try_sharded(address: RedisAddress, channels: Sequence[str]) -> None:
+    """Find out whether Redis lets us listen to these sharded channels, over a connection of its own.
+
+    Raises:
+        JournalAway, JournalRefused
+    """
+    subscription = Subscription(lambda messages: None)
+    try:
+        await subscription.connect(address)
+        await subscription.subscribe(channels, sharded=True)
+    finally:
+        subscription.close()
+
+
 class Subscription(RawConnection):
     """Channels that are subscribed to, over one connection that is not reused after a fault.
 

@@ -183,3 +183,27 @@ async def test_an_access_list_of_an_earlier_release_makes_mails_late_at_most(
                     assert ids(await bob.events(1)) == ["Z2"]
             [first, *_] = [each for each in caplog.records if "sharded channels are refused" in each.message]
             assert "users.acl" in first.message
+
+
+async def test_an_access_list_that_was_mended_is_enough(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The edge finds out by itself, and nobody has to lead anew; until then it has said it once."""
+    with Guarded(tmp_path) as guarded, guarded.client("admin") as admin:
+        lines = guarded.file.read_text()
+        guarded.file.write_text(lines.replace("+ssubscribe +sunsubscribe", "+sunsubscribe"))
+        admin.acl_load()
+        url = guarded.server.url
+        async with RedisAddress(url, "worker", lambda: "password of worker").client() as redis:
+            writer = StageWriter(redis, "instead")
+            assert await writer.claim() is not None
+            with caplog.at_level(logging.ERROR):
+                async with (
+                    running_edge(url, NO_SWEEP, **guarded.settings("edge")) as (edge, _),
+                    await let_in(edge) as bob,
+                ):
+                    await until(lambda: sum(int(each["count"]) for each in admin.acl_log()) >= 3)
+                    guarded.file.write_text(lines)
+                    admin.acl_load()
+                    await writer.commit([mail("Z1")])
+                    assert ids(await bob.events(1)) == ["Z1"]
+            said = [each for each in caplog.records if "sharded channels are refused" in each.message]
+            assert len(said) == 1
