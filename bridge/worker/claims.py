@@ -69,6 +69,19 @@ def read_everybody(changes: Iterable[UserChange]) -> Claims:
     return Claims(present=found.present, gone=found.gone)
 
 
+def followed_by(claims: Claims, newer: Claims, waiting: Collection[str]) -> Claims:
+    """What newer lines claim where older ones are applied only in part; ``waiting``: those of the older ones' accounts
+    that are not. Of whom the newer lines name, what the older ones say of the time before still counts.
+    """
+    dealt_with = set(newer.present).difference(waiting)
+    return Claims(
+        present=newer.present,
+        gone=newer.gone,
+        added=frozenset(claims.added).difference(dealt_with, newer.anew).union(newer.added),
+        anew=frozenset(claims.anew).difference(dealt_with).union(newer.anew),
+    )
+
+
 def is_another(
     *, waits: bool, said: bool, recanted: bool, is_added: bool, in_listing: bool, after_refusal: bool
 ) -> bool:

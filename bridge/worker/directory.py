@@ -51,7 +51,8 @@ class DirectoryPace:
     used · ``full_first_s``, ``full_pause_s``: the least and the greatest pause between two full pulls that unusable
     answers make necessary · ``idle_s``: the least time between two pulls that bring nothing, doubled for each further
     one up to ``idle_most_s`` · ``second_look_s``: the least time before a second look at somebody who was said to be
-    gone · ``push_s``: how long the push of a change is waited for before an address changes hands.
+    gone · ``push_s``: how long the push of a change is waited for before an address changes hands · ``overtaking_s``:
+    the least time between two questions for changes that may go before others.
     """
 
     look_s: float = 300.0
@@ -62,6 +63,7 @@ class DirectoryPace:
     idle_most_s: float = 5.0
     second_look_s: float = 2.0
     push_s: float = 5.0
+    overtaking_s: float = 1.0
 
 
 USUAL_PACE: Final = DirectoryPace()
@@ -107,6 +109,7 @@ class Directory:
         self._work: Work | None = None
         self._overtaken: Work | None = None
         self._overtaken_for = 0
+        self._overtaken_at = float("-inf")
         self._compared: Callable[[], Awaitable[None]] | None = None
         self._pushed = 0
         self._stale = False
@@ -323,23 +326,33 @@ class Directory:
             await self._done(work, before)
 
     async def _overtake(self) -> None:
-        """Begin with changes that were pushed while everybody is being compared, which may take minutes.
+        """Begin with changes that were pushed while everybody is being compared, or many changes are being applied,
+        which may take minutes.
 
-        If the answer cannot be used, they come behind the comparison, as if nobody had asked.
+        If the answer cannot be used, they come behind the rest, as if nobody had asked.
         """
-        work, cursor, pushed = self._work, self._known.ver, self._pushed
-        if work is None or cursor is None or pushed <= max(cursor, self._overtaken_for) or not work.may_be_overtaken:
+        work, pushed, now = self._work, self._pushed, asyncio.get_running_loop().time()
+        if work is None or not work.may_be_overtaken or now < self._overtaken_at + self._pace.overtaking_s:
             return
-        self._overtaken_for = pushed
+        cursor = self._known.ver if work.kind == "full" else work.ver
+        if cursor is None or pushed <= max(cursor, self._overtaken_for):
+            return
+        self._overtaken_for, self._overtaken_at = pushed, now
         try:
             answer = await self._questions.changes(cursor, announced=pushed)
         except ProviderError:
             return
         if answer.listing.refused or answer.listing.short or answer.is_empty:
             return
-        await work.overtaken(answer)
-        self._begin(answer, "delta")
-        self._overtaken = work
+        if work.kind == "full":
+            await work.overtaken(answer)
+            self._begin(answer, "delta")
+            self._overtaken = work
+            return
+        await work.headed_by(answer)
+        self._precedence.answered(answer.listing.ver)
+        if self._overtaken is not None:
+            await self._overtaken.overtaken(answer)
 
     async def _done(self, work: Work, before: int) -> None:
         listing = work.answer.listing

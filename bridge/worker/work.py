@@ -11,6 +11,7 @@ from bridge.journal.owed import ABSENT, DELETED
 from bridge.obs.labels import SyncKind
 from bridge.provider.faults import ProviderError
 from bridge.worker.answer import Answer
+from bridge.worker.claims import followed_by
 from bridge.worker.notices import Applied
 from bridge.worker.portions import as_set, in_order, without
 from bridge.worker.profiles import Fetch
@@ -76,10 +77,11 @@ class Work:
 
     @property
     def may_be_overtaken(self) -> bool:
-        """Whether changes may be applied before the rest: this compares everybody, who is gone has been dealt with, and
+        """Whether changes may be applied before the rest: there is a mirror, who is gone has been dealt with, and
         nobody has been read who is not stored."""
-        is_comparison = self.kind == "full" and not self.fills and not self.after_refusal
-        return is_comparison and self.leaving == [] and not self.held and self.fetch is None
+        is_sure = self.kind == "full" or (self.answer.listing.settled and not self.answer.listing.short)
+        is_between = self.leaving == [] and not self.held and self.fetch is None
+        return is_sure and is_between and not self.fills and not self.after_refusal
 
     async def overtaken(self, by: Answer) -> None:
         """Leave out whom a newer answer names, which is being applied first: what this one says of them is outdated.
@@ -90,6 +92,17 @@ class Work:
         self.waiting = deque(await without(self.waiting, names))
         # The cursor does not go back behind what is applied.
         self.ver = max(self.ver, by.listing.ver)
+
+    async def headed_by(self, newer: Answer) -> None:
+        """Put what changed after these changes before the rest of them; the last part moves the cursor past both."""
+        claims = newer.claims
+        rest = await without(self.waiting, {*claims.present, *claims.gone})
+        self.answer = replace(newer, claims=followed_by(self.answer.claims, claims, self.waiting))
+        self.ver = newer.listing.ver
+        self.waiting = deque([*claims.present, *rest])
+        # Who is gone is judged and comes first, as at the beginning.
+        self.leaving = None
+        self.most = FIRST
 
     async def compare(self, fetch: Fetch, registrar: Registrar) -> bool:
         """Apply the next part to the mirror; return whether it was the last.

@@ -39,6 +39,7 @@ QUICK = DirectoryPace(
     idle_most_s=0.05,
     second_look_s=0,
     push_s=0,
+    overtaking_s=0,
 )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.commands.leader import shown
 from bridge.provider.members import Action, UserChange
-from bridge.worker.claims import Claims, is_another, read_claims, read_everybody
+from bridge.worker.claims import Claims, followed_by, is_another, read_claims, read_everybody
 from bridge.worker.guard import Guard
 
 A, B, C = "a@x.cn", "b@x.cn", "c@x.cn"
@@ -57,6 +59,23 @@ def test_who_was_deleted_before_may_be_another_person(lines: list[tuple[Action, 
     """By the lines of one answer."""
     found = read_claims(changes(*lines))
     assert (A in found.anew, A in found.present) == (anew, True)
+
+
+LINES = st.lists(st.tuples(st.sampled_from((DEL, ADD, MOD)), st.sampled_from((A, B, C))), max_size=8)
+
+
+@given(LINES, LINES, st.sets(st.sampled_from((A, B, C))))
+def test_newer_lines_before_the_rest_of_older_ones_claim_what_all_together_would(
+    older: list[tuple[Action, str]], newer: list[tuple[Action, str]], applied: set[str]
+) -> None:
+    """Of those who are not dealt with; of the others the newer lines alone. Who is gone is dealt with."""
+    before, after, both = (read_claims(changes(*lines)) for lines in (older, newer, [*older, *newer]))
+    waiting = [alias for alias in before.present if alias not in applied]
+    found = followed_by(before, after, waiting)
+    assert (found.present, found.gone) == (after.present, after.gone)
+    for alias in after.present:
+        said = both if alias in waiting else after
+        assert (alias in found.added, alias in found.anew) == (alias in said.added, alias in said.anew)
 
 
 def test_a_listing_of_everything_tells_who_is_there_and_no_more() -> None:
