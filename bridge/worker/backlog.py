@@ -20,7 +20,7 @@ _BATCH = 256
 
 
 class Backlog:
-    """A queue of calls between listener and journal. ``most``: how many it may hold before :meth:`put` waits."""
+    """A queue of calls between listener and journal. ``most``: beyond how many :meth:`put` waits."""
 
     def __init__(self, writer: Writer, metrics: Metrics, *, most: int) -> None:
         self._writer = writer
@@ -44,15 +44,16 @@ class Backlog:
         return len(self._calls) + len(self._committing)
 
     async def put(self, calls: Sequence[Call]) -> None:
-        """Append calls; wait first while the backlog is full. They are appended also if the wait is cancelled."""
-        try:
-            while len(self) >= self._most:
-                self._room.clear()
-                await self._room.wait()
-                # Whoever commits comes first: Redis works while the next pushes are read, instead of waiting for them.
-                await asyncio.sleep(0)
-        finally:
-            self.add(calls)
+        """Append calls, then wait while there are too many.
+
+        Appended first: what was read is in nobody's hands while others ask whether all of it is committed.
+        """
+        self.add(calls)
+        while len(self) > self._most:
+            self._room.clear()
+            await self._room.wait()
+            # Whoever commits comes first: Redis works while the next pushes are read, instead of waiting for them.
+            await asyncio.sleep(0)
 
     def add(self, calls: Sequence[Call]) -> None:
         """Append calls without waiting, full or not: announcements are few."""
@@ -84,7 +85,7 @@ class Backlog:
             if not self._calls:
                 self._something.clear()
                 self._empty.set()
-            if len(self) < self._most:
+            if len(self) <= self._most:
                 self._room.set()
             self._metrics.backlog.set(len(self))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,31 @@ async def test_what_a_full_backlog_has_not_taken_yet_is_kept_when_the_listener_i
     await asyncio.wait([committing])
     assert len(backlog) == 0
     assert await parts.redis.xlen(KEYS.log(BOB)) == 3
+
+
+async def test_nothing_that_was_read_is_in_nobody_s_hands(parts: Parts) -> None:
+    """Neither for who asks whether all is committed, nor for who asks whether all that was read by now is."""
+    committed: list[Any] = []
+    parts.after_batch = committed.extend
+    backlog = Backlog(await parts.writer(), parts.metrics, most=1)
+    await backlog.put(counts(1))
+    putting = asyncio.create_task(backlog.put(counts(2, 3)))
+    await asyncio.sleep(0)
+    assert not putting.done()
+    seen: list[int] = []
+
+    async def look(wait: Callable[[], Awaitable[None]]) -> None:
+        await wait()
+        seen.append(len(committed))
+
+    committing = asyncio.create_task(backlog.run())
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+        tasks.create_task(look(backlog.drained))
+        tasks.create_task(look(backlog.caught_up))
+    await asyncio.wait_for(putting, PATIENCE_S)
+    committing.cancel()
+    await asyncio.wait([committing])
+    assert seen == [3, 3]
 
 
 async def test_what_a_deposed_leader_drops_is_counted(parts: Parts) -> None:
