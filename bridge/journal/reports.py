@@ -52,19 +52,21 @@ class Reports:
         with translated():
             await pipeline.execute()
 
-    async def take(self) -> Deafness | None:
-        """Take the oldest report; ``None`` if there is none.
+    async def take(self) -> list[Deafness]:
+        """Take all that there are, oldest first; of more than a hundred the newest.
 
         Raises:
             JournalAway, JournalRefused
         """
-        while True:
-            with translated():
-                text = await self._redis.rpop(self._keys.reports)
-            if text is None:
-                return None
-            if (report := _read(text)) is not None:
-                return report
+        key = self._keys.reports
+        pipeline = self._redis.pipeline(transaction=False)
+        # An edge that was taken over leaves as many as it likes.
+        pipeline.ltrim(key, 0, _MOST - 1)
+        pipeline.rpop(key, _MOST)
+        with translated():
+            _, texts = await pipeline.execute()
+        found = [_read(text) for text in texts or ()]
+        return [report for report in found if report is not None]
 
 
 def _read(text: bytes) -> Deafness | None:

@@ -51,6 +51,5 @@ async def test_what_an_edge_says_of_a_time_is_redis_s(
             await until(lambda: sample("feed_deaf_total") > deaf_before)
             way.deaf = False
             await browser.events(1)
-        report = await Reports(redis, KEYS).take()
-        assert report is not None
+        [report] = await Reports(redis, KEYS).take()
         assert began_s * 1000 - 1000 <= report.since <= report.until <= real() * 1000 + 1000
