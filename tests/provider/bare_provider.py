@@ -55,6 +55,8 @@ class BareProvider:
     """Paths whose next so many requests are answered by a close."""
     endless: set[str] = field(default_factory=set)
     """Paths whose answer has no end."""
+    dripping: set[str] = field(default_factory=set)
+    """The same, a byte at a time."""
     raw: bytes | None = None
     """What every request but one for a token is answered with, before a close."""
     raw_token: bytes | None = None
@@ -101,7 +103,9 @@ class BareProvider:
             self.breaks_off[request.path] -= 1
             request.close()
         elif request.path in self.endless:
-            await self._answer_without_end(request)
+            await self._answer_without_end(request, b" " * 0x10000)
+        elif request.path in self.dripping:
+            await self._answer_without_end(request, b" ", pause_s=0.01)
         elif self.raw_token is not None and request.path == "/cgi-bin/token":
             await request.send(self.raw_token)
             request.close()
@@ -116,10 +120,11 @@ class BareProvider:
         else:
             await request.answer(b'{"errcode":"1001","error":"the test did not expect this"}')
 
-    async def _answer_without_end(self, request: Request) -> None:
+    async def _answer_without_end(self, request: Request, piece: bytes, *, pause_s: float = 0) -> None:
         await request.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         while True:
-            await request.send(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
+            await request.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+            await asyncio.sleep(pause_s)
 
     def close(self) -> None:
         for writer in self._writers:

@@ -31,6 +31,7 @@ from tests.provider.bare_provider import BareProvider, Request
 from tests.support.waiting import PATIENCE_S, until
 
 COUNT, SYNC, TOKEN, LIST = "/openapi/mail/newcount", "/openapi/user/sync", "/cgi-bin/token", "/openapi/user/list"
+GET, AUTHKEY = "/openapi/user/get", "/openapi/mail/authkey"
 ONE = b'{"NewCount":1}'
 
 
@@ -217,6 +218,25 @@ async def test_an_answer_is_bounded(provider: BareProvider, client: ProviderClie
     call = client.user_modify("a@x", tel="1") if path == SYNC else client.newcount("a@x")
     with pytest.raises(OutcomeUnknown if path == SYNC else UnreadableAnswer, match="an answer of more than 4194304 by"):
         await call
+    assert len(provider.calls(path)) == 1
+
+
+@pytest.mark.parametrize("path", [TOKEN, COUNT, LIST, GET, AUTHKEY])
+async def test_an_answer_that_comes_drop_by_drop_is_given_up(
+    provider: BareProvider, client_with: Callable[..., ProviderClient], path: str
+) -> None:
+    """Its time is that of the whole answer: neither the directory nor who opens a mail waits for ever."""
+    client = client_with(timeout_s=0.1)
+    if path != TOKEN:
+        await client.token()
+    provider.dripping.add(path)
+    calls = {
+        LIST: lambda: client.user_list(0),
+        GET: lambda: client.user_get("a@x"),
+        AUTHKEY: lambda: client.authkey("a@x"),
+    }
+    with pytest.raises(ProviderAway, match="no answer in time"):
+        await asyncio.wait_for(calls.get(path, lambda: client.newcount("a@x"))(), PATIENCE_S)
     assert len(provider.calls(path)) == 1
 
 
