@@ -27,6 +27,9 @@ _ID: Final = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _EPOCH: Final = re.compile(r"[a-z0-9]{8}", re.ASCII)
 _COUNT_MOST: Final = 2**53
+_GENERATION_MOST: Final = 10**14
+"""Generations are times in ms, of 13 digits today. A new one is greater than all that are remembered, so after a lie
+that is as great as a number can be, none could follow."""
 _ANSWERS_S: Final = 60
 _ANSWERS_MOST: Final = 1000
 _LOOK_S: Final = 0.05
@@ -208,7 +211,7 @@ def memory_of(answer: Answer) -> Memory:
         }
     except (ValueError, TypeError, KeyError, AttributeError):
         return Memory()
-    return Memory(generation, commits, positions)
+    return Memory(generation, commits, positions) if generation < _GENERATION_MOST else Memory()
 
 
 def merged(memories: Sequence[Memory]) -> Memory:

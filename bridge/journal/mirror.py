@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from bridge.events import DIRECTORY, to_json
+from bridge.events import DIRECTORY, normalise_address, to_json
 from bridge.journal.calls import Stream
 from bridge.journal.client import typed
 from bridge.journal.clock import redis_now_us
@@ -268,7 +268,7 @@ class Mirror:
         with translated():
             now_s = await self._time_s()
             each = self._redis.zscan_iter(self._keys.online, count=_SCAN)
-            return [mailbox.decode() async for mailbox, until_s in each if until_s >= now_s]
+            return _addresses([mailbox async for mailbox, until_s in each if until_s >= now_s])
 
     async def online_count(self) -> int:
         """How many mailboxes have an open browser connection at any edge."""
@@ -309,7 +309,7 @@ class Mirror:
             taken = list(found)[:most]
             if taken:
                 await self._redis.srem(self._keys.wanted, *taken)
-        return [mailbox.decode() for mailbox in taken]
+        return _addresses(taken)
 
     async def want(self, mailboxes: Iterable[str]) -> None:
         """Put back mailboxes whose count could not be asked for."""
@@ -323,3 +323,9 @@ class Mirror:
         with translated():
             fields = await self._redis.hgetall(self._keys.upstream)
         return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items()}
+
+
+def _addresses(names: Iterable[bytes]) -> list[str]:
+    """Those of these names that can be mailboxes: edges enter them, and an edge may be anybody's."""
+    texts = [name.decode(errors="replace") for name in names]
+    return [text for text in texts if normalise_address(text) == text]

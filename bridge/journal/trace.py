@@ -77,13 +77,16 @@ class Trace:
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.get(self._keys.generation)
         pipeline.hget(self._keys.upstream, "gap")
-        pipeline.hmget(self._keys.state(mailbox), "epoch", *COUNTED_FIELDS)
+        pipeline.hmget(self._keys.state(mailbox), *COUNTED_FIELDS)
         with translated():
-            generation, gap, (epoch, of, *fields) = await pipeline.execute()
+            generation, gap, fields = await pipeline.execute()
+        of, epoch, *_ = fields
         if epoch is None or of != generation:
             return Stored(None, None, None, doubtful=False)
-        counted = read_counted((of, *fields), generation=generation, gap=gap)
-        return Stored(Position(epoch.decode(), counted.seq), counted.unread, counted.as_of, counted.doubtful)
+        counted = read_counted(fields, generation=generation, gap=gap)
+        return Stored(
+            Position(epoch.decode(errors="replace"), counted.seq), counted.unread, counted.as_of, counted.doubtful
+        )
 
     async def seen(self, mailbox: str, mail_id: str) -> float | None:
         """When a mail was published (epoch ms); ``None`` if it was not, or too long ago."""

@@ -264,6 +264,7 @@ async def have_grown(redis: Any, least: int) -> bool:
         {"generation": True, "commits": 0, "positions": {}},
         {"generation": -1, "commits": 0, "positions": {}},
         {"generation": 2**60, "commits": 0, "positions": {}},
+        {"generation": 10**14, "commits": 0, "positions": {}},
         {"generation": 1, "commits": 0, "positions": []},
         {"generation": 1, "commits": 0, "positions": {BOB: 3}},
         {"generation": 1, "commits": 0, "positions": {BOB: ["abcdefgh", "3"]}},

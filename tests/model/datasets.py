@@ -30,7 +30,7 @@ local redis = (function(real)
     if command == 'TIME' then return {'%d', '0'} end
     if command == 'INFO' then return [[run_id:server%d %s ]] end
     return real.call(command, ...)
-  end}
+  end, pcall = real.pcall}
 end)(redis)
 """
 _SINGLE: Final = """uptime_in_seconds:0

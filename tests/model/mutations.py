@@ -78,7 +78,7 @@ MUTATIONS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "a position that is ahead proves nothing": (
         "an old server again",
-        "of ~= generation or epoch ~= known_epoch or tonumber(seq) < tonumber(known_seq)",
+        "of ~= generation or epoch ~= known_epoch or (tonumber(seq) or 0) < tonumber(known_seq)",
         "false",
     ),
     "a clock that is behind numbers generations": (

@@ -28,6 +28,9 @@ if verb == 'record' then
   -- The highest call number that is used up.
   local used = commits
 
+  -- Whether it is a number as events have them.
+  local function is_time(text) return #text < 16 and not string.find(text, '%D') end
+
   -- Use up the call number; the rest of the step cannot fail.
   local function commit() used = call end
 
@@ -189,8 +192,8 @@ if verb == 'record' then
       if not is_again then
         enter_stream(first_epoch)
         carried_base(state, lost)
-        doubtful, had_base = is_doubtful(state, gap), state.base
-        as_of = tonumber(state.as_of or '0') > now and state.as_of or now_text
+        doubtful, had_base = is_doubtful(state, gap), state.base or state.odd_base
+        as_of = tonumber(state.as_of or '0') > now and is_time(state.as_of) and state.as_of or now_text
       end
       answers[#answers + 1] = apply[kind]()
       call = call + 1

@@ -148,7 +148,7 @@ if verb == 'compare' then
   local of, epoch, seq = unpack(redis.call('HMGET', KEYS[4], 'generation', 'epoch', 'seq'))
   if tonumber(remembered) > tonumber(generation) or commits < tonumber(known_commits) or (known_epoch ~= ''
     and not redis.call('ZSCORE', KEYS[5], stream .. ' ' .. known_epoch)
-    and (of ~= generation or epoch ~= known_epoch or tonumber(seq) < tonumber(known_seq))) then
+    and (of ~= generation or epoch ~= known_epoch or (tonumber(seq) or 0) < tonumber(known_seq))) then
     return {0, 'back'}
   end
   return {1}

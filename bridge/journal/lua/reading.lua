@@ -12,7 +12,25 @@ local function stream_state(generation, new_epoch)
     s.base_at, s.news, s.suspect = base_at or '0', news or '0', suspect
   end
   if epoch and of == generation then return s end
-  return {epoch = new_epoch, seq = 0, gap = '0', absent = true, old = s, old_generation = tonumber(of or '0')}
+  return {epoch = new_epoch, seq = 0, gap = '0', absent = true, old = s, old_generation = tonumber(of or '0') or 0}
+end
+
+-- The state for who writes. An edge has the right to write there, and may be anybody's: what is no position counts as
+-- absent, what is no number as not known, or nobody's mails could be recorded any more. As in bridge/journal/counted.py.
+local function sound_state(generation, new_epoch)
+  local s = stream_state(generation, new_epoch)
+  local stored = s.old or s
+  local stored_epoch, stored_seq = stored.epoch, stored.seq
+  if not stored_seq or not (stored_seq >= 0 and stored_seq < 1e15 and stored_seq % 1 == 0)
+    or (stored_epoch and (#stored_epoch ~= 8 or string.find(stored_epoch, '%W'))) then
+    return {epoch = new_epoch, seq = 0, gap = '0', absent = true}
+  end
+  if stored.unread and not tonumber(stored.unread) then stored.unread = nil end
+  if stored.as_of and not tonumber(stored.as_of) then stored.as_of = nil end
+  if stored.base and not (tonumber(stored.base) and tonumber(stored.base_at) and tonumber(stored.news)) then
+    stored.base, stored.odd_base = nil, true
+  end
+  return s
 end
 
 -- If a generation began without proof of a loss, the count from before it was the latest: what the provider counts beyond
@@ -266,6 +284,8 @@ end
 
 -- probe: KEYS 1 a private key   Fails on a server that lacks what the script uses (Redis 7.0, Valkey 7.2 have it).
 if verb == 'probe' then
+  -- Edges may write there: whatever one of them left must not keep everybody from starting.
+  redis.call('DEL', KEYS[1])
   redis.call('XADD', KEYS[1], '1-*', 'probe', '1')
   redis.call('DEL', KEYS[1])
   return {1, run_id()}
@@ -279,7 +299,7 @@ if verb == 'canary' then
   local lease, new_epoch, body, channel, sharded_channel = unpack(ARGV, 2, 6)
   if redis.call('GET', KEYS[1]) ~= lease then return {0, 'lease'} end
   local generation = redis.call('GET', KEYS[3]) or '0'
-  local state = stream_state(generation, new_epoch)
+  local state = sound_state(generation, new_epoch)
   local seq = state.seq + 1
   local event, heard = numbered(state.epoch, whole(seq), body, ''), 0
   for command, place in pairs({PUBLISH = channel, SPUBLISH = sharded_channel}) do
@@ -287,6 +307,7 @@ if verb == 'canary' then
     if type(by_this) ~= 'number' then return {2} end
     heard = heard + by_this
   end
+  if state.absent then redis.call('DEL', KEYS[4]) end
   redis.call('HSET', KEYS[4], 'generation', generation, 'epoch', state.epoch, 'seq', whole(seq))
   return {1, state.epoch, seq, heard}
 end

@@ -16,7 +16,7 @@ if call > commits + 1 then return {0, 'back', commits} end
 -- The stream that is written now.
 local state, epoch, seq, seq_text, fresh
 local function enter_stream(first_epoch)
-  state = stream_state(generation, first_epoch)
+  state = sound_state(generation, first_epoch)
   epoch, seq, fresh = state.epoch, state.seq, state.absent
 end
 
@@ -59,7 +59,12 @@ local function publish(kind, mailbox, body, stamp, history_max, history_ms, even
   seq = seq + 1
   seq_text = whole(seq)
   local event = numbered(epoch, seq_text, body, stamp)
-  redis.call('XADD', KEYS[5], 'MAXLEN', history_max, seq_text .. '-0', 'event', event)
+  local appended = redis.pcall('XADD', KEYS[5], 'MAXLEN', history_max, seq_text .. '-0', 'event', event)
+  if type(appended) == 'table' then
+    -- Somebody else's: another type, or entries ahead of ours.
+    redis.call('DEL', KEYS[5])
+    redis.call('XADD', KEYS[5], seq_text .. '-0', 'event', event)
+  end
   redis.call('PEXPIRE', KEYS[5], history_ms)
   if seq % 16 == 0 then drop_over_age(now_ms() - history_ms) end
   redis.call('XADD', KEYS[6], 'MAXLEN', '~', events_max, generation .. '-*', 'event', event, 'type', kind,
