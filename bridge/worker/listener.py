@@ -100,7 +100,7 @@ class Listener:
             ProviderError: why it ended.
             LeaseLost: another worker leads; its connection was left alone.
         """
-        pushes = 0
+        pushes, answered = 0, False
         outcome: ListenOutcome = "shutdown"
         began_s = time.monotonic()
         self._online_at = None
@@ -123,6 +123,7 @@ class Listener:
                                 # deleted, ten thousand pushes have.
                                 await asyncio.sleep(0)
                         case Alive(begun_at=begun_at):
+                            answered = True
                             self._upstream.heard(begun_at)
                         case Skipped():
                             self._upstream.skipped()
@@ -132,7 +133,10 @@ class Listener:
                             await self._lease.confirm()
         except ProviderError as error:
             outcome = _outcome(error)
-            if time.monotonic() - began_s >= _STEADY_S and not isinstance(error, ListenSilent):
+            # A stream of one response cannot be asked whether it still lives, so while nobody gets mail each silence
+            # ends it. That took three times the limit, which is pause enough: what comes in a longer one is missed.
+            stood = answered if isinstance(error, ListenSilent) else time.monotonic() - began_s >= _STEADY_S
+            if stood:
                 progress()
             refused = isinstance(error, ProviderRefused | ListenRefused)
             self._upstream.ended(error.public, _state(error), refused=refused)

@@ -285,7 +285,7 @@ async def test_a_provider_that_answers_and_ends_is_not_asked_without_pause(
 async def test_a_provider_that_falls_silent_is_not_dialled_without_pause(
     redis_url: str, simulator: Simulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However long a session stood open, silence is no progress: the bound of the pause doubles each time."""
+    """However long a session stood open without a byte, it is no progress: the bound of the pause doubles each time."""
     monkeypatch.setattr("bridge.worker.listener._STEADY_S", 0.0)
     simulator.faults.on(Kind.SILENT, endpoint="listen")
     settings = load_settings(worker_environment(redis_url, simulator), None)
@@ -298,6 +298,23 @@ async def test_a_provider_that_falls_silent_is_not_dialled_without_pause(
             await worker.end()
     waits = [record.__dict__["wait_s"] for record in caplog.records if getattr(record, "part", "") == "listener"]
     assert max(waits) > 0.25
+
+
+async def test_a_stream_on_which_nothing_comes_is_followed_by_the_next_at_once(
+    redis_url: str, simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A quiet night: a stream of one response cannot be asked whether it lives, so each silence ends it, and what comes
+    before the next one is missed. It had been answered: there is nothing to stay away for."""
+    simulator.dialect.framing = Framing.STREAM_CHUNKED
+    settings = load_settings(worker_environment(redis_url, simulator), None)
+    worker = RunningWorker(replace(settings, provider=replace(settings.provider, listen_silence_s=0.05)))
+    with caplog.at_level(logging.WARNING, logger="bridge.worker.leader"):
+        try:
+            await until(lambda: worker.metric("listen_sessions_total", outcome="silent") >= 12)
+        finally:
+            await worker.end()
+    waits = [record.__dict__["wait_s"] for record in caplog.records if getattr(record, "part", "") == "listener"]
+    assert max(waits) <= 0.25
 
 
 async def test_a_pushed_ver_brings_the_delta(redis_url: str, simulator: Simulator, told: Told) -> None:
