@@ -92,6 +92,22 @@ async def test_a_full_server_applies_a_run_whole_or_not_at_all(redis: Any, new_w
     assert sent == [1]
 
 
+async def test_a_full_server_costs_no_history(redis: Any, new_writer: Any) -> None:
+    """A count whose event is the first thing to be written is refused like a mail; what was kept stays."""
+
+    async def room(_seconds: float) -> None:
+        assert await redis.xlen(KEYS.log(BOB)) == 3
+        await redis.config_set("maxmemory", 0)
+
+    writer: Writer = new_writer(pause=room)
+    await writer.claim()
+    await writer.commit([count(1), count(2), count(3)])
+    await redis.config_set("maxmemory", 1)
+    [outcome] = await writer.commit([count(9)])
+    assert outcome.seq == 4
+    assert await redis.xlen(KEYS.log(BOB)) == 4
+
+
 async def test_a_batch_that_was_refused_in_part_was_sent_so_far(redis: Any, new_writer: Any) -> None:
     """Calls, not runs, are counted."""
     sent: list[int] = []

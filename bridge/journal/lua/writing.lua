@@ -61,6 +61,8 @@ local function publish(kind, mailbox, body, stamp, history_max, history_ms, even
   local event = numbered(epoch, seq_text, body, stamp)
   local appended = redis.pcall('XADD', KEYS[5], 'MAXLEN', history_max, seq_text .. '-0', 'event', event)
   if type(appended) == 'table' then
+    -- What is written first is what a full server refuses: no reason to delete.
+    if string.find(appended.err, 'OOM', 1, true) then error(appended) end
     -- Somebody else's: another type, or entries ahead of ours.
     redis.call('DEL', KEYS[5])
     redis.call('XADD', KEYS[5], seq_text .. '-0', 'event', event)
