@@ -326,3 +326,21 @@ def told_of(error: BaseException, *secrets: str) -> list[str]:
         texts.append(f"{seen!r} {seen} {vars(seen)}")
         waiting += [seen.__cause__, seen.__context__]
     return [secret for secret in secrets if any(secret in text for text in texts)]
+
+
+@pytest.mark.parametrize("unasked", [b"", ONE])
+async def test_an_answer_that_nothing_asked_for_answers_nothing(
+    provider: BareProvider, client_with: Callable[..., ProviderClient], unasked: bytes
+) -> None:
+    """It came on a connection of the pool. Nothing was deleted by it, and no answer is that of the call before."""
+    client, other = client_with(), client_with()
+    provider.will_answer(COUNT, ONE, ONE, b'{"NewCount":2}')
+    assert await client.newcount("a@x") == 1
+    await provider.calls(COUNT)[-1].answer(unasked)
+    # Meanwhile the loop has read what came.
+    assert await other.newcount("b@x") == 1
+    with pytest.raises(ProviderRefused, match="1301"):
+        provider.will_answer(SYNC, b'{"errcode":"1301","error":"user_not_found"}')
+        await client.user_delete("a@x")
+    assert await client.newcount("a@x") == 2
+    assert len(provider.calls(SYNC)) == 1

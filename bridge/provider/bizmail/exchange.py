@@ -20,6 +20,7 @@ from ..egress import Egress, ProxyRefused, egress_of, reason
 
 STALE_MOST: Final = 200
 """Connections of the pool that may turn out to have been closed before one request is given up."""
+_UNASKED: Final = "it answered before it was asked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,11 @@ class Exchanges:
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_s),
                 ) as response:
+                    if not sending.is_sent:
+                        # Of the pool or new: where nothing has been asked yet, it is new.
+                        sending.refuse(stale=bool(self._used))
+                        response.close()
+                        return Failure(_UNASKED, sent=False)
                     async for piece in response.content.iter_any():
                         taken += piece
                         if len(taken) > answer_most:
@@ -145,7 +151,8 @@ class _Sending(aiohttp.BytesPayload):
     """A body that knows when it goes out, which is when the whole request does: headers wait for it.
 
     A connection of the pool that can be read before anything was asked has been closed by the provider; asking on it
-    would leave open whether the request arrived.
+    would leave open whether the request arrived. One on which an answer came that nothing asked for would give that to
+    the next request, and to each one after it the answer of the one before.
     """
 
     def __init__(self, body: bytes, used: WeakSet[asyncio.BaseTransport]) -> None:
@@ -154,18 +161,31 @@ class _Sending(aiohttp.BytesPayload):
         self.when_sent: Callable[[], None] = lambda: None
         self.is_sent = False
         self.was_stale = False
+        self._refused = False
+
+    def refuse(self, *, stale: bool) -> None:
+        """Do not go out on this connection any more; ``stale``: another one may do."""
+        self._refused, self.was_stale = True, stale
 
     async def write_with_length(self, writer: Any, content_length: int | None) -> None:
         """What aiohttp calls to send the request."""
         transport: asyncio.BaseTransport | None = writer.transport
-        if transport is not None and transport in self._used_connections and _can_be_read(transport):
-            self.was_stale = True
-            raise ConnectionResetError("the provider closed the connection")
+        if transport is not None:
+            is_used = transport in self._used_connections
+            if _has_spoken(transport) or (is_used and _can_be_read(transport)):
+                self.refuse(stale=is_used)
+        if self._refused:
+            raise ConnectionResetError("the provider closed the connection, or spoke unasked")
         if transport is not None:
             self._used_connections.add(transport)
         self.is_sent = True
         self.when_sent()
         await super().write_with_length(writer, content_length)
+
+
+def _has_spoken(transport: asyncio.BaseTransport) -> bool:
+    """Whether an answer waits in aiohttp's protocol already, or anything else that it would not go on with."""
+    return bool(getattr(transport.get_protocol(), "should_close", False))
 
 
 def _can_be_read(transport: asyncio.BaseTransport) -> bool:
