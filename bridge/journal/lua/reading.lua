@@ -1,4 +1,12 @@
 -- ------------------------------------------------------------------------------------------ reading
+-- Whether XADD says that a log is somebody else's: of another type, or with entries ahead of ours. Whatever else it is
+-- refused for, a full server above all, is no reason to delete anything.
+local function is_foreign(reply)
+  if type(reply) ~= 'table' then return false end
+  return string.find(reply.err, 'WRONGTYPE', 1, true) or string.find(reply.err, 'equal or smaller', 1, true)
+    or string.find(reply.err, 'exhausted', 1, true)
+end
+
 -- A stream's state, KEYS[4], with named fields; one that is not stored is false or nil. The state of an older generation
 -- counts as absent: a new epoch, seq from 1. Its count stays in `old`, see carried_base.
 local function stream_state(generation, new_epoch)
@@ -284,9 +292,10 @@ end
 
 -- probe: KEYS 1 a private key   Fails on a server that lacks what the script uses (Redis 7.0, Valkey 7.2 have it).
 if verb == 'probe' then
+  -- The first write, so that a full server refuses it: behind another one it would be let through.
+  local added = redis.pcall('XADD', KEYS[1], '1-*', 'probe', '1')
+  if type(added) == 'table' and not is_foreign(added) then error(added) end
   -- Edges may write there: whatever one of them left must not keep everybody from starting.
-  redis.call('DEL', KEYS[1])
-  redis.call('XADD', KEYS[1], '1-*', 'probe', '1')
   redis.call('DEL', KEYS[1])
   return {1, run_id()}
 end

@@ -60,12 +60,11 @@ local function publish(kind, mailbox, body, stamp, history_max, history_ms, even
   seq_text = whole(seq)
   local event = numbered(epoch, seq_text, body, stamp)
   local appended = redis.pcall('XADD', KEYS[5], 'MAXLEN', history_max, seq_text .. '-0', 'event', event)
-  if type(appended) == 'table' then
-    -- What is written first is what a full server refuses: no reason to delete.
-    if string.find(appended.err, 'OOM', 1, true) then error(appended) end
-    -- Somebody else's: another type, or entries ahead of ours.
+  if is_foreign(appended) then
     redis.call('DEL', KEYS[5])
     redis.call('XADD', KEYS[5], seq_text .. '-0', 'event', event)
+  elseif type(appended) == 'table' then
+    error(appended)
   end
   redis.call('PEXPIRE', KEYS[5], history_ms)
   if seq % 16 == 0 then drop_over_age(now_ms() - history_ms) end
