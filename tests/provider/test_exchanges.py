@@ -308,6 +308,26 @@ async def test_an_echoed_password_is_not_in_the_error(
             assert not told_of(refused.value, written, password)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(b"Password=hush7\r\n", b"HTTP/1.1 200 OK\r\nX\0: hush7\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: hush7\r\n"),
+        *(
+            b"HTTP/1.1 200 OK\r\nX: hush7" + b" x" * 5000,
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nhush7\r\n",
+        ),
+    ],
+    ids=["no HTTP", "header", "cut", "long", "chunk"],
+)
+async def test_what_cannot_be_read_is_not_quoted(provider: BareProvider, client: ProviderClient, answer: bytes) -> None:
+    """Something that sends back what it was sent, and not in HTTP: the error has no password of it."""
+    await client.token()
+    provider.raw, password = answer, "hush7!"
+    with pytest.raises(ProviderAway, match=r"no answer that can be read: [A-Z]") as away:
+        await client.user_modify("a@x", password=password)
+    assert not told_of(away.value, "hush7")
+
+
 async def test_an_echoed_key_is_not_in_the_error(provider: BareProvider, client: ProviderClient) -> None:
     """The client's secret is shorter than what is taken for one by its look."""
     provider.will_answer(TOKEN, *[b'{"error":"key-of-admin YWRtaW46a2V5LW9mLWFkbWlu is wrong"}'] * 2)

@@ -7,6 +7,7 @@ the cause or the context of an error of ours.
 from __future__ import annotations
 
 import asyncio
+import re
 import select
 import time
 from collections.abc import Callable, Mapping
@@ -17,10 +18,13 @@ from weakref import WeakSet
 import aiohttp
 
 from ..egress import Egress, ProxyRefused, egress_of, reason
+from ..faults import plain
 
 STALE_MOST: Final = 200
 """Connections of the pool that may turn out to have been closed before one request is given up."""
 _UNASKED: Final = "it answered before it was asked"
+_QUOTED: Final = re.compile(r"\W*(?:\bb['\"]|<RawResponseMessage).*", re.DOTALL)
+"""Where aiohttp's text of an error begins to quote the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,8 @@ class Exchanges:
             return Failure(why, sent=sending.is_sent, kind="late")
         except ProxyRefused as error:
             return Failure(str(error), sent=False)
+        except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
+            return Failure(_without_quotation(error), sent=sending.is_sent)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # ValueError: a host that can be no name.
             return Failure(reason(error), sent=sending.is_sent)
@@ -195,6 +201,12 @@ def _can_be_read(transport: asyncio.BaseTransport) -> bool:
     poll = select.poll()
     poll.register(sock.fileno(), select.POLLIN)
     return bool(poll.poll(0))
+
+
+def _without_quotation(error: aiohttp.ClientError) -> str:
+    """An error of reading in one line. Who sends back what he was sent is quoted by aiohttp, a password as well."""
+    said = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+    return plain(f"no answer that can be read: {_QUOTED.sub('', said) or type(error).__name__}")
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
