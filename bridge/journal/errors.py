@@ -44,6 +44,10 @@ class JournalRefused(JournalError):
     """Redis answered and said no: wrong password, no rights, an old version, a read-only or full server."""
 
 
+class OtherType(JournalRefused):
+    """A key is of another type than ours: something else has written there. A call that met it has written nothing."""
+
+
 class JournalSpoilt(JournalError):
     """A key has a value that the bridge did not write: another type, or text instead of a number.
 
@@ -111,6 +115,8 @@ def _meaning(text: str) -> JournalError:
         return WrongCredentials(text)
     if text.startswith("NOPERM"):
         return NotLetIn(text)
+    if text.startswith("WRONGTYPE"):
+        return OtherType(text)
     if text.startswith("READONLY"):
         return JournalMoved(f"this server is a replica and takes no writes; its master is needed ({text})")
     if is_elsewhere(text):

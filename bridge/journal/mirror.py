@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from typing import Any, Final
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from bridge.events import DIRECTORY, normalise_address, to_json
 from bridge.journal.calls import Stream
@@ -18,7 +19,7 @@ from bridge.journal.client import typed
 from bridge.journal.clock import redis_now_us
 from bridge.journal.counted import COUNTED_FIELDS, Counted, read_counted
 from bridge.journal.dead import names_any
-from bridge.journal.errors import JournalRefused, JournalSpoilt, NotLetIn, translated
+from bridge.journal.errors import JournalRefused, JournalSpoilt, NotLetIn, OtherType, translated
 from bridge.journal.held import Held, read_held
 from bridge.journal.keys import Keys
 from bridge.journal.layout import refuse_other_types
@@ -259,7 +260,14 @@ class Mirror:
         for mailbox in mailboxes:
             pipeline.hmget(self._keys.state(mailbox), *COUNTED_FIELDS)
         with translated():
-            (seconds, micros), generation, gap, *states = await pipeline.execute()
+            found = await pipeline.execute(raise_on_error=False)
+            for number, answer in enumerate(found):
+                if isinstance(answer, ResponseError):
+                    if number < len(found) - len(mailboxes) or not str(answer).startswith("WRONGTYPE"):
+                        raise answer
+                    # The mailbox's alone; whoever records its count begins it anew.
+                    found[number] = [None] * len(COUNTED_FIELDS)
+        (seconds, micros), generation, gap, *states = found
         counted = [read_counted(fields, generation=generation, gap=gap) for fields in states]
         return counted, int(seconds) * 1000 + int(micros) // 1000
 
@@ -299,16 +307,24 @@ class Mirror:
         Not by SPOP, which looks for random entries: in a set that was large and is nearly empty that took Redis 5 to 9
         ms, and once 267. Each call here looks at a bounded part of the set, in a third of a millisecond.
         """
-        found: dict[bytes, None] = {}
-        with translated():
-            for _ in range(_LOOKS):
-                self._wanted_at, names = await self._redis.sscan(self._keys.wanted, self._wanted_at, count=_LOOKED_AT)
-                found |= dict.fromkeys(names)
-                if len(found) >= most or not self._wanted_at:
-                    break
-            taken = list(found)[:most]
-            if taken:
-                await self._redis.srem(self._keys.wanted, *taken)
+        key, found = self._keys.wanted, dict[bytes, None]()
+        try:
+            with translated():
+                for _ in range(_LOOKS):
+                    self._wanted_at, names = await self._redis.sscan(key, self._wanted_at, count=_LOOKED_AT)
+                    found |= dict.fromkeys(names)
+                    if len(found) >= most or not self._wanted_at:
+                        break
+                taken = list(found)[:most]
+                if taken:
+                    await self._redis.srem(key, *taken)
+        except OtherType:
+            log.warning(
+                "a key was of another type and begins anew: something else writes into this namespace",
+                extra={"key": key, "was": "no set"},
+            )
+            await self._redis.delete(key)
+            return []
         return _addresses(taken)
 
     async def want(self, mailboxes: Iterable[str]) -> None:

@@ -14,7 +14,15 @@ from typing import Any, Protocol
 import hiredis
 from redis.asyncio import Redis
 
-from bridge.journal.errors import JournalAway, JournalMoved, JournalRefused, JournalSpoilt, TakesNoWrites, refusal
+from bridge.journal.errors import (
+    JournalAway,
+    JournalMoved,
+    JournalRefused,
+    JournalSpoilt,
+    OtherType,
+    TakesNoWrites,
+    refusal,
+)
 from bridge.journal.pipe import Pipe
 from bridge.journal.raw import pack
 
@@ -128,6 +136,6 @@ def _failed(answer: Any) -> Any:
         fault = refusal(str(answer))
         if isinstance(fault, TakesNoWrites):
             return fault
-        if type(fault) is JournalRefused:
+        if type(fault) in (JournalRefused, OtherType):
             return JournalSpoilt(f"what is stored there cannot be read: {str(answer)[:200]}")
     return answer

@@ -25,6 +25,7 @@ from bridge.journal.keys import Keys
 from bridge.journal.layout import too_new
 from bridge.journal.made import Made
 from bridge.journal.outcomes import Claimed, Outcome, Result, read_outcomes
+from bridge.journal.own_types import OwnTypes
 from bridge.journal.runs import MOST_CALLS, in_runs
 from bridge.journal.script import Argument, Runs, Script
 from bridge.journal.witness import Witness, time_of_boot
@@ -66,16 +67,15 @@ class Writer:
         clock: Callable[[], float] = time_of_boot,
         together: int = MOST_CALLS,
     ) -> None:
-        self._redis = redis
-        self._witness = Witness(script or Script(redis), lease_s=lease_s, one_server=one_server, clock=clock)
+        own = OwnTypes(script or Script(redis), keys)
+        self._witness = Witness(own, lease_s=lease_s, one_server=one_server, clock=clock)
         self._script: Runs = self._witness
         self._keys = keys
         self._lease_ms = int(lease_s * 1000)
         self._retention = retention
         self._corporation = corporation
         self._together = together
-        self._recollect = recollect
-        self._recollected = False
+        self._recollect, self._recollected = recollect, False
         self._pause = pause
         self._on_batch = on_batch
         self._name = secrets.token_hex(8) if name is None else name
@@ -202,8 +202,8 @@ class Writer:
             raise LeaseLost("no lease is held")
         asked_at = self._witness.now()
         keys = (self._keys.lease, self._keys.commits, self._keys.server, self._keys.upstream)
-        heard = "" if heard_ms is None else heard_ms
-        [answer] = await self._script.run([(keys, ("renew", lease, self._lease_ms, confirmed, heard, sent, server))])
+        arguments = (lease, self._lease_ms, confirmed, "" if heard_ms is None else heard_ms, sent, server)
+        [answer] = await self._script.run([(keys, ("renew", *arguments))])
         if answer[0] == 0:
             raise LeaseLost(f"not renewed: {answer[1].decode()}")
         if self._lease == lease:

@@ -38,3 +38,30 @@ async def test_what_an_edge_may_write_ends_no_worker(
         await told.wait("mail.new", 2)
         assert worker.leads
         assert not worker.task.done()
+
+
+async def test_a_mailbox_that_became_another_thing_ends_no_worker(
+    redis_url: str, redis: Any, simulator: Simulator, told: Told
+) -> None:
+    """An operator's slip: its mail is announced all the same, and so are everybody's."""
+    async with running_worker(redis_url, simulator) as worker:
+        await told.wait("directory.synced")
+        await simulator.listeners.wait_hearing()
+        simulator.world.deliver_mail(BOB)
+        await told.wait("mail.new")
+        for key in (KEYS.state(BOB), KEYS.log(BOB), KEYS.seen(BOB), KEYS.wanted):
+            await redis.delete(key)
+            await redis.set(key, "odd")
+        # A gap: the count is asked for.
+        simulator.cut()
+        await told.wait("upstream.connected", 2)
+        await simulator.listeners.wait_hearing()
+        simulator.world.deliver_mail(BOB)
+        await told.wait("mail.new", 2)
+
+        async def put_right() -> bool:
+            return await redis.type(KEYS.wanted) != b"string"
+
+        await until(put_right)
+        assert worker.leads
+        assert not worker.task.done()

@@ -38,10 +38,11 @@ if verb == 'record' then
     publish(kind, mailbox, body, stamp, history_max, history_ms, events_max,
       mailbox_channels ~= '' and mailbox_channels .. mailbox or '', kind_channel,
       sharded_channels ~= '' and sharded_channels .. mailbox or '')
-    -- Now and then is enough: whoever asks looks at the age too, and never more than seen_max are kept.
+    -- Now and then is enough: whoever asks looks at the age too, and never more than seen_max are kept. If it is of another
+    -- type the next mail fails at it, before anything is written; here it would be too late.
     if seq % 16 == 0 then
-      redis.call('ZREMRANGEBYSCORE', KEYS[7], '-inf', whole(seen_since))
-      redis.call('ZREMRANGEBYRANK', KEYS[7], 0, 14 - tonumber(seen_max))
+      redis.pcall('ZREMRANGEBYSCORE', KEYS[7], '-inf', whole(seen_since))
+      redis.pcall('ZREMRANGEBYRANK', KEYS[7], 0, 14 - tonumber(seen_max))
     end
   end
 
@@ -99,7 +100,8 @@ if verb == 'record' then
     if doubtful or leapt or uncounted then keep_base(nil) end
     if state.base and not known then state.news = whole(tonumber(state.news) + 1) end
     commit()
-    if leapt then redis.call('SADD', KEYS[9], mailbox) end
+    -- Of another type it is put right by whoever takes from it.
+    if leapt then redis.pcall('SADD', KEYS[9], mailbox) end
     if dead ~= '' then redis.call('XDEL', KEYS[10], dead) end
     if known and (unread == '' or unread == state.unread) then
       confirm(unread)
@@ -201,7 +203,7 @@ if verb == 'record' then
   end)
   -- Once for all of them, and also if one failed: what was published before must not be published again.
   if used > commits then redis.call('SET', KEYS[2], whole(used)) end
-  if not is_whole then error(fault) end
+  if not is_whole then error(type(fault) == 'table' and fault or {err = fault}) end
   return answers
 end
 

@@ -198,6 +198,17 @@ if verb == 'erase' then
   return {1}
 end
 
+-- retype: KEYS 1 lease 2 a key   kind: the type that it has with us
+--   Deletes it if it is of another type.   returns {1} or {1, that type}
+if verb == 'retype' then
+  local lease, kind = unpack(ARGV, 2, 3)
+  if redis.call('GET', KEYS[1]) ~= lease then return {0, 'lease'} end
+  local is = redis.call('TYPE', KEYS[2]).ok
+  if is == 'none' or is == kind then return {1} end
+  redis.call('DEL', KEYS[2])
+  return {1, is}
+end
+
 -- made: KEYS 1 lease 2 made
 if verb == 'made' then
   local lease, privacy, fields, revision = unpack(ARGV, 2, 5)

@@ -104,6 +104,10 @@ end
 --   deletes everything that is kept of a mailbox; a later opening begins a new epoch
 if verb == 'forget' then
   local mailbox, anew = unpack(ARGV, 6, 7)
+  -- One of another type is met before the first write.
+  redis.call('ZCARD', KEYS[8])
+  redis.call('SCARD', KEYS[9])
+  redis.call('ZCARD', KEYS[10])
   commit()
   if not state.absent then note_forgotten(mailbox, epoch) end
   redis.call('DEL', KEYS[4], KEYS[5], KEYS[7])
@@ -123,9 +127,11 @@ end
 --   moves a mailbox to another address, unless that has a history of its own; positions stay the same
 if verb == 'carry' then
   local mailbox, former = unpack(ARGV, 6, 7)
+  -- One of another type is met before the first write.
+  redis.call('ZCARD', KEYS[8])
+  local former_epoch = redis.call('HGET', KEYS[9], 'epoch')
   commit()
   if tonumber(redis.call('HGET', KEYS[4], 'seq') or '0') == 0 and redis.call('EXISTS', KEYS[9]) == 1 then
-    local former_epoch = redis.call('HGET', KEYS[9], 'epoch')
     if not state.absent then note_forgotten(mailbox, epoch) end
     if former_epoch then note_forgotten(former, former_epoch) end
     redis.call('DEL', KEYS[4], KEYS[5], KEYS[7])
