@@ -2,19 +2,21 @@
 
 Both listen and the calls connect here. Through a proxy that is always a CONNECT tunnel, for plain http too: listen
 needs a bare socket, and a proxy that understands what it forwards would drop the responses that no request asked
-for. aiohttp tunnels to https only, so calls get a connector of ours, which differs in the one method that makes a
-connection.
+for. aiohttp tunnels to https only, so calls get a connector of ours, which differs in how a connection is made, and in
+which ones of its pool it uses again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import select
 import ssl
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import SplitResult
 from urllib.request import getproxies_environment
+from weakref import WeakSet
 
 import aiohttp
 
@@ -181,6 +183,22 @@ class Tunnels(aiohttp.TCPConnector):
     def __init__(self, egress: Egress) -> None:
         super().__init__(ssl=egress.trusted)
         self.egress = egress
+        # Those that have carried a request already.
+        self._used: WeakSet[asyncio.BaseTransport] = WeakSet()
+
+    async def connect(self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout) -> Any:
+        """A connection of the pool or a new one, and none that spoke unasked: the answer would be taken for that to
+        this request, and who is asked about a person would be believed about the one before.
+        """
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            transport = connection.transport
+            if transport is None or not (transport in self._used and is_spoilt(transport)):
+                break
+            connection.close()
+        if transport is not None:
+            self._used.add(transport)
+        return connection
 
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
@@ -195,6 +213,21 @@ class Tunnels(aiohttp.TCPConnector):
                 return await super()._create_connection(req, traces, timeout)
             _, protocol = await self.egress.connect(self._factory, host, cast(int, req.port), secure=req.is_ssl())
             return protocol
+
+
+def has_spoken(transport: asyncio.BaseTransport) -> bool:
+    """Whether an answer waits in aiohttp's protocol, or anything else that it would not go on with."""
+    return bool(getattr(transport.get_protocol(), "should_close", False))
+
+
+def is_spoilt(transport: asyncio.BaseTransport) -> bool:
+    """Whether an idle connection is of no use any more: it was closed, or something came that nothing asked for."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or transport.is_closing() or has_spoken(transport):
+        return True
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def egress_of(session: aiohttp.ClientSession) -> Egress:

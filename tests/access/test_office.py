@@ -98,6 +98,31 @@ async def test_what_it_sets_for_one_does_not_go_along_with_the_next(stage: Stage
     assert stage.oa.asked == ["oa=b", "oa=a"]
 
 
+async def test_what_it_says_unasked_is_said_of_nobody(stage: Stage) -> None:
+    """It answered once, and then once more on the same connection: the next person would have been the one before."""
+    stage.oa.said["sid=x"] = {"mailbox": BOB}
+    answers = asyncio.Queue[asyncio.StreamWriter]()
+
+    def write(writer: asyncio.StreamWriter, mailbox: str) -> None:
+        body = b'{"mailbox":"%b"}' % mailbox.encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            write(writer, ANN if b"sid=a" in head else BOB)
+            answers.put_nowait(writer)
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server, Egress().session() as session:
+        oa = AskedOa(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        twice = Stage(oa, session)
+        async with twice.office:
+            assert (await twice.who("sid=b")).mailboxes == (BOB,)
+            write(await answers.get(), BOB)
+            # Meanwhile the loop has read what came.
+            await stage.who("sid=x")
+            assert (await twice.who("sid=a")).mailboxes == (ANN,)
+
+
 async def test_which_credential_decides(stage: Stage) -> None:
     """A program's token and a ticket come before it, and it before our cookie; without its cookies it is not asked."""
     assert stage.access.credential(request("sid=b", Authorization="Bearer x")) == "bearer"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import select
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from weakref import WeakSet
 
 import aiohttp
 
-from ..egress import Egress, ProxyRefused, egress_of, reason
+from ..egress import Egress, ProxyRefused, egress_of, has_spoken, is_spoilt, reason
 from ..faults import plain
 
 STALE_MOST: Final = 200
@@ -178,7 +177,7 @@ class _Sending(aiohttp.BytesPayload):
         transport: asyncio.BaseTransport | None = writer.transport
         if transport is not None:
             is_used = transport in self._used_connections
-            if _has_spoken(transport) or (is_used and _can_be_read(transport)):
+            if has_spoken(transport) or (is_used and is_spoilt(transport)):
                 self.refuse(stale=is_used)
         if self._refused:
             raise ConnectionResetError("the provider closed the connection, or spoke unasked")
@@ -187,20 +186,6 @@ class _Sending(aiohttp.BytesPayload):
         self.is_sent = True
         self.when_sent()
         await super().write_with_length(writer, content_length)
-
-
-def _has_spoken(transport: asyncio.BaseTransport) -> bool:
-    """Whether an answer waits in aiohttp's protocol already, or anything else that it would not go on with."""
-    return bool(getattr(transport.get_protocol(), "should_close", False))
-
-
-def _can_be_read(transport: asyncio.BaseTransport) -> bool:
-    sock = transport.get_extra_info("socket")
-    if sock is None or transport.is_closing():
-        return True
-    poll = select.poll()
-    poll.register(sock.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _without_quotation(error: aiohttp.ClientError) -> str:
