@@ -36,6 +36,8 @@ _PAGE = Dialect(content_type="text/html; charset=UTF-8")
 # The page of an error comes from a proxy before the provider.
 _PROXY_PAGE = Dialect(content_type="text/html")
 _SETTLE_AT_LEAST_S = 0.01
+_METHODS = ("GET", "POST")
+"""Each section of the document has these and no other."""
 
 
 class Cut(StrEnum):
@@ -197,10 +199,11 @@ class Simulator:
             connection.write(response(body, Dialect(), status=status))
         elif self.listeners.has_open_body(connection):
             self.calls.record(request.path, request, "ignored", connection=connection.number)
-        elif endpoint is None:
+        elif endpoint is None or request.method not in _METHODS:
+            status = 404 if endpoint is None else 405
             now = formatdate(time.time() + self.clock_off_s, usegmt=True)
-            connection.write(response(b"", self.dialect, status=404, date=now))
-            self.calls.record(request.path, request, "http 404", connection=connection.number)
+            connection.write(response(b"", self.dialect, status=status, date=now))
+            self.calls.record(request.path, request, f"http {status}", connection=connection.number)
         elif connection.is_mute or self.faults.strike(Kind.SILENT, endpoint.name):
             connection.is_mute = True
             self.listeners.forget(connection)

@@ -77,6 +77,7 @@ async def test_user_get_of_nobody(simulate, dial):
         ("/openapi/user/list", ""),
         ("/openapi/user/list", "Ver=abc"),
         ("/openapi/user/list", "Ver=-1"),
+        pytest.param("/openapi/user/list", "Ver=" + "9" * 5000, id="long"),
         ("/openapi/user/get", "alias="),
         ("/openapi/mail/newcount", "name=bob@gzdev.com"),
         ("/openapi/listen", ""),
@@ -110,6 +111,20 @@ async def test_what_is_not_built_is_not_there(simulate, dial):
     head, _ = await wire.answer()
     assert head.startswith("HTTP/1.1 404 ")
     assert simulator.calls.count("/openapi/user/close/wxtoken", "http 404") == 1
+
+
+@pytest.mark.parametrize("method", ["HEAD", "PUT", "DELETE"])
+async def test_other_methods_are_refused(simulate, dial, world, method):
+    """Each section says GET/POST; a HEAD has no body, which would stand before the next answer."""
+    simulator = await simulate()
+    wire = await dial(simulator)
+    wire.ask("/openapi/user/sync", "action=1&alias=bob@gzdev.com", method=method)
+    head, body = await wire.answer()
+    assert head.startswith("HTTP/1.1 405 ")
+    assert not body
+    assert "bob@gzdev.com" in world.accounts
+    assert simulator.calls.count("user/sync") == 0
+    assert await wire.call("/openapi/mail/newcount", "alias=no@gzdev.com") == {"errcode": "1400", "error": ""}
 
 
 async def test_connection_close_is_obeyed(simulate, dial, world):

@@ -103,10 +103,10 @@ class Question:
         """The parameter Ver as a number.
 
         Raises:
-            Refusal: 1001, it is missing or no number.
+            Refusal: 1001, it is missing or no number, or one that no 64 bits hold.
         """
         text = self.require("ver")
-        if not (text.isascii() and text.isdigit()):
+        if not (text.isascii() and text.isdigit() and len(text) < 20):
             raise Refusal(INVALID_REQUEST)
         return int(text)
 
