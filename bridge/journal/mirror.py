@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -91,7 +92,7 @@ class Mirror:
 
     async def aliases(self) -> set[str]:
         """The main addresses of all accounts."""
-        return {alias.decode() async for alias, _ in self._fields(self._keys.directory)}
+        return {alias async for alias, _ in self._fields(self._keys.directory)}
 
     async def profiles(self, aliases: Sequence[str]) -> list[Mapping[str, Any] | None]:
         """The stored profiles of these accounts, in this order; ``None``: there is no such account.
@@ -119,8 +120,8 @@ class Mirror:
         A profile that is none counts as in :meth:`profiles`.
         """
         spoilt = 0
-        async for name, text in self._fields(self._keys.directory):
-            alias, profile = name.decode(), read_profile(text)
+        async for alias, text in self._fields(self._keys.directory):
+            profile = read_profile(text)
             spoilt += profile is None
             yield alias, named(alias) if profile is None else profile
         self._tell_spoilt(spoilt)
@@ -184,7 +185,7 @@ class Mirror:
 
     async def owed(self) -> dict[str, Owed]:
         """The accounts for which an answer of the provider is still owed."""
-        return {alias.decode(): read_owed(text) async for alias, text in self._fields(self._keys.owed)}
+        return {alias: read_owed(text) async for alias, text in self._fields(self._keys.owed)}
 
     async def doubted(self) -> dict[str, int]:
         """Accounts that were admitted again and may belong to another person → when (epoch ms of Redis's clock).
@@ -193,27 +194,28 @@ class Mirror:
         """
         with translated():
             each = self._redis.zscan_iter(self._keys.doubted, count=_SCAN)
-            return {alias.decode(): int(when) async for alias, when in each}
+            return {alias.decode(errors="replace"): int(when) async for alias, when in each}
 
     async def staged(self) -> tuple[str, set[str]]:
         """What the stage of a first fill records about its beginning (empty = no stage), and the accounts in it."""
         with translated():
             beginning = await self._redis.get(self._keys.ver_next)
-        aliases = {alias.decode() async for alias, _ in self._fields(self._keys.directory_next)}
-        return (beginning or b"").decode(), aliases
+        aliases = {alias async for alias, _ in self._fields(self._keys.directory_next)}
+        return (beginning or b"").decode(errors="replace"), aliases
 
     async def staged_slaves(self) -> Mapping[str, str]:
         """The slaves (别名) in the stage of a first fill: slave → account."""
         return await self._pairs(self._keys.slaves_next)
 
     async def _pairs(self, key: str) -> dict[str, str]:
-        return {name.decode(): value.decode() async for name, value in self._fields(key)}
+        return {name: value.decode(errors="replace") async for name, value in self._fields(key)}
 
-    async def _fields(self, key: str) -> AsyncIterator[tuple[bytes, bytes]]:
-        """The fields of a hash and their values."""
+    async def _fields(self, key: str) -> AsyncIterator[tuple[str, bytes]]:
+        """The fields of a hash and their values; a name that is no UTF-8 is nobody's, and passed over."""
         with translated():
-            async for pair in self._redis.hscan_iter(key, count=_SCAN):
-                yield pair
+            async for name, value in self._redis.hscan_iter(key, count=_SCAN):
+                with suppress(UnicodeDecodeError):
+                    yield name.decode(), value
 
     async def now_us(self) -> int:
         """Redis's clock, which all processes share; epoch µs."""
@@ -236,8 +238,14 @@ class Mirror:
         found: list[bytes] = []
         at = "-"
         while True:
-            with translated():
-                entries = await self._redis.xrange(key, at, "+", count=_SCAN)
+            try:
+                with translated():
+                    entries = await self._redis.xrange(key, at, "+", count=_SCAN)
+            except OtherType:
+                if stream != "log":
+                    raise
+                # Whoever publishes there next begins it anew.
+                return found
             for id, fields in entries:
                 # Quotes inside strings are escaped, so this finds the member and no text that looks like it.
                 event = fields.get(b"event", b"")
@@ -298,8 +306,7 @@ class Mirror:
         """The mailboxes of the newest events, latest first."""
         with translated():
             newest = await self._redis.xrevrange(self._keys.events, count=entries)
-        mailboxes = (fields.get(b"mailbox", b"").decode() for _, fields in newest)
-        return [mailbox for mailbox in dict.fromkeys(mailboxes) if mailbox]
+        return _addresses(dict.fromkeys(fields.get(b"mailbox", b"") for _, fields in newest))
 
     async def take_wanted(self, most: int) -> list[str]:
         """Take up to ``most`` mailboxes whose count a browser is waiting for.

@@ -164,8 +164,9 @@ class Replayer:
                     case UnreadChanged():
                         self._agenda.changed([self._translator.mailbox(push.mailbox)])
                         result = "count"
-                    case VersionChanged(ver=ver):
-                        self._directory.version(ver)
+                    case VersionChanged():
+                        # The connection has not brought it now, and it may be of any time: only a reason to ask.
+                        self._directory.look()
                         result = "version"
             except BadAddress:
                 return Replayed(dead.id, "unreadable", "bad-address")

@@ -131,6 +131,10 @@ class Directory:
         if ver != self._known.ver:
             self._news.set()
 
+    def look(self) -> None:
+        """Something may have changed."""
+        self._news.set()
+
     def listening(self) -> None:
         """The provider listens to us, on a connection that was not there before."""
         self._precedence.began()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bridge.events import DIRECTORY
 from bridge.journal.canary import Canary
 from bridge.journal.mirror import Mirror
 from bridge.journal.reader import Reader
@@ -34,6 +35,16 @@ COUNTS: list[dict[str, str]] = [
     {"as_of": "9e99"},
     {"as_of": "0x7fffffffffff"},
     {"as_of": '99999999999999,"x":0'},
+    {"as_of": "999999999999999"},
+    {"as_of": "nan"},
+    {"unread": "nan"},
+    {"unread": "1e999"},
+    {"unread": "-1e300"},
+    {"base": "nan"},
+    {"base": "1", "base_at": "1e999"},
+    {"base": "1", "base_at": "999999999999999"},
+    {"base": "1", "base_at": "nan"},
+    {"base": "1", "news": "-1e300"},
     {"base": "odd"},
     {"base": "1", "news": "odd"},
     {"base": "1", "base_at": "odd"},
@@ -56,6 +67,9 @@ async def test_mails_are_recorded_whatever_is_stored(writer: Writer, redis: Any,
     assert (again.epoch, again.seq) == (first.epoch, first.seq + 1)
     told = await events(redis)
     assert [event["data"]["unread"] for event in told if event["subject"] == BOB] == [3, 4, 5, 7]
+    # No later than a day from now, whatever is stored.
+    seconds, _ = await redis.time()
+    assert all(event["data"]["as_of"] < (seconds + 86_400) * 1000 for event in told)
     assert {tuple(event) for event in told} == {tuple(told[0])}
 
 
@@ -69,11 +83,16 @@ async def test_its_count_is_asked_for_and_put_right(
     [stored], _ = await mirror.counted([BOB])
     [outcome] = await writer.commit([poll(8, stored.seq)])
     assert outcome.result == "published"
+    [seconds, _] = await redis.time()
     # What it doubts, as after any count that rises by more than was pushed, is settled by the next answer.
     [stored], _ = await mirror.counted([BOB])
     await writer.commit([poll(8, stored.seq, sure=True)])
     [stored], _ = await mirror.counted([BOB])
     assert (stored.unread, stored.doubtful) == (8, False)
+    missed = [event["data"] for event in await events(redis) if event["type"] == "exmail.mail.missed"]
+    assert all(
+        0 <= data["since"] <= data["until"] < (seconds + 86_400) * 1000 and data["at_least"] <= 8 for data in missed
+    )
 
 
 async def test_a_history_of_another_type_is_begun_anew(writer: Writer, redis: Any) -> None:
@@ -121,3 +140,24 @@ async def test_what_was_left_where_writing_is_tried_keeps_nobody_from_it(reader:
     await redis.set(KEYS.probe, "odd")
     await reader.try_write()
     assert not await redis.exists(KEYS.probe)
+
+
+@pytest.mark.parametrize("key", [KEYS.directory, KEYS.slaves, KEYS.owed, KEYS.directory_next, KEYS.slaves_next])
+async def test_a_name_that_is_no_text_is_nobody_s(mirror: Mirror, redis: Any, key: str) -> None:
+    """A leader that starts reads all of them."""
+    await redis.hset(key, mapping={b"\xff": b"\xff"})
+    assert await mirror.aliases() == set()
+    assert await mirror.everybody() == {}
+    assert await mirror.owed() == {}
+    assert await mirror.staged() == ("", set())
+    assert await mirror.staged_slaves() == {}
+    await redis.zadd(KEYS.doubted, {b"\xff": 1})
+    await redis.xadd(KEYS.events, {"event": "{}", "mailbox": b"\xff"})
+    assert len(await mirror.doubted()) == 1
+    assert await mirror.active() == []
+
+
+async def test_a_history_that_is_none_has_no_entries(mirror: Mirror, redis: Any) -> None:
+    """Of whom an operator has the bridge forget; an edge can make it another thing."""
+    await redis.hset(KEYS.log(DIRECTORY), "odd", "odd")
+    assert await mirror.entries_of("log", [BOB]) == []

@@ -28,14 +28,23 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(defaults, "pace", replace(USUAL_PACE, push_s=PATIENCE_S))
 
 
+@pytest.mark.parametrize("replayed", [False, True])
 @pytest.mark.usefixtures("patient")
 async def test_a_mail_that_the_news_of_its_mailbox_outran_is_not_the_next_holders(
-    redis_url: str, simulator: Simulator, told: Told
+    redis_url: str, simulator: Simulator, told: Told, replayed: bool
 ) -> None:
-    """A mail waits behind a slow document; its account is deleted and made anew, and an answer says so before it."""
+    """A mail waits behind a slow document; its account is deleted and made anew, and an answer says so before it.
+
+    A cursor in a kept document that is read again has come on no connection.
+    """
     world = simulator.world
     async with running_worker(redis_url, simulator):
         await listening(simulator, told)
+        if replayed:
+            entry = {"reason": "shape", "size": "20", "kept": "whole", "document": f'{{"Ver":{10**17}}}'}
+            id = (await told.redis.xadd(KEYS.dead, entry)).decode()
+            answer = await Orders(told.redis, KEYS).ask("replay", ids=[id], within_s=PATIENCE_S)
+            assert [each["result"] for each in answer["replayed"]] == ["version"]
         simulator.faults.on(Kind.DRIP, endpoint="listen", value=0.001, times=1)
         slow = world.deliver_mail(next(alias for alias in world.accounts if alias != BOB), summary="x" * 1500)
         theirs = world.deliver_mail(BOB)

@@ -173,7 +173,7 @@ if verb == 'record' then
     begin_stream()
     note_base()
     if is_missed then
-      publish_here('exmail.mail.missed', missed_body, whole(tonumber(missed_since)) .. ',"until":' .. as_of
+      publish_here('exmail.mail.missed', missed_body, whole(math.min(tonumber(missed_since), tonumber(as_of))) .. ',"until":' .. as_of
         .. ',"at_least":' .. whole(missed) .. '}}', mail_missed_channel)
     end
     if unread ~= state.unread then
@@ -195,7 +195,9 @@ if verb == 'record' then
         enter_stream(first_epoch)
         carried_base(state, lost)
         doubtful, had_base = is_doubtful(state, gap), state.base or state.odd_base
-        as_of = tonumber(state.as_of or '0') > now and is_time(state.as_of) and state.as_of or now_text
+        -- A stamp is not before the last one; what is more than a day ahead is no clock's.
+        local last = tonumber(state.as_of or '0')
+        as_of = last > now and last < now + 86400000 and is_time(state.as_of) and state.as_of or now_text
       end
       answers[#answers + 1] = apply[kind]()
       call = call + 1

@@ -23,6 +23,12 @@ local function stream_state(generation, new_epoch)
   return {epoch = new_epoch, seq = 0, gap = '0', absent = true, old = s, old_generation = tonumber(of or '0') or 0}
 end
 
+-- Whether it is a number as counts and times are; neither nan nor inf, which would get into the JSON of events.
+local function is_count(text)
+  local n = tonumber(text)
+  return n and n >= 0 and n < 1e15
+end
+
 -- The state for who writes. An edge has the right to write there, and may be anybody's: what is no position counts as
 -- absent, what is no number as not known, or nobody's mails could be recorded any more. As in bridge/journal/counted.py.
 local function sound_state(generation, new_epoch)
@@ -33,9 +39,9 @@ local function sound_state(generation, new_epoch)
     or (stored_epoch and (#stored_epoch ~= 8 or string.find(stored_epoch, '%W'))) then
     return {epoch = new_epoch, seq = 0, gap = '0', absent = true}
   end
-  if stored.unread and not tonumber(stored.unread) then stored.unread = nil end
-  if stored.as_of and not tonumber(stored.as_of) then stored.as_of = nil end
-  if stored.base and not (tonumber(stored.base) and tonumber(stored.base_at) and tonumber(stored.news)) then
+  if stored.unread and not is_count(stored.unread) then stored.unread = nil end
+  if stored.as_of and not is_count(stored.as_of) then stored.as_of = nil end
+  if stored.base and not (is_count(stored.base) and is_count(stored.base_at) and is_count(stored.news)) then
     stored.base, stored.odd_base = nil, true
   end
   return s
