@@ -17,7 +17,8 @@ function missed(why) {
   console.error('events may be missing:', why)
 }
 
-const redis = new Redis(process.env.REDIS_URL, { socketTimeout: 20_000, keepAlive: 10_000 })
+// Without an end to its tries: by itself it gives up what waits, and with it this program, when Redis is away for 10 s.
+const redis = new Redis(process.env.REDIS_URL, { maxRetriesPerRequest: null, socketTimeout: 20_000, keepAlive: 10_000 })
 redis.on('error', (error) => console.error('Redis is away:', error.message))
 // The client connects anew, and subscribes, by itself. This is how it tells.
 redis.on('ready', () => missed('whatever was published before this connection'))
@@ -32,5 +33,5 @@ redis.on('pmessage', (_pattern, _channel, text) => {
   work(event)
 })
 // A connection that does not answer this within socketTimeout is dropped, and built again.
-setInterval(() => redis.ping().catch(() => {}), 10_000)
+setInterval(() => redis.status === 'ready' && redis.ping().catch(() => {}), 10_000)
 await redis.psubscribe('exmail:mailbox:*')

@@ -199,6 +199,34 @@ async def test_a_deaf_way_is_noticed(
             await one.until_done(2)
 
 
+@pytest.mark.parametrize("name", ["group", "pubsub"])
+async def test_redis_is_waited_for_from_the_start(
+    samples: Samples, name: str, way: RedisProxy, redis_url: str, tmp_path: Path
+) -> None:
+    """A sample that is started while Redis is away does not end, however long that lasts."""
+    file = f"{name}.{samples.language}"
+    text = (SAMPLES / file).read_text()
+    if samples.language == "mjs":
+        opening = "new Redis(process.env.REDIS_URL, {"
+        assert opening in text
+        text = text.replace(opening, f"{opening} retryStrategy: () => 10,")
+    else:
+        assert "time.sleep(1)" in text
+        text = text.replace("time.sleep(1)", "time.sleep(0.01)")
+    (tmp_path / file).write_text(text)
+    samples = replace(samples, folder=tmp_path)
+    async with leading_writer(redis_url) as (writer, redis):
+        await redis.xgroup_create(KEYS.events, GROUP, "$", mkstream=True)
+        way.leave()
+        async with samples.running(way.url, name, *(("work", "one") if name == "group" else ())) as one:
+            await until(lambda: one.process.returncode is not None or len(one.said) > 60)
+            assert one.process.returncode is None
+            await way.listen()
+            await until(lambda: _listens(redis))
+            await writer.commit([mail("1")])
+            await one.until_done(1)
+
+
 async def _listens(redis: Redis) -> bool:
     return any(client["cmd"] in ("xread", "psubscribe", "ping") for client in await redis.client_list())
 
