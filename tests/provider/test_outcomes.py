@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -24,6 +25,7 @@ from bridge.provider.faults import (
     UnreadableAnswer,
 )
 from tests.provider.bare_provider import BareProvider
+from tests.support.waiting import until
 
 SYNC, GET, TOKEN = "/openapi/user/sync", "/openapi/user/get", "/cgi-bin/token"
 WRITES = [each for each in endpoints.ENDPOINTS if each.writes]
@@ -150,6 +152,25 @@ async def test_a_write_without_a_clear_answer_is_sent_once(provider: BareProvide
         await client.user_modify("a@x", open_type=2)
     assert len(provider.calls(SYNC)) == 1
     await client.user_modify("a@x", open_type=2)
+
+
+@pytest.mark.parametrize("ends_by", ["close", "reset"])
+async def test_an_answer_without_a_length_ends_by_a_close(
+    provider: BareProvider, client: ProviderClient, ends_by: str
+) -> None:
+    """A reset is none: what might have been a refusal, and was cut off behind its head, is no success."""
+    await client.token()
+    provider.silent.add(SYNC)
+    deleting = asyncio.create_task(client.user_delete("a@x"))
+    await until(lambda: len(provider.calls(SYNC)) == 1)
+    [request] = provider.calls(SYNC)
+    await request.send(b"HTTP/1.1 200 OK\r\n\r\n")
+    getattr(request, ends_by)()
+    if ends_by == "close":
+        await deleting
+    else:
+        with pytest.raises(ProviderAway, match=PERHAPS_DONE):
+            await deleting
 
 
 async def test_the_last_word_on_a_token(provider: BareProvider, client: ProviderClient) -> None:

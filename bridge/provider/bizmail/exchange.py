@@ -21,6 +21,8 @@ from ..faults import plain
 
 STALE_MOST: Final = 200
 """Connections of the pool that may turn out to have been closed before one request is given up."""
+_TELL_THE_END: Final = ("Content-Length", "Transfer-Encoding")
+"""Without either an answer ends with its connection, and aiohttp takes a reset for an end like any other."""
 _UNASKED: Final = "it answered before it was asked"
 _QUOTED: Final = re.compile(r"\W*(?:\bb['\"]|<RawResponseMessage).*", re.DOTALL)
 """Where aiohttp's text of an error begins to quote the answer."""
@@ -136,6 +138,8 @@ class Exchanges:
                         if len(taken) > answer_most:
                             why = f"an answer of more than {answer_most} bytes"
                             return Failure(why, sent=True, kind="large")
+                    if sending.was_reset and not any(name in response.headers for name in _TELL_THE_END):
+                        return Failure("the connection was reset before the end of an answer", sent=True)
             return Answer(response.status, bytes(taken))
         except TimeoutError:
             why = "no answer in time" if sending.is_sent else "no connection in time"
@@ -167,6 +171,13 @@ class _Sending(aiohttp.BytesPayload):
         self.is_sent = False
         self.was_stale = False
         self._refused = False
+        self._protocol: object = None
+
+    @property
+    def was_reset(self) -> bool:
+        """Whether the connection that it went out on has ended by a fault."""
+        fault = getattr(self._protocol, "exception", None)
+        return fault is not None and isinstance(fault(), OSError)
 
     def refuse(self, *, stale: bool) -> None:
         """Do not go out on this connection any more; ``stale``: another one may do."""
@@ -183,6 +194,7 @@ class _Sending(aiohttp.BytesPayload):
             raise ConnectionResetError("the provider closed the connection, or spoke unasked")
         if transport is not None:
             self._used_connections.add(transport)
+            self._protocol = transport.get_protocol()
         self.is_sent = True
         self.when_sent()
         await super().write_with_length(writer, content_length)
