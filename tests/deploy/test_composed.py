@@ -114,7 +114,7 @@ def _proxy_words(here: Machine, program: str, folder: Path) -> list[str]:
     (folder / "nginx.conf").write_text(main_file(folder, more=f"proxy_bind {host};").replace("daemon off;", ""))
     site = (DEPLOY / "proxy" / "nginx.conf").read_text()
     assert "listen 80;" in site
-    (folder / "site.conf").write_text(site.replace("listen 80;", f"listen {host}:80;"))
+    (folder / "site.conf").write_text(site.replace("listen 80;", f"listen {host}:80;").replace("listen [::]:80;", ""))
     *shell, script = here.services["proxy"]["command"]
     for old, new in (
         ("/etc/exmail-bridge/nginx.conf", f"{folder}/site.conf"),

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.deploy.programs import ROOT, accepts, running
+from tests.support.processes import has_ipv6
 from tests.support.waiting import until
 
 FILES = ROOT / "deploy" / "proxy"
@@ -67,6 +68,7 @@ async def running_nginx(
         (edge[0], servers),
         ("127.0.0.1:8081", f"127.0.0.1:{signon}"),
         ("listen 80;", f"listen 127.0.0.1:{port}{' ssl' if tls else ''};{tls}{served}"),
+        ("listen [::]:80;", f"listen [::1]:{port}{' ssl' if tls else ''};" if has_ipv6() else ""),
         ("/var/log/nginx/", f"{folder}/"),
         *(changed or {}).items(),
     ):

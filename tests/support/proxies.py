@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.deploy.programs import ROOT, accepts, running
+from tests.support.processes import has_ipv6
 from tests.support.waiting import PATIENCE_S, until
 
 FILES = ROOT / "deploy" / "proxy"
@@ -92,6 +93,7 @@ async def running_haproxy(program: str, folder: Path, place: Place) -> AsyncIter
         ("timeout check 2s", "timeout check 60s"),
         ("hard-stop-after 60s", f"hard-stop-after {place.patience_s}s"),
         ("    bind :80\n", f"    {bind}\n" + (f"    {page}\n" if place.page else "")),
+        ("    bind [::]:80 v6only\n", f"    {bind.replace('127.0.0.1', '[::1]', 1)}\n" if has_ipv6() else ""),
         (":8080", f":{place.edge_port}"),
         ("9102", str(place.health_port)),
         ("127.0.0.1:8081", f"127.0.0.1:{place.signon_port}"),
