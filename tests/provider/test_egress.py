@@ -19,9 +19,9 @@ from bridge.provider.pushes import MailArrived, Online
 from tests.provider.bare_provider import BareProvider
 from tests.support.certificates import Authority, make_authority
 from tests.support.connect_proxy import ConnectProxy, connect_proxy
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, until
 
-COUNT = "/openapi/mail/newcount"
+COUNT, SYNC = "/openapi/mail/newcount", "/openapi/user/sync"
 MAIL = b'{"UserName":"a@x","MailId":"m","NewCount":1}'
 
 
@@ -221,6 +221,25 @@ async def test_tls_with_a_file_of_certificates(provider, secure_url, authority, 
         assert isinstance((await next_mail())[0], MailArrived)
     if way != "straight":
         assert proxy.targets == [target(secure_url)] * 2
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+async def test_tls_that_ends_without_a_word(provider, secure_url, authority, client_by, says_so) -> None:
+    """An answer without a length ends with its connection: with TLS where that is said, or it may have been cut off."""
+    client = await client_by(secure_url, ca_file=str(authority.ca_file))
+    await client.token()
+    provider.silent.add(SYNC)
+    deleting = asyncio.create_task(client.user_delete("a@x"))
+    await until(lambda: len(provider.calls(SYNC)) == 1)
+    [request] = provider.calls(SYNC)
+    await request.send(b"HTTP/1.1 200 OK\r\n\r\n")
+    if says_so:
+        request.close()
+        await deleting
+    else:
+        request.writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
+        with pytest.raises(ProviderAway, match="cut before the end"):
+            await deleting
 
 
 async def test_tls_without_the_file_is_refused(provider, secure_url, authority, client_by, stack) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from ..faults import plain
 STALE_MOST: Final = 200
 """Connections of the pool that may turn out to have been closed before one request is given up."""
 _TELL_THE_END: Final = ("Content-Length", "Transfer-Encoding")
-"""Without either an answer ends with its connection, and aiohttp takes a reset for an end like any other."""
+"""Without either an answer ends with its connection, and aiohttp takes a cut for an end like any other."""
 _UNASKED: Final = "it answered before it was asked"
 _QUOTED: Final = re.compile(r"\W*(?:\bb['\"]|<RawResponseMessage).*", re.DOTALL)
 """Where aiohttp's text of an error begins to quote the answer."""
@@ -138,8 +139,8 @@ class Exchanges:
                         if len(taken) > answer_most:
                             why = f"an answer of more than {answer_most} bytes"
                             return Failure(why, sent=True, kind="large")
-                    if sending.was_reset and not any(name in response.headers for name in _TELL_THE_END):
-                        return Failure("the connection was reset before the end of an answer", sent=True)
+                    if not taken and sending.was_cut and not any(name in response.headers for name in _TELL_THE_END):
+                        return Failure("the connection was cut before the end of an answer", sent=True)
             return Answer(response.status, bytes(taken))
         except TimeoutError:
             why = "no answer in time" if sending.is_sent else "no connection in time"
@@ -172,12 +173,20 @@ class _Sending(aiohttp.BytesPayload):
         self.was_stale = False
         self._refused = False
         self._protocol: object = None
+        self._tls: ssl.SSLObject | None = None
 
     @property
-    def was_reset(self) -> bool:
-        """Whether the connection that it went out on has ended by a fault."""
+    def was_cut(self) -> bool:
+        """Whether the connection that it went out on ended by a fault; with TLS, also by no word of its end."""
         fault = getattr(self._protocol, "exception", None)
-        return fault is not None and isinstance(fault(), OSError)
+        if fault is not None and isinstance(fault(), OSError):
+            return True
+        try:
+            return self._tls is not None and not self._tls.read(1)
+        except ssl.SSLZeroReturnError:
+            return False
+        except ssl.SSLError:
+            return True
 
     def refuse(self, *, stale: bool) -> None:
         """Do not go out on this connection any more; ``stale``: another one may do."""
@@ -194,7 +203,7 @@ class _Sending(aiohttp.BytesPayload):
             raise ConnectionResetError("the provider closed the connection, or spoke unasked")
         if transport is not None:
             self._used_connections.add(transport)
-            self._protocol = transport.get_protocol()
+            self._protocol, self._tls = transport.get_protocol(), transport.get_extra_info("ssl_object")
         self.is_sent = True
         self.when_sent()
         await super().write_with_length(writer, content_length)
