@@ -103,8 +103,14 @@ def present_settings(arguments: argparse.Namespace, role: str, fits: Callable[[S
     return Present(settings, lambda: settings_of(arguments), fits)
 
 
-def settings_of(arguments: argparse.Namespace) -> Settings:
-    """Load the settings that the options ask for.
+def operator_settings(arguments: argparse.Namespace) -> Settings:
+    """:func:`settings_of` for a command that talks to Redis and to nobody else: files with other secrets may be closed
+    to whoever runs it."""
+    return settings_of(arguments, tried="BRIDGE_REDIS_")
+
+
+def settings_of(arguments: argparse.Namespace, *, tried: str = "") -> Settings:
+    """Load the settings that the options ask for; ``tried``: see :func:`load_settings`.
 
     Raises:
         SettingsError: they cannot be used, or there is no ``dev`` here.
@@ -114,7 +120,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         path = DEV_FOLDER / "bridge.toml"
         if not path.exists():
             raise SettingsError([f"there is no {path} here; run `dev` in this folder first"])
-    return load_settings(os.environ, path)
+    return load_settings(os.environ, path, tried=tried)
 
 
 def processes(text: str) -> int:

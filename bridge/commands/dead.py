@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from bridge.commands.command import FAILED, MISUSED, OK, Command, add_settings_options, settings_of
+from bridge.commands.command import FAILED, MISUSED, OK, Command, add_settings_options, operator_settings
 from bridge.commands.leader import connected, ordered
 from bridge.events import timestamp
 from bridge.settings import Settings
@@ -53,7 +53,7 @@ def _run(arguments: argparse.Namespace) -> int:
         sys.stderr.write(f"exmail-bridge: {wrong}\n")
         return MISUSED
     return asyncio.run(
-        _act(settings_of(arguments), action, arguments.ids, everything=arguments.all, as_json=arguments.json)
+        _act(operator_settings(arguments), action, arguments.ids, everything=arguments.all, as_json=arguments.json)
     )
 
 

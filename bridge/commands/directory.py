@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from bridge.commands.command import FAILED, OK, Command, add_settings_options, settings_of
+from bridge.commands.command import FAILED, OK, Command, add_settings_options, operator_settings
 from bridge.commands.leader import ordered, reaching, shown, shown_json
 from bridge.events import normalise_address, timestamp, to_json
 from bridge.journal.owed import ABSENT, DELETED, MISSING, UNREADABLE
@@ -72,7 +72,7 @@ def address(text: str) -> str:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    return asyncio.run(_act(settings_of(arguments), arguments))
+    return asyncio.run(_act(operator_settings(arguments), arguments))
 
 
 async def _act(settings: Settings, arguments: argparse.Namespace) -> int:

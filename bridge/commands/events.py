@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from bridge import events
-from bridge.commands.command import OK, Command, add_settings_options, settings_of
+from bridge.commands.command import OK, Command, add_settings_options, operator_settings
 from bridge.commands.leader import shown_json
 from bridge.settings import Settings, SettingsError
 
@@ -81,7 +81,7 @@ def _since(text: str) -> float | StreamId:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    settings = settings_of(arguments)
+    settings = operator_settings(arguments)
     if arguments.until and arguments.since is None:
         raise SettingsError(["--until now ends before it begins: say with --since what to print"])
     wanted = frozenset(type for types in arguments.types for type in types)

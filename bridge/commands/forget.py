@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 
-from bridge.commands.command import OK, Command, add_settings_options, settings_of
+from bridge.commands.command import OK, Command, add_settings_options, operator_settings
 from bridge.commands.directory import address
 from bridge.commands.leader import ordered, reaching
 from bridge.settings import Settings
@@ -18,7 +18,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    return asyncio.run(_forget(settings_of(arguments), arguments.mailbox))
+    return asyncio.run(_forget(operator_settings(arguments), arguments.mailbox))
 
 
 async def _forget(settings: Settings, mailbox: str) -> int:

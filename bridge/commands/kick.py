@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 
-from bridge.commands.command import OK, Command, add_settings_options, settings_of
+from bridge.commands.command import OK, Command, add_settings_options, operator_settings
 from bridge.commands.directory import address
 from bridge.commands.leader import connected
 from bridge.settings import Settings, SettingsError
@@ -19,7 +19,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    settings = settings_of(arguments)
+    settings = operator_settings(arguments)
     if not arguments.mailbox and not arguments.sid:
         raise SettingsError(["kick needs a MAILBOX, a --sid, or both"])
     return asyncio.run(_kick(settings, arguments.mailbox or "", arguments.sid))

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from bridge.commands.command import OK, Command, add_settings_options, settings_of
+from bridge.commands.command import OK, Command, add_settings_options, operator_settings
 from bridge.commands.leader import connected, shown, shown_json, why_no_writes
 from bridge.events import timestamp, to_json
 from bridge.settings import Settings, SettingsError
@@ -37,7 +37,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    settings = settings_of(arguments)
+    settings = operator_settings(arguments)
     if arguments.watch and not arguments.json and not sys.stdout.isatty():
         raise SettingsError(["--watch draws on a terminal; take --json with it, or leave it away"])
     return asyncio.run(_show(settings, as_json=arguments.json, watch=arguments.watch))

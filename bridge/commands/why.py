@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from bridge.commands.command import OK, Command, add_settings_options, settings_of
+from bridge.commands.command import OK, Command, add_settings_options, operator_settings
 from bridge.commands.directory import address
 from bridge.commands.leader import connected, shown, shown_json, why_no_writes
 from bridge.events import MAIL_MISSED, Position, parse_position, timestamp, to_json
@@ -41,7 +41,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    return asyncio.run(_explain(settings_of(arguments), arguments))
+    return asyncio.run(_explain(operator_settings(arguments), arguments))
 
 
 async def _explain(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -47,11 +47,12 @@ class _Given:
         return self.value.read_text("utf-8") if isinstance(self.value, Path) else self.value
 
 
-def load_settings(environ: Mapping[str, str], config_path: Path | None = None) -> Settings:
+def load_settings(environ: Mapping[str, str], config_path: Path | None = None, *, tried: str = "") -> Settings:
     """Read and check all settings.
 
     ``config_path`` must exist if given, so must ``BRIDGE_CONFIG``; else :data:`DEFAULT_CONFIG` is read if it is
-    there. What only one command needs is checked by :meth:`Settings.require_for`.
+    there. What only one command needs is checked by :meth:`Settings.require_for`. ``tried``: how the variables of the
+    secrets begin that are read here; whoever uses another one learns then whether it can be.
 
     Raises:
         SettingsFileError: files cannot be used, and nothing else is wrong.
@@ -66,8 +67,8 @@ def load_settings(environ: Mapping[str, str], config_path: Path | None = None) -
     given |= _from_environment(environ, problems)
     unusable_proxy = _take_proxy_of_machine(given, environ)
     _take_user_out_of_url(given)
-    groups = {name: group(**_read_group(group, given, problems, of_files)) for name, group in GROUPS.items()}
-    top = _read_group(Settings, given, problems, of_files)
+    groups = {name: group(**_read_group(group, given, problems, of_files, tried)) for name, group in GROUPS.items()}
+    top = _read_group(Settings, given, problems, of_files, tried)
     if problems:
         raise SettingsError([*problems, *of_files])
     if of_files:
@@ -202,18 +203,19 @@ def _take_user_out_of_url(given: dict[str, _Given]) -> None:
 
 
 def _read_group(
-    group: type[Any], given: Mapping[str, _Given], problems: list[str], of_files: list[str]
+    group: type[Any], given: Mapping[str, _Given], problems: list[str], of_files: list[str], tried: str
 ) -> dict[str, Any]:
     return {
-        name: _read(setting, given.get(setting.variable), problems, of_files) for name, setting in settings_in(group)
+        name: _read(setting, given.get(setting.variable), problems, of_files, tried)
+        for name, setting in settings_in(group)
     }
 
 
-def _read(setting: Setting, given: _Given | None, problems: list[str], of_files: list[str]) -> Any:
+def _read(setting: Setting, given: _Given | None, problems: list[str], of_files: list[str], tried: str) -> Any:
     variable = given.variable if given is not None else setting.variable
     if setting.secret:
         secret = Secret(variable, setting.read, given.value if given is not None else None)
-        if secret:
+        if secret and setting.variable.startswith(tried):
             try:
                 secret()
             except SettingsFileError as error:
