@@ -89,6 +89,7 @@ class LeaseLost(JournalError):
 
 # The server answers but cannot serve now: full, loading its file, failing over. It recovers by itself.
 _NO_WRITES = ("OOM", "MISCONF", "NOREPLICAS")
+_WITHIN: Final = " of pipeline caused error: "
 _PASSING = ("LOADING", "TRYAGAIN", "BUSY")
 # Another server has the data or soon will: this one is a replica, or a node without the slot or without a majority.
 _ELSEWHERE = ("READONLY", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN", "UNBLOCKED")
@@ -126,6 +127,14 @@ def _meaning(text: str) -> JournalError:
     return JournalAway(text) if text.startswith(_PASSING) else JournalRefused(text)
 
 
+def _said(error: redis_errors.ResponseError) -> str:
+    """What the server said. Where it said so within a pipeline, redis-py puts the command before it, with its values,
+    which are nobody's to read in a log, and the server's words in quotes and brackets."""
+    text = str(error)
+    _, within, said = text.rpartition(_WITHIN)
+    return said.strip("(,)'\"") if within else text
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Translate errors of redis-py and of the network into those of this room."""
@@ -136,7 +145,7 @@ def translated() -> Iterator[None]:
     except redis_errors.ResponseError as error:
         # redis-py cuts the error's first word off the text; put it back.
         word = f"{error.status_code} " if error.status_code else ""
-        raise refusal(f"{word}{error}") from error
+        raise refusal(f"{word}{_said(error)}") from error
     except (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError, TimeoutError) as error:
         if isinstance(error.__cause__, JournalError):
             # It could not be found out where the server is.

@@ -53,6 +53,38 @@ async def test_a_standby_leaves_the_leader_time_to_commit_what_it_kept(
             assert not standby.leads
 
 
+@pytest.mark.parametrize("setting", ["min-replicas-to-write", "maxmemory"])
+async def test_what_is_pushed_while_a_server_takes_no_writes_is_told_afterwards(
+    redis_url: str, simulator: Simulator, told: Told, setting: str
+) -> None:
+    """Whatever else a leader has to do there, nothing of it ends him."""
+    async with running_worker(redis_url, simulator) as worker:
+        await sessions(simulator, told, 1)
+        simulator.world.deliver_mail(BOB)
+        await told.wait_mails(1)
+        await told.redis.config_set(setting, "1")
+        try:
+            kept = simulator.world.deliver_many(3, BOB)
+            await until(lambda: worker.metric("backlog_pushes") >= 3)
+            # What else a leader does there comes once a second, this first of all.
+            before = await tried(told, "ltrim")
+            await until(lambda: tried_again(told, "ltrim", before))
+        finally:
+            await told.redis.config_set(setting, "0")
+        await told.wait_mails(4)
+        assert [each[1] for each in await told.mails()][-3:] == [mail.mail_id for mail in kept]
+
+
+async def tried(told: Told, command: str) -> int:
+    """How often somebody sent the command, whatever the answer was."""
+    stats = (await told.redis.info("commandstats")).get(f"cmdstat_{command}", {})
+    return int(stats.get("calls", 0)) + int(stats.get("rejected_calls", 0))
+
+
+async def tried_again(told: Told, command: str, before: int) -> bool:
+    return await tried(told, command) >= before + 2
+
+
 async def looked(told: Told) -> bool:
     """Whether who stands by has found the server that was started again."""
     return bool((await told.redis.info("commandstats")).get("cmdstat_hgetall"))
