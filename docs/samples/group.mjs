@@ -99,6 +99,8 @@ async function run(name) {
       console.error('Redis is away:', error.message)
       if (error.name === 'ReplyError') redis.disconnect(true)
       await new Promise((done) => setTimeout(done, 1000))
+      // A connection that is left while it is being made is the client's last, unless it is told otherwise.
+      if (redis.status === 'end') redis.connect().catch(() => {})
     }
   }
 }

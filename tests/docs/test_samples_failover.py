@@ -93,3 +93,20 @@ async def test_a_master_that_was_deposed_is_left(samples: Samples, tmp_path: Pat
                 await another.commit([mail("1")])
                 await one.until_done(2)
             assert one.done[-1] == (await ids(promoted))[-1]
+
+
+async def test_a_node_client_that_has_given_up_is_told_to_connect_again(
+    tmp_path: Path, require_binary: Callable[[str], str]
+) -> None:
+    """ioredis ends for good where a connection is left while it is being made: each call after that is refused."""
+    samples = samples_in("mjs", tmp_path / "node", require_binary)
+    text = (SAMPLES / "group.mjs").read_text()
+    leaves = "redis.once('connecting', () => redis.disconnect(true))\n"
+    (samples.folder / "group.mjs").write_text(text.replace("redis.on('error'", f"{leaves}redis.on('error'", 1))
+    with EmbeddedServer(tmp_path / "server") as server:
+        async with leading_writer(server.url) as (writer, redis):
+            await redis.xgroup_create(KEYS.events, GROUP, "$", mkstream=True)
+            async with samples.work(server.url, REDIS_URL=server.url) as one:
+                await one.until_said("Connection is closed")
+                await writer.commit([mail("0")])
+                await one.until_done(1)
