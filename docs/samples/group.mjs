@@ -97,7 +97,9 @@ async function run(name) {
       }
       // It is away, is starting, takes no writes. Or it is the master no more: a new connection finds who is.
       console.error('Redis is away:', error.message)
-      if (error.name === 'ReplyError') redis.disconnect(true)
+      // Whatever the error is called: a bundler changes names. And only one that stands: the client ends for good where
+      // a connection is left while it is being made.
+      if (redis.status === 'ready') redis.disconnect(true)
       await new Promise((done) => setTimeout(done, 1000))
       // A connection that is left while it is being made is the client's last, unless it is told otherwise.
       if (redis.status === 'end') redis.connect().catch(() => {})
