@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -22,6 +22,7 @@ import pytest
 import redis
 
 from bridge.journal.embedded import EmbeddedServer
+from tests.support.processes import STARTED
 from tests.support.waiting import PATIENCE_S
 from tests.support.warm_start import WarmPopen
 from tests.support.wrapped import LIBRARIES, find_library
@@ -87,6 +88,19 @@ def pytest_configure() -> None:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
     setattr(subprocess, "Popen", WarmPopen)  # noqa: B010 - a class is no name that a checker lets one assign
+
+
+def pytest_runtest_setup() -> None:
+    STARTED.clear()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What the programs of a test had said when it failed stands beside the failure: it may never come again."""
+    report = yield
+    if report.failed:
+        report.sections += [(f"Log of {each.name} (pid {each.pid})", each.told) for each in STARTED]
+    return report
 
 
 def pytest_collection_finish() -> None:

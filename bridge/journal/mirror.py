@@ -333,7 +333,8 @@ class Mirror:
                 "a key was of another type and begins anew: something else writes into this namespace",
                 extra={"key": key, "was": "no set"},
             )
-            await self._redis.delete(key)
+            with translated():
+                await self._redis.delete(key)
             return []
         return _addresses(taken)
 

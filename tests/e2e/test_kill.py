@@ -239,6 +239,8 @@ async def test_an_edge_process_that_is_started_again_does_not_take_the_others_ou
         signal_pid(killed, signal.SIGKILL)
         await until(lambda: bool({*children_of(parent)} - {killed, serving}))
         [beginner] = {*children_of(parent)} - {killed, serving}
+        # Until then it is a copy of its parent, which waits for it.
+        await until(lambda: words_of(beginner) not in (words_of(parent.pid), b""))
         signal_pid(beginner, signal.SIGSTOP)
         try:
             assert (await parent.admin("/readyz"))[0] == 200
@@ -359,6 +361,11 @@ async def test_edge_children_end_with_a_killed_parent(redis_url: str) -> None:
 def children_of(parent: Program) -> list[int]:
     with open(f"/proc/{parent.pid}/task/{parent.pid}/children", encoding="ascii") as file:
         return [int(pid) for pid in file.read().split()]
+
+
+def words_of(pid: int) -> bytes:
+    """The words with which a process was started; it has its parent's until it runs its own program."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def signal_pid(pid: int, number: signal.Signals) -> None:

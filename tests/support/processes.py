@@ -21,13 +21,22 @@ from tests.support.waiting import PATIENCE_S, until
 
 ROOT = Path(__file__).parents[2]
 _LONGEST_LINE = 2**22
+_LAST_LINES, _LAST_LINE = 30, 400
+
+STARTED: list[Program] = []
+"""The programs of the test that runs, in the order in which they were started."""
 
 
 class Program:
-    """One ``python -m bridge …``. Its log is JSON lines; the port it serves stands there."""
+    """One ``python -m bridge …``. Its log is JSON lines; the port it serves stands there.
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    ``name``: for whoever reads why a test failed.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, name: str = "a program") -> None:
         self.process = process
+        self.name = name
+        STARTED.append(self)
         self.lines: list[dict[str, Any]] = []
         self._reading = asyncio.create_task(self._read(), name="log of a program")
 
@@ -42,6 +51,11 @@ class Program:
     @property
     def pid(self) -> int:
         return self.process.pid
+
+    @property
+    def told(self) -> str:
+        """Its last log lines, for whoever reads why a test failed."""
+        return "\n".join(orjson.dumps(line).decode()[:_LAST_LINE] for line in self.lines[-_LAST_LINES:])
 
     @property
     def last_words(self) -> str:
@@ -117,7 +131,7 @@ async def program(
         stdout=asyncio.subprocess.DEVNULL,
         limit=_LONGEST_LINE,
     )
-    running = Program(process)
+    running = Program(process, words[0])
     try:
         yield running
     finally:

@@ -35,12 +35,13 @@ end
 
 -- Whether this process came straight after the one that ended while the claimer's lease stood: what the claimer saw of
 -- that, compared with the clock and the age of this one. A clock that ran ahead may have ended the lease before its time.
--- A process that began long after the last look at the place, or before it, is not the next one there. uptime_in_seconds
--- is a difference of whole seconds.
+-- A process that began long after the last look at the place, or long before it, is not the next one there. It begins
+-- up to five seconds before it listens: with modules to load, or on a busy machine. uptime_in_seconds is a difference of
+-- whole seconds.
 local function is_next(granted, since, vacant, lease_ms)
   local age = tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)') or '-1') * 1000
   local unwatched = vacant - age
-  return now_ms() <= granted + since + lease_ms / 3 and unwatched >= -1000 and unwatched <= lease_ms / 2 + 1000
+  return now_ms() <= granted + since + lease_ms / 3 and unwatched >= -6000 and unwatched <= lease_ms / 2 + 1000
 end
 
 -- ------------------------------------------------------------------------------------------ the lease
