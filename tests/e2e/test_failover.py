@@ -260,7 +260,8 @@ async def test_a_dump_of_yesterday(
     # No restart outlives this lease: that would be a generation more.
     async with product(own_server.url, provider, lease_s=60) as running:
         await running.arrived(running.deliver(2))
-        # The worker stands still, and what it sent is stored: a call that is lost here would be a generation more.
+        # The worker stands still, and what it sent is stored: a call that is lost here would be a generation more. Nor
+        # is it given anything to send before it has seen the end: it is asked later, and answers.
         running.worker.signal(signal.SIGSTOP)
         with redis.Redis.from_url(own_server.url) as client:
             assert client.ping()
@@ -269,6 +270,7 @@ async def test_a_dump_of_yesterday(
         shutil.copytree(folder, kept)
         own_server.restart()
         running.worker.signal(signal.SIGCONT)
+        await running.worker.admin("/metrics")
         today = running.deliver(3)
         await running.arrived(today)
         [first_lost] = [e for e in running.browsers[0].events if e["data"].get("mail_id") == today[0]]
