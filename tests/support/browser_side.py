@@ -179,6 +179,7 @@ class SseClient(_Client):
     empty_blocks = 0
     """Blocks without ``data:``, which some clients hand on as events."""
     _unchunked = b""
+    _taken = 0
 
     async def _one(self) -> Frame | None:
         while True:
@@ -201,9 +202,16 @@ class SseClient(_Client):
             return Frame(data, fields["data"], fields["id"].decode() if "id" in fields else None)
 
     async def _block(self) -> bytes:
-        """The next block; a proxy sends the stream in chunks, which may end anywhere."""
+        """The next block; a proxy sends the stream in chunks, which may end anywhere.
+
+        The stream of who is turned away has a length, behind which a proxy keeps the connection open.
+        """
         if self.headers.get("transfer-encoding") != "chunked":
-            return await self.reader.readuntil(b"\n\n")
+            if self._taken == int(self.headers.get("content-length", "-1")):
+                raise asyncio.IncompleteReadError(b"", None)
+            block = await self.reader.readuntil(b"\n\n")
+            self._taken += len(block)
+            return block
         while b"\n\n" not in self._unchunked:
             size = int(await self.reader.readuntil(b"\r\n"), 16)
             chunk = await self.reader.readexactly(size + 2)
