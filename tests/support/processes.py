@@ -21,7 +21,8 @@ from tests.support.waiting import PATIENCE_S, until
 
 ROOT = Path(__file__).parents[2]
 _LONGEST_LINE = 2**22
-_LAST_LINES, _LAST_LINE = 30, 400
+_LAST_LINES, _LAST_LINE = 60, 400
+_LAST_WORDS_S = 10.0
 
 STARTED: list[Program] = []
 """The programs of the test that runs, in the order in which they were started."""
@@ -111,10 +112,39 @@ class Program:
         return await self.ended()
 
     async def ended(self) -> int:
-        code = await asyncio.wait_for(self.process.wait(), PATIENCE_S)
-        # Children of its own may still have the other end.
-        await asyncio.wait_for(self._reading, PATIENCE_S)
+        """Its exit code, when it has ended and its log is read.
+
+        Raises:
+            TimeoutError: it does not end. What it was doing stands in its log then; or somebody else has its log open.
+        """
+        try:
+            code = await asyncio.wait_for(self.process.wait(), PATIENCE_S)
+        except TimeoutError:
+            await self._tell_where_it_is()
+            raise
+        try:
+            # Children of its own may still have the other end.
+            await asyncio.wait_for(asyncio.shield(self._reading), PATIENCE_S)
+        except TimeoutError:
+            self.lines.append({"message": f"it has ended with {code}, but its log is still open"})
+            raise
         return code
+
+    def _state(self) -> str:
+        """A letter, as ``ps`` has it: T is stopped."""
+        try:
+            return Path(f"/proc/{self.pid}/stat").read_text("ascii").rpartition(")")[2].split()[0]
+        except OSError:
+            return "gone"
+
+    async def _tell_where_it_is(self) -> None:
+        """End it so that its threads' stacks are written to its log (see warm_start)."""
+        self.lines.append({"message": f"it does not end, state {self._state()}"})
+        with suppress(ProcessLookupError, TimeoutError):
+            self.process.send_signal(signal.SIGABRT)
+            self.process.send_signal(signal.SIGCONT)
+            await asyncio.wait_for(self.process.wait(), _LAST_WORDS_S)
+            await asyncio.wait_for(asyncio.shield(self._reading), _LAST_WORDS_S)
 
 
 @asynccontextmanager

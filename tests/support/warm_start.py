@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import faulthandler
 import gc
 import importlib
 import io
@@ -177,6 +178,8 @@ def _become(request: dict[str, Any], ends: list[int]) -> list[str]:
         os.close(end)
     # The old ones know of what stood there before, for example that it could be wound back.
     sys.stdin, sys.stdout, sys.stderr = (_stream(old) for old in (sys.stdin, sys.stdout, sys.stderr))
+    # SIGABRT tells where one stands that does not end.
+    faulthandler.enable()
     if request["leads"]:
         os.setsid()
     os.chdir(request["cwd"])
