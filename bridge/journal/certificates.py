@@ -7,6 +7,8 @@ import os
 import ssl
 from typing import Any, Final
 
+from bridge.journal.causes import causes
+
 log = logging.getLogger(__name__)
 
 # X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH of OpenSSL.
@@ -28,9 +30,7 @@ same table; a test compares them."""
 
 def hint(error: BaseException) -> str:
     """What an operator can do; empty if the error is not about a certificate."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
-        cause = cause.__cause__ or cause.__context__
+    cause = next((each for each in causes(error) if isinstance(each, ssl.SSLCertVerificationError)), None)
     if cause is None:
         return ""
     if cause.verify_code in _OTHER_NAME:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
+from bridge.journal.causes import causes
 from bridge.journal.errors import JournalAway, JournalUnreached, NotAdmitted, translated
 from bridge.journal.raw import RawConnection
 
@@ -67,9 +68,7 @@ def is_vacant(error: BaseException, peer: Any) -> bool:
 
     Of several addresses only one may have been refused, or another than that of before: then it is not known.
     """
-    why: BaseException | None = error
-    while why is not None and not isinstance(why, OSError):
-        why = why.__cause__ or why.__context__
+    why = next((each for each in causes(error) if isinstance(each, OSError)), None)
     if isinstance(peer, tuple):
         # Only the text has the address.
         return isinstance(why, ConnectionRefusedError) and str(why).endswith(f"Connect call failed {peer}")

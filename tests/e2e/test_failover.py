@@ -204,6 +204,27 @@ async def test_commits_that_no_replica_got_are_never_told_as_others(tmp_path: Pa
         assert len(running.epochs()) == 2
 
 
+async def test_nobody_can_be_asked_where_redis_is(tmp_path: Path, provider: Simulator) -> None:
+    """Servers and sentinels are all gone, as after a power cut: programs say so, answer, and end in order."""
+    async with SentinelSet(tmp_path) as servers, product(servers.url, provider) as running:
+        await running.arrived(running.deliver(1))
+        servers.power_cut()
+        running.deliver(1)
+        for each in (running.worker, running.edge):
+            await until(lambda each=each: _finds_no_sentinel(each))  # type: ignore[misc]
+            await until(lambda each=each: _is_unready(each))  # type: ignore[misc]
+            assert (await each.admin("/livez"))[0] == 200
+            assert await each.stop() == 0
+
+
+async def _is_unready(program: Program) -> bool:
+    return (await program.admin("/readyz"))[0] == 503
+
+
+def _finds_no_sentinel(program: Program) -> bool:
+    return any("no sentinel answers" in line.get("error", "") for line in program.lines)
+
+
 @pytest.mark.parametrize("sharded", ["off", "instead"])
 async def test_a_cluster_fails_over_and_moves_the_namespace(sharded: str, tmp_path: Path, provider: Simulator) -> None:
     """The node that holds the namespace dies; then its slot is moved. Pub/sub moves along, and nothing is lost.

@@ -204,6 +204,14 @@ class SentinelSet:
             self.ask(number, "SENTINEL", "REMOVE", MASTER)
             self.ask(number, "SENTINEL", "MONITOR", MASTER, "127.0.0.1", str(server.port), str(self._quorum))
 
+    def power_cut(self) -> None:
+        """Nobody is left, neither servers nor sentinels."""
+        for process in self._processes:
+            process.kill()
+            process.wait()
+        for server in self.servers:
+            server.kill()
+
     def pause_sentinel(self, number: int) -> None:
         self._processes[number].send_signal(signal.SIGSTOP)
 
