@@ -6,8 +6,10 @@ case and the fields can be counted. The caller keeps mail, tokens and secrets ou
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
 
@@ -85,6 +87,9 @@ def setup_logs(level: str, format: Format, *, role: str, stream: TextIO | None =
     root.addHandler(handler)
     root.setLevel(level.upper())
     logging.captureWarnings(True)
+    with suppress(OSError, ValueError, RuntimeError):
+        # systemd's watchdog ends by SIGABRT what gives no sign of life: where it stood is written then.
+        faulthandler.enable(stream)
     # Request lines may contain tickets.
     logging.getLogger("aiohttp.access").disabled = True
     logging.getLogger("aiohttp.server").addFilter(_is_our_fault)

@@ -205,3 +205,15 @@ async def test_a_service_from_start_to_stop(words: tuple[str, ...], at_path: Man
         assert await service.stop() == 0
         await at_path.until("STOPPING=1")
         assert all("READY=1" not in notice for notice in at_path.waiting())
+
+
+async def test_what_the_watchdog_ends_tells_where_it_stood(at_path: Manager) -> None:
+    """A program whose event loop stands still can say nothing itself."""
+    environ = edge_environ(AWAY, free_port(), NOTIFY_SOCKET=at_path.name, WATCHDOG_USEC="3000000")
+    async with program("edge", environ=environ) as service:
+        await at_path.until("READY=1")
+        service.signal(signal.SIGABRT)
+        assert await service.ended() == -signal.SIGABRT
+    stood = [line["message"] for line in service.lines if "bridge/commands/command.py" in line["message"]]
+    assert stood
+    assert stood[0].endswith("in run_until_done")
