@@ -18,6 +18,7 @@ from bridge.provider.faults import (
     UnreadableAnswer,
 )
 from bridge.provider.members import Members
+from bridge.supervision import apart
 from bridge.worker.allowance import Allowance
 from bridge.worker.fold import slaves_of, stored_profile
 
@@ -100,22 +101,26 @@ class Fetch:
             raise
 
     async def _all(self, waiting: Sequence[str]) -> None:
-        aliases = iter(waiting)
         self._readers = 0
         try:
-            async with asyncio.TaskGroup() as group:
-                for number in range(1, min(self.allowance.now, len(waiting)) + 1):
-                    if self._readers >= self.allowance.now:
-                        # Those that began first have begun others.
-                        break
-                    self._begin(group, aliases)
-                    if number % _TOGETHER == 0:
-                        # To begin a hundred calls takes as long as to read a hundred answers, which come together.
-                        await asyncio.sleep(0)
+            # Apart: whoever took an answer for what came of a cancellation would ask again, and never end.
+            await apart(self._each(waiting), name="fetch all accounts")
         except ExceptionGroup as errors:
             # The first one ended it; what others that were under way met says the same.
             self.allowance.troubled(self._readers)
             raise errors.exceptions[0] from None
+
+    async def _each(self, waiting: Sequence[str]) -> None:
+        aliases = iter(waiting)
+        async with asyncio.TaskGroup() as group:
+            for number in range(1, min(self.allowance.now, len(waiting)) + 1):
+                if self._readers >= self.allowance.now:
+                    # Those that began first have begun others.
+                    break
+                self._begin(group, aliases)
+                if number % _TOGETHER == 0:
+                    # To begin a hundred calls takes as long as to read a hundred answers, which come together.
+                    await asyncio.sleep(0)
 
     # Methods, not functions in one another: those would refer to each other in a circle, which keeps all that was found
     # until Python's collector stops everybody to look for it.

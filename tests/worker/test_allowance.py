@@ -112,3 +112,16 @@ async def test_the_first_of_many_faults_ends_a_run_and_the_others_are_awaited() 
     with pytest.raises(ProviderError, match="busy"):
         await fetch(provider, allowance).run()
     assert provider.under_way == 0
+
+
+async def test_trouble_and_a_cancellation_in_one_moment_are_a_cancellation() -> None:
+    """Whoever took it for the provider's trouble would ask for everybody again, and never end."""
+
+    class Busying(Provider):
+        async def account(self, alias: str) -> Profile:
+            reading.cancel()
+            raise Busy("1002", "busy", "user/get")
+
+    reading = asyncio.create_task(fetch(Busying(), Allowance()).run())
+    await asyncio.wait([reading])
+    assert reading.cancelled()
