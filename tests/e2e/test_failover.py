@@ -211,7 +211,7 @@ async def test_nobody_can_be_asked_where_redis_is(tmp_path: Path, provider: Simu
         servers.power_cut()
         running.deliver(1)
         for each in (running.worker, running.edge):
-            await until(lambda each=each: _finds_no_sentinel(each))  # type: ignore[misc]
+            await until(lambda each=each: _finds(each, "no sentinel answers"))  # type: ignore[misc]
             await until(lambda each=each: _is_unready(each))  # type: ignore[misc]
             assert (await each.admin("/livez"))[0] == 200
             assert await each.stop() == 0
@@ -221,8 +221,22 @@ async def _is_unready(program: Program) -> bool:
     return (await program.admin("/readyz"))[0] == 503
 
 
-def _finds_no_sentinel(program: Program) -> bool:
-    return any("no sentinel answers" in line.get("error", "") for line in program.lines)
+def _finds(program: Program, trouble: str) -> bool:
+    return any(trouble in line.get("error", "") for line in program.lines)
+
+
+async def test_no_node_of_a_cluster_is_left(tmp_path: Path, provider: Simulator) -> None:
+    """As after a power cut of servers and sentinels."""
+    async with ClusterSet(tmp_path) as cluster, product(cluster.url, provider) as running:
+        await running.arrived(running.deliver(1))
+        for server in cluster.servers:
+            server.kill()
+        running.deliver(1)
+        for each in (running.worker, running.edge):
+            await until(lambda each=each: _finds(each, "no node of the cluster answers"))  # type: ignore[misc]
+            await until(lambda each=each: _is_unready(each))  # type: ignore[misc]
+            assert (await each.admin("/livez"))[0] == 200
+            assert await each.stop() == 0
 
 
 @pytest.mark.parametrize("sharded", ["off", "instead"])
