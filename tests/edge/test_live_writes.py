@@ -6,7 +6,7 @@ import asyncio
 import os
 import resource
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 
 import pytest
@@ -54,10 +54,13 @@ def no_descriptor_left() -> Iterator[None]:
 
 class Line:
     """A connection that has joined a mailbox, and what came at its other end. With ``lean`` on a transport of ours,
-    otherwise on asyncio's, which stays where no descriptor is left for another."""
+    otherwise on asyncio's, which stays where no descriptor is left for another. ``others``: kinds of connections that
+    have joined before it; nobody reads what they are sent."""
 
-    def __init__(self, kind: type[Connection], *, lean: bool) -> None:
+    def __init__(self, kind: type[Connection], *, lean: bool, others: Sequence[type[Connection]]) -> None:
         self._lean = lean
+        self._others = others
+        self._ends = ExitStack()
         self.connection = kind(Hub(Metrics()), Identity(("bob@gzdev.com",), None, frozenset(), 1e12))
         self.tail = Tail("bob@gzdev.com", NoLoader())
         self.tail.adopt(OPENED)
@@ -70,12 +73,26 @@ class Line:
         self._seq = 0
 
     async def join(self) -> None:
+        for kind in self._others:
+            ours, theirs = socket.socketpair()
+            self._ends.enter_context(theirs)
+            other = kind(self.connection.hub, self.connection.identity)
+            transport, _ = await asyncio.get_running_loop().create_connection(lambda other=other: other, sock=ours)
+            other.begin(transport)
+            other.follow(self.tail).begin(OPENED, None)
+            self._ends.callback(other.cut)
         transport, _ = await asyncio.get_running_loop().create_connection(lambda: self.connection, sock=self._given)
         with nullcontext() if self._lean else no_descriptor_left():
             self.connection.begin(transport)
         assert isinstance(self.connection.transport, LeanTransport) == self._lean
         self.connection.follow(self.tail).begin(OPENED, None)
         await self.heard()
+
+    def close(self) -> None:
+        self.connection.end(3001)
+        self._ends.close()
+        self.peer.close()
+        self.ours.close()
 
     def deliver(self, size: int) -> bytes:
         """Append one event; return the frame that a browser must get."""
@@ -99,14 +116,19 @@ def lean(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
+@pytest.fixture(params=[(), (SseConnection, WebSocketConnection)], ids=["alone", "of several"])
+def others(request: pytest.FixtureRequest) -> tuple[type[Connection], ...]:
+    """Who has the same mailbox open; several are written to in another way than one."""
+    found: tuple[type[Connection], ...] = request.param
+    return found
+
+
 @pytest.fixture(params=KINDS)
-async def line(request: pytest.FixtureRequest, lean: bool) -> AsyncIterator[Line]:
-    line = Line(request.param, lean=lean)
+async def line(request: pytest.FixtureRequest, lean: bool, others: tuple[type[Connection], ...]) -> AsyncIterator[Line]:
+    line = Line(request.param, lean=lean, others=others)
     await line.join()
     yield line
-    line.connection.end(3001)
-    line.peer.close()
-    line.ours.close()
+    line.close()
 
 
 async def test_a_frame_that_the_kernel_takes_in_part_comes_whole_and_before_the_next(line: Line) -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
+from bridge.edge.connection import Connection
 from bridge.edge.cursor import Cursor
 from bridge.edge.feed import Opening
+from bridge.edge.frames import ws_frame
+from bridge.edge.positions import join_positions
 from bridge.edge.transport.sse import SseConnection
+from bridge.edge.transport.websocket import WebSocketConnection
 from bridge.events import Position
 from tests.support.bare_edge import BareEdge, bare_edge, heard
 from tests.support.stage import BOB, leading_writer, mail
@@ -23,12 +28,14 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bridge.edge.tail._PIECE", 2)
 
 
-async def a_crowd(edge: BareEdge) -> tuple[Opening, list[Cursor], list[socket.socket]]:
+async def a_crowd(
+    edge: BareEdge, kinds: Sequence[type[Connection]] = (SseConnection,) * CROWD
+) -> tuple[Opening, list[Cursor], list[socket.socket]]:
     opening = await edge.open()
     joined = []
-    for _ in range(CROWD):
+    for kind in kinds:
         opening.tail.opening += 1
-        joined.append(await edge.join(opening, SseConnection))
+        joined.append(await edge.join(opening, kind))
     for _, peer in joined:
         await heard(peer, b"exmail.snapshot")
     return opening, [cursor for cursor, _ in joined], [peer for _, peer in joined]
@@ -45,6 +52,33 @@ async def test_everybody_gets_each_mail_once_and_in_order(redis_url: str) -> Non
             places = [got.index(b'"mail_id":"Z%d"' % number) for number in range(1, 6)]
             assert places == sorted(places)
             assert got.count(b"exmail.mail.new") == 5
+
+
+class OfSeveral(SseConnection):
+    """One that follows all mailboxes of its credential: its positions stand before each event."""
+
+    __slots__ = ()
+    cursor_type = SseConnection.many_cursor_type
+
+
+async def test_each_kind_of_connection_gets_its_own_form_of_a_mail(redis_url: str) -> None:
+    kinds = (SseConnection, WebSocketConnection, WebSocketConnection, OfSeveral, SseConnection, OfSeveral)
+    async with leading_writer(redis_url) as (writer, _), bare_edge(redis_url) as edge:
+        _, cursors, peers = await a_crowd(edge, kinds)
+        edge.hub.frames |= {"sse": 0, "websocket": 0}
+        await writer.commit([mail("Z1")])
+        for kind, cursor, peer in zip(kinds, cursors, peers, strict=True):
+            got = await heard(peer, b'"Z1"')
+            place = str(cursor.position).encode()
+            assert place.endswith(b"-1")
+            if kind is WebSocketConnection:
+                assert got == ws_frame(got[got.index(b"{") :])
+            else:
+                line, _, event = got.partition(b"\n")
+                assert line == b"id: " + (join_positions([place]) if kind is OfSeveral else place)
+                assert event.startswith(b'data: {"')
+                assert event.count(b"\n") == 2
+        assert edge.hub.frames == {"sse": 4, "websocket": 2}
 
 
 async def flushed(edge: BareEdge, opening: Opening) -> None:
