@@ -210,19 +210,19 @@ async def test_nobody_can_be_asked_where_redis_is(tmp_path: Path, provider: Simu
         await running.arrived(running.deliver(1))
         servers.power_cut()
         running.deliver(1)
-        for each in (running.worker, running.edge):
-            await until(lambda each=each: _finds(each, "no sentinel answers"))  # type: ignore[misc]
-            await until(lambda each=each: _is_unready(each))  # type: ignore[misc]
-            assert (await each.admin("/livez"))[0] == 200
-            assert await each.stop() == 0
+        await _say_so_and_end(running, "no sentinel answers")
+
+
+async def _say_so_and_end(running: Product, trouble: str) -> None:
+    for each in (running.worker, running.edge):
+        await until(lambda each=each: any(trouble in line.get("error", "") for line in each.lines))  # type: ignore[misc]
+        await until(lambda each=each: _is_unready(each))  # type: ignore[misc]
+        assert (await each.admin("/livez"))[0] == 200
+        assert await each.stop() == 0
 
 
 async def _is_unready(program: Program) -> bool:
     return (await program.admin("/readyz"))[0] == 503
-
-
-def _finds(program: Program, trouble: str) -> bool:
-    return any(trouble in line.get("error", "") for line in program.lines)
 
 
 async def test_no_node_of_a_cluster_is_left(tmp_path: Path, provider: Simulator) -> None:
@@ -232,11 +232,7 @@ async def test_no_node_of_a_cluster_is_left(tmp_path: Path, provider: Simulator)
         for server in cluster.servers:
             server.kill()
         running.deliver(1)
-        for each in (running.worker, running.edge):
-            await until(lambda each=each: _finds(each, "no node of the cluster answers"))  # type: ignore[misc]
-            await until(lambda each=each: _is_unready(each))  # type: ignore[misc]
-            assert (await each.admin("/livez"))[0] == 200
-            assert await each.stop() == 0
+        await _say_so_and_end(running, "no node of the cluster answers")
 
 
 @pytest.mark.parametrize("sharded", ["off", "instead"])
