@@ -61,6 +61,22 @@ async def press(page: Page, command: str) -> None:
     await expect(page.locator("#verdict")).to_have_attribute("data-verdict", "done")
 
 
+async def test_a_provider_that_was_away_and_is_back_before_anybody_looked(page: Page, dev: DevProgram) -> None:
+    """The edge tells the state that it finds; of a short absence only the time is left."""
+    await open_page(page, dev)
+    shown = """(states) => {
+      const shown = [], effects = Trial.watchEffects((...verdict) => shown.push(verdict[0]))
+      effects.upstream('connected', 1)
+      effects.begin('cut')
+      effects.wait('away')
+      for (const [state, since] of states) effects.upstream(state, since)
+      return shown
+    }"""
+    assert await page.evaluate(shown, [["connected", 1]]) == ["busy"]
+    assert await page.evaluate(shown, [["connected", 2]]) == ["busy", "done"]
+    assert await page.evaluate(shown, [["reconnecting", 2], ["connected", 3]]) == ["busy", "done"]
+
+
 async def test_what_a_button_does_is_said_beside_it(page: Page, dev: DevProgram) -> None:
     """Each tells beforehand what it shows; the OA's badge has the effect, and what came of it stands by the buttons."""
     await open_page(page, dev)

@@ -148,7 +148,7 @@
   function upstreamCame(upstream) {
     upstreamNow = upstream;
     view.showUpstream(upstream);
-    effects.upstream(upstream.state);
+    effects.upstream(upstream.state, upstream.since);
     beHonest();
     if (before !== upstream.state) tell('upstream', { word: 'upstreamState', of: upstream.state }, upstream.why);
     before = upstream.state;

@@ -57,6 +57,7 @@
     let begunAt = 0;
     let ids = null; // mails that have to come
     let wants = null; // another sign: 'empty', or 'connected' after 'away'
+    let latest = 0; // since when the provider's state is what it is
 
     function settle() {
       show('done', name, ids ? ids.length : 1, Date.now() - begunAt);
@@ -94,9 +95,12 @@
       count(unread) {
         if (wants === 'empty' && unread === 0) settle();
       },
-      upstream(state) {
+      /* It may have been away and be back before anybody looked: then only the time is another. */
+      upstream(state, since) {
+        const isAnother = since !== latest;
+        latest = since;
         if (wants === 'away' && state !== 'connected') wants = 'connected';
-        else if (wants === 'connected' && state === 'connected') settle();
+        else if (state === 'connected' && (wants === 'connected' || (wants === 'away' && isAnother))) settle();
       },
     };
   }
