@@ -13,7 +13,7 @@ from bridge.simulator import Simulator
 from bridge.simulator.world.account import Action as Does
 from bridge.simulator.world.parties import PartyWrite, parse
 
-from .conftest import AMY, Api
+from .conftest import AMY, FASTER, Api
 
 SYNC = ("party/sync", "--rate", "1000", "--from", "-")
 
@@ -58,7 +58,7 @@ FILE = """\
 async def test_a_file_becomes_what_is_there(api: Api, simulator: Simulator, fault: str) -> None:
     """Whatever the order of the rows: those above first, moves with all below, deletions last and from the bottom. The
     dry run says so and writes nothing; a second run finds it done; a lost answer is no second try."""
-    simulator.rules.party_delay_s = 1.2 if fault == "lost" else 0.3
+    simulator.rules.party_delay_s = (1.2 if fault == "lost" else 0.3) / FASTER
     if fault:
         kind, value = ("lost", None) if fault == "lost" else ("errcode", 1002)
         simulator.faults.on(kind, endpoint="party/sync", value=value, times=1)

@@ -6,7 +6,7 @@ import pytest
 
 from bridge.simulator import Simulator
 
-from .conftest import AMY, Api
+from .conftest import AMY, FASTER, Api
 
 BOB = "bob@gzdev.com"
 SYNC = ("user/sync", "--rate", "1000", "--from", "-")
@@ -31,7 +31,7 @@ async def test_without_being_asked_no_department_is_added(api: Api, simulator: S
 async def test_departments_are_added_first(api: Api, simulator: Simulator, fault: str) -> None:
     """Each once, with those above it; nobody is put into one before it is shown, and a lost answer is no second try."""
     # Longer than the pause after a lost answer: the second try is refused, because it exists, and is not shown yet.
-    simulator.rules.party_delay_s = 1.2 if fault == "lost" else 0.3
+    simulator.rules.party_delay_s = (1.2 if fault == "lost" else 0.3) / FASTER
     if fault:
         kind, value = ("lost", None) if fault == "lost" else ("errcode", 1002)
         simulator.faults.on(kind, endpoint="party/sync", value=value, times=1)
