@@ -30,6 +30,7 @@ from bridge.worker.translate import Translator
 from tests.support.stage import LEASE_S
 from tests.support.waiting import PATIENCE_S
 from tests.support.workers import KEYS, Told, sample, simulating
+from tests.support.workers import brisk as brisk
 
 ALL_FIELDS = FIELDS
 QUICK = DirectoryPace(

@@ -15,6 +15,7 @@ from tests.support.waiting import PATIENCE_S, until
 from tests.support.workers import (
     BOB,
     CLOCK_MS,
+    HASTY_FIRST_S,
     RunningWorker,
     Told,
     Truth,
@@ -22,6 +23,7 @@ from tests.support.workers import (
     simulating,
     worker_environment,
 )
+from tests.support.workers import hasty as hasty
 
 QUICK = {"BRIDGE_PROVIDER_LISTEN_SILENCE": "1"}
 
@@ -259,6 +261,7 @@ async def test_an_address_that_is_not_allowed_is_told_with_what_to_do(
     assert all(getattr(record, "part", "") == "listener" for record in advice)
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize(
     ("kind", "value", "outcome"),
     [(Kind.RET, 5, "refused"), (Kind.ERRCODE, 1001, "refused"), (Kind.ANSWER_THEN_CLOSE, None, "ended")],
@@ -278,10 +281,11 @@ async def test_a_provider_that_answers_and_ends_is_not_asked_without_pause(
             await until(lambda: worker.metric("listen_sessions_total", outcome=outcome) >= 6)
     waits = [record.__dict__["wait_s"] for record in caplog.records if getattr(record, "part", "") == "listener"]
     # Random pauses up to a bound; were it reset each time, none could be above the first bound.
-    assert max(waits) > 0.25
+    assert max(waits) > HASTY_FIRST_S
     assert worker.metric("listen_sessions_total", outcome=outcome) == len(waits)
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_a_provider_that_falls_silent_is_not_dialled_without_pause(
     redis_url: str, simulator: Simulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,9 +301,10 @@ async def test_a_provider_that_falls_silent_is_not_dialled_without_pause(
         finally:
             await worker.end()
     waits = [record.__dict__["wait_s"] for record in caplog.records if getattr(record, "part", "") == "listener"]
-    assert max(waits) > 0.25
+    assert max(waits) > HASTY_FIRST_S
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_a_stream_on_which_nothing_comes_is_followed_by_the_next_at_once(
     redis_url: str, simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -314,7 +319,7 @@ async def test_a_stream_on_which_nothing_comes_is_followed_by_the_next_at_once(
         finally:
             await worker.end()
     waits = [record.__dict__["wait_s"] for record in caplog.records if getattr(record, "part", "") == "listener"]
-    assert max(waits) <= 0.25
+    assert max(waits) <= HASTY_FIRST_S
 
 
 async def test_a_pushed_ver_brings_the_delta(redis_url: str, simulator: Simulator, told: Told) -> None:
@@ -331,6 +336,7 @@ async def test_a_pushed_ver_brings_the_delta(redis_url: str, simulator: Simulato
         assert 0 <= worker.metric("cursor_age_seconds") < 60
 
 
+@pytest.mark.usefixtures("hasty")
 async def test_a_provider_that_is_not_there_yet_is_waited_for(redis_url: str, simulator: Simulator, told: Told) -> None:
     """The worker starts before the network does."""
     simulator.faults.on(Kind.REFUSE)
