@@ -81,14 +81,19 @@ async def _look(settings: Settings) -> Status:
         seen = await overview(redis, keys)
         orders = Orders(redis, keys)
         no_writes = await why_no_writes(orders)
-        leader: Mapping[str, Any] | None = None
-        if seen.fence is not None and not no_writes:
+
+        async def described() -> Mapping[str, Any] | None:
+            if seen.fence is None or no_writes:
+                return None
             try:
                 answer = await orders.ask("describe", within_s=_PATIENCE_S)
-                leader = answer if answer.get("ok") else None
             except NotAnswered:
-                leader = None
-        answers, heard = await Inquiries(redis, keys).edges(within_s=0.0 if no_writes else _PATIENCE_S)
+                return None
+            return answer if answer.get("ok") else None
+
+        asking = Inquiries(redis, keys).edges(within_s=0.0 if no_writes else _PATIENCE_S)
+        # At the same time: where neither answers, whoever looks waits once.
+        leader, (answers, heard) = await asyncio.gather(described(), asking)
         now_ms = await redis_now_us(redis) // 1000
         return Status(
             namespace=settings.namespace,

@@ -104,6 +104,11 @@ class Findings:
         return [(edge["edge"], each) for edge in self.edges for each in edge["open"]]
 
     @property
+    def more_open(self) -> int:
+        """How many open connections no edge describes: they were sent as much as those that are described."""
+        return sum(max(0, edge.get("open_in_all", 0) - len(edge["open"])) for edge in self.edges)
+
+    @property
     def ended(self) -> list[tuple[str, Mapping[str, Any]]]:
         """``(edge, connection)`` of those that have ended, newest first."""
         ended = [(edge["edge"], each) for edge in self.edges for each in edge["ended"]]
@@ -167,6 +172,7 @@ class Findings:
             *([] if self.mails or self.mail_id is None else [("recorded", self._unrecorded())]),
             ("count", self._count()),
             *(("connection", self._connection(edge, each)) for edge, each in self.open),
+            *([("connection", f"{self.more_open} more, none of them further behind")] if self.more_open else []),
             *(("ended", self._ended(edge, each)) for edge, each in self.ended[:_LATEST]),
             ("edges", f"{len(self.edges)} of {self.heard} answered" if self.heard else "none runs"),
             *([("redis", f"takes no writes: {self.no_writes}")] if self.no_writes else []),

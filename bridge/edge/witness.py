@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from collections.abc import Sequence
+from heapq import nsmallest
+from typing import Any, Final
 
 from bridge.edge.canary import Passes
+from bridge.edge.cursor import Cursor
 from bridge.edge.hub import Hub
 from bridge.edge.recollection import Recollection
 from bridge.journal.errors import JournalError
 from bridge.journal.inquiry import Answer, Inquiries, Question, memory_as_answer, read_question
 
 log = logging.getLogger(__name__)
+
+_TOLD_MOST: Final = 100
+"""So many connections of a mailbox are told of by their place, and as many by their age: thousands may have it open."""
 
 
 class Witness:
@@ -83,11 +89,14 @@ class Witness:
         """A mailbox's open connections, and the latest that ended. Times in epoch ms.
 
         ``opened``: by Redis's clock, as events are stamped; the others by this machine's. ``after``: the position that
-        the client came with.
+        the client came with. ``open_in_all``: where many have it open, only those are described from which it follows
+        what the others were sent.
         """
         hub = self._hub
+        everybody = hub.of(mailbox)
         return {
             "edge": self._name,
+            "open_in_all": len(everybody),
             "open": [
                 {
                     "transport": cursor.connection.transport_name,
@@ -97,7 +106,7 @@ class Witness:
                     "position": str(cursor.position),
                     "unsent": _unsent(cursor.connection.transport),
                 }
-                for cursor in hub.of(mailbox)
+                for cursor in _telling(everybody)
             ],
             "ended": [
                 {
@@ -112,6 +121,15 @@ class Witness:
                 for left in hub.left_of(mailbox)
             ],
         }
+
+
+def _telling(cursors: Sequence[Cursor]) -> Sequence[Cursor]:
+    """Those who were sent least, and those who are there longest: what these have, all others have."""
+    if len(cursors) <= 2 * _TOLD_MOST:
+        return cursors
+    least = nsmallest(_TOLD_MOST, cursors, key=lambda each: (each.epoch == each.ring.epoch, each.position.seq))
+    longest = nsmallest(_TOLD_MOST, cursors, key=lambda each: each.opened_at)
+    return list(dict.fromkeys([*least, *longest]))
 
 
 def _unsent(transport: asyncio.WriteTransport | None) -> int:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from bridge.events import SYSTEM, build_event
 from bridge.journal.calls import Advance, Announce
-from bridge.journal.inquiry import read_question
+from bridge.journal.inquiry import Inquiries, read_question
 from tests.support.browser_side import open_sse, open_ws
 from tests.support.stage import ANN, BOB, KEYS, QUICK, bearer, count, leading_writer, mail, running_edge
 from tests.support.waiting import PATIENCE_S, until
@@ -67,6 +69,54 @@ async def test_a_mail_that_every_browser_was_sent(redis_url: str) -> None:
             {"mail_id": "Z1", "position": one.frames[1].data["id"], "time": one.frames[1].data["time"]}
         ]
         assert "Z2" in await why(redis_url, BOB), "without a MailId the newest are shown"
+
+
+async def slow_reader(url: str) -> socket.socket:
+    """A browser that has asked for its events and takes none of them."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    where = urlsplit(url)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(sock, (where.hostname, where.port))
+    head = f"GET /events HTTP/1.1\r\nHost: x\r\nAuthorization: {bearer()['Authorization']}\r\n\r\n"
+    await loop.sock_sendall(sock, head.encode())
+    return sock
+
+
+async def test_a_mailbox_that_many_have_open(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer is bounded: who has been sent least is in it, who is there longest, and how many there are."""
+    monkeypatch.setattr("bridge.edge.witness._TOLD_MOST", 1)
+    async with (
+        leading_writer(redis_url) as (writer, redis),
+        running_edge(redis_url, QUICK) as (url, _),
+        await open_ws(url, **bearer()) as first,
+        await open_ws(url, **bearer()) as second,
+        await open_sse(url, **bearer()) as third,
+    ):
+        asked = Inquiries(redis, KEYS)
+        for browser in (first, second, third):
+            await browser.frame()
+        with await slow_reader(url):
+            for sent in range(200):
+                await writer.commit([mail(f"Z{sent}-{number}", subject="x" * 500) for number in range(100)])
+                for browser in (first, second, third):
+                    await browser.events(100)
+                if any(each["unsent"] for each in (await asked.ask(BOB))[0][0]["open"]):
+                    break
+            else:
+                pytest.fail("whoever takes nothing is not among those that are told of")
+            await writer.commit([mail("LAST")])
+            for browser in (first, second, third):
+                await browser.events(1)
+            facts = json.loads(await why(redis_url, BOB, "LAST", "--json"))
+            [edge] = facts["edges"]
+            behind, longest = edge["open"]
+            assert (edge["open_in_all"], longest["transport"], behind["transport"]) == (4, "websocket", "sse")
+            assert behind["unsent"] > 0
+            assert "a connection has not been sent it" in facts["verdict"]
+            said = await why(redis_url, BOB, "LAST")
+            assert "connection   2 more, none of them further behind" in said
 
 
 async def test_a_browser_that_has_gone(redis_url: str) -> None:

@@ -173,7 +173,8 @@ def serving(told: str) -> Iterator[str]:
     """A part that listens where it was told; the setting's value with its port."""
     host = told.strip("[]")
     with (_Server6 if ":" in host else _Server)((host, 0), _Livez) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        # Seconds between two looks whether to end.
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"{told}:{server.server_address[1]}"
         server.shutdown()
 

@@ -65,6 +65,10 @@ async def test_a_server_that_takes_no_writes_is_waited_for(
             assert await ids(redis) == list(dict.fromkeys(one.done))
 
 
+AT_ONCE = {"repl-diskless-sync-delay": "0"}
+"""Otherwise a master waits five seconds for more replicas that might begin with the first."""
+
+
 @pytest.mark.parametrize("refuses", ["REPLICAOF 127.0.0.1 {port}", "CONFIG SET min-replicas-to-write 9"])
 async def test_a_master_that_was_deposed_is_left(samples: Samples, tmp_path: Path, refuses: str) -> None:
     """Behind a connection that stays open it goes on answering; its name leads to the new master by then.
@@ -73,7 +77,7 @@ async def test_a_master_that_was_deposed_is_left(samples: Samples, tmp_path: Pat
     """
     ports = free_port(), free_port()
     with (
-        EmbeddedServer(tmp_path / "former", port=ports[0]) as former,
+        EmbeddedServer(tmp_path / "former", port=ports[0], config=AT_ONCE) as former,
         EmbeddedServer(tmp_path / "next", port=ports[1]) as following,
     ):
         async with (

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
+from bridge.edge.rounds import Rounds
 from bridge.events import DIRECTORY, DIRECTORY_SYNCED, USER_UPDATED, Event, build_event
 from bridge.journal.calls import Advance, Forget
 from bridge.journal.keys import Keys
@@ -33,6 +34,12 @@ class DeafKeys(Keys):
 
     def kind_channel(self, kind: str) -> str:
         return f"{self.namespace}:nobody:{kind}"
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounds over everybody follow each other ten times as soon as in life."""
+    monkeypatch.setitem(Rounds.__init__.__kwdefaults__, "rest_s", 0.1)
 
 
 @pytest.fixture
