@@ -84,7 +84,10 @@ class Writer:
         self._fence: int | None = None
         self._seen_fence = 0
         self._seen_generation = 0
-        self._survived_ms: int | None = None
+        self.survived_ms: int | None = None
+        """:attr:`Claimed.heard_ms` of the claim that began the last new generation."""
+        self.went_back = asyncio.Event()
+        """A claim has begun a new generation, since somebody cleared this."""
         self._generation = 0
         self._confirmed = 0
         self._sent = 0
@@ -102,11 +105,6 @@ class Writer:
     def generation(self) -> int:
         """The generation of the last successful claim; 0 before the first."""
         return self._generation
-
-    @property
-    def survived_ms(self) -> int | None:
-        """:attr:`Claimed.heard_ms` of the claim that began the last new generation."""
-        return self._survived_ms
 
     @property
     def _leadership(self) -> str:
@@ -175,7 +173,8 @@ class Writer:
             heard_ms=None if heard is None else int(heard),
         )
         if claimed.new_generation:
-            self._survived_ms = claimed.heard_ms
+            self.survived_ms = claimed.heard_ms
+            self.went_back.set()
         # There may be more commits than were confirmed to us: calls whose answer was lost. If they are sent again they
         # must have the numbers that they had under the former leadership, in a new generation too, so that what Redis
         # has kept of them is not applied twice. If they were not sent under it, none of them can be here.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from itertools import chain, repeat
 from typing import Any, Final
@@ -210,7 +211,11 @@ class Leader:
         writer = self._means.writer
         generation = writer.generation
         while True:
-            await asyncio.sleep(self._means.options.lease_s / 3)
+            writer.went_back.clear()
+            # At once where Redis went back: until that is said, counts of before are shown and nobody knows of the gap.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._means.options.lease_s / 3):
+                    await writer.went_back.wait()
             # While something that was read is not committed, the next leader must not believe that it was.
             heard_ms = None if len(self._backlog) else self.upstream.heard_ms
             await self._lease.renew(self._clock, heard_ms=heard_ms)

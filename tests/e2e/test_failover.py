@@ -289,7 +289,7 @@ async def test_a_dump_of_yesterday(
     """Somebody puts a backup back: a new generation, browsers are told, and what is gone with it is said."""
     folder, kept = tmp_path / "valkey" / "appendonlydir", tmp_path / "yesterday"
     # No restart outlives this lease: that would be a generation more.
-    async with product(own_server.url, provider, lease_s=60) as running:
+    async with product(own_server.url, provider, lease_s=300) as running:
         await running.arrived(running.deliver(2))
         # The worker stands still, and what it sent is stored: a call that is lost here would be a generation more. Nor
         # is it given anything to send before it has seen the end: it is asked later, and answers.
