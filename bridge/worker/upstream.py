@@ -47,7 +47,9 @@ _GRACE_LEAST_S: Final = 1.0
 _DOUBT_S: Final = 2.0
 _DOUBT_MOST_S: Final = 3600.0
 _SLOW_S: Final = 0.25
-"""Seconds; a document that takes longer to arrive delays everything that is pushed after it."""
+"""Seconds; a document that takes longer to arrive delays everything that is pushed after it. Less than
+:attr:`bridge.worker.reconcile.ReconcilePace.settle_s`: a second answer that came sooner would prove a loss of what only
+waits."""
 
 
 class UpstreamWatch:

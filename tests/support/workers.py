@@ -40,15 +40,13 @@ HASTY_FIRST_S = 0.025
 
 @pytest.fixture(autouse=True)
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers of this process look for orders and for opened mailboxes ten times as often as in life, and give a
-    provider a tenth of the time to count a mail: what they do is the same, and the simulator counts at once.
+    """Workers of this process look for orders and for opened mailboxes ten times as often as in life: what they do is
+    the same. Only they are not quicker to believe a count: what is pushed outruns it, or waits behind a slow document.
 
     For every test of a file that imports it.
     """
     monkeypatch.setitem(OrderTaker.__init__.__kwdefaults__, "look_s", 0.05)
-    monkeypatch.setitem(
-        Reconciler.__init__.__kwdefaults__, "pace", ReconcilePace(look_s=0.05, settle_s=0.1, away_s=0.2)
-    )
+    monkeypatch.setitem(Reconciler.__init__.__kwdefaults__, "pace", ReconcilePace(look_s=0.05, away_s=0.2))
 
 
 @pytest.fixture
