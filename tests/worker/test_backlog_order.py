@@ -18,6 +18,7 @@ from bridge.provider.pushes import UnreadChanged
 from bridge.simulator import Simulator
 from bridge.worker.backlog import Backlog
 from bridge.worker.translate import Translator
+from tests.support.half_written import cut_half_written
 from tests.support.waiting import PATIENCE_S, until
 from tests.support.workers import BOB, KEYS, Told, Truth, running_worker
 
@@ -44,7 +45,7 @@ def counts(*unread: int) -> list[Any]:
 
 
 async def test_pushes_over_a_killed_redis_are_told_once_and_in_order(
-    durable: EmbeddedServer, simulator: Simulator, told: Told
+    durable: EmbeddedServer, simulator: Simulator, told: Told, tmp_path: Path
 ) -> None:
     """Killed in mid-burst, twice: what came before, during and after is all there, in order, nothing twice."""
     world = simulator.world
@@ -64,6 +65,7 @@ async def test_pushes_over_a_killed_redis_are_told_once_and_in_order(
                 world.deliver_mail(mailbox)
                 world.read(mailbox)
             await until(lambda: worker.metric("backlog_pushes") > 0)
+            cut_half_written(tmp_path / "valkey")
             durable.restart()
             await told.redial()
             found = await told.wait_mails(len(truth.happened))
